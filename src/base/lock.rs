@@ -1,0 +1,39 @@
+//! One writer per results folder: an advisory lock that the operating system drops with its process, so that a
+//! killed run leaves nothing to clean up.
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+
+/// Held while a process writes to a results folder; released on drop or when the process ends.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: File,
+}
+
+/// Takes the lock of `folder`, or returns `None` where another process holds it.
+///
+/// # Errors
+/// The lock file `.lock` cannot be created or locked.
+pub fn try_lock(folder: &Path) -> io::Result<Option<FolderLock>> {
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join(".lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(FolderLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_lets_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = try_lock(folder.path()).unwrap();
+        assert!(first.is_some());
+        assert!(try_lock(folder.path()).unwrap().is_none());
+        drop(first);
+        assert!(try_lock(folder.path()).unwrap().is_some());
+    }
+}

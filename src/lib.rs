@@ -1,0 +1,15 @@
+//! **efficientllm**: a research harness for pruning-aware pretraining of small language models
+//! (Xing et al. 2025, arXiv:2502.06663).
+//!
+//! The tree reads as the data flow:
+//!
+//! ```text
+//! experiment.toml ─spec→ Experiment ─plan→ stages + run ids ─run→ source → train ⇄ prune → eval
+//!                                                              │ one row appended after each run
+//!                                    runs.csv evals.csv curves/ … ─stats→ estimates ─report→ report.md, report.html
+//! ```
+//!
+//! Two wings share only the ground floors and meet in `run`: the *paper wing* (`plan`, `record`, `stats`,
+//! `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`, `eval`, `train`) knows
+//! no CSV. Rooms import only downward; `tests/` holds the table of allowed imports and fails on any other.
+pub mod base;
