@@ -1,0 +1,254 @@
+//! Rules between keys. Each is checked only where all of its operands could be read.
+use super::names::FOLDER_TASKS;
+use super::reader::{Findings, Table};
+use super::size::{num_params, smallest, target_params};
+use super::types::*;
+use super::vocabulary::vocab_size;
+use std::path::{Path, PathBuf};
+
+/// Reports every broken rule of `spec`; `root` is asked for the lines.
+pub(super) fn rules(spec: &RunSpec, arms: &[ArmSpec], root: &Table<'_>, findings: &Findings) {
+    let check = Check { root, findings };
+    check.batch(spec);
+    check.heads(spec);
+    check.tokens(spec, arms);
+    check.groups(spec);
+    check.target(spec);
+    check.eval(spec);
+}
+
+struct Check<'a> {
+    root: &'a Table<'a>,
+    findings: &'a Findings,
+}
+
+impl Check<'_> {
+    fn fault(&self, key: &str, message: String, hint: Option<String>) {
+        self.findings.add(key, self.root.line_of_path(key), message, hint);
+    }
+
+    /// `value` at `key` must be a multiple of `unit`, which `words` explain.
+    fn multiple(&self, key: &str, value: u64, unit: u64, words: &str) {
+        if unit > 0 && !value.is_multiple_of(unit) {
+            let (below, above) = (value / unit * unit, value.next_multiple_of(unit));
+            let valid = if below == 0 { above.to_string() } else { format!("{below}, {above}") };
+            let message = format!("{value} is not a multiple of {unit} ({words})");
+            self.fault(key, message, Some(format!("nearest valid {}: {valid}", last(key))));
+        }
+    }
+
+    fn batch(&self, spec: &RunSpec) {
+        if self.findings.sound(&["data.context_length", "train.micro_batch", "train.batch_tokens"]) {
+            let unit = (spec.data.context_length * spec.train.micro_batch) as u64;
+            let words = "data.context_length × train.micro_batch";
+            self.multiple("train.batch_tokens", spec.train.batch_tokens as u64, unit, words);
+        }
+    }
+
+    fn heads(&self, spec: &RunSpec) {
+        let model = &spec.model;
+        if self.findings.sound(&["model.num_heads", "model.num_kv_heads"])
+            && !model.num_heads.is_multiple_of(model.num_kv_heads)
+        {
+            let message = format!("{} does not divide num_heads = {}", model.num_kv_heads, model.num_heads);
+            let hint = nearest_divisors("num_kv_heads", model.num_kv_heads, model.num_heads);
+            self.fault("model.num_kv_heads", message, Some(hint));
+        }
+        if self.findings.sound(&["model.head_dim", "model.hidden_size", "model.num_heads"])
+            && !model.head_dim.is_multiple_of(2)
+        {
+            let message = format!("{} is odd: RoPE rotates pairs of channels", model.head_dim);
+            let hint = format!("nearest valid head_dim: {}, {}", model.head_dim - 1, model.head_dim + 1);
+            self.fault("model.head_dim", message, Some(hint));
+        }
+    }
+
+    fn tokens(&self, spec: &RunSpec, arms: &[ArmSpec]) {
+        let batch = spec.train.batch_tokens as u64;
+        let recover = arms.contains(&ArmSpec::OneShotRecover);
+        if self.findings.sound(&["train.batch_tokens"]) {
+            let words = "train.batch_tokens";
+            for (key, tokens) in
+                [("source.tokens", spec.source.tokens), ("budget.tokens", spec.budget.tokens)]
+            {
+                if self.findings.sound(&[key]) {
+                    self.multiple(key, tokens, batch, words);
+                }
+            }
+            if let PruneSchedule::Line { prune_tokens } = spec.prune.schedule
+                && self.findings.sound(&["prune.schedule"])
+            {
+                self.multiple("prune.schedule.prune_tokens", prune_tokens, batch, words);
+            }
+            if recover && self.findings.sound(&["prune.calibration_tokens"]) {
+                let words = "train.batch_tokens, since one_shot_recover trains on what calibration leaves of the budget";
+                self.multiple("prune.calibration_tokens", spec.prune.calibration_tokens, batch, words);
+            }
+        }
+        let sequence = spec.data.context_length as u64;
+        for (key, tokens) in [
+            ("eval.validation_tokens", spec.eval.validation_tokens),
+            ("prune.calibration_tokens", spec.prune.calibration_tokens),
+        ] {
+            if self.findings.sound(&["data.context_length", key]) {
+                self.multiple(key, tokens, sequence, "data.context_length");
+            }
+        }
+        let budget = spec.budget.tokens;
+        let at_most = |key: &str, tokens: u64, limit_key: &str, limit: u64| {
+            if tokens > limit && self.findings.sound(&[key, limit_key]) {
+                let message = format!("{tokens} is more than {limit_key} = {limit}");
+                self.fault(key, message, Some(format!("nearest valid {}: {limit}", last(key))));
+            }
+        };
+        if let PruneSchedule::Line { prune_tokens } = spec.prune.schedule {
+            at_most("prune.schedule.prune_tokens", prune_tokens, "budget.tokens", budget);
+        }
+        at_most("train.warmup_tokens", spec.train.warmup_tokens, "source.tokens", spec.source.tokens);
+        at_most("train.warmup_tokens", spec.train.warmup_tokens, "budget.tokens", budget);
+        if recover
+            && self.findings.sound(&["prune.calibration_tokens", "budget.tokens", "train.batch_tokens"])
+        {
+            let limit = budget.saturating_sub(batch);
+            if spec.prune.calibration_tokens > limit {
+                let message = format!(
+                    "{} leaves one_shot_recover no step of its budget.tokens = {budget}",
+                    spec.prune.calibration_tokens
+                );
+                let hint = (limit > 0).then(|| format!("nearest valid calibration_tokens: {limit}"));
+                self.fault("prune.calibration_tokens", message, hint);
+            }
+        }
+    }
+
+    /// A group that does not fit its model cannot be expressed.
+    fn groups(&self, spec: &RunSpec) {
+        let (model, prune) = (&spec.model, &spec.prune);
+        for (kind, key, width) in [
+            (GroupType::Ffn, "model.intermediate_size", model.intermediate_size),
+            (GroupType::Stem, "model.hidden_size", model.hidden_size),
+        ] {
+            if prune.types.contains(&kind)
+                && self.findings.sound(&["prune.types", "prune.block", key])
+                && !width.is_multiple_of(prune.block)
+            {
+                let message = format!("{} does not divide {key} = {width}", prune.block);
+                self.fault("prune.block", message, Some(nearest_divisors("block", prune.block, width)));
+            }
+        }
+        let ratio = model.num_heads / model.num_kv_heads.max(1);
+        let (heads, unit) = match prune.head_unit {
+            HeadUnit::KvGroup => (model.num_kv_heads, "key-value heads"),
+            HeadUnit::QueryPerGroup => (ratio, "query heads per key-value head"),
+        };
+        for (kind, key, least, most, what) in [
+            (
+                GroupType::Ffn,
+                "prune.min_ffn",
+                prune.min_ffn,
+                model.intermediate_size / prune.block,
+                "ffn groups",
+            ),
+            (GroupType::Head, "prune.min_heads", prune.min_heads, heads, unit),
+            (
+                GroupType::Stem,
+                "prune.min_stem",
+                prune.min_stem,
+                model.hidden_size / prune.block,
+                "stem groups",
+            ),
+        ] {
+            if prune.types.contains(&kind) && self.findings.sound(&["prune", "model"]) && least > most {
+                let message = format!("{least} is more than the model's {most} {what}");
+                self.fault(key, message, Some(format!("nearest valid {}: {most}", last(key))));
+            }
+        }
+    }
+
+    fn target(&self, spec: &RunSpec) {
+        if !self.findings.sound(&["data.tokenizer"]) {
+            return;
+        }
+        let vocab_size = match vocab_size(&spec.data.tokenizer) {
+            Ok(vocab_size) => vocab_size,
+            Err(message) => return self.fault("data.tokenizer.path", message, None),
+        };
+        let keys = ["model", "prune.target", "prune.types", "prune.block", "prune.head_unit"];
+        if !self.findings.sound(&keys)
+            || !self.findings.sound(&["prune.min_ffn", "prune.min_heads", "prune.min_stem"])
+        {
+            return;
+        }
+        let most = num_params(&spec.model, vocab_size);
+        let least = num_params(&smallest(&spec.model, &spec.prune), vocab_size);
+        let target = target_params(spec.prune.target, most);
+        let (key, shown) = match spec.prune.target {
+            Target::Params(params) => ("prune.target.params", params.to_string()),
+            Target::Ratio(ratio) => {
+                ("prune.target.ratio", format!("{ratio:?}, that is {target} parameters,"))
+            }
+        };
+        let nearest = |params: u64| match spec.prune.target {
+            Target::Params(_) => format!("nearest valid params: {params}"),
+            // Rounded up, so that the target is not below the floor again.
+            Target::Ratio(_) => {
+                format!("nearest valid ratio: {}", (params as f64 / most as f64 * 1e4).ceil().min(1e4) / 1e4)
+            }
+        };
+        if target > most {
+            let message = format!("{shown} is more than the source's {most} parameters");
+            self.fault(key, message, Some(nearest(most)));
+        } else if target < least {
+            let message = format!(
+                "{shown} is less than the {least} that remain when every type of prune.types is at its floor"
+            );
+            self.fault(key, message, Some(nearest(least)));
+        }
+    }
+
+    fn eval(&self, spec: &RunSpec) {
+        if spec.eval.items == 0
+            && spec.eval.folder.is_none()
+            && self.findings.sound(&["eval.items", "eval.folder"])
+        {
+            let message = "0 means all items of a folder, but the embedded world has no end of items";
+            self.fault("eval.items", message.into(), Some("nearest valid items: 1".into()));
+        }
+        if !self.findings.sound(&["eval.folder", "eval.tasks"]) {
+            return;
+        }
+        for task in &spec.eval.tasks {
+            match &spec.eval.folder {
+                Some(folder) if task_folder(folder, task).is_none() => {
+                    self.fault("eval.tasks", format!("no folder `{task}` in `{folder}`"), None);
+                }
+                None if FOLDER_TASKS.contains(&task.as_str()) => {
+                    let message = format!("the embedded world has no items of `{task}`");
+                    let hint =
+                        format!("name a folder that holds `{task}/` as eval.folder, or leave the task out");
+                    self.fault("eval.tasks", message, Some(hint));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The folder of a task's files within `folder`, where there is one; `siqa` is another name of `social_iqa`.
+pub fn task_folder(folder: &str, task: &str) -> Option<PathBuf> {
+    let names: &[&str] = if task == "social_iqa" { &["social_iqa", "siqa"] } else { &[task] };
+    names.iter().map(|name| Path::new(folder).join(name)).find(|path| path.is_dir())
+}
+
+/// The divisors of `whole` next to `value`, below and above.
+fn nearest_divisors(name: &str, value: usize, whole: usize) -> String {
+    let below = (1..=value.min(whole)).rev().find(|n| whole.is_multiple_of(*n));
+    let above = (value..=whole).find(|n| whole.is_multiple_of(*n));
+    let mut valid: Vec<String> = below.into_iter().chain(above).map(|n| n.to_string()).collect();
+    valid.dedup();
+    format!("nearest valid {name}: {}", valid.join(", "))
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}

@@ -1,0 +1,78 @@
+//! What the user asked for: a typed experiment, every fault of the file reported at once.
+//!
+//! ```text
+//! text ─tree→ nodes with lines ─grid→ one tree per point ─read→ RunSpec ─check→ rules between keys
+//! ```
+mod check;
+mod error;
+mod grid;
+mod names;
+mod read;
+mod reader;
+pub mod size;
+mod tree;
+pub mod types;
+pub mod vocabulary;
+
+pub use check::task_folder;
+pub use error::{Fault, SpecError};
+pub use names::{FOLDER_TASKS, METRICS, TASKS};
+pub use types::*;
+
+use crate::base::suggest::nearest;
+use std::path::{Path, PathBuf};
+
+/// Name of the file that makes a folder an experiment.
+pub const FILE_NAME: &str = "experiment.toml";
+
+/// Reads and checks the experiment at `path`: a folder that holds an `experiment.toml`, or the file itself.
+///
+/// Relative paths within the file are taken from the file's folder.
+///
+/// # Errors
+/// [`SpecError::Missing`] and [`SpecError::Read`] where there is no readable file, [`SpecError::Invalid`] with every
+/// fault of the file otherwise.
+pub fn load(path: &Path) -> Result<Experiment, SpecError> {
+    let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
+    if !file.exists() {
+        return Err(SpecError::Missing { path: path.to_path_buf(), nearest: nearest_experiment(path) });
+    }
+    let read = |source| SpecError::Read { path: file.clone(), source };
+    let text = std::fs::read_to_string(&file).map_err(read)?;
+    let absolute = file.canonicalize().map_err(read)?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    parse(&text, &name_of(&absolute), folder).map_err(|faults| SpecError::Invalid { path: file, faults })
+}
+
+/// Reads and checks the text of an experiment file called `name` whose relative paths start at `folder`.
+///
+/// # Errors
+/// Every fault of the text, in the order of lines.
+pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Experiment, Vec<Fault>> {
+    grid::experiment(&tree::parse(text)?, name, folder)
+}
+
+/// Name of the folder for `…/<name>/experiment.toml`, name of the file without extension for any other.
+fn name_of(file: &Path) -> String {
+    let folder = file.parent().and_then(Path::file_name);
+    let name = if file.file_name().is_some_and(|name| name == FILE_NAME) { folder } else { file.file_stem() };
+    name.map_or("experiment".to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The experiment folder beside `path` whose name is nearest.
+fn nearest_experiment(path: &Path) -> Option<String> {
+    let parent = crate::base::files::folder_of(path);
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(parent).ok()?.flatten().map(|entry| entry.path()).collect();
+    folders.retain(|folder| folder.join(FILE_NAME).exists());
+    folders.sort();
+    let names: Vec<String> = folders
+        .iter()
+        .filter_map(|folder| Some(folder.file_name()?.to_string_lossy().into_owned()))
+        .collect();
+    nearest(&name, names.iter().map(String::as_str)).map(|name| parent.join(name).display().to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The words of an experiment file and what they stand for; a test holds them equal to the serialised names.
+use super::types::*;
+
+pub(super) const ENGINES: [(&str, EngineKind); 4] = [
+    ("auto", EngineKind::Auto),
+    ("cpu", EngineKind::Cpu),
+    ("cuda", EngineKind::Cuda),
+    ("reference", EngineKind::Reference),
+];
+pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
+    [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
+pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
+    [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
+pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
+pub(super) const HEAD_UNITS: [(&str, HeadUnit); 2] =
+    [("kv_group", HeadUnit::KvGroup), ("query_per_group", HeadUnit::QueryPerGroup)];
+pub(super) const SALIENCIES: [(&str, Saliency); 4] = [
+    ("random", Saliency::Random),
+    ("magnitude_l2", Saliency::MagnitudeL2),
+    ("taylor1", Saliency::Taylor1),
+    ("taylor_mix", Saliency::TaylorMix),
+];
+pub(super) const NORMALISERS: [(&str, Normaliser); 2] =
+    [("none", Normaliser::None), ("per_parameter", Normaliser::PerParameter)];
+pub(super) const UPDATES: [(&str, Update); 2] = [("none", Update::None), ("layerwise", Update::Layerwise)];
+pub(super) const SHAPES: [(&str, DirectShape); 2] =
+    [("searched", DirectShape::Searched), ("proportional", DirectShape::Proportional)];
+pub(super) const DIRECT_BUDGETS: [(&str, DirectBudget); 3] = [
+    ("recovery_tokens", DirectBudget::RecoveryTokens),
+    ("total_tokens", DirectBudget::TotalTokens),
+    ("total_flops", DirectBudget::TotalFlops),
+];
+/// Tasks of the paper's table, in its order; the embedded world has items of each.
+pub const TASKS: [&str; 7] =
+    ["arc_easy", "arc_challenge", "boolq", "hellaswag", "openbookqa", "piqa", "winogrande"];
+/// Tasks that need a folder of benchmark files.
+pub const FOLDER_TASKS: [&str; 1] = ["social_iqa"];
+/// Metrics that a comparison can be made on.
+pub const METRICS: [&str; 3] = ["acc", "acc_norm", "bits_per_byte"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Serialize;
+
+    fn same<T: Serialize>(names: &[(&str, T)]) {
+        for (name, value) in names {
+            assert_eq!(serde_json::to_value(value).unwrap(), *name);
+        }
+    }
+
+    #[test]
+    fn words_of_the_file_are_the_serialised_names() {
+        same(&ENGINES);
+        same(&SCHEDULES);
+        same(&GROUP_TYPES);
+        same(&SCOPES);
+        same(&HEAD_UNITS);
+        same(&SALIENCIES);
+        same(&NORMALISERS);
+        same(&UPDATES);
+        same(&SHAPES);
+        same(&DIRECT_BUDGETS);
+    }
+}

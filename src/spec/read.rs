@@ -1,0 +1,364 @@
+//! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
+use super::names::*;
+use super::reader::{Findings, Table};
+use super::types::*;
+use std::path::Path;
+
+/// No limit but that of TOML's integers.
+const MAX: u64 = i64::MAX as u64;
+/// Tokens of anything: beyond this, sums of counts would no longer be exact in f64.
+const MAX_TOKENS: u64 = 1_000_000_000_000_000;
+/// Widths and heads: products of three stay far below 2⁶⁴.
+const MAX_WIDTH: u64 = 1_000_000;
+
+/// What stands outside the run specification.
+pub(super) struct Header {
+    pub title: Option<String>,
+    pub question: String,
+    pub seeds: Vec<u64>,
+    pub engine: EngineSpec,
+    pub arms: Vec<ArmSpec>,
+    pub comparisons: Vec<Comparison>,
+}
+
+pub(super) fn header(root: &Table<'_>) -> Header {
+    let title = root.text("title").optional();
+    let question = root.text("question").required();
+    let seeds = root.wholes("seeds", 0..=MAX).required();
+    let engine = engine(&root.table("engine", false));
+    let arms = arms(root);
+    let comparisons = comparisons(root, &arms);
+    Header { title, question, seeds, engine, arms, comparisons }
+}
+
+pub(super) fn run_spec(root: &Table<'_>, folder: &Path) -> RunSpec {
+    let data = data(&root.table("data", true), folder);
+    let model = model(&root.table("model", true));
+    let source = source(&root.table("source", true));
+    let train = train(&root.table("train", true));
+    let prune = prune(&root.table("prune", true));
+    let budget = budget(&root.table("budget", true));
+    let eval = eval(&root.table("eval", false), folder);
+    RunSpec { data, model, source, train, prune, budget, eval }
+}
+
+fn engine(t: &Table<'_>) -> EngineSpec {
+    let engine = EngineSpec {
+        kind: t.name("kind", &ENGINES).or(EngineKind::Auto),
+        workers: t.count("workers", 0..=1024).or(0),
+        threads_per_worker: t.count("threads_per_worker", 1..=1024).or(1),
+    };
+    t.finish();
+    engine
+}
+
+fn data(t: &Table<'_>, folder: &Path) -> DataSpec {
+    let data = DataSpec {
+        corpus: corpus(&t.table("corpus", true), folder),
+        tokenizer: tokenizer(&t.table("tokenizer", true), folder),
+        context_length: t.count("context_length", 2..=1_048_576).required(),
+    };
+    t.finish();
+    data
+}
+
+fn corpus(t: &Table<'_>, folder: &Path) -> CorpusSpec {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        World,
+        Text,
+        Jsonl,
+    }
+    let corpus = match t
+        .name("kind", &[("world", Kind::World), ("text", Kind::Text), ("jsonl", Kind::Jsonl)])
+        .required()
+    {
+        Kind::World => CorpusSpec::World {
+            seed: t.whole("seed", 0..=MAX).or(0),
+            documents: t.count("documents", 1..=1_000_000_000).required(),
+        },
+        Kind::Text => {
+            CorpusSpec::Text { train: files(t, "train", folder), validation: files(t, "validation", folder) }
+        }
+        Kind::Jsonl => CorpusSpec::Jsonl {
+            train: files(t, "train", folder),
+            validation: files(t, "validation", folder),
+            field: t.text("field").or("text".into()),
+        },
+    };
+    t.finish();
+    corpus
+}
+
+fn tokenizer(t: &Table<'_>, folder: &Path) -> TokenizerSpec {
+    let tokenizer = match t.name("kind", &[("bpe", true), ("file", false)]).required() {
+        // 256 bytes and the token that separates documents.
+        true => TokenizerSpec::Bpe { vocab_size: t.count("vocab_size", 257..=MAX_WIDTH).required() },
+        false => {
+            TokenizerSpec::File { path: path(t, "path", t.text("path").required(), folder, Path::is_file) }
+        }
+    };
+    t.finish();
+    tokenizer
+}
+
+fn files(t: &Table<'_>, key: &'static str, folder: &Path) -> Vec<String> {
+    let names = t.texts(key).required();
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(i, name)| path(t, &format!("{key}[{i}]"), name, folder, Path::is_file))
+        .collect()
+}
+
+/// The path as seen from the file's folder; what is not there is a fault.
+fn path(t: &Table<'_>, key: &str, name: String, folder: &Path, there: fn(&Path) -> bool) -> String {
+    let path = folder.join(&name);
+    let line = t.line_of(key.split('[').next().unwrap_or(key));
+    if !name.is_empty() && !there(&path) {
+        let hint = format!("relative paths start at the experiment's folder: `{}`", path.display());
+        t.findings().add(t.path_of(key), line, format!("nothing to read at `{name}`"), Some(hint));
+    }
+    path.to_string_lossy().into_owned()
+}
+
+fn model(t: &Table<'_>) -> ModelSpec {
+    let hidden_size = t.count("hidden_size", 1..=MAX_WIDTH).required();
+    let num_layers = t.count("num_layers", 1..=10_000).required();
+    let num_heads = t.count("num_heads", 1..=MAX_WIDTH).required();
+    let head_dim = match t.count("head_dim", 2..=65_536).optional() {
+        Some(head_dim) => head_dim,
+        None if hidden_size.is_multiple_of(num_heads) => hidden_size / num_heads,
+        None => {
+            if t.findings().sound(&["model.hidden_size", "model.num_heads"]) {
+                let message = format!("missing, and hidden_size = {hidden_size} is no multiple of num_heads");
+                t.findings().add(t.path_of("head_dim"), t.line_of("num_heads"), message, None);
+            }
+            2
+        }
+    };
+    let model = ModelSpec {
+        hidden_size,
+        num_layers,
+        num_heads,
+        num_kv_heads: t.count("num_kv_heads", 1..=MAX_WIDTH).or(num_heads),
+        head_dim,
+        intermediate_size: t.count("intermediate_size", 1..=MAX_WIDTH).required(),
+        tie_word_embeddings: t.flag("tie_word_embeddings").or(true),
+        rope_theta: t.number("rope_theta", |x| x > 0.0, "more than 0").or(10_000.0),
+        rms_norm_eps: t.number("rms_norm_eps", |x| x > 0.0 && x < 1.0, "between 0 and 1").or(1e-5),
+    };
+    t.finish();
+    model
+}
+
+fn source(t: &Table<'_>) -> SourceSpec {
+    let source = SourceSpec {
+        tokens: t.whole("tokens", 1..=MAX_TOKENS).required(),
+        per_seed: t.flag("per_seed").or(true),
+    };
+    t.finish();
+    source
+}
+
+fn train(t: &Table<'_>) -> TrainSpec {
+    let train = TrainSpec {
+        batch_tokens: t.count("batch_tokens", 1..=1_000_000_000).required(),
+        micro_batch: t.count("micro_batch", 1..=1_000_000).required(),
+        learning_rate: t.number("learning_rate", |x| x > 0.0, "more than 0").required(),
+        min_learning_rate_ratio: t.number("min_learning_rate_ratio", unit, "0 to 1").or(0.1),
+        schedule: t.name("schedule", &SCHEDULES).or(ScheduleKind::Cosine),
+        warmup_tokens: t.whole("warmup_tokens", 0..=MAX_TOKENS).or(0),
+        decay_fraction: t.number("decay_fraction", unit, "0 to 1").or(0.2),
+        weight_decay: t.number("weight_decay", |x| x >= 0.0, "0 or more").or(0.1),
+        beta1: t.number("beta1", below_one, "0 or more and below 1").or(0.9),
+        beta2: t.number("beta2", below_one, "0 or more and below 1").or(0.95),
+        epsilon: t.number("epsilon", |x| x > 0.0, "more than 0").or(1e-8),
+        clip_norm: t.number("clip_norm", |x| x >= 0.0, "0 (no clipping) or more").or(1.0),
+    };
+    t.finish();
+    train
+}
+
+fn prune(t: &Table<'_>) -> PruneSpec {
+    let target = target(&t.table("target", true));
+    let mut types = t.names("types", &GROUP_TYPES).or(vec![GroupType::Ffn, GroupType::Head, GroupType::Stem]);
+    // The order of types means nothing, so it must not make two identities of one configuration.
+    types.sort();
+    let prune = PruneSpec {
+        target,
+        types,
+        scope: t.name("scope", &SCOPES).or(Scope::Uniform),
+        block: t.count("block", 1..=MAX_WIDTH).or(1),
+        head_unit: t.name("head_unit", &HEAD_UNITS).or(HeadUnit::KvGroup),
+        saliency: t.name("saliency", &SALIENCIES).or(Saliency::TaylorMix),
+        normaliser: t.name("normaliser", &NORMALISERS).or(Normaliser::PerParameter),
+        update: t.name("update", &UPDATES).or(Update::None),
+        damping: t.number("damping", |x| x >= 0.0, "0 or more").or(0.01),
+        gradient_ema: t.number("gradient_ema", below_one, "0 or more and below 1").or(0.0),
+        schedule: prune_schedule(&t.table("schedule", true)),
+        calibration_tokens: t.whole("calibration_tokens", 1..=MAX_TOKENS).required(),
+        min_ffn: t.count("min_ffn", 1..=MAX_WIDTH).or(1),
+        min_heads: t.count("min_heads", 1..=MAX_WIDTH).or(1),
+        min_stem: t.count("min_stem", 1..=MAX_WIDTH).or(1),
+    };
+    t.finish();
+    prune
+}
+
+fn target(t: &Table<'_>) -> Target {
+    let ratio = t.number("ratio", |x| x > 0.0 && x <= 1.0, "more than 0, at most 1").optional();
+    let params = t.whole("params", 1..=MAX).optional();
+    t.finish();
+    match (ratio, params) {
+        (Some(ratio), None) => Target::Ratio(ratio),
+        (None, Some(params)) => Target::Params(params),
+        (both, _) => {
+            t.either_or(both.is_some(), "ratio", "params");
+            Target::Ratio(1.0)
+        }
+    }
+}
+
+fn prune_schedule(t: &Table<'_>) -> PruneSchedule {
+    let schedule = match t.name("kind", &[("line", true), ("interval", false)]).required() {
+        true => PruneSchedule::Line { prune_tokens: t.whole("prune_tokens", 1..=MAX_TOKENS).required() },
+        false => PruneSchedule::Interval { steps: t.whole("steps", 1..=1_000_000_000).required() },
+    };
+    t.finish();
+    schedule
+}
+
+fn budget(t: &Table<'_>) -> BudgetSpec {
+    let budget = BudgetSpec { tokens: t.whole("tokens", 1..=MAX_TOKENS).required() };
+    t.finish();
+    budget
+}
+
+fn eval(t: &Table<'_>, folder: &Path) -> EvalSpec {
+    let known: Vec<(&str, &str)> = TASKS.iter().chain(&FOLDER_TASKS).map(|task| (*task, *task)).collect();
+    let tasks = t.names("tasks", &known).or(TASKS.to_vec());
+    let eval = EvalSpec {
+        tasks: tasks.into_iter().map(str::to_string).collect(),
+        items: t.count("items", 0..=1_000_000).or(200),
+        folder: t.text("folder").optional().map(|name| path(t, "folder", name, folder, Path::is_dir)),
+        validation_tokens: t.whole("validation_tokens", 1..=MAX_TOKENS).or(32_768),
+    };
+    t.finish();
+    eval
+}
+
+fn arms(root: &Table<'_>) -> Vec<ArmSpec> {
+    #[derive(Clone, Copy)]
+    enum Kind {
+        Plain(ArmSpec),
+        Direct,
+    }
+    const KINDS: [(&str, Kind); 5] = [
+        ("source", Kind::Plain(ArmSpec::Source)),
+        ("pruning_aware", Kind::Plain(ArmSpec::PruningAware)),
+        ("one_shot", Kind::Plain(ArmSpec::OneShot)),
+        ("one_shot_recover", Kind::Plain(ArmSpec::OneShotRecover)),
+        ("direct", Kind::Direct),
+    ];
+    let mut arms = Vec::new();
+    for t in root.tables("arms") {
+        let arm = match t.name("arm", &KINDS).required() {
+            Kind::Plain(arm) => arm,
+            Kind::Direct => ArmSpec::Direct {
+                shape: t.name("shape", &SHAPES).required(),
+                budget: t.name("budget", &DIRECT_BUDGETS).required(),
+            },
+        };
+        t.finish();
+        if root.findings().sound(&[&t.path_of("arm"), &t.path_of("shape"), &t.path_of("budget")]) {
+            if arms.contains(&arm) {
+                let message = format!("`{}` stands twice", arm.label());
+                root.findings().add(t.path_of("arm"), t.line_of("arm"), message, None);
+            }
+            arms.push(arm);
+        }
+    }
+    if arms.is_empty() && root.findings().sound(&["arms"]) {
+        root.findings().add(
+            "arms",
+            0,
+            "missing: there is nothing to run",
+            Some("add `[[arms]]` and `arm = …`".into()),
+        );
+    }
+    arms
+}
+
+fn comparisons(root: &Table<'_>, arms: &[ArmSpec]) -> Vec<Comparison> {
+    // Where an arm could not be read, every comparison with it would be blamed as well.
+    let names_are_known = root.findings().sound(&["arms"]);
+    let labels: Vec<String> = arms.iter().map(ArmSpec::label).collect();
+    let labels: Vec<(&str, &str)> = labels.iter().map(|label| (label.as_str(), label.as_str())).collect();
+    let metrics = METRICS.map(|metric| (metric, metric));
+    let mut comparisons: Vec<Comparison> = Vec::new();
+    for t in root.tables("comparisons") {
+        let arm = |key| match names_are_known && !labels.is_empty() {
+            true => t.name(key, &labels).required().to_string(),
+            false => t.text(key).required(),
+        };
+        let comparison = Comparison {
+            variant: arm("variant"),
+            baseline: arm("baseline"),
+            metric: t.name("metric", &metrics).required().to_string(),
+        };
+        t.finish();
+        if names_are_known && root.findings().sound(&[&t.path_of("variant"), &t.path_of("baseline")]) {
+            if comparison.variant == comparison.baseline {
+                let message = format!("`{}` is compared with itself", comparison.variant);
+                root.findings().add(t.path_of("baseline"), t.line_of("baseline"), message, None);
+            } else if comparisons.contains(&comparison) {
+                let message = "the same comparison stands twice";
+                root.findings().add(t.path_of("variant"), t.line_of("variant"), message, None);
+            }
+        }
+        comparisons.push(comparison);
+    }
+    comparisons
+}
+
+/// All keys of the file that are not part of the run specification.
+pub(super) const HEADER_KEYS: [&str; 7] =
+    ["title", "question", "seeds", "engine", "arms", "axes", "comparisons"];
+/// Sections that an axis may reach into.
+pub(super) const RUN_SECTIONS: [&str; 7] = ["data", "model", "source", "train", "prune", "budget", "eval"];
+
+fn unit(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+fn below_one(x: f64) -> bool {
+    (0.0..1.0).contains(&x)
+}
+
+impl Table<'_> {
+    /// Of two keys exactly one is wanted, and both or none were found.
+    fn either_or(&self, both: bool, one: &str, other: &str) {
+        if self.findings().sound(&[&self.path_of(one), &self.path_of(other)]) {
+            let message = if both { "has both" } else { "has neither" };
+            self.findings().add(
+                self.path_of(if both { other } else { one }),
+                self.line_of(other),
+                format!("the table {message} `{one}` and `{other}`"),
+                Some(format!("give either `{one}` or `{other}`")),
+            );
+        }
+    }
+}
+
+/// Rules that need no other key are checked while reading; this runs the ones between keys.
+pub(super) fn read_and_check(root: &Table<'_>, folder: &Path, arms: &[ArmSpec]) -> RunSpec {
+    let spec = run_spec(root, folder);
+    super::check::rules(&spec, arms, root, root.findings());
+    spec
+}
+
+/// The findings of one reading, to be given a tree.
+pub(super) fn findings() -> Findings {
+    Findings::default()
+}

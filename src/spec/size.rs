@@ -1,0 +1,76 @@
+//! Parameter counts of uniform models, by arithmetic alone: what the source has, and the least that pruning can leave.
+//!
+//!   P = V·d·(1 + untied) + d + L·(2d + 2·H·h·d + 2·K·h·d + 3·f·d)
+//!
+//! The same formula as `model::ModelConfig::num_params`, which this room does not import; `tests/` holds them equal.
+use super::types::{GroupType, HeadUnit, ModelSpec, PruneSpec, Target};
+
+/// All parameters of a model of shape `model` over a vocabulary of `vocab_size`; a tied head counts once.
+pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
+    let [v, d, h] = [vocab_size, model.hidden_size, model.head_dim].map(|n| n as u64);
+    let [heads, kv, f] = [model.num_heads, model.num_kv_heads, model.intermediate_size].map(|n| n as u64);
+    let embeddings = if model.tie_word_embeddings { v * d } else { 2 * v * d };
+    let layer = 2 * d + 2 * heads * h * d + 2 * kv * h * d + 3 * f * d;
+    embeddings + d + model.num_layers as u64 * layer
+}
+
+/// The smallest shape that `prune` can reach from `model`: every prunable type at its floor.
+pub fn smallest(model: &ModelSpec, prune: &PruneSpec) -> ModelSpec {
+    let mut least = model.clone();
+    let has = |kind| prune.types.contains(&kind);
+    if has(GroupType::Ffn) {
+        least.intermediate_size = model.intermediate_size.min(prune.min_ffn * prune.block);
+    }
+    if has(GroupType::Stem) {
+        least.hidden_size = model.hidden_size.min(prune.min_stem * prune.block);
+    }
+    if has(GroupType::Head) {
+        let ratio = model.num_heads / model.num_kv_heads;
+        match prune.head_unit {
+            HeadUnit::KvGroup => {
+                least.num_kv_heads = model.num_kv_heads.min(prune.min_heads);
+                least.num_heads = least.num_kv_heads * ratio;
+            }
+            HeadUnit::QueryPerGroup => least.num_heads = model.num_kv_heads * ratio.min(prune.min_heads),
+        }
+    }
+    least
+}
+
+/// The most parameters that the pruned model may have: the target itself, or its share of the source's, rounded down.
+pub fn target_params(target: Target, source_params: u64) -> u64 {
+    match target {
+        Target::Params(params) => params,
+        Target::Ratio(ratio) => (ratio * source_params as f64).floor() as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_a_small_model_by_hand() {
+        // d = 4, L = 2, H = 2, K = 1, h = 2, f = 3, V = 5, tied.
+        // Embedding 20, final norm 4; a layer: norms 8, q and o 2·(4·4) = 32, k and v 2·(2·4) = 16, ffn 3·12 = 36.
+        let model = ModelSpec {
+            hidden_size: 4,
+            num_layers: 2,
+            num_heads: 2,
+            num_kv_heads: 1,
+            head_dim: 2,
+            intermediate_size: 3,
+            tie_word_embeddings: true,
+            rope_theta: 10_000.0,
+            rms_norm_eps: 1e-5,
+        };
+        assert_eq!(num_params(&model, 5), 20 + 4 + 2 * (8 + 32 + 16 + 36));
+        assert_eq!(num_params(&ModelSpec { tie_word_embeddings: false, ..model }, 5), 40 + 4 + 2 * 92);
+    }
+
+    #[test]
+    fn ratios_round_down() {
+        assert_eq!(target_params(Target::Ratio(0.5), 101), 50);
+        assert_eq!(target_params(Target::Params(7), 101), 7);
+    }
+}

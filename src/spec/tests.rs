@@ -1,0 +1,278 @@
+//! The file shapes that people write, right and wrong.
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
+const REFERENCE: &str = include_str!("../../experiments/reference.toml");
+
+fn check(text: &str) -> Result<Experiment, Vec<Fault>> {
+    parse(text, "test", Path::new("/nowhere"))
+}
+
+/// The example with one piece of text replaced.
+fn with(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "the example no longer contains {from}");
+    EXAMPLE.replacen(from, to, 1)
+}
+
+/// `key (line n): message | hint` of every fault.
+fn faults(text: &str) -> Vec<String> {
+    let faults = check(text).expect_err("the text was accepted");
+    let hint = |fault: &Fault| fault.hint.as_ref().map_or(String::new(), |hint| format!(" | {hint}"));
+    faults.iter().map(|fault| format!("{fault}{}", hint(fault))).collect()
+}
+
+fn line_of(text: &str, piece: &str) -> usize {
+    text.lines()
+        .position(|line| line.contains(piece))
+        .map(|i| i + 1)
+        .unwrap_or_else(|| panic!("no line has {piece}"))
+}
+
+#[test]
+fn the_example_is_valid() {
+    let experiment = check(EXAMPLE).unwrap();
+    assert_eq!(experiment.seeds, [1, 2, 3]);
+    assert_eq!(experiment.points.len(), 1);
+    assert_eq!(experiment.arms.len(), 6);
+    assert_eq!(experiment.base.prune.schedule, PruneSchedule::Line { prune_tokens: 409_600 });
+}
+
+#[test]
+fn every_experiment_of_the_repository_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");
+    let mut checked = 0;
+    for folder in std::fs::read_dir(root).unwrap().flatten().map(|entry| entry.path()) {
+        if folder.join(FILE_NAME).exists() {
+            load(&folder).unwrap_or_else(|error| panic!("{error}"));
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
+/// The reference documents every key, and the values of its optional keys are the defaults.
+#[test]
+fn the_reference_is_complete_and_states_the_defaults() {
+    let full = check(REFERENCE).unwrap();
+    // Section headers, required keys and arms; whatever else is optional.
+    let required: Vec<&str> = REFERENCE
+        .lines()
+        .filter(|line| {
+            line.starts_with('[')
+                || line.contains("# required")
+                || line.starts_with("arm =")
+                || ["variant", "baseline", "metric"].iter().any(|key| line.starts_with(key))
+        })
+        .collect();
+    let bare = check(&required.join("\n")).unwrap();
+    assert_eq!(Experiment { title: full.title.clone(), ..bare }, full);
+
+    let tree = tree::parse(REFERENCE).unwrap();
+    let findings = read::findings();
+    let root = reader::Table::root(&tree, &findings);
+    read::header(&root);
+    read::run_spec(&root, Path::new("/nowhere"));
+    for key in findings.known() {
+        let name = key.rsplit('.').next().unwrap().to_string();
+        let documented = REFERENCE.lines().any(|line| {
+            let line = line.trim_start_matches(['#', ' ', '[']);
+            line.starts_with(&format!("{name} ="))
+                || line.starts_with(&format!("{name}]"))
+                || line.contains(&format!(" {name} = "))
+        });
+        assert!(documented, "experiments/reference.toml does not mention {key}");
+    }
+}
+
+#[test]
+fn all_faults_of_a_file_come_at_once_in_the_order_of_lines() {
+    let text = with("context_length = 128", "context_lenght = 128")
+        .replace("micro_batch = 32", "micro_batch = \"many\"")
+        .replace("saliency = \"taylor_mix\"", "saliency = \"taylr1\"")
+        .replace("items = 200", "items = -1");
+    assert_eq!(
+        faults(&text),
+        [
+            format!("data.context_length (line {}): missing", line_of(&text, "[data]")),
+            format!(
+                "data.context_lenght (line {}): unknown key | did you mean `context_length`?",
+                line_of(&text, "context_lenght")
+            ),
+            format!(
+                "train.micro_batch (line {}): expected a whole number, found the string \"many\"",
+                line_of(&text, "many")
+            ),
+            format!(
+                "prune.saliency (line {}): unknown value `taylr1` | did you mean `taylor1`?",
+                line_of(&text, "taylr1")
+            ),
+            format!(
+                "eval.items (line {}): -1 is out of range: 0 to 1000000 | nearest valid items: 0",
+                line_of(&text, "items = -1")
+            ),
+        ]
+    );
+}
+
+#[test]
+fn rules_between_keys_name_the_nearest_valid_values() {
+    let single = |from: &str, to: &str| {
+        let text = with(from, to);
+        let found = faults(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].replace(&format!(" (line {})", line_of(&text, to)), "")
+    };
+    assert_eq!(
+        single("batch_tokens = 4096", "batch_tokens = 5000"),
+        "train.batch_tokens: 5000 is not a multiple of 4096 (data.context_length × train.micro_batch) | nearest valid batch_tokens: 4096, 8192"
+    );
+    assert_eq!(
+        single("num_kv_heads = 2", "num_kv_heads = 3"),
+        "model.num_kv_heads: 3 does not divide num_heads = 4 | nearest valid num_kv_heads: 2, 4"
+    );
+    assert_eq!(
+        single("head_dim = 32", "head_dim = 33"),
+        "model.head_dim: 33 is odd: RoPE rotates pairs of channels | nearest valid head_dim: 32, 34"
+    );
+    assert_eq!(
+        single("tokens = 819_200", "tokens = 819_201"),
+        "budget.tokens: 819201 is not a multiple of 4096 (train.batch_tokens) | nearest valid tokens: 819200, 823296"
+    );
+    assert_eq!(
+        single("prune_tokens = 409_600", "prune_tokens = 823_296"),
+        "prune.schedule.prune_tokens: 823296 is more than budget.tokens = 819200 | nearest valid prune_tokens: 819200"
+    );
+    assert_eq!(
+        single("ratio = 0.5", "ratio = 1.5"),
+        "prune.target.ratio: 1.5 is out of range: more than 0, at most 1"
+    );
+    assert_eq!(
+        single("scope = \"uniform\"", "block = 7"),
+        "prune.block: 7 does not divide model.intermediate_size = 384 | nearest valid block: 6, 8"
+    );
+}
+
+#[test]
+fn targets_beyond_the_model_or_below_the_floors_are_refused() {
+    // V·d = 131072, norm 128, per layer 256 + 2·4·32·128 + 2·2·32·128 + 3·384·128 = 197_888 (hand count below).
+    let layer = 2 * 128 + 2 * 4 * 32 * 128 + 2 * 2 * 32 * 128 + 3 * 384 * 128;
+    let source = 1024 * 128 + 128 + 4 * layer;
+    let text = with("{ ratio = 0.5 }", "{ params = 9_000_000 }");
+    let line = line_of(&text, "9_000_000");
+    assert_eq!(
+        faults(&text),
+        [format!(
+            "prune.target.params (line {line}): 9000000 is more than the source's {source} parameters | nearest valid params: {source}"
+        )]
+    );
+    // One channel of everything: d = 1, f = 1, one key-value head with two query heads of 32.
+    let least = 1024 + 1 + 4 * (2 + 2 * 2 * 32 + 2 * 32 + 3);
+    let text = with("{ ratio = 0.5 }", "{ params = 500 }");
+    assert!(faults(&text)[0].ends_with(&format!("nearest valid params: {least}")), "{:?}", faults(&text));
+}
+
+#[test]
+fn arms_and_comparisons_are_checked_against_each_other() {
+    let text = with("arm = \"one_shot\"", "arm = \"pruning_aware\"");
+    assert!(faults(&text)[0].contains("`pruning_aware` stands twice"));
+    let text = with("variant = \"pruning_aware\"", "variant = \"prunning_aware\"");
+    assert_eq!(
+        faults(&text),
+        [format!(
+            "comparisons[0].variant (line {}): unknown value `prunning_aware` | did you mean `pruning_aware`?",
+            line_of(&text, "prunning")
+        )]
+    );
+    let text = with("seeds = [1, 2, 3]", "seeds = [1, 2, 1]");
+    assert_eq!(faults(&text), ["seeds (line 2): `1` stands twice in the list"]);
+}
+
+#[test]
+fn a_grid_has_every_combination_the_last_axis_fastest() {
+    let text = format!(
+        "{EXAMPLE}\n[axes]\n\"prune.saliency\" = [\"random\", \"taylor1\"]\nbudget.tokens = [819_200, 409_600]\n\
+         \"prune.types\" = [[\"ffn\"], [\"head\", \"ffn\"]]\n"
+    );
+    let experiment = check(&text).unwrap();
+    assert_eq!(experiment.axes.len(), 3);
+    assert_eq!(experiment.points.len(), 8);
+    assert_eq!(experiment.points[1].values, ["random", "819200", "head+ffn"]);
+    assert_eq!(experiment.points[1].spec.prune.types, [GroupType::Ffn, GroupType::Head]);
+    assert_eq!(experiment.points[6].spec.budget.tokens, 409_600);
+    assert_eq!(experiment.base, experiment.points[0].spec);
+}
+
+#[test]
+fn values_of_axes_are_checked_as_if_they_stood_in_the_file() {
+    let text = format!(
+        "{EXAMPLE}\n[axes]\n\"prune.saliency\" = [\"random\",\n \"taylr1\"]\n\"budget.tokens\" = [819_200, 5]\n\
+         \"prune.blok\" = [1]\nseeds = [1, 2]\n\"optimizer.beta\" = [1]\n\"prune.target\" = [{{ ratio = 0.5 }}, {{ ratio = 0.50 }}]\n"
+    );
+    let found = faults(&text);
+    let expect = |piece: &str| assert!(found.iter().any(|f| f.contains(piece)), "no {piece} in {found:#?}");
+    expect(&format!("axes.prune.saliency (line {}): unknown value `taylr1`", line_of(&text, "taylr1")));
+    expect(&format!(
+        "axes.budget.tokens (line {}): 5 is not a multiple of 4096",
+        line_of(&text, "819_200, 5")
+    ));
+    expect("axes.prune.blok");
+    expect("seeds are replicates");
+    expect("axes.optimizer");
+    let twins = format!("{EXAMPLE}\n[axes]\n\"prune.target\" = [{{ ratio = 0.5 }}, {{ ratio = 0.50 }}]\n");
+    assert!(faults(&twins)[0].contains("stands twice"), "{:?}", faults(&twins));
+}
+
+#[test]
+fn an_axis_can_stand_for_a_key_that_the_file_leaves_out() {
+    let text = with("saliency = \"taylor_mix\"\n", "")
+        + "\n[axes]\n\"prune.saliency\" = [\"random\", \"taylor1\"]\n";
+    assert_eq!(check(&text).unwrap().base.prune.saliency, Saliency::Random);
+    let text = with("tokens = 819_200\n", "") + "\n[axes]\n\"budget.tokens\" = [\"x\", 819_200]\n";
+    assert_eq!(
+        faults(&text),
+        [format!(
+            "axes.budget.tokens (line {}): expected a whole number, found the string \"x\"",
+            line_of(&text, "\"x\"")
+        )]
+    );
+}
+
+#[test]
+fn files_that_are_not_there_are_faults_of_their_keys() {
+    let text = with(
+        "{ kind = \"world\", seed = 0, documents = 40_000 }",
+        "{ kind = \"jsonl\", train = [\"a.jsonl\"], validation = [] }",
+    );
+    let found = faults(&text);
+    assert!(found[0].contains("data.corpus.train[0]") && found[0].contains("`a.jsonl`"), "{found:?}");
+    assert!(found[1].contains("data.corpus.validation") && found[1].contains("empty"), "{found:?}");
+}
+
+#[test]
+fn a_missing_experiment_names_its_neighbour() {
+    let error = load(Path::new("experiments/quikstart")).unwrap_err().to_string();
+    assert!(error.contains("did you mean `experiments/quickstart`?"), "{error}");
+}
+
+#[test]
+fn a_broken_file_is_a_syntax_fault() {
+    let text = with("[data]", "[data");
+    assert!(
+        faults(&text)[0].starts_with(&format!("syntax (line {})", line_of(&text, "[data"))),
+        "{:?}",
+        faults(&text)
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..Default::default() })]
+    /// Whatever a line of the file is replaced by, the reader answers without a panic.
+    #[test]
+    fn no_text_makes_the_reader_panic(line in 0usize..90, replacement in "[a-z_\\[\\]{}=\"0-9.,# -]{0,30}") {
+        let mut lines: Vec<&str> = EXAMPLE.lines().collect();
+        if line < lines.len() {
+            lines[line] = &replacement;
+        }
+        let _ = check(&lines.join("\n"));
+    }
+}

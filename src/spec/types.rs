@@ -1,0 +1,328 @@
+//! The resolved experiment: plain values, every default filled in, every rule checked.
+//!
+//! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
+//! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
+use serde::{Deserialize, Serialize};
+
+/// `experiments/<name>/experiment.toml`, read and checked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// Name of the folder, and of the folder of results.
+    pub name: String,
+    /// Heading of the report; the name where the file gives none.
+    pub title: String,
+    /// One sentence: what the experiment asks.
+    pub question: String,
+    /// Replicates: every arm and point of the grid is run once per seed.
+    pub seeds: Vec<u64>,
+    pub engine: EngineSpec,
+    /// The configuration at the first point of the grid.
+    pub base: RunSpec,
+    pub arms: Vec<ArmSpec>,
+    pub axes: Vec<Axis>,
+    /// Every point of the grid, the last axis varying fastest; one point without values where there are no axes.
+    pub points: Vec<Point>,
+    pub comparisons: Vec<Comparison>,
+}
+
+/// Everything that one run depends on, arm and seed aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    pub data: DataSpec,
+    pub model: ModelSpec,
+    pub source: SourceSpec,
+    pub train: TrainSpec,
+    pub prune: PruneSpec,
+    pub budget: BudgetSpec,
+    pub eval: EvalSpec,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineKind {
+    Auto,
+    Cpu,
+    Cuda,
+    /// The same model through dfdx's reverse-mode autodiff.
+    Reference,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EngineSpec {
+    pub kind: EngineKind,
+    /// Runs carried out at once; 0: one per core.
+    pub workers: usize,
+    /// Threads of one run; results do not depend on it.
+    pub threads_per_worker: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSpec {
+    pub corpus: CorpusSpec,
+    pub tokenizer: TokenizerSpec,
+    /// T: tokens of one training sequence.
+    pub context_length: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CorpusSpec {
+    /// The embedded world: `documents` documents generated from `seed`.
+    World { seed: u64, documents: usize },
+    /// Plain-text files (`.txt`, `.txt.zst`), documents separated by `<|endoftext|>`.
+    Text { train: Vec<String>, validation: Vec<String> },
+    /// JSON Lines (`.jsonl`, `.jsonl.zst`), one document in `field` of each line.
+    Jsonl { train: Vec<String>, validation: Vec<String>, field: String },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum TokenizerSpec {
+    /// Byte-level BPE trained on the corpus.
+    Bpe { vocab_size: usize },
+    /// A Hugging Face `tokenizer.json`.
+    File { path: String },
+}
+
+/// Shape of the source model; all layers alike.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSpec {
+    pub hidden_size: usize,
+    pub num_layers: usize,
+    pub num_heads: usize,
+    pub num_kv_heads: usize,
+    pub head_dim: usize,
+    pub intermediate_size: usize,
+    pub tie_word_embeddings: bool,
+    pub rope_theta: f64,
+    pub rms_norm_eps: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    /// Pretraining tokens of the source model.
+    pub tokens: u64,
+    /// Train a source per seed (true) or share the first seed's among all replicates (false).
+    pub per_seed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// Linear warm-up, then half a cosine down to `min_learning_rate_ratio`.
+    Cosine,
+    /// Warm-up, stable, decay: linear down over the last `decay_fraction` of the tokens.
+    Wsd,
+}
+
+/// Optimisation, the same for every arm; the schedule spans each arm's own tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainSpec {
+    /// Tokens of one optimiser step; a multiple of `micro_batch × context_length`.
+    pub batch_tokens: usize,
+    /// Sequences of one forward pass.
+    pub micro_batch: usize,
+    pub learning_rate: f64,
+    pub min_learning_rate_ratio: f64,
+    pub schedule: ScheduleKind,
+    pub warmup_tokens: u64,
+    pub decay_fraction: f64,
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// Largest global gradient norm; 0: no clipping.
+    pub clip_norm: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupType {
+    Ffn,
+    Head,
+    Stem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// One event removes one group in every layer: all layers keep one shape.
+    Uniform,
+}
+
+/// What one `head` group is under grouped-query attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadUnit {
+    /// One key-value head with its H/K query heads.
+    KvGroup,
+    /// One query head from every key-value group.
+    QueryPerGroup,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Saliency {
+    Random,
+    MagnitudeL2,
+    Taylor1,
+    TaylorMix,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Normaliser {
+    None,
+    PerParameter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Update {
+    /// Delete the group, leave the rest (EfficientLLM-A).
+    None,
+    /// Optimal Brain Surgeon within each linear layer (EfficientLLM-B).
+    Layerwise,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PruneSchedule {
+    /// Parameters follow a straight line in tokens from source to target over `prune_tokens`.
+    Line { prune_tokens: u64 },
+    /// One event every `steps` optimiser steps.
+    Interval { steps: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Parameters of the pruned model.
+    Params(u64),
+    /// Share of the source's parameters.
+    Ratio(f64),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PruneSpec {
+    pub target: Target,
+    pub types: Vec<GroupType>,
+    pub scope: Scope,
+    /// Channels of one `ffn` or `stem` group.
+    pub block: usize,
+    pub head_unit: HeadUnit,
+    pub saliency: Saliency,
+    pub normaliser: Normaliser,
+    pub update: Update,
+    /// Damping of G relative to its mean diagonal (λ).
+    pub damping: f64,
+    /// Exponential moving average of training gradients for saliency; 0: the current step alone.
+    pub gradient_ema: f64,
+    pub schedule: PruneSchedule,
+    /// Calibration set of the one-shot arms.
+    pub calibration_tokens: u64,
+    /// Least groups left per layer (`ffn`, `head`) or in the model (`stem`): at least 1.
+    pub min_ffn: usize,
+    pub min_heads: usize,
+    pub min_stem: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetSpec {
+    /// Tokens that `pruning_aware` trains on, pruning included; `one_shot_recover` gets as many, its
+    /// calibration set counted in.
+    pub tokens: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalSpec {
+    pub tasks: Vec<String>,
+    /// Items of each task; 0: all that a folder holds.
+    pub items: usize,
+    /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`; `None`: the embedded world's items.
+    pub folder: Option<String>,
+    /// Held-out tokens for bits per byte.
+    pub validation_tokens: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectShape {
+    /// The widths that `pruning_aware` found.
+    Searched,
+    /// The source's widths scaled by one factor.
+    Proportional,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectBudget {
+    /// As many tokens as `pruning_aware` trained on.
+    RecoveryTokens,
+    /// Those and the source's.
+    TotalTokens,
+    /// As many tokens as the FLOPs of source and `pruning_aware` together pay for.
+    TotalFlops,
+}
+
+/// One row of the comparison: which arm, under which budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "arm", rename_all = "snake_case")]
+pub enum ArmSpec {
+    Source,
+    PruningAware,
+    OneShot,
+    OneShotRecover,
+    Direct { shape: DirectShape, budget: DirectBudget },
+}
+
+/// One axis of the grid: a key path below the run specification and the values it takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Axis {
+    /// For example `prune.saliency`.
+    pub key: String,
+    /// The values in file order, as tables show them: strings bare, lists joined by `+`, tables as `key=value`.
+    pub values: Vec<String>,
+}
+
+/// One point of the grid: a value of every axis and the configuration that they make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// As in [`Axis::values`], one for each of [`Experiment::axes`].
+    pub values: Vec<String>,
+    pub spec: RunSpec,
+}
+
+/// A comparison declared before the run; all of one file are corrected for multiplicity together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Arm label, see [`ArmSpec::label`].
+    pub variant: String,
+    pub baseline: String,
+    /// `acc`, `acc_norm` (mean over tasks) or `bits_per_byte`.
+    pub metric: String,
+}
+
+impl ArmSpec {
+    /// Name of the arm in files and tables: `pruning_aware`, `direct_searched_total_tokens`, ….
+    pub fn label(&self) -> String {
+        match self {
+            ArmSpec::Source => "source".into(),
+            ArmSpec::PruningAware => "pruning_aware".into(),
+            ArmSpec::OneShot => "one_shot".into(),
+            ArmSpec::OneShotRecover => "one_shot_recover".into(),
+            ArmSpec::Direct { shape, budget } => {
+                let shape = match shape {
+                    DirectShape::Searched => "searched",
+                    DirectShape::Proportional => "proportional",
+                };
+                let budget = match budget {
+                    DirectBudget::RecoveryTokens => "recovery_tokens",
+                    DirectBudget::TotalTokens => "total_tokens",
+                    DirectBudget::TotalFlops => "total_flops",
+                };
+                format!("direct_{shape}_{budget}")
+            }
+        }
+    }
+}
