@@ -14,3 +14,4 @@
 //! no CSV. Rooms import only downward; `tests/` holds the table of allowed imports and fails on any other.
 pub mod base;
 pub mod spec;
+pub mod stats;

@@ -1,0 +1,215 @@
+//! The mean of scores whose seeds *and* items are both samples: interval and p-value.
+//!
+//! Every seed is scored on the same items, so the two factors are crossed: x_si = μ + α_s + β_i + ε_si. With x̄ the
+//! mean over tasks t (fixed, equal weight) of the mean over S seeds and I_t items,
+//!
+//! ```text
+//! v_S = Var_s(x̄_s)/S                       holds  σ_α²/S + σ_ε²/(S·I)
+//! v_I = Σ_t Var_i(x̄_·i)/(I_t T²)            holds  σ_β²/I + σ_ε²/(S·I)
+//! v_E = Σ_t MS_E,t/(S I_t T²)               holds            σ_ε²/(S·I)
+//! half width = √( max(t²_{S−1}·v_S, t²_{I−1}·v_E) + t²_{I−1}·max(v_I − v_E, 0) )
+//! ```
+//!
+//! v_S holds v_E, so it is not believed where chance puts it below. The seeds keep their own t quantile, as one must with three of them, and the items theirs (Cochran's combination,
+//! conservative). The p-value is the level at which the interval touches the null. Simulated coverage at S = 2, 3, 5
+//! is 95 to 99 % whichever component dominates, where the percentile bootstrap over seeds and items falls to 71 %
+//! (S = 2) and 80 % (S = 3) once seeds matter; hence this, not the bootstrap, carries the verdicts.
+//! With one seed the interval speaks of the items alone, and the caller must say so.
+use super::descriptive::{mean, variance};
+use super::special::{bisect, student_two_sided_quantile};
+use super::{Interval, Result, StatsError, check, check_lengths, check_open};
+
+/// Mean over tasks, seeds and items.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossedMean {
+    pub mean: f64,
+    pub interval: Interval,
+    /// √(max(v_S, v_E) + max(v_I − v_E, 0)).
+    pub standard_error: f64,
+    /// v_S: share of the variance that seeds bring; 0 with one seed.
+    pub seed_variance: f64,
+    /// max(v_I − v_E, 0).
+    pub item_variance: f64,
+    /// v_E: the noise of single answers that v_S holds at least; 0 with one seed.
+    pub error_variance: f64,
+    pub seeds: usize,
+    /// Items of all tasks together.
+    pub items: usize,
+    /// Items of the smallest task: the degrees of freedom of the item part, plus one.
+    pub fewest_items: usize,
+}
+
+impl CrossedMean {
+    /// Half the width of the interval at level 1 − `alpha`.
+    fn half_width(&self, alpha: f64) -> f64 {
+        let seed_t =
+            if self.seeds > 1 { student_two_sided_quantile(alpha, (self.seeds - 1) as f64) } else { 0.0 };
+        let item_t = student_two_sided_quantile(alpha, (self.fewest_items - 1) as f64);
+        let seed_part = (seed_t * seed_t * self.seed_variance).max(item_t * item_t * self.error_variance);
+        (seed_part + item_t * item_t * self.item_variance).sqrt()
+    }
+
+    /// Two-sided p-value against 0: the α whose interval just touches it.
+    pub fn p(&self) -> f64 {
+        if self.mean == 0.0 {
+            return 1.0;
+        }
+        // The half width falls from ∞ to 0 as α goes from 0 to 1; ln α keeps small values exact.
+        bisect(|ln_alpha| self.mean.abs() - self.half_width(ln_alpha.exp()), -690.0, 0.0).exp()
+    }
+}
+
+/// Checks `scores[task][seed][item]`: all tasks with the same seeds, all seeds of a task with the same items.
+pub(crate) fn check_design(scores: &[Vec<Vec<f64>>]) -> Result<usize> {
+    let seeds = scores.first().map_or(0, Vec::len);
+    if seeds == 0 {
+        return Err(StatsError::TooFew { what: "tasks or seeds", needed: 1, got: 0 });
+    }
+    for task in scores {
+        check_lengths("seeds of a task", seeds, task.len())?;
+        for seed in task {
+            check("scores of items", seed, 1)?;
+            check_lengths("items of a seed", task[0].len(), seed.len())?;
+        }
+    }
+    Ok(seeds)
+}
+
+/// Mean of `scores[task][seed][item]` with an interval at `level`.
+///
+/// # Errors
+/// [`StatsError::NoVariance`] when all scores of every task are alike; lengths that differ; an empty task.
+pub fn crossed_mean(scores: &[Vec<Vec<f64>>], level: f64) -> Result<CrossedMean> {
+    check_open("confidence level", level, 0.0, 1.0)?;
+    let seeds = check_design(scores)?;
+    let num_tasks = scores.len() as f64;
+    let mut per_seed = vec![0.0; seeds];
+    let (mut item_part, mut error_part, mut fewest, mut items) = (0.0, 0.0, usize::MAX, 0);
+    for task in scores {
+        let count = task[0].len();
+        (fewest, items) = (fewest.min(count), items + count);
+        let by_seed: Vec<f64> = task.iter().map(|x| x.iter().sum::<f64>() / count as f64).collect();
+        let by_item: Vec<f64> =
+            (0..count).map(|i| task.iter().map(|x| x[i]).sum::<f64>() / seeds as f64).collect();
+        let centre = mean(&by_seed)?;
+        per_seed.iter_mut().zip(&by_seed).for_each(|(p, x)| *p += x / num_tasks);
+        let weight = 1.0 / (count as f64 * num_tasks * num_tasks);
+        item_part += variance(&by_item)? * weight;
+        if seeds > 1 {
+            let squares: f64 = (0..seeds)
+                .flat_map(|s| (0..count).map(move |i| (s, i)))
+                .map(|(s, i)| (task[s][i] - by_seed[s] - by_item[i] + centre).powi(2))
+                .sum();
+            error_part += squares / ((seeds - 1) * (count - 1)) as f64 / seeds as f64 * weight;
+        }
+    }
+    let centre = mean(&per_seed)?;
+    let item_variance = (item_part - error_part).max(0.0);
+    let seed_variance = if seeds > 1 { variance(&per_seed)? / seeds as f64 } else { 0.0 };
+    if seed_variance.max(error_part) + item_variance <= (f64::EPSILON * centre).powi(2) {
+        return Err(StatsError::NoVariance { what: "scores over seeds and items" });
+    }
+    let mut out = CrossedMean {
+        mean: centre,
+        interval: Interval::around(centre, 0.0),
+        standard_error: (seed_variance.max(error_part) + item_variance).sqrt(),
+        seed_variance,
+        item_variance,
+        error_variance: error_part,
+        seeds,
+        items,
+        fewest_items: fewest,
+    };
+    out.interval = Interval::around(centre, out.half_width(1.0 - level));
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random;
+    use crate::stats::assert_close;
+    use crate::stats::bootstrap::{hierarchical, standard_normal};
+
+    /// d_si = seed_s + item_i without noise: v_S = Var(0,1,2)/3 = 1/3; v_I = Var(0,4)/2 = 4; v_E = 0.
+    #[test]
+    fn by_hand() {
+        let d: Vec<Vec<f64>> = (0..3).map(|s| (0..2).map(|i| s as f64 + 4.0 * i as f64).collect()).collect();
+        let m = crossed_mean(&[d], 0.95).unwrap();
+        assert_eq!((m.mean, m.seeds, m.items), (3.0, 3, 2));
+        assert_close(m.seed_variance, 1.0 / 3.0, 1e-12);
+        assert_close(m.item_variance, 4.0, 1e-12);
+        let (t2, t1) = (4.302652729911275f64, 12.706204736432095f64); // t tables: 97.5 % at df 2 and 1
+        assert_close(m.interval.high - 3.0, (t2 * t2 / 3.0 + t1 * t1 * 4.0).sqrt(), 1e-9);
+    }
+
+    /// The interval at level 1 − p touches 0.
+    #[test]
+    fn p_inverts_the_interval() {
+        let mut rng = random::stream(5, "crossed");
+        let mut draw = |n: usize| -> Vec<Vec<f64>> {
+            (0..3).map(|_| (0..n).map(|_| 0.2 + standard_normal(&mut rng)).collect()).collect()
+        };
+        let d = vec![draw(40), draw(60)];
+        let m = crossed_mean(&d, 0.95).unwrap();
+        let edge = crossed_mean(&d, 1.0 - m.p()).unwrap().interval;
+        assert!(edge.low.abs().min(edge.high.abs()) < 1e-9, "{m:?} {edge:?}");
+        assert_eq!(m.interval.contains(0.0), m.p() > 0.05);
+    }
+
+    /// One task, one seed: Student's t over items. Items alike in all seeds but seeds apart: t over seeds.
+    #[test]
+    fn limits_are_students_t() {
+        let x = vec![0.5, 1.0, 0.0, 1.0, 1.0];
+        let one = crossed_mean(&[vec![x.clone()]], 0.95).unwrap();
+        let t = crate::stats::paired::paired_t(&x, 0.95).unwrap();
+        assert_close(one.p(), t.p, 1e-9);
+        assert_close(one.interval.low, t.interval.low, 1e-10);
+        let flat: Vec<Vec<f64>> = [0.1, 0.2, 0.4].iter().map(|v| vec![*v; 6]).collect();
+        let seeds = crossed_mean(&[flat], 0.95).unwrap();
+        let t = crate::stats::paired::paired_t(&[0.1, 0.2, 0.4], 0.95).unwrap();
+        assert_close(seeds.p(), t.p, 1e-9);
+        assert_close(seeds.interval.high, t.interval.high, 1e-9);
+    }
+
+    #[test]
+    fn faults_are_told() {
+        let none = StatsError::NoVariance { what: "scores over seeds and items" };
+        assert_eq!(crossed_mean(&[vec![vec![0.0; 4]; 3]], 0.95), Err(none));
+        assert!(crossed_mean(&[], 0.95).is_err());
+        assert!(crossed_mean(&[vec![vec![1.0, 0.0], vec![1.0]]], 0.95).is_err());
+        assert!(crossed_mean(&[vec![vec![1.0, 0.0]], vec![]], 0.95).is_err());
+    }
+
+    /// 600 simulated experiments, three seeds, 60 items: with seeds, items or noise dominant the interval holds the
+    /// truth in at least 93 % (95 % less 2.2 standard errors); the percentile bootstrap is far below 90 % where
+    /// seeds dominate, which is why it does not carry verdicts.
+    #[test]
+    fn coverage() {
+        let mut rng = random::stream(11, "coverage of crossed means");
+        for (a, b, e) in [(0.3, 0.3, 0.3), (0.02, 0.5, 0.3), (0.0, 0.1, 0.6)] {
+            let (mut crossed, mut bootstrap) = (0, 0);
+            for rep in 0..600 {
+                let beta: Vec<f64> = (0..60).map(|_| b * standard_normal(&mut rng)).collect();
+                let d: Vec<Vec<f64>> = (0..3)
+                    .map(|_| {
+                        let alpha = a * standard_normal(&mut rng);
+                        beta.iter().map(|x| alpha + x + e * standard_normal(&mut rng)).collect()
+                    })
+                    .collect();
+                let d = [d];
+                crossed += crossed_mean(&d, 0.95).unwrap().interval.contains(0.0) as u32;
+                if rep < 200 {
+                    let r = hierarchical(&d, 300, &mut rng).unwrap();
+                    bootstrap += r.percentile_interval(0.95).unwrap().contains(0.0) as u32;
+                }
+            }
+            assert!(crossed as f64 / 600.0 > 0.93, "({a}, {b}, {e}): {crossed}");
+            if a > 0.1 {
+                assert!((bootstrap as f64 / 200.0) < 0.88, "({a}, {b}, {e}): {bootstrap}");
+            } else {
+                assert!(bootstrap as f64 / 200.0 > 0.90, "({a}, {b}, {e}): {bootstrap}");
+            }
+        }
+    }
+}
