@@ -15,3 +15,4 @@
 pub mod base;
 pub mod spec;
 pub mod stats;
+pub mod tensor;

@@ -1,0 +1,252 @@
+//! The `Backend` trait: the operations from which model, pruning and training are written once.
+//!
+//! The operations are the fused ones of a Llama training step rather than a general tensor algebra: the
+//! backward pass is explicit (no tape), so that saliency and layerwise statistics are taps on values that
+//! exist anyway, and every engine implements one short list that tests compare one by one.
+
+/// Element type of host buffers: f32 for work, f64 for finite-difference checks.
+pub trait Scalar: Copy + Send + Sync + 'static + PartialOrd + Default + std::fmt::Debug {
+    fn from_f64(value: f64) -> Self;
+    fn to_f64(self) -> f64;
+}
+
+impl Scalar for f32 {
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+}
+
+impl Scalar for f64 {
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// Per-parameter base scores that need only the weight and its gradients (method §2).
+///
+/// `w` weight, `g` = ∂L/∂w of the batch, `F` = E\[g²\] over micro-batches (empirical Fisher diagonal).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementScore {
+    /// `w²`
+    MagnitudeL2,
+    /// `|w·g|` (LLM-Pruner `param_first`)
+    Taylor1,
+    /// `|w·g − ½ w² F|` (LLM-Pruner `param_mix`, with the ½)
+    TaylorMix,
+}
+
+/// Which operand of a product is transposed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// `C = A Bᵀ`: the forward product of a linear layer, y = x Wᵀ.
+    NT,
+    /// `C = A B`: gradient of its input, dx = dy W.
+    NN,
+    /// `C = Aᵀ B`: gradient of its weight, dW = dyᵀ x.
+    TN,
+}
+
+/// Head layout of one attention layer over `sequences` sequences of `context_length` tokens each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttentionShape {
+    /// B
+    pub sequences: usize,
+    /// T
+    pub context_length: usize,
+    /// H
+    pub num_heads: usize,
+    /// K, a divisor of H
+    pub num_kv_heads: usize,
+    /// h
+    pub head_dim: usize,
+}
+
+/// Cosines and sines of rotary position embedding, `T × h/2` each: angle(t, p) = t · θ^(−2p/h).
+#[derive(Clone, Debug)]
+pub struct RopeTable<T> {
+    pub cos: T,
+    pub sin: T,
+}
+
+/// Coefficients of one AdamW step (Loshchilov & Hutter 2019, arXiv:1711.05101), bias corrections included:
+///
+/// ```text
+/// g ← scale·g;  m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
+/// w ← w − η·λ·w − η · (m/c₁) / (√(v/c₂) + ε),   cᵢ = 1 − βᵢᵗ
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct AdamwStep {
+    /// η
+    pub learning_rate: f64,
+    /// λ, already zero for tensors that do not decay
+    pub weight_decay: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    /// c₁
+    pub bias_correction1: f64,
+    /// c₂
+    pub bias_correction2: f64,
+    /// Factor on the gradient: 1, or less when clipped.
+    pub gradient_scale: f64,
+}
+
+/// Operations on dense row-major matrices of one device.
+///
+/// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
+/// crate, never of a user's input, which is checked before it reaches the engine. Results do not depend on
+/// the number of threads. Outputs named `out` are overwritten and must have the right shape.
+pub trait Backend: Send + Sync + 'static {
+    /// Element type of the host side.
+    type Scalar: Scalar;
+    /// A dense row-major matrix on the device.
+    type Tensor: Send + Sync;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
+    #[allow(clippy::wrong_self_convention)]
+    fn from_host(&self, rows: usize, cols: usize, values: &[Self::Scalar]) -> Self::Tensor;
+    /// All elements, row-major.
+    fn to_host(&self, tensor: &Self::Tensor) -> Vec<Self::Scalar>;
+    /// `[rows, cols]`
+    fn shape(&self, tensor: &Self::Tensor) -> [usize; 2];
+    /// Gives `tensor` a new shape and unspecified contents, reusing its memory where that is large enough.
+    fn reshape(&self, tensor: &mut Self::Tensor, rows: usize, cols: usize);
+    fn fill_zero(&self, tensor: &mut Self::Tensor);
+    fn copy(&self, out: &mut Self::Tensor, from: &Self::Tensor);
+    /// `y ← αx + βy`, element by element.
+    fn axpby(&self, alpha: f64, x: &Self::Tensor, beta: f64, y: &mut Self::Tensor);
+    /// `y ← α x² + βy`, element by element: running means of squared gradients (empirical Fisher).
+    fn square_axpby(&self, alpha: f64, x: &Self::Tensor, beta: f64, y: &mut Self::Tensor);
+    /// `Σ x²` in f64, fixed order.
+    fn sum_of_squares(&self, tensor: &Self::Tensor) -> f64;
+
+    /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
+    fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
+
+    /// Row sums and column sums (in f64, fixed order) of the per-parameter score over the matrix.
+    ///
+    /// `fisher` is required by [`ElementScore::TaylorMix`] and unused otherwise; `grad` is unused by
+    /// [`ElementScore::MagnitudeL2`].
+    fn score_margins(
+        &self,
+        score: ElementScore,
+        weight: &Self::Tensor,
+        grad: &Self::Tensor,
+        fisher: Option<&Self::Tensor>,
+    ) -> (Vec<f64>, Vec<f64>);
+
+    /// Matrix product; `out ← out + …` where `accumulate`, else `out ← …`.
+    fn matmul(
+        &self,
+        product: Product,
+        out: &mut Self::Tensor,
+        accumulate: bool,
+        a: &Self::Tensor,
+        b: &Self::Tensor,
+    );
+
+    /// Rows of `table` (V × d) named by `tokens` → `out` (N × d).
+    fn embed(&self, out: &mut Self::Tensor, table: &Self::Tensor, tokens: &[u32]);
+    /// `d_table[tokens[n]] += d_out[n]`, in token order.
+    fn embed_backward(&self, d_table: &mut Self::Tensor, d_out: &Self::Tensor, tokens: &[u32]);
+
+    /// RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467): `out = x · r · w`, `r = 1/√(mean(x²) + ε)`.
+    ///
+    /// `x`, `out` N × d, `weight` 1 × d, `inv_rms` 1 × N receives r.
+    fn rmsnorm(
+        &self,
+        out: &mut Self::Tensor,
+        inv_rms: &mut Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        epsilon: f64,
+    );
+    /// `d_x += r·(w∘dy) − x · r³/d · ⟨w∘dy, x⟩` per row, `d_weight += Σ_n dy∘x·r`.
+    fn rmsnorm_backward(
+        &self,
+        d_x: &mut Self::Tensor,
+        d_weight: &mut Self::Tensor,
+        d_out: &Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        inv_rms: &Self::Tensor,
+    );
+
+    fn rope_table(&self, context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Self::Tensor>;
+    /// Rotary embedding (Su et al. 2021, arXiv:2104.09864) in place on N × (heads·h), halves convention of
+    /// Hugging Face: pair (p, p + h/2) of every head turns by angle(t, p), or back where `inverse`.
+    fn rope(
+        &self,
+        x: &mut Self::Tensor,
+        table: &RopeTable<Self::Tensor>,
+        context_length: usize,
+        head_dim: usize,
+        inverse: bool,
+    );
+
+    /// Causal attention: `out = softmax(q kᵀ/√h) v` per head. `q`, `out` N × H·h, `k`, `v` N × K·h;
+    /// query head i reads key-value head ⌊i·K/H⌋; `log_sum_exp` N × H is kept for the backward pass.
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        out: &mut Self::Tensor,
+        log_sum_exp: &mut Self::Tensor,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+    );
+    /// Overwrites `d_q`, `d_k`, `d_v`; probabilities are recomputed from `log_sum_exp` (Dao et al. 2022,
+    /// arXiv:2205.14135).
+    #[allow(clippy::too_many_arguments)]
+    fn attention_backward(
+        &self,
+        shape: AttentionShape,
+        d_q: &mut Self::Tensor,
+        d_k: &mut Self::Tensor,
+        d_v: &mut Self::Tensor,
+        d_out: &Self::Tensor,
+        out: &Self::Tensor,
+        log_sum_exp: &Self::Tensor,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+    );
+
+    /// SwiGLU (Shazeer 2020, arXiv:2002.05202): `out = silu(gate) ∘ up`, silu(z) = z·σ(z).
+    fn swiglu(&self, out: &mut Self::Tensor, gate: &Self::Tensor, up: &Self::Tensor);
+    /// Replaces `gate` and `up` by their gradients: `d_gate = d_out∘up∘σ(1 + gate(1−σ))`, `d_up = d_out∘silu(gate)`.
+    fn swiglu_backward(&self, gate: &mut Self::Tensor, up: &mut Self::Tensor, d_out: &Self::Tensor);
+
+    /// Σ over tokens of the cross-entropy of `softmax(hidden headᵀ)` against `targets`, with gradients scaled
+    /// by `scale`: `d_hidden` (N × d) overwritten, `d_head` (V × d) accumulated. The N × V logits are never
+    /// held whole. `hidden` N × d, `head` V × d.
+    #[allow(clippy::too_many_arguments)]
+    fn head_cross_entropy(
+        &self,
+        d_hidden: &mut Self::Tensor,
+        d_head: &mut Self::Tensor,
+        hidden: &Self::Tensor,
+        head: &Self::Tensor,
+        targets: &[u32],
+        scale: f64,
+    ) -> f64;
+    /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above.
+    fn head_log_probabilities(&self, hidden: &Self::Tensor, head: &Self::Tensor, targets: &[u32])
+    -> Vec<f64>;
+
+    /// One AdamW step on one tensor.
+    fn adamw(
+        &self,
+        step: AdamwStep,
+        weight: &mut Self::Tensor,
+        grad: &Self::Tensor,
+        m: &mut Self::Tensor,
+        v: &mut Self::Tensor,
+    );
+}

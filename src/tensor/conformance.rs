@@ -1,0 +1,362 @@
+//! One body of tests for every backend: each operation against its formula, written naively in f64.
+//!
+//! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
+use super::{AdamwStep, AttentionShape, Backend, ElementScore, Product, Scalar};
+use crate::base::random::stream;
+use rand::RngExt;
+
+/// Absolute and relative tolerance against the naive f64 formula.
+#[derive(Clone, Copy)]
+pub struct Tolerance {
+    pub atol: f64,
+    pub rtol: f64,
+}
+
+struct Case<'a, B: Backend> {
+    backend: &'a B,
+    tolerance: Tolerance,
+}
+
+/// A random host matrix, values as the backend's scalar rounds them.
+struct Host {
+    rows: usize,
+    cols: usize,
+    data: Vec<f64>,
+}
+
+impl Host {
+    fn at(&self, r: usize, c: usize) -> f64 {
+        self.data[r * self.cols + c]
+    }
+}
+
+impl<B: Backend> Case<'_, B> {
+    fn random(&self, rows: usize, cols: usize, name: &str) -> (Host, B::Tensor) {
+        let mut generator = stream(7, name);
+        let values: Vec<B::Scalar> =
+            (0..rows * cols).map(|_| B::Scalar::from_f64(generator.random::<f64>() * 2.0 - 1.0)).collect();
+        let data = values.iter().map(|x| x.to_f64()).collect();
+        (Host { rows, cols, data }, self.backend.from_host(rows, cols, &values))
+    }
+
+    fn compare(&self, what: &str, tensor: &B::Tensor, expected: &[f64]) {
+        let values = self.backend.to_host(tensor);
+        assert_eq!(values.len(), expected.len(), "{what}: length");
+        for (i, (value, expected)) in values.iter().zip(expected).enumerate() {
+            let value = value.to_f64();
+            let bound = self.tolerance.atol + self.tolerance.rtol * expected.abs();
+            assert!(
+                (value - expected).abs() <= bound,
+                "{what}[{i}]: {value}, expected {expected} ± {bound:e}"
+            );
+        }
+    }
+}
+
+/// Every operation of the backend over regular and misaligned shapes.
+pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
+    let case = Case { backend, tolerance };
+    for (m, n, k) in [(1, 1, 1), (3, 5, 7), (64, 64, 64), (130, 33, 17), (17, 300, 65), (257, 129, 31)] {
+        products(&case, m, n, k);
+    }
+    for (rows, cols) in [(1, 1), (5, 13), (131, 48)] {
+        norms(&case, rows, cols);
+        element_wise(&case, rows, cols);
+        scores(&case, rows, cols);
+    }
+    for shape in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 70, 3, 1, 8), (2, 130, 2, 2, 4)] {
+        let (sequences, context_length, num_heads, num_kv_heads, head_dim) = shape;
+        let shape = AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim };
+        attention(&case, shape);
+        rope(&case, shape);
+    }
+    for (tokens, vocab, d) in [(1, 3, 2), (70, 41, 9), (33, 1000, 5)] {
+        head(&case, tokens, vocab, d);
+    }
+    embedding(&case);
+}
+
+fn products<B: Backend>(case: &Case<B>, m: usize, n: usize, k: usize) {
+    for product in [Product::NT, Product::NN, Product::TN] {
+        let (a_shape, b_shape) = match product {
+            Product::NT => ((m, k), (n, k)),
+            Product::NN => ((m, k), (k, n)),
+            Product::TN => ((k, m), (k, n)),
+        };
+        let (a, a_tensor) = case.random(a_shape.0, a_shape.1, "a");
+        let (b, b_tensor) = case.random(b_shape.0, b_shape.1, "b");
+        let (c, mut c_tensor) = case.random(m, n, "c");
+        let element = |i: usize, j: usize, l: usize| match product {
+            Product::NT => a.at(i, l) * b.at(j, l),
+            Product::NN => a.at(i, l) * b.at(l, j),
+            Product::TN => a.at(l, i) * b.at(l, j),
+        };
+        let expected: Vec<f64> = (0..m * n).map(|x| (0..k).map(|l| element(x / n, x % n, l)).sum()).collect();
+        let sum: Vec<f64> = expected.iter().zip(&c.data).map(|(x, c)| x + c).collect();
+        case.backend.matmul(product, &mut c_tensor, true, &a_tensor, &b_tensor);
+        case.compare(&format!("{product:?} {m}×{n}×{k} accumulated"), &c_tensor, &sum);
+        case.backend.matmul(product, &mut c_tensor, false, &a_tensor, &b_tensor);
+        case.compare(&format!("{product:?} {m}×{n}×{k}"), &c_tensor, &expected);
+    }
+}
+
+fn norms<B: Backend>(case: &Case<B>, rows: usize, d: usize) {
+    let (x, x_tensor) = case.random(rows, d, "x");
+    let (w, w_tensor) = case.random(1, d, "w");
+    let (dy, dy_tensor) = case.random(rows, d, "dy");
+    let (dx0, mut dx_tensor) = case.random(rows, d, "dx");
+    let (dw0, mut dw_tensor) = case.random(1, d, "dw");
+    let eps = 1e-3;
+    let mut out = case.backend.zeros(rows, d);
+    let mut inv_rms = case.backend.zeros(1, rows);
+    case.backend.rmsnorm(&mut out, &mut inv_rms, &x_tensor, &w_tensor, eps);
+    let r: Vec<f64> = (0..rows)
+        .map(|n| 1.0 / ((0..d).map(|c| x.at(n, c).powi(2)).sum::<f64>() / d as f64 + eps).sqrt())
+        .collect();
+    let cells = || (0..rows).flat_map(|n| (0..d).map(move |c| (n, c)));
+    let y: Vec<f64> = cells().map(|(n, c)| x.at(n, c) * r[n] * w.at(0, c)).collect();
+    case.compare("rmsnorm", &out, &y);
+    case.compare("inverse rms", &inv_rms, &r);
+    case.backend.rmsnorm_backward(&mut dx_tensor, &mut dw_tensor, &dy_tensor, &x_tensor, &w_tensor, &inv_rms);
+    let dot: Vec<f64> =
+        (0..rows).map(|n| (0..d).map(|c| w.at(0, c) * dy.at(n, c) * x.at(n, c)).sum()).collect();
+    let dx: Vec<f64> = cells()
+        .map(|(n, c)| {
+            dx0.at(n, c) + r[n] * w.at(0, c) * dy.at(n, c) - x.at(n, c) * r[n].powi(3) / d as f64 * dot[n]
+        })
+        .collect();
+    case.compare("rmsnorm dx", &dx_tensor, &dx);
+    let dw: Vec<f64> = (0..d)
+        .map(|c| dw0.at(0, c) + (0..rows).map(|n| dy.at(n, c) * x.at(n, c) * r[n]).sum::<f64>())
+        .collect();
+    case.compare("rmsnorm dw", &dw_tensor, &dw);
+}
+
+fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
+    let b = case.backend;
+    let (x, x_tensor) = case.random(rows, cols, "x");
+    let (y, mut y_tensor) = case.random(rows, cols, "y");
+    b.axpby(0.5, &x_tensor, 2.0, &mut y_tensor);
+    let sum: Vec<f64> = x.data.iter().zip(&y.data).map(|(x, y)| 0.5 * x + 2.0 * y).collect();
+    case.compare("axpby", &y_tensor, &sum);
+    b.square_axpby(0.5, &x_tensor, 1.0, &mut y_tensor);
+    let squares: Vec<f64> = x.data.iter().zip(&sum).map(|(x, s)| 0.5 * x * x + s).collect();
+    case.compare("square_axpby", &y_tensor, &squares);
+    let expected: f64 = x.data.iter().map(|x| x * x).sum();
+    let sum = b.sum_of_squares(&x_tensor);
+    assert!((sum - expected).abs() <= case.tolerance.atol + case.tolerance.rtol * expected);
+
+    let (gate, mut gate_tensor) = case.random(rows, cols, "gate");
+    let (up, mut up_tensor) = case.random(rows, cols, "up");
+    let (d, d_tensor) = case.random(rows, cols, "d");
+    let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+    let cells = || (0..rows * cols).map(|i| (gate.data[i], up.data[i], d.data[i]));
+    let mut out = b.zeros(rows, cols);
+    b.swiglu(&mut out, &gate_tensor, &up_tensor);
+    case.compare("swiglu", &out, &cells().map(|(z, u, _)| z * sigmoid(z) * u).collect::<Vec<_>>());
+    b.swiglu_backward(&mut gate_tensor, &mut up_tensor, &d_tensor);
+    let d_gate = |(z, u, d): (f64, f64, f64)| d * u * sigmoid(z) * (1.0 + z * (1.0 - sigmoid(z)));
+    case.compare("swiglu d_gate", &gate_tensor, &cells().map(d_gate).collect::<Vec<_>>());
+    case.compare("swiglu d_up", &up_tensor, &cells().map(|(z, _, d)| d * z * sigmoid(z)).collect::<Vec<_>>());
+
+    let (w, mut w_tensor) = case.random(rows, cols, "w");
+    let (m, mut m_tensor) = case.random(rows, cols, "m");
+    let v: Vec<f64> = m.data.iter().map(|m| m * m).collect();
+    let v_host: Vec<B::Scalar> = v.iter().map(|&v| B::Scalar::from_f64(v)).collect();
+    let mut v_tensor = b.from_host(rows, cols, &v_host);
+    let step = AdamwStep {
+        learning_rate: 0.01,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        bias_correction1: 0.19,
+        bias_correction2: 0.0975,
+        gradient_scale: 0.5,
+    };
+    b.adamw(step, &mut w_tensor, &x_tensor, &mut m_tensor, &mut v_tensor);
+    let m: Vec<f64> = m.data.iter().zip(&x.data).map(|(m, g)| 0.9 * m + 0.1 * 0.5 * g).collect();
+    let v: Vec<f64> = v.iter().zip(&x.data).map(|(v, g)| 0.95 * v + 0.05 * 0.25 * g * g).collect();
+    let w: Vec<f64> = (0..rows * cols)
+        .map(|i| {
+            let direction = m[i] / 0.19 / ((v[i] / 0.0975).sqrt() + 1e-8);
+            w.data[i] - 0.01 * 0.1 * w.data[i] - 0.01 * direction
+        })
+        .collect();
+    case.compare("adamw m", &m_tensor, &m);
+    case.compare("adamw v", &v_tensor, &v);
+    case.compare("adamw w", &w_tensor, &w);
+}
+
+fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
+    let (w, w_tensor) = case.random(rows, cols, "w");
+    let (g, g_tensor) = case.random(rows, cols, "g");
+    let (f, f_tensor) = case.random(rows, cols, "f");
+    for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
+        let element = |r: usize, c: usize| {
+            let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
+            match score {
+                ElementScore::MagnitudeL2 => w * w,
+                ElementScore::Taylor1 => (w * g).abs(),
+                ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
+            }
+        };
+        let (by_row, by_col) = case.backend.score_margins(score, &w_tensor, &g_tensor, Some(&f_tensor));
+        let row_sums = (0..rows).map(|r| (0..cols).map(|c| element(r, c)).sum::<f64>());
+        let col_sums = (0..cols).map(|c| (0..rows).map(|r| element(r, c)).sum::<f64>());
+        for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
+            let bound = case.tolerance.atol + case.tolerance.rtol * expected;
+            assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+        }
+    }
+}
+
+fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
+    let AttentionShape { sequences, context_length: t, num_heads, head_dim: h, .. } = shape;
+    let (x, mut tensor) = case.random(sequences * t, num_heads * h, "x");
+    let theta = 50.0f64;
+    let table = case.backend.rope_table(t, h, theta);
+    case.backend.rope(&mut tensor, &table, t, h, false);
+    let expected: Vec<f64> = (0..x.rows)
+        .flat_map(|n| (0..x.cols).map(move |c| (n, c)))
+        .map(|(n, c)| {
+            let (p, start) = (c % h % (h / 2), c / h * h);
+            let angle = (n % t) as f64 * theta.powf(-2.0 * p as f64 / h as f64);
+            let (low, high) = (x.at(n, start + p), x.at(n, start + p + h / 2));
+            if c % h < h / 2 {
+                low * angle.cos() - high * angle.sin()
+            } else {
+                high * angle.cos() + low * angle.sin()
+            }
+        })
+        .collect();
+    case.compare("rope", &tensor, &expected);
+    case.backend.rope(&mut tensor, &table, t, h, true);
+    case.compare("rope and back", &tensor, &x.data);
+}
+
+fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
+    let AttentionShape { sequences, context_length: t, num_heads, num_kv_heads, head_dim: h } = shape;
+    let (n, wide, narrow, b) = (sequences * t, num_heads * h, num_kv_heads * h, case.backend);
+    let (q, q_tensor) = case.random(n, wide, "q");
+    let (k, k_tensor) = case.random(n, narrow, "k");
+    let (v, v_tensor) = case.random(n, narrow, "v");
+    let (d_out, d_out_tensor) = case.random(n, wide, "d_out");
+    let mut out = b.zeros(n, wide);
+    let mut log_sum_exp = b.zeros(n, num_heads);
+    b.attention(shape, &mut out, &mut log_sum_exp, &q_tensor, &k_tensor, &v_tensor);
+    let (mut d_q, mut d_k, mut d_v) = (b.zeros(n, wide), b.zeros(n, narrow), b.zeros(n, narrow));
+    b.attention_backward(
+        shape,
+        &mut d_q,
+        &mut d_k,
+        &mut d_v,
+        &d_out_tensor,
+        &out,
+        &log_sum_exp,
+        &q_tensor,
+        &k_tensor,
+        &v_tensor,
+    );
+
+    let alpha = 1.0 / (h as f64).sqrt();
+    let (mut y, mut lse) = (vec![0.0; n * wide], vec![0.0; n * num_heads]);
+    let (mut dq, mut dk, mut dv) = (vec![0.0; n * wide], vec![0.0; n * narrow], vec![0.0; n * narrow]);
+    for i in 0..n {
+        for head in 0..num_heads {
+            let kv = head * num_kv_heads / num_heads;
+            let first = i / t * t;
+            let s: Vec<f64> = (first..=i)
+                .map(|j| alpha * (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>())
+                .collect();
+            let total: f64 = s.iter().map(|s| s.exp()).sum();
+            lse[i * num_heads + head] = total.ln();
+            let p: Vec<f64> = s.iter().map(|s| s.exp() / total).collect();
+            let dp: Vec<f64> = (first..=i)
+                .map(|j| (0..h).map(|c| d_out.at(i, head * h + c) * v.at(j, kv * h + c)).sum::<f64>())
+                .collect();
+            let mean: f64 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
+            for (index, j) in (first..=i).enumerate() {
+                let ds = p[index] * (dp[index] - mean) * alpha;
+                for c in 0..h {
+                    y[i * wide + head * h + c] += p[index] * v.at(j, kv * h + c);
+                    dq[i * wide + head * h + c] += ds * k.at(j, kv * h + c);
+                    dk[j * narrow + kv * h + c] += ds * q.at(i, head * h + c);
+                    dv[j * narrow + kv * h + c] += p[index] * d_out.at(i, head * h + c);
+                }
+            }
+        }
+    }
+    case.compare("attention", &out, &y);
+    case.compare("log-sum-exp", &log_sum_exp, &lse);
+    case.compare("attention dq", &d_q, &dq);
+    case.compare("attention dk", &d_k, &dk);
+    case.compare("attention dv", &d_v, &dv);
+}
+
+fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
+    let (x, x_tensor) = case.random(tokens, d, "hidden");
+    let (w, w_tensor) = case.random(vocab, d, "head");
+    let (dw0, mut dw_tensor) = case.random(vocab, d, "d_head");
+    let targets: Vec<u32> = (0..tokens).map(|n| (n * 7 % vocab) as u32).collect();
+    let mut dx_tensor = case.backend.zeros(tokens, d);
+    let scale = 0.25;
+    let loss = case.backend.head_cross_entropy(
+        &mut dx_tensor,
+        &mut dw_tensor,
+        &x_tensor,
+        &w_tensor,
+        &targets,
+        scale,
+    );
+    let (mut expected, mut logs, mut dx, mut dw) = (0.0, vec![], vec![0.0; tokens * d], dw0.data);
+    for n in 0..tokens {
+        let z: Vec<f64> = (0..vocab).map(|v| (0..d).map(|c| x.at(n, c) * w.at(v, c)).sum()).collect();
+        let total: f64 = z.iter().map(|z| z.exp()).sum();
+        let target = targets[n] as usize;
+        expected += total.ln() - z[target];
+        logs.push(z[target] - total.ln());
+        for v in 0..vocab {
+            let dz = scale * (z[v].exp() / total - if v == target { 1.0 } else { 0.0 });
+            for c in 0..d {
+                dx[n * d + c] += dz * w.at(v, c);
+                dw[v * d + c] += dz * x.at(n, c);
+            }
+        }
+    }
+    let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();
+    assert!((loss - expected).abs() <= bound, "cross-entropy {loss}, expected {expected}");
+    case.compare("head d_hidden", &dx_tensor, &dx);
+    case.compare("head d_head", &dw_tensor, &dw);
+    let ours = case.backend.head_log_probabilities(&x_tensor, &w_tensor, &targets);
+    for (ours, expected) in ours.iter().zip(&logs) {
+        let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();
+        assert!((ours - expected).abs() <= bound, "log-probability {ours}, expected {expected}");
+    }
+}
+
+fn embedding<B: Backend>(case: &Case<B>) {
+    let (table, tensor) = case.random(6, 5, "table");
+    let tokens = [3u32, 0, 3, 5];
+    let mut out = case.backend.zeros(4, 5);
+    case.backend.embed(&mut out, &tensor, &tokens);
+    let rows: Vec<f64> = tokens
+        .iter()
+        .flat_map(|&t| (0..5).map(move |c| (t, c)))
+        .map(|(t, c)| table.at(t as usize, c))
+        .collect();
+    case.compare("embed", &out, &rows);
+    let (d0, mut d_table) = case.random(6, 5, "d_table");
+    let (d_out, d_out_tensor) = case.random(4, 5, "d_out");
+    case.backend.embed_backward(&mut d_table, &d_out_tensor, &tokens);
+    let mut expected = d0.data;
+    for (n, &token) in tokens.iter().enumerate() {
+        for c in 0..5 {
+            expected[token as usize * 5 + c] += d_out.at(n, c);
+        }
+    }
+    case.compare("embed backward", &d_table, &expected);
+    let selected = case.backend.select(&tensor, Some(&[1, 4]), Some(&[0, 2, 3]));
+    let expected: Vec<f64> = [1, 4].iter().flat_map(|&r| [0, 2, 3].map(|c| table.at(r, c))).collect();
+    case.compare("select", &selected, &expected);
+}

@@ -1,0 +1,141 @@
+//! Element-wise passes: each reads and writes its operands once.
+use super::Matrix;
+use super::real::{Real, sum_by, vectorised};
+use crate::tensor::AdamwStep;
+use rayon::prelude::*;
+
+/// Elements of one piece of work: a few cache-resident kilobytes, many pieces for large tensors.
+const PIECE: usize = 1 << 15;
+
+/// Whether work on `len` elements is worth handing to other threads.
+fn parallel(len: usize) -> bool {
+    len > PIECE && rayon::current_num_threads() > 1
+}
+
+/// Runs `body` on matching pieces of `y` and `x`.
+fn zip1<T: Real>(y: &mut [T], x: &[T], body: impl Fn(&mut [T], &[T]) + Sync + Send) {
+    assert_eq!(y.len(), x.len());
+    let run = |(y, x): (&mut [T], &[T])| vectorised(|| body(y, x));
+    if parallel(y.len()) {
+        y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(run);
+    } else {
+        y.chunks_mut(PIECE).zip(x.chunks(PIECE)).for_each(run);
+    }
+}
+
+pub fn axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
+    zip1(y, x, |y, x| {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = alpha * x + beta * *y;
+        }
+    });
+}
+
+pub fn square_axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
+    zip1(y, x, |y, x| {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = alpha * (x * x) + beta * *y;
+        }
+    });
+}
+
+/// `Σ x²`: each piece in the working type, pieces added in f64 in order.
+pub fn sum_of_squares<T: Real>(x: &[T]) -> f64 {
+    let piece = |x: &[T]| vectorised(|| sum_by(x.len(), |i| x[i] * x[i])).to_f64();
+    if parallel(x.len()) {
+        let partial: Vec<f64> = x.par_chunks(PIECE).map(piece).collect();
+        partial.iter().sum()
+    } else {
+        x.chunks(PIECE).map(piece).sum()
+    }
+}
+
+#[inline(always)]
+fn sigmoid<T: Real>(x: T) -> T {
+    T::ONE / (T::ONE + (-x).exp())
+}
+
+pub fn swiglu<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
+    assert!(out.len() == gate.len() && out.len() == up.len());
+    let run = |((out, gate), up): ((&mut [T], &[T]), &[T])| {
+        vectorised(|| {
+            for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+                *out = gate * sigmoid(gate) * up;
+            }
+        })
+    };
+    if parallel(out.len()) {
+        out.par_chunks_mut(PIECE).zip(gate.par_chunks(PIECE)).zip(up.par_chunks(PIECE)).for_each(run);
+    } else {
+        out.chunks_mut(PIECE).zip(gate.chunks(PIECE)).zip(up.chunks(PIECE)).for_each(run);
+    }
+}
+
+pub fn swiglu_backward<T: Real>(gate: &mut [T], up: &mut [T], d_out: &[T]) {
+    assert!(d_out.len() == gate.len() && d_out.len() == up.len());
+    let run = |((gate, up), d_out): ((&mut [T], &mut [T]), &[T])| {
+        vectorised(|| {
+            for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
+                let (z, s) = (*gate, sigmoid(*gate));
+                *gate = d * *up * s * (T::ONE + z * (T::ONE - s));
+                *up = d * z * s;
+            }
+        })
+    };
+    if parallel(d_out.len()) {
+        gate.par_chunks_mut(PIECE).zip(up.par_chunks_mut(PIECE)).zip(d_out.par_chunks(PIECE)).for_each(run);
+    } else {
+        gate.chunks_mut(PIECE).zip(up.chunks_mut(PIECE)).zip(d_out.chunks(PIECE)).for_each(run);
+    }
+}
+
+/// Rows are added in token order on one thread: a token may occur often.
+pub fn embed_backward<T: Real>(d_table: &mut Matrix<T>, d_out: &Matrix<T>, tokens: &[u32]) {
+    let d = d_table.cols;
+    assert!(d_out.cols == d && d_out.rows == tokens.len());
+    vectorised(|| {
+        for (row, &token) in d_out.data.chunks_exact(d).zip(tokens) {
+            let start = token as usize * d;
+            for (sum, &x) in d_table.data[start..start + d].iter_mut().zip(row) {
+                *sum += x;
+            }
+        }
+    });
+}
+
+pub fn adamw<T: Real>(step: AdamwStep, weight: &mut [T], grad: &[T], m: &mut [T], v: &mut [T]) {
+    assert!(weight.len() == grad.len() && weight.len() == m.len() && weight.len() == v.len());
+    let real = T::from_f64;
+    let (beta1, beta2) = (real(step.beta1), real(step.beta2));
+    let (rest1, rest2) = (real(1.0 - step.beta1), real(1.0 - step.beta2));
+    let scale = real(step.gradient_scale);
+    let keep = real(1.0 - step.learning_rate * step.weight_decay);
+    let rate = real(step.learning_rate / step.bias_correction1);
+    let root = real(1.0 / step.bias_correction2.sqrt());
+    let epsilon = real(step.epsilon);
+    let run = |w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]| {
+        vectorised(|| {
+            for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
+                let g = g * scale;
+                *m = beta1 * *m + rest1 * g;
+                *v = beta2 * *v + rest2 * (g * g);
+                *w = keep * *w - rate * *m / (v.sqrt() * root + epsilon);
+            }
+        })
+    };
+    if parallel(weight.len()) {
+        weight
+            .par_chunks_mut(PIECE)
+            .zip(grad.par_chunks(PIECE))
+            .zip(m.par_chunks_mut(PIECE))
+            .zip(v.par_chunks_mut(PIECE))
+            .for_each(|(((w, g), m), v)| run(w, g, m, v));
+    } else {
+        weight
+            .chunks_mut(PIECE)
+            .zip(grad.chunks(PIECE))
+            .zip(m.chunks_mut(PIECE))
+            .zip(v.chunks_mut(PIECE))
+            .for_each(|(((w, g), m), v)| run(w, g, m, v));
+    }
+}

@@ -1,0 +1,335 @@
+//! The CPU backend: the readable specification that every other engine is proved against.
+//!
+//! Work is cut into pieces by shape alone and handed to rayon; every sum has one order. So results do not
+//! depend on the number of threads, to the bit.
+mod attention;
+mod cross_entropy;
+mod elementwise;
+mod norm;
+mod product;
+pub mod real;
+mod rope;
+mod score;
+
+use super::backend::{AdamwStep, AttentionShape, Backend, ElementScore, Product, RopeTable};
+use rayon::prelude::*;
+use real::Real;
+
+/// A dense row-major matrix in host memory.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Matrix<T> {
+    pub rows: usize,
+    pub cols: usize,
+    /// Row-major, `rows × cols` elements.
+    pub data: Vec<T>,
+}
+
+impl<T> Matrix<T> {
+    fn row(&self, r: usize) -> &[T] {
+        &self.data[r * self.cols..(r + 1) * self.cols]
+    }
+}
+
+/// The CPU engine over scalars `T` (f32 for work, f64 for checks).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuBackend<T> {
+    marker: std::marker::PhantomData<T>,
+}
+
+impl<T> CpuBackend<T> {
+    pub const fn new() -> Self {
+        Self { marker: std::marker::PhantomData }
+    }
+}
+
+/// Runs `f(0) … f(pieces − 1)`, in parallel where the current thread pool has more than one thread.
+fn for_each_piece(pieces: usize, f: impl Fn(usize) + Sync + Send) {
+    if pieces <= 1 || rayon::current_num_threads() == 1 {
+        (0..pieces).for_each(f);
+    } else {
+        (0..pieces).into_par_iter().with_max_len(1).for_each(f);
+    }
+}
+
+impl<T: Real> Backend for CpuBackend<T> {
+    type Scalar = T;
+    type Tensor = Matrix<T>;
+
+    fn zeros(&self, rows: usize, cols: usize) -> Matrix<T> {
+        Matrix { rows, cols, data: vec![T::ZERO; rows * cols] }
+    }
+
+    fn from_host(&self, rows: usize, cols: usize, values: &[T]) -> Matrix<T> {
+        assert_eq!(values.len(), rows * cols, "from_host: {rows}×{cols}");
+        Matrix { rows, cols, data: values.to_vec() }
+    }
+
+    fn to_host(&self, tensor: &Matrix<T>) -> Vec<T> {
+        tensor.data.clone()
+    }
+
+    fn shape(&self, tensor: &Matrix<T>) -> [usize; 2] {
+        [tensor.rows, tensor.cols]
+    }
+
+    fn reshape(&self, tensor: &mut Matrix<T>, rows: usize, cols: usize) {
+        tensor.rows = rows;
+        tensor.cols = cols;
+        tensor.data.resize(rows * cols, T::ZERO);
+    }
+
+    fn fill_zero(&self, tensor: &mut Matrix<T>) {
+        tensor.data.fill(T::ZERO);
+    }
+
+    fn copy(&self, out: &mut Matrix<T>, from: &Matrix<T>) {
+        out.data.copy_from_slice(&from.data);
+    }
+
+    fn axpby(&self, alpha: f64, x: &Matrix<T>, beta: f64, y: &mut Matrix<T>) {
+        elementwise::axpby(T::from_f64(alpha), &x.data, T::from_f64(beta), &mut y.data);
+    }
+
+    fn square_axpby(&self, alpha: f64, x: &Matrix<T>, beta: f64, y: &mut Matrix<T>) {
+        elementwise::square_axpby(T::from_f64(alpha), &x.data, T::from_f64(beta), &mut y.data);
+    }
+
+    fn sum_of_squares(&self, tensor: &Matrix<T>) -> f64 {
+        elementwise::sum_of_squares(&tensor.data)
+    }
+
+    fn select(&self, tensor: &Matrix<T>, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Matrix<T> {
+        let all_rows: Vec<usize>;
+        let rows = match rows {
+            Some(rows) => rows,
+            None => {
+                all_rows = (0..tensor.rows).collect();
+                &all_rows
+            }
+        };
+        let num_cols = cols.map_or(tensor.cols, <[usize]>::len);
+        let mut data = Vec::with_capacity(rows.len() * num_cols);
+        for &r in rows {
+            let row = tensor.row(r);
+            match cols {
+                Some(cols) => data.extend(cols.iter().map(|&c| row[c])),
+                None => data.extend_from_slice(row),
+            }
+        }
+        Matrix { rows: rows.len(), cols: num_cols, data }
+    }
+
+    fn score_margins(
+        &self,
+        score: ElementScore,
+        weight: &Matrix<T>,
+        grad: &Matrix<T>,
+        fisher: Option<&Matrix<T>>,
+    ) -> (Vec<f64>, Vec<f64>) {
+        score::margins(score, weight, grad, fisher)
+    }
+
+    fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
+        product::matmul(product, out, accumulate, a, b);
+    }
+
+    fn embed(&self, out: &mut Matrix<T>, table: &Matrix<T>, tokens: &[u32]) {
+        let d = table.cols;
+        assert!(out.cols == d && out.rows == tokens.len());
+        for (row, &token) in out.data.chunks_exact_mut(d).zip(tokens) {
+            row.copy_from_slice(table.row(token as usize));
+        }
+    }
+
+    fn embed_backward(&self, d_table: &mut Matrix<T>, d_out: &Matrix<T>, tokens: &[u32]) {
+        elementwise::embed_backward(d_table, d_out, tokens);
+    }
+
+    fn rmsnorm(
+        &self,
+        out: &mut Matrix<T>,
+        inv_rms: &mut Matrix<T>,
+        x: &Matrix<T>,
+        weight: &Matrix<T>,
+        epsilon: f64,
+    ) {
+        norm::forward(out, inv_rms, x, weight, epsilon);
+    }
+
+    fn rmsnorm_backward(
+        &self,
+        d_x: &mut Matrix<T>,
+        d_weight: &mut Matrix<T>,
+        d_out: &Matrix<T>,
+        x: &Matrix<T>,
+        weight: &Matrix<T>,
+        inv_rms: &Matrix<T>,
+    ) {
+        norm::backward(d_x, d_weight, d_out, x, weight, inv_rms);
+    }
+
+    fn rope_table(&self, context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Matrix<T>> {
+        rope::table(context_length, head_dim, theta)
+    }
+
+    fn rope(
+        &self,
+        x: &mut Matrix<T>,
+        table: &RopeTable<Matrix<T>>,
+        context_length: usize,
+        head_dim: usize,
+        inverse: bool,
+    ) {
+        rope::rotate(x, table, context_length, head_dim, inverse);
+    }
+
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        out: &mut Matrix<T>,
+        log_sum_exp: &mut Matrix<T>,
+        q: &Matrix<T>,
+        k: &Matrix<T>,
+        v: &Matrix<T>,
+    ) {
+        attention::forward(shape, out, log_sum_exp, q, k, v);
+    }
+
+    fn attention_backward(
+        &self,
+        shape: AttentionShape,
+        d_q: &mut Matrix<T>,
+        d_k: &mut Matrix<T>,
+        d_v: &mut Matrix<T>,
+        d_out: &Matrix<T>,
+        out: &Matrix<T>,
+        log_sum_exp: &Matrix<T>,
+        q: &Matrix<T>,
+        k: &Matrix<T>,
+        v: &Matrix<T>,
+    ) {
+        let saved = attention::Saved { out, log_sum_exp, q, k, v };
+        attention::backward(shape, d_q, d_k, d_v, d_out, saved);
+    }
+
+    fn swiglu(&self, out: &mut Matrix<T>, gate: &Matrix<T>, up: &Matrix<T>) {
+        elementwise::swiglu(&mut out.data, &gate.data, &up.data);
+    }
+
+    fn swiglu_backward(&self, gate: &mut Matrix<T>, up: &mut Matrix<T>, d_out: &Matrix<T>) {
+        elementwise::swiglu_backward(&mut gate.data, &mut up.data, &d_out.data);
+    }
+
+    fn head_cross_entropy(
+        &self,
+        d_hidden: &mut Matrix<T>,
+        d_head: &mut Matrix<T>,
+        hidden: &Matrix<T>,
+        head: &Matrix<T>,
+        targets: &[u32],
+        scale: f64,
+    ) -> f64 {
+        cross_entropy::loss_and_gradients(d_hidden, d_head, hidden, head, targets, scale)
+    }
+
+    fn head_log_probabilities(&self, hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {
+        cross_entropy::log_probabilities(hidden, head, targets)
+    }
+
+    fn adamw(
+        &self,
+        step: AdamwStep,
+        weight: &mut Matrix<T>,
+        grad: &Matrix<T>,
+        m: &mut Matrix<T>,
+        v: &mut Matrix<T>,
+    ) {
+        elementwise::adamw(step, &mut weight.data, &grad.data, &mut m.data, &mut v.data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::conformance::{Tolerance, check_all};
+
+    #[test]
+    fn f64_conforms() {
+        check_all(&CpuBackend::<f64>::new(), Tolerance { atol: 1e-12, rtol: 1e-12 });
+    }
+
+    /// f32 rounds at 6e-8; the longest sums have 300 terms of order one.
+    #[test]
+    fn f32_conforms() {
+        check_all(&CpuBackend::<f32>::new(), Tolerance { atol: 2e-5, rtol: 1e-5 });
+    }
+
+    /// Two threads give the bits of one: products large enough to be cut, attention, norms, head.
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let backend = CpuBackend::<f32>::new();
+        let random = |rows: usize, cols: usize, salt: usize| {
+            let data = (0..rows * cols).map(|i| ((i * 7919 + salt * 104_729) % 1000) as f32 / 500.0 - 1.0);
+            Matrix { rows, cols, data: data.collect() }
+        };
+        let compute = || {
+            let mut results = Vec::new();
+            for (product, m, n, k) in
+                [(Product::NT, 1000, 130, 77), (Product::NN, 300, 1000, 33), (Product::TN, 513, 259, 700)]
+            {
+                let (a, b) = match product {
+                    Product::NT => (random(m, k, 1), random(n, k, 2)),
+                    Product::NN => (random(m, k, 1), random(k, n, 2)),
+                    Product::TN => (random(k, m, 1), random(k, n, 2)),
+                };
+                let mut c = backend.zeros(m, n);
+                backend.matmul(product, &mut c, false, &a, &b);
+                results.push(c);
+            }
+            let shape = AttentionShape {
+                sequences: 3,
+                context_length: 150,
+                num_heads: 4,
+                num_kv_heads: 2,
+                head_dim: 10,
+            };
+            let (q, k, v) = (random(450, 40, 3), random(450, 20, 4), random(450, 20, 5));
+            let (mut out, mut lse) = (backend.zeros(450, 40), backend.zeros(450, 4));
+            backend.attention(shape, &mut out, &mut lse, &q, &k, &v);
+            let (mut dq, mut dk, mut dv) =
+                (backend.zeros(450, 40), backend.zeros(450, 20), backend.zeros(450, 20));
+            backend.attention_backward(
+                shape,
+                &mut dq,
+                &mut dk,
+                &mut dv,
+                &random(450, 40, 6),
+                &out,
+                &lse,
+                &q,
+                &k,
+                &v,
+            );
+            let (mut d_x, mut d_w, mut inv) =
+                (backend.zeros(450, 40), backend.zeros(1, 40), backend.zeros(1, 450));
+            let (mut normed, w) = (backend.zeros(450, 40), random(1, 40, 7));
+            backend.rmsnorm(&mut normed, &mut inv, &q, &w, 1e-5);
+            backend.rmsnorm_backward(&mut d_x, &mut d_w, &random(450, 40, 8), &q, &w, &inv);
+            let targets: Vec<u32> = (0..450).map(|i| i % 999).collect();
+            let (mut dh, mut d_head) = (backend.zeros(450, 40), backend.zeros(999, 40));
+            let loss =
+                backend.head_cross_entropy(&mut dh, &mut d_head, &normed, &random(999, 40, 9), &targets, 0.1);
+            let norm = backend.sum_of_squares(&random(700, 300, 1));
+            results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head]);
+            (results, loss.to_bits(), norm.to_bits())
+        };
+        let with_threads = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+            pool.install(compute)
+        };
+        let one = with_threads(1);
+        for threads in [2, 3] {
+            assert!(one == with_threads(threads), "{threads} threads differ from one");
+        }
+    }
+}

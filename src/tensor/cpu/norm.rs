@@ -1,0 +1,108 @@
+//! RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467).
+//!
+//! ```text
+//! r_n = 1/√(Σ_c x_nc² / d + ε)          y_nc = x_nc r_n w_c
+//! dx_nc += r_n w_c dy_nc − x_nc r_n³/d · Σ_c' w_c' dy_nc' x_nc'
+//! dw_c  += Σ_n dy_nc x_nc r_n
+//! ```
+//!
+//! The mean divides by the logical width d.
+use super::Matrix;
+use super::real::{Real, kernel, sum_by};
+use rayon::prelude::*;
+
+/// Rows of one piece; fixes the order in which `dw` is summed.
+const ROWS: usize = 128;
+
+pub fn forward<T: Real>(
+    out: &mut Matrix<T>,
+    inv_rms: &mut Matrix<T>,
+    x: &Matrix<T>,
+    w: &Matrix<T>,
+    eps: f64,
+) {
+    let d = x.cols;
+    assert!(w.data.len() == d && out.data.len() == x.data.len() && inv_rms.data.len() == x.rows);
+    let (inv_d, eps) = (T::from_f64(1.0 / d as f64), T::from_f64(eps));
+    let weight = &w.data[..];
+    out.data
+        .par_chunks_mut(ROWS * d)
+        .zip(x.data.par_chunks(ROWS * d))
+        .zip(inv_rms.data.par_chunks_mut(ROWS))
+        .for_each(|((out, x), inv_rms)| forward_rows(out, x, inv_rms, weight, inv_d, eps));
+}
+
+kernel! {
+    fn forward_rows<'a, T>(
+        out: &'a mut [T],
+        x: &'a [T],
+        inv_rms: &'a mut [T],
+        weight: &'a [T],
+        inv_d: T,
+        eps: T,
+    ) -> () {
+        let d = weight.len();
+        for ((out, x), r) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(inv_rms) {
+            let inv = T::ONE / (sum_by(d, |c| x[c] * x[c]) * inv_d + eps).sqrt();
+            for ((out, &x), &w) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * inv * w;
+            }
+            *r = inv;
+        }
+    }
+}
+
+pub fn backward<T: Real>(
+    d_x: &mut Matrix<T>,
+    d_w: &mut Matrix<T>,
+    d_out: &Matrix<T>,
+    x: &Matrix<T>,
+    w: &Matrix<T>,
+    inv_rms: &Matrix<T>,
+) {
+    let d = x.cols;
+    assert!(d_x.data.len() == x.data.len() && d_out.data.len() == x.data.len() && d_w.data.len() == d);
+    let inv_d = T::from_f64(1.0 / d as f64);
+    let weight = &w.data[..d];
+    let partial: Vec<Vec<T>> = d_x
+        .data
+        .par_chunks_mut(ROWS * d)
+        .zip(d_out.data.par_chunks(ROWS * d))
+        .zip(x.data.par_chunks(ROWS * d))
+        .zip(inv_rms.data.par_chunks(ROWS))
+        .map(|(((d_x, d_out), x), inv_rms)| {
+            let mut d_w = vec![T::ZERO; d];
+            backward_rows(d_x, &mut d_w, d_out, x, inv_rms, weight, inv_d);
+            d_w
+        })
+        .collect();
+    for piece in partial {
+        for (sum, x) in d_w.data.iter_mut().zip(piece) {
+            *sum += x;
+        }
+    }
+}
+
+kernel! {
+    fn backward_rows<'a, T>(
+        d_x: &'a mut [T],
+        d_w: &'a mut [T],
+        d_out: &'a [T],
+        x: &'a [T],
+        inv_rms: &'a [T],
+        weight: &'a [T],
+        inv_d: T,
+    ) -> () {
+        let d = weight.len();
+        let d_w = &mut d_w[..d];
+        let rows = d_x.chunks_exact_mut(d).zip(d_out.chunks_exact(d)).zip(x.chunks_exact(d));
+        for (((d_x, d_out), x), &r) in rows.zip(inv_rms) {
+            let projection = sum_by(d, |c| weight[c] * d_out[c] * x[c]);
+            let along = projection * r * r * r * inv_d;
+            for c in 0..d {
+                d_x[c] += r * weight[c] * d_out[c] - x[c] * along;
+                d_w[c] += d_out[c] * x[c] * r;
+            }
+        }
+    }
+}

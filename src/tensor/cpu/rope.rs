@@ -1,0 +1,59 @@
+//! Rotary position embedding (Su et al. 2021, arXiv:2104.09864), halves convention of Hugging Face.
+//!
+//! ```text
+//! angle(t, p) = t · θ^(−2p/h)
+//! x_p      ← x_p cos − x_{p+h/2} sin          the inverse turns by −angle
+//! x_{p+h/2} ← x_{p+h/2} cos + x_p sin
+//! ```
+use super::Matrix;
+use super::real::{Real, kernel};
+use crate::tensor::RopeTable;
+use rayon::prelude::*;
+
+pub fn table<T: Real>(context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Matrix<T>> {
+    let half = head_dim / 2;
+    let angles = (0..context_length)
+        .flat_map(|t| (0..half).map(move |p| t as f64 * theta.powf(-2.0 * p as f64 / head_dim as f64)));
+    let (cos, sin) = angles.map(|a| (T::from_f64(a.cos()), T::from_f64(a.sin()))).unzip();
+    let matrix = |data| Matrix { rows: context_length, cols: half, data };
+    RopeTable { cos: matrix(cos), sin: matrix(sin) }
+}
+
+pub fn rotate<T: Real>(
+    x: &mut Matrix<T>,
+    table: &RopeTable<Matrix<T>>,
+    context_length: usize,
+    head_dim: usize,
+    inverse: bool,
+) {
+    let (width, half) = (x.cols, head_dim / 2);
+    assert!(width % head_dim == 0 && table.cos.cols == half && table.cos.rows >= context_length);
+    // Positions repeat with every sequence, so a piece is a whole sequence.
+    x.data.par_chunks_mut(context_length * width).for_each(|sequence| {
+        rotate_sequence(sequence, &table.cos.data, &table.sin.data, width, half, inverse);
+    });
+}
+
+kernel! {
+    fn rotate_sequence<'a, T>(
+        sequence: &'a mut [T],
+        cos: &'a [T],
+        sin: &'a [T],
+        width: usize,
+        half: usize,
+        inverse: bool,
+    ) -> () {
+        let sign = if inverse { -T::ONE } else { T::ONE };
+        let angles = cos.chunks_exact(half).zip(sin.chunks_exact(half));
+        for (row, (cos, sin)) in sequence.chunks_exact_mut(width).zip(angles) {
+            for head in row.chunks_exact_mut(2 * half) {
+                let (low, high) = head.split_at_mut(half);
+                for (((low, high), &cos), &sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+                    let (a, b, sin) = (*low, *high, sign * sin);
+                    *low = a * cos - b * sin;
+                    *high = b * cos + a * sin;
+                }
+            }
+        }
+    }
+}

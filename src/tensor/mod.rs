@@ -1,0 +1,19 @@
+//! Shapes, buffers, the [`Backend`] trait and its implementations.
+//!
+//! Legend used by every file of the engine wing:
+//!
+//! ```text
+//! B sequences in a micro-batch      T context length          N = B·T tokens
+//! V vocabulary                      d hidden width (stem)     f feed-forward width
+//! H query heads, K key-value heads  h head dim                W (d_out × d_in), y = x Wᵀ
+//! ```
+//!
+//! Every tensor is a dense row-major matrix; a vector is a matrix with one row. Activations are N × width.
+pub mod backend;
+#[cfg(test)]
+pub mod conformance;
+pub mod cpu;
+pub mod cuda;
+
+pub use backend::{AdamwStep, AttentionShape, Backend, ElementScore, Product, RopeTable, Scalar};
+pub use cpu::{CpuBackend, Matrix};
