@@ -1,0 +1,253 @@
+//! `config.json`: a [`ModelConfig`] in Hugging Face's keys.
+//!
+//! Which architecture is written follows from the shape, so that stock `transformers` either loads the model
+//! correctly or not at all:
+//!
+//! | layers | `model_type` | why |
+//! |---|---|---|
+//! | alike, `num_heads` divides `hidden_size` | `llama` | |
+//! | alike, it does not | `mistral`, `sliding_window: null` | the same network; `transformers` ≥ 5 refuses such a `llama`, even with an explicit `head_dim` |
+//! | of different widths | `efficientllm` | no stock class has per-layer widths; they stand in `layer_shapes` and not in the stock keys |
+//!
+//! All three are read, with the defaults of `transformers` for keys that older files omit. What this crate does not
+//! compute (biases, other activations, scaled RoPE, sliding windows) is refused, never ignored.
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::CheckpointError;
+use crate::model::{LayerShape, ModelConfig};
+
+/// Largest accepted width or vocabulary: keeps every product of two widths far from overflow.
+const MAX_WIDTH: u64 = 1 << 24;
+const MAX_LAYERS: u64 = 1 << 12;
+
+/// The config as JSON text. `path` is for messages.
+pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, CheckpointError> {
+    let mut json = json!({
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "head_dim": config.head_dim,
+        "num_hidden_layers": config.layers.len(),
+        "max_position_embeddings": config.max_position_embeddings,
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "mlp_bias": false,
+        "torch_dtype": "float32",
+        // The tokenizer's business; without these keys transformers would assume 1 and 2.
+        "bos_token_id": null,
+        "eos_token_id": null,
+    });
+    let uniform = config.layers.first().filter(|_| config.is_uniform());
+    let (model_type, class) = match uniform {
+        None => ("efficientllm", "EfficientLlmForCausalLM"),
+        Some(layer) if layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads) => {
+            ("llama", "LlamaForCausalLM")
+        }
+        Some(_) => ("mistral", "MistralForCausalLM"),
+    };
+    json["model_type"] = model_type.into();
+    json["architectures"] = json!([class]);
+    match uniform {
+        Some(layer) => {
+            json["num_attention_heads"] = layer.num_heads.into();
+            json["num_key_value_heads"] = layer.num_kv_heads.into();
+            json["intermediate_size"] = layer.intermediate_size.into();
+        }
+        None => {
+            let shapes: Vec<Value> = config.layers.iter().map(layer_to_json).collect();
+            json["layer_shapes"] = shapes.into();
+        }
+    }
+    if model_type == "mistral" {
+        json["sliding_window"] = Value::Null;
+    }
+    let text = format!("{json:#}\n");
+    // What would not be read back must not be written.
+    from_text(text.as_bytes(), path)?;
+    Ok(text)
+}
+
+/// The config in JSON text. `path` is for messages.
+pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError> {
+    let root: Value = serde_json::from_slice(text)
+        .map_err(|source| CheckpointError::Json { path: path.to_path_buf(), source })?;
+    let Value::Object(map) = &root else {
+        return Err(fault(path, "(the whole file)", Some(&root), "an object"));
+    };
+    let keys = Keys { path, prefix: String::new(), map };
+    let model_type = keys.unsupported_unless("model_type", &["llama", "mistral", "efficientllm"])?;
+    keys.refuse_unsupported(&model_type)?;
+
+    let hidden_size = keys.count("hidden_size", MAX_WIDTH, None)?;
+    let num_layers = keys.count("num_hidden_layers", MAX_LAYERS, None)?;
+    let layers = match map.get("layer_shapes") {
+        None | Some(Value::Null) => vec![layer_from_json(&keys)?; num_layers],
+        Some(Value::Array(shapes)) if shapes.len() == num_layers => {
+            shapes.iter().enumerate().map(|(i, shape)| keys.item(i, shape)).collect::<Result<_, _>>()?
+        }
+        other => {
+            let expected = format!("an array of {num_layers} objects, one per layer (num_hidden_layers)");
+            return Err(fault(path, "layer_shapes", other, &expected));
+        }
+    };
+    let head_dim = match map.get("head_dim") {
+        None | Some(Value::Null) => hidden_size / layers[0].num_heads,
+        Some(_) => keys.count("head_dim", MAX_WIDTH, None)?,
+    };
+    if head_dim == 0 || head_dim % 2 == 1 {
+        return Err(CheckpointError::Config {
+            path: path.to_path_buf(),
+            key: "head_dim".into(),
+            found: head_dim.to_string(),
+            expected: format!("an even number, since RoPE rotates pairs (nearest: {})", head_dim + 1),
+        });
+    }
+    let rope = map.get("rope_parameters").and_then(Value::as_object);
+    let rope_theta = match rope {
+        Some(map) => Keys { path, prefix: "rope_parameters.".into(), map }.positive("rope_theta", 10000.0)?,
+        None => keys.positive("rope_theta", 10000.0)?,
+    };
+    Ok(ModelConfig {
+        vocab_size: keys.count("vocab_size", MAX_WIDTH, None)?,
+        hidden_size,
+        head_dim,
+        tie_word_embeddings: keys.flag("tie_word_embeddings", false)?,
+        rope_theta,
+        rms_norm_eps: keys.positive("rms_norm_eps", 1e-6)?,
+        max_position_embeddings: keys.count("max_position_embeddings", u32::MAX as u64, Some(2048))?,
+        layers,
+    })
+}
+
+fn layer_to_json(layer: &LayerShape) -> Value {
+    json!({
+        "num_attention_heads": layer.num_heads,
+        "num_key_value_heads": layer.num_kv_heads,
+        "intermediate_size": layer.intermediate_size,
+    })
+}
+
+/// One layer's widths, in the whole config or in an object of `layer_shapes`.
+fn layer_from_json(keys: &Keys) -> Result<LayerShape, CheckpointError> {
+    let num_heads = keys.count("num_attention_heads", MAX_WIDTH, None)?;
+    let num_kv_heads = keys.count("num_key_value_heads", MAX_WIDTH, Some(num_heads))?;
+    if !num_heads.is_multiple_of(num_kv_heads) {
+        let key = format!("{}num_attention_heads", keys.prefix);
+        let nearest = num_heads.next_multiple_of(num_kv_heads);
+        let expected = format!("a multiple of num_key_value_heads = {num_kv_heads} (nearest: {nearest})");
+        return Err(fault(keys.path, &key, keys.map.get("num_attention_heads"), &expected));
+    }
+    Ok(LayerShape {
+        num_heads,
+        num_kv_heads,
+        intermediate_size: keys.count("intermediate_size", MAX_WIDTH, None)?,
+    })
+}
+
+fn fault(path: &Path, key: &str, found: Option<&Value>, expected: &str) -> CheckpointError {
+    let found = match found {
+        None => "missing".to_string(),
+        Some(Value::Object(_)) => "an object".to_string(),
+        Some(Value::Array(items)) => format!("an array of {} items", items.len()),
+        Some(Value::String(s)) if s.len() > 80 => "a long string".to_string(),
+        Some(value) => value.to_string(),
+    };
+    CheckpointError::Config { path: path.to_path_buf(), key: key.into(), found, expected: expected.into() }
+}
+
+/// Typed access to the keys of one JSON object.
+struct Keys<'a> {
+    path: &'a Path,
+    /// Of the key path in messages.
+    prefix: String,
+    map: &'a Map<String, Value>,
+}
+
+impl Keys<'_> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn fault(&self, key: &str, expected: &str) -> CheckpointError {
+        fault(self.path, &format!("{}{key}", self.prefix), self.map.get(key), expected)
+    }
+
+    /// An integer from 1 to `max`; `default` when absent or null.
+    fn count(&self, key: &str, max: u64, default: Option<usize>) -> Result<usize, CheckpointError> {
+        match (self.get(key), default) {
+            (None, Some(default)) => Ok(default),
+            (Some(value), _) if value.as_u64().is_some_and(|n| (1..=max).contains(&n)) => {
+                Ok(value.as_u64().unwrap_or_default() as usize)
+            }
+            _ => Err(self.fault(key, &format!("an integer from 1 to {max}"))),
+        }
+    }
+
+    fn positive(&self, key: &str, default: f64) -> Result<f64, CheckpointError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value
+                .as_f64()
+                .filter(|x| x.is_finite() && *x > 0.0)
+                .ok_or_else(|| self.fault(key, "a finite number above 0")),
+        }
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, CheckpointError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value.as_bool().ok_or_else(|| self.fault(key, "true or false")),
+        }
+    }
+
+    fn item(&self, index: usize, shape: &Value) -> Result<LayerShape, CheckpointError> {
+        let prefix = format!("layer_shapes[{index}].");
+        match shape {
+            Value::Object(map) => layer_from_json(&Keys { path: self.path, prefix, map }),
+            other => Err(fault(self.path, prefix.trim_end_matches('.'), Some(other), "an object")),
+        }
+    }
+
+    /// The string at `key`, which must be one of `supported`.
+    fn unsupported_unless(&self, key: &str, supported: &[&str]) -> Result<String, CheckpointError> {
+        match self.get(key).and_then(Value::as_str) {
+            Some(found) if supported.contains(&found) => Ok(found.to_string()),
+            _ => Err(self.fault(key, &format!("one of {}", supported.join(", ")))),
+        }
+    }
+
+    /// Errors on every setting that would change the network and that this crate does not compute.
+    fn refuse_unsupported(&self, model_type: &str) -> Result<(), CheckpointError> {
+        for key in ["attention_bias", "mlp_bias"] {
+            if self.flag(key, false)? {
+                return Err(self.fault(key, "false: biases are not supported"));
+            }
+        }
+        if self.get("hidden_act").is_some() {
+            self.unsupported_unless("hidden_act", &["silu"])?;
+        }
+        for key in ["rope_scaling", "rope_parameters"] {
+            let kind = |rope: &Value| {
+                ["rope_type", "type"]
+                    .iter()
+                    .all(|k| rope.get(k).is_none_or(|v| v.as_str() == Some("default")))
+            };
+            if self.get(key).is_some_and(|rope| !rope.is_object() || !kind(rope)) {
+                return Err(self.fault(key, "null or of type `default`: scaled RoPE is not supported"));
+            }
+        }
+        // A missing window means 4096 to transformers, where the model is a `mistral`.
+        let windowed = match self.map.get("sliding_window") {
+            None => model_type == "mistral",
+            Some(window) => !window.is_null(),
+        };
+        if windowed {
+            return Err(self.fault("sliding_window", "null: attention windows are not supported"));
+        }
+        Ok(())
+    }
+}

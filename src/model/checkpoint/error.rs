@@ -1,0 +1,44 @@
+//! What can be wrong with a checkpoint: every message names the file, the place in it, what was found and what
+//! was expected.
+use std::io;
+use std::path::PathBuf;
+
+/// A checkpoint that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("`{path}`: cannot {action}: {source}")]
+    Io {
+        /// "read", "write", …
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("`{path}` exists already: a checkpoint is written to a folder of its own")]
+    Exists { path: PathBuf },
+    /// Not JSON at all; the source names line and column.
+    #[error("`{path}` is not valid JSON: {source}")]
+    Json { path: PathBuf, source: serde_json::Error },
+    /// A value of `config.json` that is missing, of a wrong type, out of range or not supported.
+    #[error("`{path}`: `{key}` is {found}, expected {expected}")]
+    Config { path: PathBuf, key: String, found: String, expected: String },
+    /// A safetensors file that is truncated, too long, or whose header is wrong.
+    #[error("`{path}` ({bytes} bytes) is not a sound safetensors file: {source}")]
+    Container { path: PathBuf, bytes: u64, source: safetensors::SafeTensorError },
+    #[error("`{path}` has no tensor `{tensor}`, expected one of shape {expected:?}")]
+    MissingTensor { path: PathBuf, tensor: String, expected: Vec<usize> },
+    #[error("`{path}` has a tensor `{tensor}` of shape {found:?}, which the model of its config has not")]
+    UnexpectedTensor { path: PathBuf, tensor: String, found: Vec<usize> },
+    #[error("`{path}`: tensor `{tensor}` has shape {found:?}, expected {expected:?}")]
+    TensorShape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
+    #[error("`{path}`: tensor `{tensor}` has element type {found}, expected F32, F16 or BF16")]
+    TensorType { path: PathBuf, tensor: String, found: String },
+    /// A binary file whose length does not follow from its header.
+    #[error("`{path}` has {found} bytes, expected {expected}: it is {}", if found < expected { "truncated" } else { "too long" })]
+    Length { path: PathBuf, found: u64, expected: u64 },
+    /// A number in the header of a binary file.
+    #[error("`{path}`: header field `{field}` is {found}, expected {expected}")]
+    Header { path: PathBuf, field: &'static str, found: i64, expected: String },
+    /// A piece of a llama2.c tokenizer.
+    #[error("`{path}`: token {token} at byte {offset}: {problem}")]
+    Token { path: PathBuf, token: usize, offset: usize, problem: String },
+}

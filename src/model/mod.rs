@@ -1,0 +1,14 @@
+//! The Llama family: config with per-layer widths, named parameters, forward and backward, checkpoints.
+pub mod checkpoint;
+pub mod config;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod flops;
+pub mod init;
+pub mod llama;
+pub mod network;
+pub mod reference;
+pub mod weights;
+
+pub use config::{LayerShape, ModelConfig};
+pub use weights::{LayerWeights, Weights};

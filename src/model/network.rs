@@ -1,0 +1,76 @@
+//! What the training loop and the evaluation ask of a model: the seam between engines.
+use super::config::ModelConfig;
+use super::llama::{self, Tap, Workspace};
+use super::weights::Weights;
+use crate::tensor::Backend;
+
+/// Loss, gradients and log-probabilities of a model on backend `B`.
+///
+/// `inputs` and `targets` are `sequences` rows of T tokens each; target n is the token after input n.
+pub trait Network<B: Backend>: Send {
+    /// Σ of cross-entropies (nats) over all targets; `grads += scale · ∂(Σ cross-entropy)/∂weights`.
+    #[allow(clippy::too_many_arguments)]
+    fn loss_and_gradients(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+        scale: f64,
+        grads: &mut Weights<B::Tensor>,
+        tap: Option<Tap<B::Tensor>>,
+    ) -> f64;
+
+    /// Natural-log probability of each target.
+    fn log_probabilities(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+    ) -> Vec<f64>;
+}
+
+/// The hand-written forward and backward pass with its reusable buffers.
+pub struct ExplicitNetwork<'a, B: Backend> {
+    backend: &'a B,
+    work: Workspace<B>,
+}
+
+impl<'a, B: Backend> ExplicitNetwork<'a, B> {
+    pub fn new(backend: &'a B) -> Self {
+        ExplicitNetwork { backend, work: Workspace::new(backend) }
+    }
+}
+
+impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
+    fn loss_and_gradients(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+        scale: f64,
+        grads: &mut Weights<B::Tensor>,
+        tap: Option<Tap<B::Tensor>>,
+    ) -> f64 {
+        let ExplicitNetwork { backend, work } = self;
+        llama::loss_and_gradients(
+            *backend, config, weights, inputs, targets, sequences, scale, grads, work, tap,
+        )
+    }
+
+    fn log_probabilities(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+    ) -> Vec<f64> {
+        llama::log_probabilities(self.backend, config, weights, inputs, targets, sequences, &mut self.work)
+    }
+}
