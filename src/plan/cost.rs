@@ -1,0 +1,163 @@
+//! What a stage will cost, before it is carried out.
+//!
+//! Training is exact where the shape is known beforehand; a pruning run is integrated along the line that parameters
+//! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
+use crate::model::config::{LayerShape, ModelConfig};
+use crate::model::flops::forward_flops_per_token;
+use crate::spec::size::{num_params, target_params};
+use crate::spec::{
+    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, ModelSpec, PruneSchedule, RunSpec,
+};
+
+/// Estimated cost of one stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+pub struct Cost {
+    /// Tokens passed through a model.
+    pub tokens: u64,
+    pub flops: f64,
+    /// Parameters of the resulting model; 0 where there is none.
+    pub params: u64,
+    /// Bytes that stay on disk.
+    pub disk_bytes: u64,
+}
+
+/// Gradients of inputs and of weights cost a forward pass each (`model::flops::training_flops_per_token`).
+const TRAINING_TO_FORWARD: f64 = 3.0;
+/// Bytes of a parameter in a checkpoint, which is in f32.
+const BYTES_PER_PARAM: u64 = 4;
+/// Tokens that one choice of one item takes, roughly, and choices of an item.
+const TOKENS_PER_CHOICE: u64 = 40;
+const CHOICES_PER_ITEM: u64 = 4;
+/// Bytes that the record of one item takes, roughly.
+const BYTES_PER_ITEM: u64 = 400;
+/// Tokens of one document of the embedded world, roughly, and bytes of a stored token.
+const TOKENS_PER_DOCUMENT: u64 = 100;
+const BYTES_PER_TOKEN: u64 = 2;
+
+/// The shape of the source model.
+pub(super) fn source_config(model: &ModelSpec, vocab_size: usize, context_length: usize) -> ModelConfig {
+    let layer = LayerShape {
+        num_heads: model.num_heads,
+        num_kv_heads: model.num_kv_heads,
+        intermediate_size: model.intermediate_size,
+    };
+    ModelConfig {
+        vocab_size,
+        hidden_size: model.hidden_size,
+        head_dim: model.head_dim,
+        tie_word_embeddings: model.tie_word_embeddings,
+        rope_theta: model.rope_theta,
+        rms_norm_eps: model.rms_norm_eps,
+        max_position_embeddings: context_length,
+        layers: vec![layer; model.num_layers],
+    }
+}
+
+pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
+    let bytes_of = |files: &[String]| -> u64 {
+        files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|data| data.len()).sum()
+    };
+    let disk_bytes = match corpus {
+        CorpusSpec::World { documents, .. } => *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN,
+        CorpusSpec::Text { train, validation } | CorpusSpec::Jsonl { train, validation, .. } => {
+            bytes_of(train) + bytes_of(validation)
+        }
+    };
+    Cost { disk_bytes, ..Cost::default() }
+}
+
+/// Sizes and costs per token that all arms of one configuration share.
+struct Rates {
+    source_params: u64,
+    target_params: u64,
+    /// Forward FLOPs per token of source and target.
+    source: f64,
+    target: f64,
+}
+
+fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
+    let source_params = num_params(&spec.model, vocab_size);
+    let target_params = target_params(spec.prune.target, source_params);
+    let config = source_config(&spec.model, vocab_size, spec.data.context_length);
+    let source = forward_flops_per_token(&config, spec.data.context_length);
+    Rates {
+        source_params,
+        target_params,
+        source,
+        target: source * target_params as f64 / source_params as f64,
+    }
+}
+
+/// Cost of making the model of `arm`, its inputs not counted.
+pub(super) fn model(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+    let r = rates(spec, vocab_size);
+    let budget = spec.budget.tokens;
+    let calibration = spec.prune.calibration_tokens;
+    let calibrating = TRAINING_TO_FORWARD * r.source * calibration as f64;
+    let (tokens, flops) = match arm {
+        ArmSpec::Source => (spec.source.tokens, TRAINING_TO_FORWARD * r.source * spec.source.tokens as f64),
+        ArmSpec::PruningAware => (budget, pruning_flops(spec, &r)),
+        ArmSpec::OneShot => (calibration, calibrating),
+        ArmSpec::OneShotRecover => {
+            let recovery = TRAINING_TO_FORWARD * r.target * budget.saturating_sub(calibration) as f64;
+            (budget, calibrating + recovery)
+        }
+        ArmSpec::Direct { budget: DirectBudget::RecoveryTokens, .. } => direct(&r, budget),
+        ArmSpec::Direct { budget: DirectBudget::TotalTokens, .. } => direct(&r, spec.source.tokens + budget),
+        ArmSpec::Direct { budget: DirectBudget::TotalFlops, .. } => {
+            let total = TRAINING_TO_FORWARD * r.source * spec.source.tokens as f64 + pruning_flops(spec, &r);
+            let tokens = total / (TRAINING_TO_FORWARD * r.target);
+            let batch = spec.train.batch_tokens as f64;
+            direct(&r, ((tokens / batch).floor() * batch) as u64)
+        }
+    };
+    let params = if arm == ArmSpec::Source { r.source_params } else { r.target_params };
+    Cost { tokens, flops, params, disk_bytes: params * BYTES_PER_PARAM }
+}
+
+fn direct(rates: &Rates, tokens: u64) -> (u64, f64) {
+    (tokens, TRAINING_TO_FORWARD * rates.target * tokens as f64)
+}
+
+/// FLOPs of pruning-aware pretraining: the mean of source and target while it prunes, the target after that.
+fn pruning_flops(spec: &RunSpec, rates: &Rates) -> f64 {
+    let budget = spec.budget.tokens as f64;
+    let pruning = match spec.prune.schedule {
+        PruneSchedule::Line { prune_tokens } => prune_tokens as f64,
+        PruneSchedule::Interval { steps } => {
+            let removed = (rates.source_params - rates.target_params) as f64;
+            (removed / params_per_event(spec) * (steps * spec.train.batch_tokens as u64) as f64).min(budget)
+        }
+    };
+    TRAINING_TO_FORWARD * (pruning * (rates.source + rates.target) / 2.0 + (budget - pruning) * rates.target)
+}
+
+/// Parameters that one event removes from the source, the mean over the types.
+fn params_per_event(spec: &RunSpec) -> f64 {
+    let (m, block) = (&spec.model, spec.prune.block as f64);
+    let [d, h, layers] = [m.hidden_size, m.head_dim, m.num_layers].map(|n| n as f64);
+    let ratio = (m.num_heads / m.num_kv_heads) as f64;
+    let rows = 2.0 * (m.num_heads + m.num_kv_heads) as f64 * h + 3.0 * m.intermediate_size as f64;
+    let sizes: Vec<f64> = spec
+        .prune
+        .types
+        .iter()
+        .map(|kind| match kind {
+            GroupType::Ffn => layers * 3.0 * d * block,
+            GroupType::Head => layers * 2.0 * (ratio + 1.0) * h * d,
+            GroupType::Stem => layers * rows * block,
+        })
+        .collect();
+    sizes.iter().sum::<f64>() / sizes.len().max(1) as f64
+}
+
+/// Cost of scoring the model of `arm`.
+pub(super) fn evaluation(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+    let r = rates(spec, vocab_size);
+    let EvalSpec { tasks, items, validation_tokens, .. } = &spec.eval;
+    // All items of a folder: benchmarks have some two thousand.
+    let items = if *items == 0 { 2000 } else { *items as u64 } * tasks.len() as u64;
+    let tokens = items * CHOICES_PER_ITEM * TOKENS_PER_CHOICE + validation_tokens;
+    let rate = if arm == ArmSpec::Source { r.source } else { r.target };
+    Cost { tokens, flops: rate * tokens as f64, params: 0, disk_bytes: items * BYTES_PER_ITEM }
+}

@@ -1,0 +1,154 @@
+//! What makes two stages the same: the canonical form of everything that can change one of their numbers.
+//!
+//! Files count by their contents, never by their path; inputs by their ids, which hold all that *they* depend on.
+//! Threads, workers, folders and log intervals are left out.
+use super::error::PlanError;
+use crate::base::hash::{canonical_json, sha256_file, short_hash};
+use crate::spec::{
+    ArmSpec, CorpusSpec, DirectBudget, DirectShape, EngineKind, EvalSpec, PruneSpec, RunSpec, TokenizerSpec,
+    task_folder,
+};
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Raised with every change of the engine that alters a number, so that old results are not taken for new ones.
+pub const ENGINE_REVISION: u32 = 1;
+
+/// `<slug>-<8 hex>` of a canonical form.
+pub(super) fn stage_id(slug: &str, identity: &Value) -> String {
+    // A `Value` is always serialisable: its keys are strings.
+    let canonical = canonical_json(identity).unwrap_or_default();
+    format!("{slug}-{}", short_hash(canonical.as_bytes()))
+}
+
+/// Hashes of files, each read once.
+#[derive(Default)]
+pub(super) struct Files(RefCell<BTreeMap<PathBuf, String>>);
+
+impl Files {
+    fn hash(&self, path: &Path) -> Result<String, PlanError> {
+        if let Some(hash) = self.0.borrow().get(path) {
+            return Ok(hash.clone());
+        }
+        let read = |source| PlanError::Read { path: path.to_path_buf(), source };
+        let hash = sha256_file(path).map_err(read)?;
+        self.0.borrow_mut().insert(path.to_path_buf(), hash.clone());
+        Ok(hash)
+    }
+
+    fn hashes(&self, paths: &[String]) -> Result<Vec<String>, PlanError> {
+        paths.iter().map(|path| self.hash(Path::new(path))).collect()
+    }
+
+    pub fn corpus(&self, spec: &RunSpec) -> Result<Value, PlanError> {
+        let corpus = match &spec.data.corpus {
+            world @ CorpusSpec::World { .. } => json!(world),
+            CorpusSpec::Text { train, validation } => {
+                json!({ "kind": "text", "train": self.hashes(train)?, "validation": self.hashes(validation)? })
+            }
+            CorpusSpec::Jsonl { train, validation, field } => json!({
+                "kind": "jsonl", "field": field, "train": self.hashes(train)?, "validation": self.hashes(validation)?
+            }),
+        };
+        let tokenizer = match &spec.data.tokenizer {
+            bpe @ TokenizerSpec::Bpe { .. } => json!(bpe),
+            TokenizerSpec::File { path } => json!({ "kind": "file", "sha256": self.hash(Path::new(path))? }),
+        };
+        Ok(
+            json!({ "stage": "corpus", "corpus": corpus, "tokenizer": tokenizer, "revision": ENGINE_REVISION }),
+        )
+    }
+
+    pub fn evaluation(
+        &self,
+        eval: &EvalSpec,
+        context_length: usize,
+        model: &str,
+    ) -> Result<Value, PlanError> {
+        let mut benchmarks = BTreeMap::new();
+        if let Some(folder) = &eval.folder {
+            for task in &eval.tasks {
+                let Some(folder) = task_folder(folder, task) else { continue };
+                let read = |source| PlanError::Read { path: folder.clone(), source };
+                for entry in std::fs::read_dir(&folder).map_err(read)? {
+                    let path = entry.map_err(read)?.path();
+                    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                    // The splits that are scored; what stands beside them changes nothing.
+                    let is_scored = name.starts_with("test.jsonl") || name.starts_with("validation.jsonl");
+                    if is_scored {
+                        benchmarks.insert(format!("{task}/{name}"), self.hash(&path)?);
+                    }
+                }
+            }
+        }
+        Ok(json!({
+            "stage": "evaluation", "model": model, "context_length": context_length, "tasks": eval.tasks,
+            "items": eval.items, "validation_tokens": eval.validation_tokens,
+            "benchmarks": eval.folder.as_ref().map(|_| benchmarks),
+            "revision": ENGINE_REVISION,
+        }))
+    }
+}
+
+/// Ids of a model's inputs.
+pub(super) struct InputIds<'a> {
+    pub corpus: &'a str,
+    pub source: Option<&'a str>,
+    pub pruning_aware: Option<&'a str>,
+}
+
+pub(super) fn model(
+    arm: ArmSpec,
+    spec: &RunSpec,
+    seed: u64,
+    engine: EngineKind,
+    inputs: &InputIds<'_>,
+) -> Value {
+    let mut identity = json!({
+        "stage": arm.label(), "seed": seed, "engine": engine, "revision": ENGINE_REVISION,
+        "corpus": inputs.corpus, "context_length": spec.data.context_length, "train": spec.train,
+    });
+    let own = match arm {
+        ArmSpec::Source => json!({ "model": spec.model, "tokens": spec.source.tokens }),
+        ArmSpec::PruningAware => json!({
+            "source": inputs.source, "prune": without(&spec.prune, &["calibration_tokens"]),
+            "tokens": spec.budget.tokens
+        }),
+        // Nothing is trained: of the optimisation only the micro-batch, the sample unit of the Fisher diagonal, counts;
+        // it is part of `train`, as it is of the source's identity.
+        ArmSpec::OneShot => {
+            json!({ "source": inputs.source, "prune": without(&spec.prune, &["schedule", "gradient_ema"]) })
+        }
+        ArmSpec::OneShotRecover => json!({
+            "source": inputs.source, "prune": without(&spec.prune, &["schedule", "gradient_ema"]),
+            "tokens": spec.budget.tokens
+        }),
+        ArmSpec::Direct { shape, budget } => {
+            let shape = match shape {
+                DirectShape::Searched => json!({ "widths_of": inputs.pruning_aware }),
+                DirectShape::Proportional => json!({ "model": spec.model, "target": spec.prune.target }),
+            };
+            let tokens = match budget {
+                DirectBudget::RecoveryTokens => json!(spec.budget.tokens),
+                DirectBudget::TotalTokens => json!(spec.source.tokens + spec.budget.tokens),
+                DirectBudget::TotalFlops => json!({ "flops_of": [inputs.source, inputs.pruning_aware] }),
+            };
+            json!({ "shape": shape, "model": spec.model, "tokens": tokens })
+        }
+    };
+    if let (Value::Object(all), Value::Object(own)) = (&mut identity, own) {
+        all.extend(own);
+    }
+    identity
+}
+
+/// The pruning specification without the keys that an arm does not use.
+fn without(prune: &PruneSpec, unused: &[&str]) -> Value {
+    let mut value = json!(prune);
+    if let Value::Object(map) = &mut value {
+        unused.iter().for_each(|key| drop(map.remove(*key)));
+    }
+    value
+}

@@ -1,0 +1,136 @@
+//! Grid × arms × seeds → stages, named by what they compute, and runs, in a fixed order, with their cost.
+//!
+//! ```text
+//! corpus ──→ source ──→ pruning_aware ──→ direct (searched widths, or a budget in FLOPs)
+//!    │          ├─────→ one_shot
+//!    │          └─────→ one_shot_recover            every model ──→ its evaluation = one run
+//!    └────────→ direct (proportional)
+//! ```
+//!
+//! A stage's id is the hash of everything that can change a number and of nothing else (`identity.rs`), so two points
+//! of the grid that differ only in what an arm does not use share the arm's stage: that is one run, whose cell for
+//! the axis is empty.
+//!
+//! The one thing taken from the engine wing is arithmetic on a model's shape (`ModelConfig`, its FLOPs): a second
+//! copy of the formula here would drift from what the ledger counts.
+mod cost;
+mod document;
+mod error;
+mod estimate;
+mod identity;
+mod stages;
+
+pub use cost::Cost;
+pub use document::document;
+pub use error::PlanError;
+pub use estimate::{makespan, training_rate};
+pub use identity::ENGINE_REVISION;
+
+use crate::spec::{ArmSpec, EngineKind, Experiment, RunSpec};
+
+/// What a stage computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StageKind {
+    /// Tokenizer and tokens.
+    Corpus,
+    /// A model: the source or any other arm.
+    Model(ArmSpec),
+    /// The scores of a model.
+    Evaluation(ArmSpec),
+}
+
+/// Stages whose results a stage needs, by their place in [`Plan::stages`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    pub corpus: Option<usize>,
+    pub source: Option<usize>,
+    pub pruning_aware: Option<usize>,
+    /// The model that an evaluation scores.
+    pub model: Option<usize>,
+}
+
+impl Inputs {
+    /// All of them, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        [self.corpus, self.source, self.pruning_aware, self.model].into_iter().flatten()
+    }
+}
+
+/// One unit of work, carried out once however many runs need it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stage {
+    /// `<slug>-<8 hex>`, name of the stage's folder in the store.
+    pub id: String,
+    pub kind: StageKind,
+    pub inputs: Inputs,
+    /// Seed of the random streams; `None` for a corpus, which all seeds share.
+    pub seed: Option<u64>,
+    /// Configuration to carry out; where points of the grid share the stage, that of the first.
+    pub spec: RunSpec,
+    /// The canonical form whose hash is in the id.
+    pub identity: serde_json::Value,
+    /// An estimate.
+    pub cost: Cost,
+}
+
+/// One row of the results: an arm at a point of the grid with a seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// `<arm>-s<seed>-<8 hex>`, the hash being that of its evaluation.
+    pub id: String,
+    pub arm: ArmSpec,
+    pub seed: u64,
+    /// Value of each axis; `None` where the arm does not depend on the axis.
+    pub axes: Vec<Option<String>>,
+    /// Place of the model in [`Plan::stages`].
+    pub model: usize,
+    /// Place of the evaluation in [`Plan::stages`].
+    pub evaluation: usize,
+}
+
+/// All there is to compute, every stage after its inputs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub experiment: Experiment,
+    /// The engine after `auto` is resolved.
+    pub engine: EngineKind,
+    pub stages: Vec<Stage>,
+    /// Seed by seed, point by point, arm by arm: whatever is finished early can be compared.
+    pub runs: Vec<Run>,
+}
+
+impl Plan {
+    /// How many runs need each stage, directly or through other stages.
+    pub fn uses(&self) -> Vec<usize> {
+        let mut uses = vec![0; self.stages.len()];
+        for run in &self.runs {
+            for (index, needed) in self.needed_by(run).into_iter().enumerate() {
+                uses[index] += usize::from(needed);
+            }
+        }
+        uses
+    }
+
+    /// For every stage, whether `run` needs it.
+    pub fn needed_by(&self, run: &Run) -> Vec<bool> {
+        let mut needed = vec![false; self.stages.len()];
+        needed[run.evaluation] = true;
+        for index in (0..self.stages.len()).rev().filter(|i| *i <= run.evaluation) {
+            if needed[index] {
+                self.stages[index].inputs.iter().for_each(|input| needed[input] = true);
+            }
+        }
+        needed
+    }
+}
+
+/// Plans `experiment` on the resolved `engine`.
+///
+/// # Errors
+/// A corpus, tokenizer or benchmark file that cannot be read, since its contents are part of identities.
+pub fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
+    stages::plan(experiment, engine)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Making stages on demand, each after its inputs, and runs out of them.
+use super::cost;
+use super::error::PlanError;
+use super::identity::{Files, InputIds, model, stage_id};
+use super::{Inputs, Plan, Run, Stage, StageKind};
+use crate::spec::vocabulary::vocab_size;
+use crate::spec::{ArmSpec, DirectBudget, DirectShape, EngineKind, Experiment, RunSpec};
+use std::collections::HashMap;
+
+pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
+    let mut builder = Builder { engine, files: Files::default(), stages: Vec::new(), places: HashMap::new() };
+    let mut runs: Vec<Run> = Vec::new();
+    for seed in &experiment.seeds {
+        for point in &experiment.points {
+            // Replicates that share a source share the first seed's.
+            let source_seed = if point.spec.source.per_seed { *seed } else { experiment.seeds[0] };
+            for arm in &experiment.arms {
+                let (made, evaluation) = builder.run(*arm, &point.spec, *seed, source_seed)?;
+                let run_seed = builder.stages[made].seed.unwrap_or(*seed);
+                match runs.iter_mut().find(|run| run.evaluation == evaluation) {
+                    // Known from another point: where the points differ, the arm does not depend on the axis.
+                    Some(run) => {
+                        for (cell, value) in run.axes.iter_mut().zip(&point.values) {
+                            if cell.as_ref().is_some_and(|cell| cell != value) {
+                                *cell = None;
+                            }
+                        }
+                    }
+                    None => runs.push(Run {
+                        id: run_id(*arm, run_seed, &builder.stages[evaluation].id),
+                        arm: *arm,
+                        seed: run_seed,
+                        axes: point.values.iter().cloned().map(Some).collect(),
+                        model: made,
+                        evaluation,
+                    }),
+                }
+            }
+        }
+    }
+    Ok(Plan { experiment: experiment.clone(), engine, stages: builder.stages, runs })
+}
+
+fn run_id(arm: ArmSpec, seed: u64, evaluation: &str) -> String {
+    let hash = evaluation.rsplit('-').next().unwrap_or(evaluation);
+    format!("{}-s{seed}-{hash}", arm.label())
+}
+
+struct Builder {
+    engine: EngineKind,
+    files: Files,
+    stages: Vec<Stage>,
+    /// Place of the stage with an id.
+    places: HashMap<String, usize>,
+}
+
+impl Builder {
+    /// The model of `arm` and its evaluation, with everything that they need.
+    fn run(
+        &mut self,
+        arm: ArmSpec,
+        spec: &RunSpec,
+        seed: u64,
+        source_seed: u64,
+    ) -> Result<(usize, usize), PlanError> {
+        let made = self.model(arm, spec, seed, source_seed)?;
+        let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        let identity = self.files.evaluation(&spec.eval, spec.data.context_length, &self.stages[made].id)?;
+        let seed = self.stages[made].seed;
+        let evaluation = self.add(Stage {
+            id: stage_id(&format!("eval-{}-s{}", arm.label(), seed.unwrap_or_default()), &identity),
+            kind: StageKind::Evaluation(arm),
+            inputs: Inputs {
+                corpus: self.stages[made].inputs.corpus,
+                model: Some(made),
+                ..Inputs::default()
+            },
+            seed,
+            spec: spec.clone(),
+            identity,
+            cost: cost::evaluation(arm, spec, vocab_size),
+        })?;
+        Ok((made, evaluation))
+    }
+
+    fn corpus(&mut self, spec: &RunSpec) -> Result<usize, PlanError> {
+        let identity = self.files.corpus(spec)?;
+        self.add(Stage {
+            id: stage_id("corpus", &identity),
+            kind: StageKind::Corpus,
+            inputs: Inputs::default(),
+            seed: None,
+            spec: spec.clone(),
+            identity,
+            cost: cost::corpus(&spec.data.corpus),
+        })
+    }
+
+    fn model(
+        &mut self,
+        arm: ArmSpec,
+        spec: &RunSpec,
+        seed: u64,
+        source_seed: u64,
+    ) -> Result<usize, PlanError> {
+        let corpus = self.corpus(spec)?;
+        let seed = if arm == ArmSpec::Source { source_seed } else { seed };
+        let (needs_source, needs_pruning_aware) = match arm {
+            ArmSpec::Source => (false, false),
+            ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover => (true, false),
+            ArmSpec::Direct { shape, budget } => {
+                let flops = budget == DirectBudget::TotalFlops;
+                (flops, flops || shape == DirectShape::Searched)
+            }
+        };
+        let mut input = |needed: bool, arm| match needed {
+            true => self.model(arm, spec, seed, source_seed).map(Some),
+            false => Ok(None),
+        };
+        let source = input(needs_source, ArmSpec::Source)?;
+        let pruning_aware = input(needs_pruning_aware, ArmSpec::PruningAware)?;
+        let id_of = |place: usize| self.stages[place].id.as_str();
+        let ids = InputIds {
+            corpus: id_of(corpus),
+            source: source.map(id_of),
+            pruning_aware: pruning_aware.map(id_of),
+        };
+        let identity = model(arm, spec, seed, self.engine, &ids);
+        let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        self.add(Stage {
+            id: stage_id(&format!("{}-s{seed}", arm.label()), &identity),
+            kind: StageKind::Model(arm),
+            inputs: Inputs { corpus: Some(corpus), source, pruning_aware, model: None },
+            seed: Some(seed),
+            spec: spec.clone(),
+            identity,
+            cost: cost::model(arm, spec, vocab_size),
+        })
+    }
+
+    fn add(&mut self, stage: Stage) -> Result<usize, PlanError> {
+        if let Some(place) = self.places.get(&stage.id) {
+            return match self.stages[*place].identity == stage.identity {
+                true => Ok(*place),
+                false => Err(PlanError::Collision { id: stage.id }),
+            };
+        }
+        self.places.insert(stage.id.clone(), self.stages.len());
+        self.stages.push(stage);
+        Ok(self.stages.len() - 1)
+    }
+}

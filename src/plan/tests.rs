@@ -1,0 +1,129 @@
+//! What is shared, what is not, and in which order.
+use super::*;
+use crate::spec;
+use std::path::Path;
+
+const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
+
+fn planned(text: &str) -> Plan {
+    let experiment = spec::parse(text, "test", Path::new("/nowhere")).unwrap();
+    plan(&experiment, EngineKind::Cpu).unwrap()
+}
+
+fn ids(plan: &Plan, label: &str) -> Vec<String> {
+    plan.runs.iter().filter(|run| run.arm.label() == label).map(|run| run.id.clone()).collect()
+}
+
+#[test]
+fn the_example_has_one_corpus_three_sources_and_eighteen_runs() {
+    let plan = planned(EXAMPLE);
+    assert_eq!(plan.runs.len(), 3 * 6);
+    // One corpus; six models and six evaluations per seed.
+    assert_eq!(plan.stages.len(), 1 + 3 * 12);
+    assert_eq!(plan.uses()[0], 18);
+    for (place, stage) in plan.stages.iter().enumerate() {
+        assert!(stage.inputs.iter().all(|input| input < place), "{} comes before an input", stage.id);
+    }
+    assert_eq!(plan, planned(EXAMPLE));
+}
+
+#[test]
+fn arms_that_do_not_depend_on_an_axis_are_one_run_with_an_empty_cell() {
+    let text = format!(
+        "{EXAMPLE}\n[axes]\n\"prune.saliency\" = [\"random\", \"taylor1\"]\n\"budget.tokens\" = [819_200, 409_600]\n"
+    );
+    let plan = planned(&text);
+    let cells = |label: &str| -> Vec<Vec<Option<String>>> {
+        plan.runs
+            .iter()
+            .filter(|run| run.arm.label() == label && run.seed == 1)
+            .map(|run| run.axes.clone())
+            .collect()
+    };
+    let some = |value: &str| Some(value.to_string());
+    assert_eq!(cells("source"), [[None, None]]);
+    assert_eq!(cells("one_shot"), [[some("random"), None], [some("taylor1"), None]]);
+    assert_eq!(cells("direct_proportional_total_tokens"), [[None, some("819200")], [None, some("409600")]]);
+    assert_eq!(cells("pruning_aware").len(), 4);
+    assert_eq!(cells("direct_searched_total_tokens").len(), 4);
+}
+
+#[test]
+fn a_shared_source_is_one_run_of_the_first_seed() {
+    let plan = planned(&EXAMPLE.replace("per_seed = true", "per_seed = false"));
+    assert_eq!(ids(&plan, "source").len(), 1);
+    assert_eq!(ids(&plan, "pruning_aware").len(), 3);
+    assert_eq!(plan.runs[0].seed, 1);
+}
+
+#[test]
+fn identity_holds_what_changes_numbers_and_nothing_else() {
+    let plan = planned(EXAMPLE);
+    let changed = |from: &str, to: &str| planned(&EXAMPLE.replacen(from, to, 1));
+    let same = |other: &Plan, label: &str| ids(&plan, label) == ids(other, label);
+    let workers = changed("workers = 0", "workers = 7");
+    assert_eq!(
+        plan.stages.iter().map(|s| &s.id).collect::<Vec<_>>(),
+        workers.stages.iter().map(|s| &s.id).collect::<Vec<_>>()
+    );
+    let calibration = changed("calibration_tokens = 16_384", "calibration_tokens = 8_192");
+    assert!(same(&calibration, "pruning_aware") && same(&calibration, "source"));
+    assert!(!same(&calibration, "one_shot") && !same(&calibration, "one_shot_recover"));
+    let schedule = changed("prune_tokens = 409_600", "prune_tokens = 204_800");
+    assert!(same(&schedule, "one_shot") && same(&schedule, "direct_proportional_total_tokens"));
+    assert!(!same(&schedule, "pruning_aware") && !same(&schedule, "direct_searched_total_tokens"));
+    let items = changed("items = 200", "items = 100");
+    assert!(!same(&items, "source"), "another evaluation is another run");
+    assert_eq!(plan.stages[1].id, items.stages[1].id, "but not another model");
+    let rate = changed("learning_rate = 3e-3", "learning_rate = 1e-3");
+    assert!(!same(&rate, "source") && !same(&rate, "one_shot"));
+    assert_eq!(plan.stages[0].id, rate.stages[0].id);
+}
+
+#[test]
+fn files_count_by_contents_not_by_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan_of = |name: &str, contents: &str| {
+        std::fs::write(folder.path().join(name), contents).unwrap();
+        let text = EXAMPLE.replace(
+            "{ kind = \"world\", seed = 0, documents = 40_000 }",
+            &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"{name}\"] }}"),
+        );
+        plan(&spec::parse(&text, "test", folder.path()).unwrap(), EngineKind::Cpu).unwrap().stages[0]
+            .id
+            .clone()
+    };
+    assert_eq!(plan_of("a.txt", "x"), plan_of("b.txt", "x"));
+    assert_ne!(plan_of("a.txt", "x"), plan_of("a.txt", "y"));
+}
+
+#[test]
+fn costs_follow_the_budgets() {
+    let plan = planned(EXAMPLE);
+    let cost = |label: &str| {
+        let find = |stage: &&Stage| matches!(stage.kind, StageKind::Model(arm) if arm.label() == label);
+        plan.stages.iter().find(find).unwrap().cost
+    };
+    let source = cost("source");
+    assert_eq!(source.tokens, 1_638_400);
+    assert_eq!(cost("pruning_aware").tokens, 819_200);
+    assert_eq!(cost("direct_searched_total_tokens").tokens, 1_638_400 + 819_200);
+    // Half the budget at the mean of full and half size, half at half size: (0.75 + 0.5) / 2 of full size.
+    let per_token = source.flops / source.tokens as f64;
+    let expected = 0.625 * 819_200.0 * per_token;
+    assert!((cost("pruning_aware").flops / expected - 1.0).abs() < 1e-5);
+    assert_eq!(cost("pruning_aware").params, source.params / 2);
+}
+
+#[test]
+fn time_is_that_of_the_longest_worker() {
+    let plan = planned(&EXAMPLE.replace("seeds = [1, 2, 3]", "seeds = [1]"));
+    let seconds = vec![1.0; plan.stages.len()];
+    let none = vec![false; plan.stages.len()];
+    assert_eq!(makespan(&plan, &none, 1, &seconds), plan.stages.len() as f64);
+    assert_eq!(makespan(&plan, &vec![true; plan.stages.len()], 1, &seconds), 0.0);
+    // The longest chain is corpus, source, pruning_aware, direct (searched), its evaluation.
+    assert_eq!(makespan(&plan, &none, 100, &seconds), 5.0);
+    let two = makespan(&plan, &none, 2, &seconds);
+    assert!((7.0..=8.0).contains(&two), "{two}");
+}
