@@ -15,6 +15,7 @@
 pub mod base;
 pub mod model;
 pub mod plan;
+pub mod record;
 pub mod spec;
 pub mod stats;
 pub mod tensor;

@@ -1,0 +1,302 @@
+//! The data dictionary: every column of every file with its unit, its meaning and when it is empty.
+//!
+//! The headers of the CSV files are taken from here.
+use super::SCHEMA_VERSION;
+use std::fmt::Write;
+
+/// Name of the dictionary beside the CSV files.
+pub const DICTIONARY_FILE: &str = "DICTIONARY.md";
+
+pub const RUNS: &str = "runs.csv";
+pub const EVALS: &str = "evals.csv";
+pub const ITEMS: &str = "items.csv";
+pub const CURVES: &str = "curves.csv";
+pub const PRUNE: &str = "prune.csv";
+pub const WIDTHS: &str = "widths.csv";
+pub const LEDGER: &str = "ledger.csv";
+
+/// All files, with what one row of each is.
+pub const FILES: [(&str, &str); 7] = [
+    (RUNS, "one row per run of the plan that has finished, failed ones included"),
+    (EVALS, "one row per run and task"),
+    (ITEMS, "one row per run, task, item and choice"),
+    (CURVES, "one row per run and logged optimiser step"),
+    (PRUNE, "one row per run and pruning event"),
+    (WIDTHS, "one row per run and layer of the final model"),
+    (LEDGER, "one row per run and part of its cost"),
+];
+
+/// Where the axis columns stand in `runs.csv`: after this column.
+pub const AXES_AFTER: &str = "stage";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub file: &'static str,
+    pub name: &'static str,
+    pub unit: &'static str,
+    pub meaning: &'static str,
+    pub empty_when: &'static str,
+}
+
+const fn column(
+    file: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    meaning: &'static str,
+    empty_when: &'static str,
+) -> Column {
+    Column { file, name, unit, meaning, empty_when }
+}
+
+const NEVER: &str = "never";
+const FAILED: &str = "the run failed before it was known";
+const RUN: &str = "id of the run, as in `plan.json`";
+const ARM: &str = "arm of the comparison";
+const SEED: &str = "seed of the replicate";
+const NO_NORM: &str = "the task has no choices to normalise by";
+const NO_TYPE: &str = "groups of this type are not pruned, or none is left to prune";
+
+/// Every column of every file, in file and column order; `runs.csv` has one more per axis, named by its key path.
+pub const COLUMNS: &[Column] = &[
+    column(RUNS, "run", "", RUN, NEVER),
+    column(RUNS, "arm", "", ARM, NEVER),
+    column(RUNS, "seed", "", SEED, NEVER),
+    column(RUNS, "status", "ok, failed", "whether the run finished", NEVER),
+    column(RUNS, "reason", "", "why the run failed", "the run did not fail"),
+    column(RUNS, "stage", "", "id of the stage in the store that holds the final model", FAILED),
+    column(RUNS, "params", "parameters", "parameters of the final model, a tied head counted once", FAILED),
+    column(RUNS, "target_params", "parameters", "parameters asked for", "the arm has no target"),
+    column(RUNS, "tokens", "tokens", "tokens this run itself trained on or calibrated with", FAILED),
+    column(RUNS, "total_tokens", "tokens", "the same, those of its source model included", FAILED),
+    column(RUNS, "flops", "FLOP", "floating-point operations of this run itself", FAILED),
+    column(RUNS, "total_flops", "FLOP", "the same, those of its source model included", FAILED),
+    column(
+        RUNS,
+        "train_loss",
+        "nats per token",
+        "mean training loss over the last logged steps",
+        "nothing was trained",
+    ),
+    column(RUNS, "valid_loss", "nats per token", "mean loss on held-out text", "not evaluated"),
+    column(RUNS, "bits_per_byte", "bits per byte", "held-out loss per UTF-8 byte of text", "not evaluated"),
+    column(RUNS, "seconds", "s", "wall time of this run itself; differs from run to run", FAILED),
+    column(
+        RUNS,
+        "peak_memory_bytes",
+        "bytes",
+        "largest resident memory of the process; differs from run to run",
+        "not known on this system",
+    ),
+    column(
+        RUNS,
+        "saliency_hessian",
+        "",
+        "Hessian that saliency used: none, global_diagonal, layerwise",
+        "nothing was pruned",
+    ),
+    column(
+        RUNS,
+        "update_hessian",
+        "",
+        "Hessian that the weight update used: none, mean_bias, layerwise, layerwise_bias",
+        "nothing was pruned",
+    ),
+    column(EVALS, "run", "", RUN, NEVER),
+    column(EVALS, "arm", "", ARM, NEVER),
+    column(EVALS, "seed", "", SEED, NEVER),
+    column(EVALS, "task", "", "benchmark task", NEVER),
+    column(EVALS, "num_items", "items", "items scored", NEVER),
+    column(EVALS, "acc", "share", "items whose likeliest choice is the right one", "not scored"),
+    column(
+        EVALS,
+        "acc_stderr",
+        "share",
+        "sample standard deviation over items / √items",
+        "fewer than two items",
+    ),
+    column(
+        EVALS,
+        "acc_low",
+        "share",
+        "lower end of the Wilson 95 % interval of acc, over items",
+        "not scored",
+    ),
+    column(EVALS, "acc_high", "share", "upper end of it", "not scored"),
+    column(
+        EVALS,
+        "acc_norm",
+        "share",
+        "the same as acc with log-likelihoods divided by the choice's characters",
+        NO_NORM,
+    ),
+    column(EVALS, "acc_norm_stderr", "share", "sample standard deviation over items / √items", NO_NORM),
+    column(
+        EVALS,
+        "acc_norm_low",
+        "share",
+        "lower end of the Wilson 95 % interval of acc_norm, over items",
+        NO_NORM,
+    ),
+    column(EVALS, "acc_norm_high", "share", "upper end of it", NO_NORM),
+    column(
+        EVALS,
+        "chance",
+        "share",
+        "accuracy of blind guessing: mean over items of 1 / number of choices",
+        "not known",
+    ),
+    column(ITEMS, "run", "", RUN, NEVER),
+    column(ITEMS, "arm", "", ARM, NEVER),
+    column(ITEMS, "seed", "", SEED, NEVER),
+    column(ITEMS, "task", "", "benchmark task", NEVER),
+    column(ITEMS, "item", "", "id of the item, the same in every run", NEVER),
+    column(ITEMS, "gold", "index", "right choice, counted from 0", NEVER),
+    column(ITEMS, "choice", "index", "this row's choice, counted from 0", NEVER),
+    column(ITEMS, "loglik", "nats", "sum of log-probabilities of the choice's tokens", "not finite"),
+    column(
+        ITEMS,
+        "num_chars",
+        "characters",
+        "Unicode characters of the choice, without the leading space",
+        NEVER,
+    ),
+    column(ITEMS, "num_bytes", "bytes", "UTF-8 bytes of the choice, without the leading space", NEVER),
+    column(ITEMS, "num_tokens", "tokens", "tokens scored", NEVER),
+    column(
+        ITEMS,
+        "acc",
+        "0, 1",
+        "the item is answered rightly by log-likelihood; repeated on each choice",
+        "not scored",
+    ),
+    column(ITEMS, "acc_norm", "0, 1", "the same by log-likelihood per character", NO_NORM),
+    column(CURVES, "run", "", RUN, NEVER),
+    column(CURVES, "arm", "", ARM, NEVER),
+    column(CURVES, "seed", "", SEED, NEVER),
+    column(CURVES, "step", "steps", "optimiser steps of this run so far", NEVER),
+    column(CURVES, "tokens_seen", "tokens", "tokens this run itself has trained on so far", NEVER),
+    column(CURVES, "params", "parameters", "parameters of the model at this step", NEVER),
+    column(CURVES, "loss", "nats per token", "training loss of this step", "not finite"),
+    column(CURVES, "grad_norm", "", "global gradient norm before clipping", "not measured"),
+    column(CURVES, "learning_rate", "", "learning rate of this step", "not measured"),
+    column(CURVES, "flops", "FLOP", "floating-point operations of this run itself so far", "not measured"),
+    column(PRUNE, "run", "", RUN, NEVER),
+    column(PRUNE, "event", "count", "number of the event, counted from 0", NEVER),
+    column(PRUNE, "step", "steps", "optimiser steps of this run before the event", NEVER),
+    column(PRUNE, "tokens_seen", "tokens", "tokens this run itself had trained on", NEVER),
+    column(PRUNE, "type", "ffn, head, stem", "type of the group removed", NEVER),
+    column(
+        PRUNE,
+        "layer",
+        "index",
+        "layer of the group; `all` where one group leaves every layer, or the stem is pruned",
+        NEVER,
+    ),
+    column(
+        PRUNE,
+        "index",
+        "index",
+        "number of the group in the source model; joined by `;`, one per layer, where layer is `all`",
+        NEVER,
+    ),
+    column(
+        PRUNE,
+        "saliency",
+        "normalised",
+        "saliency of the group removed (mean over layers where layer is `all`)",
+        "not finite",
+    ),
+    column(PRUNE, "candidate_ffn", "normalised", "saliency of the weakest ffn group at this event", NO_TYPE),
+    column(
+        PRUNE,
+        "candidate_head",
+        "normalised",
+        "saliency of the weakest head group at this event",
+        NO_TYPE,
+    ),
+    column(
+        PRUNE,
+        "candidate_stem",
+        "normalised",
+        "saliency of the weakest stem group at this event",
+        NO_TYPE,
+    ),
+    column(
+        PRUNE,
+        "pruned_share_ffn",
+        "share",
+        "ffn groups of the source removed so far, this event included",
+        NO_TYPE,
+    ),
+    column(PRUNE, "pruned_share_head", "share", "head groups of the source removed so far", NO_TYPE),
+    column(PRUNE, "pruned_share_stem", "share", "stem groups of the source removed so far", NO_TYPE),
+    column(PRUNE, "params", "parameters", "parameters left after the event", NEVER),
+    column(
+        PRUNE,
+        "gram_age_steps",
+        "steps",
+        "age of the oldest batch in the Gram matrix of the weight update",
+        "no layerwise Hessian was used",
+    ),
+    column(WIDTHS, "run", "", RUN, NEVER),
+    column(WIDTHS, "arm", "", ARM, NEVER),
+    column(WIDTHS, "seed", "", SEED, NEVER),
+    column(WIDTHS, "layer", "index", "layer, counted from 0", NEVER),
+    column(WIDTHS, "hidden_size", "channels", "width of the stem", NEVER),
+    column(WIDTHS, "num_heads", "heads", "query heads", NEVER),
+    column(WIDTHS, "num_kv_heads", "heads", "key-value heads", NEVER),
+    column(WIDTHS, "intermediate_size", "channels", "width of the feed-forward layer", NEVER),
+    column(LEDGER, "run", "", RUN, NEVER),
+    column(LEDGER, "arm", "", ARM, NEVER),
+    column(LEDGER, "seed", "", SEED, NEVER),
+    column(
+        LEDGER,
+        "part",
+        "source, saliency, hessian, update, train, evaluation",
+        "what was paid for",
+        NEVER,
+    ),
+    column(LEDGER, "tokens", "tokens", "tokens processed for it", "the part processes none"),
+    column(LEDGER, "flops", "FLOP", "floating-point operations spent on it", "not counted"),
+    column(LEDGER, "seconds", "s", "wall time; differs from run to run", "not timed"),
+];
+
+/// Columns of `file` in order, without the axes.
+pub fn columns(file: &str) -> Vec<&'static str> {
+    COLUMNS.iter().filter(|c| c.file == file).map(|c| c.name).collect()
+}
+
+/// Header of `file`, the axes put in their place where it is `runs.csv`.
+pub fn header(file: &str, axes: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = columns(file).into_iter().map(String::from).collect();
+    if file == RUNS {
+        let at = names.iter().position(|n| n == AXES_AFTER).map_or(0, |i| i + 1);
+        names.splice(at..at, axes.iter().cloned());
+    }
+    names
+}
+
+/// The dictionary as a Markdown page.
+pub fn markdown(axes: &[String]) -> String {
+    let mut page = format!(
+        "# Data dictionary\n\nSchema version {SCHEMA_VERSION}. CSV with a header line, UTF-8, `\\n` line ends. An empty \
+         cell means not measured, never zero. Everything is reproducible to the byte but `seconds` and \
+         `peak_memory_bytes`.\n"
+    );
+    for (file, row) in FILES {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            page,
+            "\n## `{file}`: {row}\n\n| column | unit | meaning | empty when |\n|---|---|---|---|\n"
+        );
+        for c in COLUMNS.iter().filter(|c| c.file == file) {
+            let _ = writeln!(page, "| `{}` | {} | {} | {} |", c.name, c.unit, c.meaning, c.empty_when);
+            if file == RUNS && c.name == AXES_AFTER {
+                for axis in axes {
+                    let _ = writeln!(page, "| `{axis}` | | value of this axis of the experiment | {NEVER} |");
+                }
+            }
+        }
+    }
+    page
+}

@@ -1,0 +1,20 @@
+//! Faults of result files: file, line and column wherever there are any.
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: line {line}, column {column}: {message}", .path.display())]
+    Cell { path: PathBuf, line: u64, column: String, message: String },
+    #[error("{}: line {line}: {message}", .path.display())]
+    Row { path: PathBuf, line: u64, message: String },
+    #[error("{}: line 1: {message}", .path.display())]
+    Header { path: PathBuf, message: String },
+    #[error("{}: {message}", .path.display())]
+    Json { path: PathBuf, message: String },
+    #[error("{}: schema version {found}, this program reads {expected}", .path.display())]
+    SchemaVersion { path: PathBuf, found: u32, expected: u32 },
+    #[error("run `{run}`: {message}")]
+    Record { run: String, message: String },
+}

@@ -1,0 +1,96 @@
+//! Where results come from: code, machine, engine.
+use super::{RecordError, Result, SCHEMA_VERSION};
+use crate::base::files::write_atomic;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::process::Command;
+
+/// Name of the provenance beside the CSV files.
+pub const ENVIRONMENT_FILE: &str = "environment.json";
+
+/// What produced a set of results; none of it changes a number but code and engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    pub schema_version: u32,
+    pub crate_version: String,
+    /// Commit of the source tree; `None` outside a git checkout.
+    pub git_commit: Option<String>,
+    /// Tracked files differ from that commit.
+    pub git_dirty: Option<bool>,
+    pub cpu_model: Option<String>,
+    pub os: String,
+    pub threads: usize,
+    pub engine: String,
+}
+
+impl Provenance {
+    /// Asks git and the system. `source_tree` is the folder of the code; `engine` the one that runs.
+    pub fn gather(source_tree: &Path, engine: &str, threads: usize) -> Provenance {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let os = format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, kernel.trim());
+        Provenance {
+            schema_version: SCHEMA_VERSION,
+            crate_version: env!("CARGO_PKG_VERSION").into(),
+            git_commit: git(source_tree, &["rev-parse", "HEAD"]),
+            git_dirty: git(source_tree, &["status", "--porcelain", "--untracked-files=no"])
+                .map(|changes| !changes.is_empty()),
+            cpu_model: cpu_model(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            os: os.trim_end().into(),
+            threads,
+            engine: engine.into(),
+        }
+    }
+
+    /// Writes `environment.json` into `folder`, atomically.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(ENVIRONMENT_FILE);
+        let mut json = serde_json::to_string_pretty(self)
+            .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
+        json.push('\n');
+        write_atomic(&path, json.as_bytes()).map_err(|source| RecordError::Io { path, source })
+    }
+
+    /// Reads `environment.json` of `folder`; `None` where there is none.
+    pub fn read(folder: &Path) -> Result<Option<Provenance>> {
+        let path = folder.join(ENVIRONMENT_FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| RecordError::Json { path, message: e.to_string() }),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(RecordError::Io { path, source }),
+        }
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").arg("-C").arg(folder).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+fn cpu_model(cpuinfo: &str) -> Option<String> {
+    let line = cpuinfo.lines().find(|l| l.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip_and_absence() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Provenance::read(folder.path()).unwrap(), None);
+        let gathered = Provenance::gather(folder.path(), "cpu", 2);
+        // A bare temporary folder is no checkout.
+        assert_eq!((&gathered.git_commit, gathered.git_dirty), (&None, None));
+        gathered.write(folder.path()).unwrap();
+        assert_eq!(Provenance::read(folder.path()).unwrap(), Some(gathered));
+    }
+
+    #[test]
+    fn cpu_name() {
+        assert_eq!(cpu_model("processor\t: 0\nmodel name\t: A CPU\n"), Some("A CPU".into()));
+        assert_eq!(cpu_model(""), None);
+    }
+}

@@ -1,0 +1,214 @@
+//! Reading the CSV files back, with file, line and column of any fault.
+use super::dictionary::{self, AXES_AFTER, CURVES, EVALS, ITEMS, LEDGER, PRUNE, RUNS, WIDTHS};
+use super::rows::{
+    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, PruneEvent, RunIdentity, RunTotals, Status,
+};
+use super::{RecordError, Result};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A row of `runs.csv`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunEntry {
+    pub identity: RunIdentity,
+    pub axes: Vec<(String, String)>,
+    pub totals: RunTotals,
+}
+
+/// A row of another file with the run it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keyed<T> {
+    /// Index into [`Results::runs`].
+    pub run: usize,
+    pub row: T,
+}
+
+/// Everything in the CSV files of one experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Results {
+    /// Key paths of the axes.
+    pub axes: Vec<String>,
+    pub runs: Vec<RunEntry>,
+    pub evals: Vec<Keyed<EvalScore>>,
+    pub items: Vec<Keyed<ItemChoice>>,
+    pub curves: Vec<Keyed<CurvePoint>>,
+    pub prune: Vec<Keyed<PruneEvent>>,
+    pub widths: Vec<Keyed<LayerWidths>>,
+    pub ledger: Vec<Keyed<LedgerEntry>>,
+}
+
+impl Results {
+    /// Reads and checks all files of `results_dir`.
+    ///
+    /// # Errors
+    /// A missing file, a header that is not the dictionary's, a cell that does not parse or is out of its range, a
+    /// row of a run that `runs.csv` does not have: each with its place.
+    pub fn read(results_dir: &Path) -> Result<Results> {
+        let mut results = Results::default();
+        results.read_runs(&results_dir.join(RUNS))?;
+        let index: BTreeMap<String, usize> =
+            results.runs.iter().enumerate().map(|(i, r)| (r.identity.run.clone(), i)).collect();
+        results.evals = read_keyed(results_dir, EVALS, 3, &index)?;
+        results.items = read_keyed(results_dir, ITEMS, 3, &index)?;
+        results.curves = read_keyed(results_dir, CURVES, 3, &index)?;
+        results.prune = read_keyed(results_dir, PRUNE, 1, &index)?;
+        results.widths = read_keyed(results_dir, WIDTHS, 3, &index)?;
+        results.ledger = read_keyed(results_dir, LEDGER, 3, &index)?;
+        Ok(results)
+    }
+
+    fn read_runs(&mut self, path: &Path) -> Result<()> {
+        let (header, rows) = open(path)?;
+        let fixed = dictionary::columns(RUNS);
+        let first = fixed.iter().position(|c| *c == AXES_AFTER).map_or(0, |i| i + 1);
+        if header.len() < fixed.len() {
+            return Err(wrong_header(path, &header.iter().collect::<Vec<_>>(), &fixed));
+        }
+        let last = first + header.len() - fixed.len();
+        let names: Vec<&str> =
+            header.iter().enumerate().filter(|(i, _)| *i < first || *i >= last).map(|(_, n)| n).collect();
+        if names != fixed {
+            return Err(wrong_header(path, &names, &fixed));
+        }
+        self.axes = header.iter().skip(first).take(last - first).map(String::from).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for (line, row) in rows {
+            let at = |from: usize, to: usize| row.iter().skip(from).take(to - from).collect();
+            let parse = Parser { path, line, header: &header };
+            let entry = RunEntry {
+                identity: parse.row(at(0, first), 0)?,
+                axes: self.axes.iter().cloned().zip(row.iter().skip(first).map(String::from)).collect(),
+                totals: parse.row(at(last, header.len()), last)?,
+            };
+            if entry.identity.status == Status::Failed && entry.identity.reason.is_none() {
+                return Err(parse.cell("reason", "empty, but the run failed".into()));
+            }
+            if !seen.insert(entry.identity.run.clone()) {
+                return Err(parse.cell("run", format!("`{}` has a row already", entry.identity.run)));
+            }
+            self.runs.push(entry);
+        }
+        Ok(())
+    }
+}
+
+type Rows = Vec<(u64, csv::StringRecord)>;
+
+/// Header and rows of `path`, each with its line.
+fn open(path: &Path) -> Result<(csv::StringRecord, Rows)> {
+    let io = |source: std::io::Error| RecordError::Io { path: path.to_path_buf(), source };
+    let mut reader = csv::ReaderBuilder::new().from_reader(std::fs::File::open(path).map_err(io)?);
+    let fault = |e: csv::Error| {
+        let line = e.position().map_or(1, csv::Position::line);
+        let message = match e.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("{len} cells, the header has {expected_len}")
+            }
+            _ => e.to_string(),
+        };
+        RecordError::Row { path: path.to_path_buf(), line, message }
+    };
+    let header = reader.headers().map_err(fault)?.clone();
+    let mut rows = Vec::new();
+    for row in reader.into_records() {
+        let row = row.map_err(fault)?;
+        rows.push((row.position().map_or(0, csv::Position::line), row));
+    }
+    Ok((header, rows))
+}
+
+fn read_keyed<T: DeserializeOwned>(
+    folder: &Path,
+    file: &str,
+    keys: usize,
+    index: &BTreeMap<String, usize>,
+) -> Result<Vec<Keyed<T>>> {
+    let path: PathBuf = folder.join(file);
+    let (header, rows) = open(&path)?;
+    let fixed = dictionary::columns(file);
+    if header.iter().ne(fixed.iter().copied()) {
+        return Err(wrong_header(&path, &header.iter().collect::<Vec<_>>(), &fixed));
+    }
+    let mut out = Vec::with_capacity(rows.len());
+    for (line, row) in rows {
+        let parse = Parser { path: &path, line, header: &header };
+        let name = row.get(0).unwrap_or_default();
+        let Some(&run) = index.get(name) else {
+            return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
+        };
+        out.push(Keyed { run, row: parse.row(row.iter().skip(keys).collect(), keys)? });
+    }
+    Ok(out)
+}
+
+fn wrong_header(path: &Path, header: &[&str], fixed: &[&str]) -> RecordError {
+    let missing = fixed.iter().find(|c| !header.contains(*c));
+    let strange = header.iter().find(|h| !fixed.contains(*h));
+    let message = match (missing, strange) {
+        (Some(missing), Some(strange)) => format!("column `{missing}` is missing, `{strange}` is unknown"),
+        (Some(missing), None) => format!("column `{missing}` is missing"),
+        (None, Some(strange)) => format!("column `{strange}` is unknown or out of its place"),
+        (None, None) => format!("columns are out of order; expected {}", fixed.join(",")),
+    };
+    RecordError::Header { path: path.to_path_buf(), message }
+}
+
+/// Where a row stands.
+struct Parser<'a> {
+    path: &'a Path,
+    line: u64,
+    header: &'a csv::StringRecord,
+}
+
+impl Parser<'_> {
+    fn cell(&self, column: &str, message: String) -> RecordError {
+        RecordError::Cell { path: self.path.to_path_buf(), line: self.line, column: column.into(), message }
+    }
+
+    /// The cells as a `T`; `offset` is the column of the first.
+    fn row<T: DeserializeOwned>(&self, cells: csv::StringRecord, offset: usize) -> Result<T> {
+        let name = |i: usize| self.header.get(offset + i).unwrap_or_default();
+        for (i, value) in cells.iter().enumerate() {
+            if let Some(message) = range_fault(name(i), value) {
+                return Err(self.cell(name(i), message));
+            }
+        }
+        cells.deserialize(None).map_err(|e| match e.kind() {
+            csv::ErrorKind::Deserialize { err, .. } => {
+                let message = err.kind().to_string();
+                // An unknown variant comes without its field, but with its value.
+                let quoted = |v: &str| !v.is_empty() && message.contains(&format!("`{v}`,"));
+                match err.field().map(|f| f as usize).or_else(|| cells.iter().position(quoted)) {
+                    Some(i) => {
+                        let value = cells.get(i).unwrap_or_default();
+                        self.cell(name(i), format!("`{value}`: {message}"))
+                    }
+                    None => RecordError::Row { path: self.path.to_path_buf(), line: self.line, message },
+                }
+            }
+            _ => RecordError::Row { path: self.path.to_path_buf(), line: self.line, message: e.to_string() },
+        })
+    }
+}
+
+/// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
+fn range_fault(column: &str, value: &str) -> Option<String> {
+    let number: f64 = value.parse().ok()?;
+    let text = ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type"];
+    if text.contains(&column) {
+        return None;
+    }
+    if !number.is_finite() {
+        return Some(format!("`{value}` is not a finite number; leave the cell empty"));
+    }
+    let share = column.starts_with("acc") || column.starts_with("pruned_share") || column == "chance";
+    let signed = ["loglik", "saliency", "candidate_ffn", "candidate_head", "candidate_stem"];
+    if share && !(0.0..=1.0).contains(&number) {
+        return Some(format!("`{value}` is not a share between 0 and 1"));
+    }
+    if number < 0.0 && !signed.contains(&column) {
+        return Some(format!("`{value}` is negative"));
+    }
+    None
+}

@@ -1,0 +1,299 @@
+//! The rows themselves. Field order is column order; meaning and unit of each field are in [`super::dictionary`].
+//!
+//! Measured numbers are `Option`: `None` is an empty cell. A number that is not finite (a diverged loss) counts as not
+//! measured, in JSON (`null`) as in CSV.
+use super::{RecordError, Result, SCHEMA_VERSION};
+use crate::base::files::write_atomic;
+use crate::stats::proportion::wilson;
+use crate::stats::{Interval, descriptive};
+use serde::{Deserialize, Serialize, Serializer};
+use std::path::Path;
+
+/// Name of a run's record in its folder of the store.
+pub const RECORD_FILE: &str = "record.json";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Ok,
+    Failed,
+}
+
+/// What the tokens and FLOPs of a run were spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerPart {
+    Source,
+    Saliency,
+    Hessian,
+    Update,
+    Train,
+    Evaluation,
+}
+
+impl LedgerPart {
+    pub const ALL: [LedgerPart; 6] = [
+        LedgerPart::Source,
+        LedgerPart::Saliency,
+        LedgerPart::Hessian,
+        LedgerPart::Update,
+        LedgerPart::Train,
+        LedgerPart::Evaluation,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            LedgerPart::Source => "source",
+            LedgerPart::Saliency => "saliency",
+            LedgerPart::Hessian => "hessian",
+            LedgerPart::Update => "update",
+            LedgerPart::Train => "train",
+            LedgerPart::Evaluation => "evaluation",
+        }
+    }
+}
+
+/// The columns of `runs.csv` before the axes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunIdentity {
+    pub run: String,
+    pub arm: String,
+    pub seed: u64,
+    pub status: Status,
+    /// Why it failed; `None` where it did not.
+    pub reason: Option<String>,
+    pub stage: Option<String>,
+}
+
+/// The columns of `runs.csv` after the axes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunTotals {
+    pub params: Option<u64>,
+    pub target_params: Option<u64>,
+    pub tokens: Option<u64>,
+    pub total_tokens: Option<u64>,
+    #[serde(serialize_with = "finite")]
+    pub flops: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub total_flops: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub train_loss: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub valid_loss: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub bits_per_byte: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub seconds: Option<f64>,
+    pub peak_memory_bytes: Option<u64>,
+    pub saliency_hessian: Option<String>,
+    pub update_hessian: Option<String>,
+}
+
+/// One task of one run: a row of `evals.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvalScore {
+    pub task: String,
+    pub num_items: u64,
+    #[serde(serialize_with = "finite")]
+    pub acc: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_stderr: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_low: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_high: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_norm: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_norm_stderr: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_norm_low: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub acc_norm_high: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub chance: Option<f64>,
+}
+
+impl EvalScore {
+    /// The score of `task` from its choices: accuracies over items, standard error s/√n, Wilson interval (95 %).
+    ///
+    /// `choices` holds the rows of this task alone or of several; `chance` is the accuracy of blind guessing.
+    pub fn from_choices(task: &str, choices: &[ItemChoice], chance: Option<f64>) -> EvalScore {
+        // Every item has exactly one row per choice, so its first choice stands for the item.
+        let items: Vec<&ItemChoice> = choices.iter().filter(|c| c.task == task && c.choice == 0).collect();
+        let share = |correct: fn(&ItemChoice) -> Option<u8>| -> (Option<f64>, Option<f64>, Option<Interval>) {
+            let x: Option<Vec<f64>> = items.iter().map(|c| correct(c).map(f64::from)).collect();
+            match x {
+                Some(x) if !x.is_empty() => (
+                    descriptive::mean(&x).ok(),
+                    descriptive::standard_error(&x).ok(),
+                    wilson(x.iter().sum::<f64>() as u64, x.len() as u64, 0.95).ok(),
+                ),
+                _ => (None, None, None),
+            }
+        };
+        let (acc, acc_stderr, acc_interval) = share(|c| c.acc);
+        let (acc_norm, acc_norm_stderr, norm_interval) = share(|c| c.acc_norm);
+        EvalScore {
+            task: task.to_string(),
+            num_items: items.len() as u64,
+            acc,
+            acc_stderr,
+            acc_low: acc_interval.map(|i| i.low),
+            acc_high: acc_interval.map(|i| i.high),
+            acc_norm,
+            acc_norm_stderr,
+            acc_norm_low: norm_interval.map(|i| i.low),
+            acc_norm_high: norm_interval.map(|i| i.high),
+            chance,
+        }
+    }
+}
+
+/// One choice of one item of one task: a row of `items.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemChoice {
+    pub task: String,
+    pub item: String,
+    pub gold: u64,
+    pub choice: u64,
+    #[serde(serialize_with = "finite")]
+    pub loglik: Option<f64>,
+    pub num_chars: u64,
+    pub num_bytes: u64,
+    pub num_tokens: u64,
+    /// 0 or 1, the item's, repeated on each of its choices.
+    pub acc: Option<u8>,
+    pub acc_norm: Option<u8>,
+}
+
+/// One logged optimiser step: a row of `curves.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub step: u64,
+    pub tokens_seen: u64,
+    pub params: u64,
+    #[serde(serialize_with = "finite")]
+    pub loss: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub grad_norm: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub learning_rate: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub flops: Option<f64>,
+}
+
+/// One pruning event: a row of `prune.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PruneEvent {
+    pub event: u64,
+    pub step: u64,
+    pub tokens_seen: u64,
+    #[serde(rename = "type")]
+    pub group_type: String,
+    /// A layer's number, or `all`.
+    pub layer: String,
+    /// The group's number in the source model; one per layer joined by `;` where `layer` is `all`.
+    pub index: String,
+    #[serde(serialize_with = "finite")]
+    pub saliency: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub candidate_ffn: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub candidate_head: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub candidate_stem: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub pruned_share_ffn: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub pruned_share_head: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub pruned_share_stem: Option<f64>,
+    pub params: u64,
+    pub gram_age_steps: Option<u64>,
+}
+
+/// Shape of one layer of the final model: a row of `widths.csv`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerWidths {
+    pub layer: u64,
+    pub hidden_size: u64,
+    pub num_heads: u64,
+    pub num_kv_heads: u64,
+    pub intermediate_size: u64,
+}
+
+/// What one part of a run cost: a row of `ledger.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    pub part: LedgerPart,
+    pub tokens: Option<u64>,
+    #[serde(serialize_with = "finite")]
+    pub flops: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub seconds: Option<f64>,
+}
+
+/// Everything a run has to say.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    pub schema_version: u32,
+    pub identity: RunIdentity,
+    /// Key path and value of every axis of the experiment, in the experiment's order.
+    pub axes: Vec<(String, String)>,
+    pub totals: RunTotals,
+    pub evals: Vec<EvalScore>,
+    pub items: Vec<ItemChoice>,
+    pub curve: Vec<CurvePoint>,
+    pub prune: Vec<PruneEvent>,
+    pub widths: Vec<LayerWidths>,
+    pub ledger: Vec<LedgerEntry>,
+}
+
+impl RunRecord {
+    /// A record with nothing measured yet.
+    pub fn new(identity: RunIdentity, axes: Vec<(String, String)>) -> RunRecord {
+        RunRecord {
+            schema_version: SCHEMA_VERSION,
+            identity,
+            axes,
+            totals: RunTotals::default(),
+            evals: vec![],
+            items: vec![],
+            curve: vec![],
+            prune: vec![],
+            widths: vec![],
+            ledger: vec![],
+        }
+    }
+
+    /// Writes `record.json` into `folder`, atomically.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(RECORD_FILE);
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
+        write_atomic(&path, &bytes).map_err(|source| RecordError::Io { path, source })
+    }
+
+    /// Reads `record.json` of `folder`.
+    pub fn read(folder: &Path) -> Result<RunRecord> {
+        let path = folder.join(RECORD_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| RecordError::Io { path: path.clone(), source })?;
+        /// The version alone, so that an old file is told as old and not as malformed.
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: u32,
+        }
+        let json = |e: serde_json::Error| RecordError::Json { path: path.clone(), message: e.to_string() };
+        let found = serde_json::from_slice::<Version>(&bytes).map_err(json)?.schema_version;
+        if found != SCHEMA_VERSION {
+            return Err(RecordError::SchemaVersion { path, found, expected: SCHEMA_VERSION });
+        }
+        serde_json::from_slice(&bytes).map_err(json)
+    }
+}
+
+/// A number that is not finite is no measurement.
+fn finite<S: Serializer>(value: &Option<f64>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    value.filter(|v| v.is_finite()).serialize(serializer)
+}

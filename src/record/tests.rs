@@ -1,0 +1,284 @@
+//! Round trips, and faults with their places.
+use super::*;
+use std::path::Path;
+
+fn identity(run: &str, arm: &str, seed: u64) -> RunIdentity {
+    RunIdentity {
+        run: run.into(),
+        arm: arm.into(),
+        seed,
+        status: Status::Ok,
+        reason: None,
+        stage: Some(format!("{arm}-0000abcd")),
+    }
+}
+
+fn small() -> RunRecord {
+    let mut r = RunRecord::new(
+        identity("one", "pruning_aware", 1),
+        vec![("prune.saliency".into(), "taylor1".into())],
+    );
+    r.totals = RunTotals {
+        params: Some(512_000),
+        flops: Some(1.5e12),
+        valid_loss: Some(f64::NAN), // diverged: not measured
+        update_hessian: Some("none".into()),
+        ..RunTotals::default()
+    };
+    r.items = (0..2).map(|choice| item("boolq", "boolq-0", choice, 1)).collect();
+    r.evals = vec![EvalScore::from_choices("boolq", &r.items, Some(0.5))];
+    r.curve = vec![CurvePoint {
+        step: 1,
+        tokens_seen: 4096,
+        params: 900_000,
+        loss: Some(6.25),
+        grad_norm: None,
+        learning_rate: Some(1e-5),
+        flops: Some(2e10),
+    }];
+    r.prune = vec![PruneEvent {
+        event: 0,
+        step: 1,
+        tokens_seen: 4096,
+        group_type: "ffn".into(),
+        layer: "all".into(),
+        index: "3;17".into(),
+        saliency: Some(2.5e-7),
+        candidate_ffn: Some(2.5e-7),
+        candidate_head: None,
+        candidate_stem: Some(1e-6),
+        pruned_share_ffn: Some(0.01),
+        pruned_share_head: None,
+        pruned_share_stem: Some(0.0),
+        params: 890_000,
+        gram_age_steps: None,
+    }];
+    r.widths = vec![LayerWidths {
+        layer: 0,
+        hidden_size: 96,
+        num_heads: 4,
+        num_kv_heads: 2,
+        intermediate_size: 200,
+    }];
+    r.ledger = vec![LedgerEntry {
+        part: LedgerPart::Train,
+        tokens: Some(4096),
+        flops: Some(2e10),
+        seconds: Some(0.5),
+    }];
+    r
+}
+
+fn item(task: &str, id: &str, choice: u64, correct: u8) -> ItemChoice {
+    ItemChoice {
+        task: task.into(),
+        item: id.into(),
+        gold: 0,
+        choice,
+        loglik: Some(-3.5 - choice as f64),
+        num_chars: 3,
+        num_bytes: 3,
+        num_tokens: 1,
+        acc: Some(correct),
+        acc_norm: None,
+    }
+}
+
+fn failed() -> RunRecord {
+    let mut r =
+        RunRecord::new(identity("two", "one_shot", 1), vec![("prune.saliency".into(), "random".into())]);
+    r.identity.status = Status::Failed;
+    r.identity.reason = Some("loss became NaN at step 12, \"quoted\", with a comma".into());
+    r.identity.stage = None;
+    r
+}
+
+#[test]
+fn round_trip() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small(), failed()]).unwrap();
+    let back = Results::read(folder.path()).unwrap();
+    assert_eq!(back.axes, ["prune.saliency"]);
+    assert_eq!(back.runs.len(), 2);
+    let (one, two) = (&back.runs[0], &back.runs[1]);
+    assert_eq!(one.identity, small().identity);
+    assert_eq!(one.axes, small().axes);
+    assert_eq!(one.totals.valid_loss, None, "a loss that is not finite is not measured");
+    assert_eq!(one.totals.params, Some(512_000));
+    assert_eq!(two.identity, failed().identity);
+    assert_eq!(two.totals, RunTotals::default());
+    assert_eq!(back.items.iter().map(|k| k.row.clone()).collect::<Vec<_>>(), small().items);
+    assert_eq!(back.evals[0].row, small().evals[0]);
+    assert_eq!(back.curves[0].row, small().curve[0]);
+    assert_eq!(back.prune[0].row, small().prune[0]);
+    assert_eq!(back.widths[0].row, small().widths[0]);
+    assert_eq!(back.ledger[0].row, small().ledger[0]);
+    assert!(back.evals.iter().all(|k| k.run == 0));
+}
+
+#[test]
+fn the_same_records_make_the_same_bytes_and_touch_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small()]).unwrap();
+    let path = folder.path().join("runs.csv");
+    let before = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
+    collect(folder.path(), &[small()]).unwrap();
+    let after = (std::fs::read(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
+    assert_eq!(before, after);
+    // All at once or one after the other: the same files.
+    let other = tempfile::tempdir().unwrap();
+    collect(other.path(), &[small(), failed()]).unwrap();
+    collect(folder.path(), &[small(), failed()]).unwrap();
+    for (file, _) in dictionary::FILES {
+        assert_eq!(
+            std::fs::read(folder.path().join(file)).unwrap(),
+            std::fs::read(other.path().join(file)).unwrap()
+        );
+    }
+}
+
+#[test]
+fn no_records_make_empty_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[]).unwrap();
+    assert_eq!(Results::read(folder.path()).unwrap(), Results::default());
+}
+
+/// Every header column is in the dictionary under its file, and every field of every row has its column.
+#[test]
+fn dictionary_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small()]).unwrap();
+    let page = std::fs::read_to_string(folder.path().join(dictionary::DICTIONARY_FILE)).unwrap();
+    for (file, _) in dictionary::FILES {
+        let text = std::fs::read_to_string(folder.path().join(file)).unwrap();
+        let (header, row) = (text.lines().next().unwrap(), text.lines().nth(1).unwrap());
+        let section = page.split("\n## ").find(|s| s.starts_with(&format!("`{file}`"))).unwrap();
+        for column in header.split(',') {
+            assert!(section.contains(&format!("| `{column}` |")), "{file}: {column}");
+        }
+        assert_eq!(header.split(',').count(), row.split(',').count(), "{file}");
+    }
+    // Field names are column names.
+    let names = |value: serde_json::Value| -> std::collections::BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let r = small();
+    let json = |x: serde_json::Result<serde_json::Value>| x.unwrap();
+    for (file, keys, value) in [
+        (dictionary::EVALS, 3, json(serde_json::to_value(&r.evals[0]))),
+        (dictionary::ITEMS, 3, json(serde_json::to_value(&r.items[0]))),
+        (dictionary::CURVES, 3, json(serde_json::to_value(&r.curve[0]))),
+        (dictionary::PRUNE, 1, json(serde_json::to_value(&r.prune[0]))),
+        (dictionary::WIDTHS, 3, json(serde_json::to_value(&r.widths[0]))),
+        (dictionary::LEDGER, 3, json(serde_json::to_value(&r.ledger[0]))),
+    ] {
+        let want = dictionary::columns(file).into_iter().skip(keys).map(String::from).collect();
+        assert_eq!(names(value), want, "{file}");
+    }
+    let mut run = names(serde_json::to_value(&r.identity).unwrap());
+    run.extend(names(serde_json::to_value(&r.totals).unwrap()));
+    assert_eq!(run, dictionary::columns(dictionary::RUNS).into_iter().map(String::from).collect());
+}
+
+fn edit(folder: &Path, file: &str, from: &str, to: &str) -> String {
+    collect(folder, &[small(), failed()]).unwrap();
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file}: {text}");
+    std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    let message = Results::read(folder).unwrap_err().to_string();
+    std::fs::remove_file(&path).unwrap();
+    message.replace(&folder.display().to_string(), "…")
+}
+
+#[test]
+fn faults_name_file_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let f = folder.path();
+    for (file, from, to, want) in [
+        (
+            "runs.csv",
+            "512000",
+            "51x",
+            "…/runs.csv: line 2, column params: `51x`: invalid digit found in string",
+        ),
+        (
+            "runs.csv",
+            ",failed,",
+            ",perhaps,",
+            "…/runs.csv: line 3, column status: `perhaps`: unknown variant `perhaps`, expected `ok` or `failed`",
+        ),
+        ("runs.csv", "two,", "one,", "…/runs.csv: line 3, column run: `one` has a row already"),
+        ("runs.csv", "tokens", "token", "…/runs.csv: line 1: column `tokens` is missing, `token` is unknown"),
+        (
+            "evals.csv",
+            ",0.5\n",
+            ",1.5\n",
+            "…/evals.csv: line 2, column chance: `1.5` is not a share between 0 and 1",
+        ),
+        ("evals.csv", "one,", "three,", "…/evals.csv: line 2, column run: `three` is not in runs.csv"),
+        (
+            "curves.csv",
+            "6.25",
+            "NaN",
+            "…/curves.csv: line 2, column loss: `NaN` is not a finite number; leave the cell empty",
+        ),
+        (
+            "ledger.csv",
+            "train",
+            "lunch",
+            "…/ledger.csv: line 2, column part: `lunch`: unknown variant `lunch`, expected one of `source`, `saliency`, `hessian`, `update`, `train`, `evaluation`",
+        ),
+        ("widths.csv", ",200", "", "…/widths.csv: line 2: 7 cells, the header has 8"),
+        ("items.csv", "-3.5,3", "-3.5,-3", "…/items.csv: line 2, column num_chars: `-3` is negative"),
+        (
+            "prune.csv",
+            "run,event",
+            "event,run",
+            "…/prune.csv: line 1: columns are out of order; expected run,event,step,tokens_seen,type,layer,index,saliency,candidate_ffn,candidate_head,candidate_stem,pruned_share_ffn,pruned_share_head,pruned_share_stem,params,gram_age_steps",
+        ),
+    ] {
+        assert_eq!(edit(f, file, from, to), want);
+    }
+    let missing = Results::read(f).unwrap_err().to_string();
+    assert!(missing.contains("prune.csv"), "{missing}");
+}
+
+#[test]
+fn records_must_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(collect(folder.path(), &[small(), small()]).is_err());
+    let mut other = failed();
+    other.axes.clear();
+    let message = collect(folder.path(), &[small(), other]).unwrap_err().to_string();
+    assert_eq!(message, "run `two`: axes [], the other runs have [\"prune.saliency\"]");
+    assert!(!folder.path().join("runs.csv").exists(), "nothing is written where something is wrong");
+}
+
+#[test]
+fn json_round_trip_and_schema_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut r = small();
+    r.write(folder.path()).unwrap();
+    r.totals.valid_loss = None;
+    assert_eq!(RunRecord::read(folder.path()).unwrap(), r);
+    r.schema_version = 99;
+    r.write(folder.path()).unwrap();
+    assert!(matches!(RunRecord::read(folder.path()), Err(RecordError::SchemaVersion { found: 99, .. })));
+    std::fs::write(folder.path().join("record.json"), "{\"schema_version\": 1, \"iden").unwrap();
+    assert!(matches!(RunRecord::read(folder.path()), Err(RecordError::Json { .. })));
+}
+
+#[test]
+fn eval_scores_come_from_items() {
+    let choices: Vec<ItemChoice> = (0..100u64)
+        .flat_map(|i| (0..2).map(move |c| item("boolq", &format!("boolq-{i}"), c, (i < 78) as u8)))
+        .collect();
+    let score = EvalScore::from_choices("boolq", &choices, Some(0.5));
+    assert_eq!((score.num_items, score.acc, score.acc_norm), (100, Some(0.78), None));
+    // Golden Wilson interval of 78 of 100.
+    assert!((score.acc_low.unwrap() - 0.6892964648501421).abs() < 1e-12);
+    assert!((score.acc_high.unwrap() - 0.8499871761539459).abs() < 1e-12);
+    assert_eq!(EvalScore::from_choices("piqa", &choices, None).acc, None);
+}
