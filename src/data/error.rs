@@ -1,0 +1,51 @@
+//! Faults of data: each with the place, what was found, and what would do.
+use std::path::PathBuf;
+
+/// Why a corpus, a tokenizer or a benchmark file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    #[error("cannot read `{}`: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("`{}`: not UTF-8 text (byte {offset})", path.display())]
+    NotUtf8 { path: PathBuf, offset: usize },
+    #[error("`{}`: unknown kind of file; expected a name that ends in {expected}", path.display())]
+    Extension { path: PathBuf, expected: &'static str },
+    #[error("`{}` line {line}, column {column}: broken JSON: {found}", path.display())]
+    BrokenJson { path: PathBuf, line: usize, column: usize, found: String },
+    #[error("`{}` line {line}: no field `{field}`; found {found}{}", path.display(), did_you_mean(nearest))]
+    MissingField { path: PathBuf, line: usize, field: String, found: String, nearest: Option<String> },
+    #[error("`{}` line {line}: field `{field}` is {found}, not {expected}", path.display())]
+    FieldType { path: PathBuf, line: usize, field: String, found: String, expected: &'static str },
+    #[error("no {split} documents{}", in_files(files))]
+    EmptyCorpus { split: &'static str, files: Vec<PathBuf> },
+    #[error(
+        "{split} corpus too short: {found} tokens found, {needed} needed for one window (context_length {context_length} + 1)"
+    )]
+    TooShort { split: &'static str, found: usize, needed: usize, context_length: usize },
+    #[error("context_length must be at least 1")]
+    ZeroContext,
+    #[error(
+        "vocab_size {vocab_size} is too small for byte-level BPE: 256 bytes and `<|endoftext|>` need {minimum}"
+    )]
+    VocabularyTooSmall { vocab_size: usize, minimum: usize },
+    #[error("tokenizer `{}`: {reason}", path.display())]
+    Tokenizer { path: PathBuf, reason: String },
+    #[error("tokenizer: {reason}")]
+    Tokenize { reason: String },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("\nhint: did you mean `{name}`?"))
+}
+
+fn in_files(files: &[PathBuf]) -> String {
+    match files {
+        [] => String::new(),
+        files => {
+            format!(
+                " in {}",
+                files.iter().map(|f| format!("`{}`", f.display())).collect::<Vec<_>>().join(", ")
+            )
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Text in, token batches out: the embedded world, corpora from disk, tokenizers, resumable batches.
+pub mod batches;
+pub mod corpus;
+pub mod error;
+pub mod prepare;
+pub mod tokenizer;
+pub mod world;
+
+pub use batches::{Batch, Batches, ValidationWindows};
+pub use error::DataError;
+pub use prepare::{Prepared, prepare};
+pub use tokenizer::Tokenizer;
