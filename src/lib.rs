@@ -16,6 +16,7 @@ pub mod base;
 pub mod data;
 pub mod model;
 pub mod plan;
+pub mod prune;
 pub mod record;
 pub mod spec;
 pub mod stats;

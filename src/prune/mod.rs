@@ -1,0 +1,39 @@
+//! Structured pruning of a model in training or after it: mini-groups, saliency, layerwise Hessians, selection, removal.
+//!
+//! ```text
+//! groups     which coupled parameters go together            (method §1)
+//! saliency/  what a group is worth; one file per rule        (§2)
+//! select     which type and which groups go next             (§2)
+//! schedule   when                                            (§2)
+//! target     the last events, so that the target is met      (§4)
+//! obs, grams, update/   what the rest does about it          (§3)
+//! survivors  removal, and the record of original indices
+//! cost       floating-point operations, for the ledger
+//! pruner     all of this, for the training loop
+//! ```
+//!
+//! Removal is physical: gradients, Fisher diagonal, optimiser moments and averages are sliced with the weights.
+pub mod cost;
+pub mod error;
+pub mod grams;
+pub mod groups;
+pub mod obs;
+pub mod pruner;
+pub mod saliency;
+pub mod schedule;
+pub mod select;
+pub mod survivors;
+pub mod target;
+pub mod update;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::PruneError;
+pub use grams::{GramAccumulator, Grams, LayerGrams};
+pub use groups::Groups;
+pub use pruner::{EventRecord, Needs, Pruner, PrunerState, Trees};
+pub use survivors::{LayerSurvivors, Survivors, remove};
+pub use target::target_params;

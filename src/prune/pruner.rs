@@ -1,0 +1,348 @@
+//! The pruner of one run: decides when groups go, which, and carries it out.
+//!
+//! ```text
+//! while the schedule permits fewer parameters than the model has:
+//!     score all groups of the model as it is now            saliency/
+//!     take the weakest groups of the weakest type           select
+//!       – or, where that would overshoot, the completion    target
+//!     update what stays, remove, record                     update/, survivors
+//! ```
+//!
+//! Scores are computed anew after every event from the sliced weights, gradients and Fisher diagonal.
+use super::error::PruneError;
+use super::grams::Grams;
+use super::groups::{Groups, TYPES};
+use super::saliency::{SaliencyContext, normalised_scores};
+use super::schedule::{Allowance, allowance};
+use super::survivors::{Survivors, remove};
+use super::update::UpdateContext;
+use super::{cost, saliency, select, target, update};
+use crate::model::{ModelConfig, Weights};
+use crate::spec::{GroupType, PruneSchedule, PruneSpec};
+use crate::tensor::Backend;
+use serde::{Deserialize, Serialize};
+
+/// Everything that is sliced when groups go.
+pub struct Trees<'a, T> {
+    pub weights: &'a mut Weights<T>,
+    /// Gradients that saliency reads: of this step, their moving average, or of the calibration set.
+    pub grads: Option<&'a mut Weights<T>>,
+    /// E\[g²\] over micro-batches.
+    pub fisher: Option<&'a mut Weights<T>>,
+    /// Whatever else has the model's shape: AdamW moments, moving averages. Sliced, never read.
+    pub companions: Vec<&'a mut Weights<T>>,
+}
+
+/// What a resumed run needs to go on as if it had not stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrunerState {
+    /// Original indices of what is left.
+    pub survivors: Survivors,
+    /// Events carried out.
+    pub events: u64,
+    /// Once the target is within one event: how many events of each type (`ffn`, `head`, `stem`) are still to come.
+    pub completion: Option<[u64; 3]>,
+}
+
+/// One pruning event, as recorded in `prune.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// From 1.
+    pub event: u64,
+    pub step: u64,
+    pub tokens_seen: u64,
+    pub group_type: GroupType,
+    /// Original group numbers, one per layer (`ffn`, `head`) or one (`stem`); with `block = k`, group i is channels
+    /// i·k … i·k + k − 1.
+    pub indices: Vec<usize>,
+    /// Normalised saliency of what was taken.
+    pub saliency: f64,
+    /// Normalised saliency of the weakest group of each type before the event; `None`: not allowed, or at its floor.
+    pub candidates: [Option<f64>; 3],
+    /// Share of each type's groups in the source that are gone after the event.
+    pub pruned_share: [f64; 3],
+    /// Parameters after the event.
+    pub params: u64,
+    /// Whether the event's type was settled by the completion of the target rather than by saliency.
+    pub completion: bool,
+    /// Steps between the collection of G and this event; `None` where the update rule needs no G.
+    pub gram_age_steps: Option<u64>,
+    pub saliency_flops: u64,
+    pub update_flops: u64,
+}
+
+/// What the rules of a run read beside the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    pub gradients: bool,
+    pub fisher: bool,
+    pub grams: bool,
+}
+
+/// The pruner of one run.
+#[derive(Clone, Debug)]
+pub struct Pruner {
+    spec: PruneSpec,
+    groups: Groups,
+    source: ModelConfig,
+    /// Shape of the model now.
+    config: ModelConfig,
+    target: u64,
+    seed: u64,
+    state: PrunerState,
+}
+
+impl Pruner {
+    /// A pruner of a model of shape `source` from which nothing is gone yet. `seed` is that of the `random` saliency.
+    ///
+    /// # Errors
+    /// Groups that the model cannot have and targets that cannot be met; see [`Groups::new`] and
+    /// [`target::checked_target`].
+    pub fn new(spec: &PruneSpec, source: &ModelConfig, seed: u64) -> Result<Self, PruneError> {
+        if !(spec.damping.is_finite() && spec.damping >= 0.0) {
+            return Err(PruneError::Damping { damping: spec.damping });
+        }
+        if spec.schedule == (PruneSchedule::Interval { steps: 0 }) {
+            return Err(PruneError::ZeroInterval);
+        }
+        let groups = Groups::new(spec, source)?;
+        let target = target::checked_target(spec, &groups, source)?;
+        let state = PrunerState { survivors: Survivors::all(source), events: 0, completion: None };
+        Ok(Pruner {
+            spec: spec.clone(),
+            groups,
+            source: source.clone(),
+            config: source.clone(),
+            target,
+            seed,
+            state,
+        })
+    }
+
+    /// The pruner that [`Pruner::state`] was taken from.
+    ///
+    /// # Errors
+    /// As [`Pruner::new`], and [`PruneError::StateMismatch`] where `state` is of another model.
+    pub fn resume(
+        spec: &PruneSpec,
+        source: &ModelConfig,
+        seed: u64,
+        state: PrunerState,
+    ) -> Result<Self, PruneError> {
+        let mut pruner = Pruner::new(spec, source, seed)?;
+        state.survivors.check(source).map_err(|what| PruneError::StateMismatch { what })?;
+        pruner.config = state.survivors.shape(source);
+        pruner.state = state;
+        Ok(pruner)
+    }
+
+    pub fn state(&self) -> &PrunerState {
+        &self.state
+    }
+
+    /// Shape of the model now.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The most parameters that the pruned model may have.
+    pub fn target(&self) -> u64 {
+        self.target
+    }
+
+    /// Whether the target is met: nothing will be pruned any more.
+    pub fn is_done(&self) -> bool {
+        self.config.num_params() <= self.target
+    }
+
+    /// What [`Pruner::step`] must be handed.
+    pub fn needs<B: Backend>(&self) -> Needs {
+        let saliency = saliency::rule::<B>(self.spec.saliency);
+        Needs {
+            gradients: saliency.needs_gradients(),
+            fisher: saliency.needs_fisher(),
+            grams: update::rule::<B>(self.spec.update).needs_grams(),
+        }
+    }
+
+    /// Whether [`Pruner::step`] with these arguments would prune: ask before spending on Fisher and grams.
+    pub fn is_due(&self, tokens_seen: u64, step: u64) -> bool {
+        let allowed = self.allowance(tokens_seen, step);
+        allowed.events > 0 && self.config.num_params() > allowed.params
+    }
+
+    fn allowance(&self, tokens_seen: u64, step: u64) -> Allowance {
+        allowance(self.spec.schedule, self.source.num_params(), self.target, tokens_seen, step)
+    }
+
+    /// Carries out the events that the schedule asks for after optimiser step `step` (from 1), with `tokens_seen` tokens
+    /// trained on, that step's batch included. Slices `config`, all `trees` and `grams`.
+    ///
+    /// # Errors
+    /// Missing or misshapen inputs, before anything is changed; a score that is not finite or a G that is not
+    /// positive definite, after which the model must not be used.
+    pub fn step<B: Backend>(
+        &mut self,
+        backend: &B,
+        config: &mut ModelConfig,
+        trees: Trees<'_, B::Tensor>,
+        grams: Option<&mut Grams>,
+        tokens_seen: u64,
+        step: u64,
+    ) -> Result<Vec<EventRecord>, PruneError> {
+        let allowed = self.allowance(tokens_seen, step);
+        self.prune(backend, config, trees, grams, allowed, (tokens_seen, step))
+    }
+
+    /// Carries out all events down to the target at once, whatever the schedule: the one-shot arms.
+    ///
+    /// # Errors
+    /// As [`Pruner::step`].
+    pub fn prune_to_target<B: Backend>(
+        &mut self,
+        backend: &B,
+        config: &mut ModelConfig,
+        trees: Trees<'_, B::Tensor>,
+        grams: Option<&mut Grams>,
+        tokens_seen: u64,
+        step: u64,
+    ) -> Result<Vec<EventRecord>, PruneError> {
+        let allowed = Allowance { params: self.target, events: u64::MAX };
+        self.prune(backend, config, trees, grams, allowed, (tokens_seen, step))
+    }
+
+    fn prune<B: Backend>(
+        &mut self,
+        backend: &B,
+        config: &mut ModelConfig,
+        mut trees: Trees<'_, B::Tensor>,
+        mut grams: Option<&mut Grams>,
+        allowed: Allowance,
+        when: (u64, u64),
+    ) -> Result<Vec<EventRecord>, PruneError> {
+        if *config != self.config {
+            let (expected, found) = (self.config.num_params(), config.num_params());
+            return Err(PruneError::ModelMismatch { expected, found });
+        }
+        let mut records = Vec::new();
+        while (records.len() as u64) < allowed.events && self.config.num_params() > allowed.params {
+            records.push(self.event(backend, &mut trees, grams.as_deref_mut(), when)?);
+            config.clone_from(&self.config);
+        }
+        Ok(records)
+    }
+
+    /// One event.
+    fn event<B: Backend>(
+        &mut self,
+        backend: &B,
+        trees: &mut Trees<'_, B::Tensor>,
+        grams: Option<&mut Grams>,
+        (tokens_seen, step): (u64, u64),
+    ) -> Result<EventRecord, PruneError> {
+        let update = update::rule::<B>(self.spec.update);
+        let grams = match (update.needs_grams(), grams) {
+            (true, None) => return Err(PruneError::MissingGrams { rule: update.name() }),
+            (true, Some(grams)) => {
+                grams.check(&self.config)?;
+                Some(grams)
+            }
+            (false, _) => None,
+        };
+        let context = SaliencyContext {
+            backend,
+            config: &self.config,
+            groups: &self.groups,
+            survivors: &self.state.survivors,
+            source: &self.source,
+            weights: trees.weights,
+            grads: trees.grads.as_deref(),
+            fisher: trees.fisher.as_deref(),
+            seed: self.seed,
+        };
+        let scores = normalised_scores(self.spec.saliency, self.spec.normaliser, &context)?;
+        let saliency_flops = cost::saliency_flops::<B>(self.spec.saliency, &self.groups, &self.config);
+        let candidates = select::candidates(&self.groups, &self.config, &scores);
+        let chosen = self.choose(&candidates)?;
+        let (kind, positions) = (chosen.kind, &chosen.positions);
+
+        let indices = positions
+            .iter()
+            .enumerate()
+            .map(|(place, &at)| self.groups.original(kind, &self.state.survivors, place, at))
+            .collect();
+        let kept = self.groups.without(kind, &self.config, positions);
+        let gram_age_steps = grams.as_deref().map(|grams| step.saturating_sub(grams.step));
+        let context = UpdateContext {
+            backend,
+            config: &self.config,
+            kind,
+            kept: &kept,
+            damping: self.spec.damping,
+            grams: grams.as_deref(),
+        };
+        update.update(&context, trees.weights)?;
+        let update_flops = update.flops(&self.config, kind, &kept);
+
+        let mut all: Vec<&mut Weights<B::Tensor>> = vec![&mut *trees.weights];
+        all.extend(trees.grads.as_deref_mut());
+        all.extend(trees.fisher.as_deref_mut());
+        all.extend(trees.companions.iter_mut().map(|tree| &mut **tree));
+        remove(backend, &mut self.config, &mut all, &kept);
+        if let Some(grams) = grams {
+            grams.keep(&kept, self.source.head_dim);
+        }
+        self.state.survivors.compose(&kept);
+        self.state.events += 1;
+        if let Some(left) = &mut self.state.completion {
+            left[kind as usize] -= 1;
+        }
+        Ok(EventRecord {
+            event: self.state.events,
+            step,
+            tokens_seen,
+            group_type: kind,
+            indices,
+            saliency: chosen.saliency,
+            candidates: candidates.each_ref().map(|c| c.as_ref().map(|c| c.saliency)),
+            pruned_share: self.pruned_share(),
+            params: self.config.num_params(),
+            completion: self.state.completion.is_some(),
+            gram_age_steps,
+            saliency_flops,
+            update_flops,
+        })
+    }
+
+    /// The weakest candidate, or the weakest that the completion of the target still has events for.
+    fn choose<'c>(
+        &mut self,
+        candidates: &'c [Option<select::Candidate>; 3],
+    ) -> Result<&'c select::Candidate, PruneError> {
+        // The target was checked against the floors, so there is a candidate as long as it is not met.
+        let stuck = PruneError::TargetBelowFloor { target: self.target, least: self.config.num_params() };
+        if self.state.completion.is_none() {
+            let next = select::choose(candidates, |_| true).ok_or_else(|| stuck.clone())?;
+            let mut events = [0; 3];
+            events[next.kind as usize] = 1;
+            if target::params_after(&self.groups, &self.config, events) >= self.target {
+                return Ok(next);
+            }
+            self.state.completion = target::completion(&self.groups, &self.config, self.target);
+        }
+        let left = self.state.completion.unwrap_or_default();
+        select::choose(candidates, |kind| left[kind as usize] > 0).ok_or(stuck)
+    }
+
+    fn pruned_share(&self) -> [f64; 3] {
+        TYPES.map(|kind| {
+            let groups = |config: &ModelConfig| match kind {
+                GroupType::Ffn => config.layers.iter().map(|layer| layer.intermediate_size).sum(),
+                GroupType::Head => config.layers.iter().map(|layer| layer.num_heads).sum(),
+                GroupType::Stem => config.hidden_size,
+            };
+            let source: usize = groups(&self.source);
+            (source - groups(&self.config)) as f64 / source as f64
+        })
+    }
+}

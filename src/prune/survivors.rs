@@ -1,0 +1,220 @@
+//! What is left of a model, and its physical removal from weights and everything that travels with them.
+//!
+//! A [`Survivors`] lists kept stem channels, FFN channels and heads. Relative to the source it is the record of a
+//! run (resume, overlap of kept groups); relative to the current model it is one removal. Both are carried out
+//! by [`remove`], so a sequence of removals is one removal of the composed lists:
+//!
+//! ```text
+//! remove(remove(W, A), B) = remove(W, A∘B),   (A∘B)[i] = A[B[i]]
+//! ```
+//!
+//! Query heads of key-value head j are the contiguous heads j·(H/K) … (j+1)·(H/K) − 1.
+use crate::model::{LayerShape, ModelConfig, Weights};
+use crate::tensor::Backend;
+use serde::{Deserialize, Serialize};
+
+/// Kept indices of one decoder layer, ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerSurvivors {
+    pub ffn: Vec<usize>,
+    pub kv_heads: Vec<usize>,
+    pub query_heads: Vec<usize>,
+}
+
+/// Kept indices of a whole model, ascending.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survivors {
+    pub stem: Vec<usize>,
+    pub layers: Vec<LayerSurvivors>,
+}
+
+impl Survivors {
+    /// Everything is kept.
+    pub fn all(config: &ModelConfig) -> Self {
+        let layers = config
+            .layers
+            .iter()
+            .map(|layer| LayerSurvivors {
+                ffn: (0..layer.intermediate_size).collect(),
+                kv_heads: (0..layer.num_kv_heads).collect(),
+                query_heads: (0..layer.num_heads).collect(),
+            })
+            .collect();
+        Survivors { stem: (0..config.hidden_size).collect(), layers }
+    }
+
+    /// Keeps of these survivors those at the positions of `kept`.
+    pub fn compose(&mut self, kept: &Survivors) {
+        let pick = |from: &mut Vec<usize>, at: &[usize]| *from = at.iter().map(|&i| from[i]).collect();
+        pick(&mut self.stem, &kept.stem);
+        for (layer, kept) in self.layers.iter_mut().zip(&kept.layers) {
+            pick(&mut layer.ffn, &kept.ffn);
+            pick(&mut layer.kv_heads, &kept.kv_heads);
+            pick(&mut layer.query_heads, &kept.query_heads);
+        }
+    }
+
+    /// The shape of `config` with only these survivors.
+    pub fn shape(&self, config: &ModelConfig) -> ModelConfig {
+        let layers = self
+            .layers
+            .iter()
+            .map(|layer| LayerShape {
+                num_heads: layer.query_heads.len(),
+                num_kv_heads: layer.kv_heads.len(),
+                intermediate_size: layer.ffn.len(),
+            })
+            .collect();
+        ModelConfig { hidden_size: self.stem.len(), layers, ..config.clone() }
+    }
+
+    /// Whether these are ascending indices into a model of shape `config`, each key-value head with one and the
+    /// same number of its own query heads; the reason where they are not.
+    pub fn check(&self, config: &ModelConfig) -> Result<(), String> {
+        if self.layers.len() != config.layers.len() {
+            return Err(format!("{} layers for a model of {}", self.layers.len(), config.layers.len()));
+        }
+        ascending("stem channels", &self.stem, config.hidden_size)?;
+        for (i, (kept, layer)) in self.layers.iter().zip(&config.layers).enumerate() {
+            let name = |what: &str| format!("{what} of layer {i}");
+            ascending(&name("ffn channels"), &kept.ffn, layer.intermediate_size)?;
+            ascending(&name("key-value heads"), &kept.kv_heads, layer.num_kv_heads)?;
+            ascending(&name("query heads"), &kept.query_heads, layer.num_heads)?;
+            let (source, ratio) =
+                (layer.num_heads / layer.num_kv_heads, kept.query_heads.len() / kept.kv_heads.len());
+            let legal = kept.query_heads.len() == ratio * kept.kv_heads.len()
+                && kept.query_heads.iter().enumerate().all(|(at, q)| q / source == kept.kv_heads[at / ratio]);
+            if !legal {
+                return Err(format!("{} do not belong to its key-value heads", name("query heads")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ascending(what: &str, indices: &[usize], width: usize) -> Result<(), String> {
+    if indices.is_empty() {
+        return Err(format!("no {what}"));
+    }
+    match indices.windows(2).find(|pair| pair[0] >= pair[1]) {
+        Some(pair) => Err(format!("{what}: {} before {}", pair[0], pair[1])),
+        None if indices[indices.len() - 1] >= width => {
+            Err(format!("{what}: index {} of {width}", indices[indices.len() - 1]))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Indices of `0..width` that are not in the ascending `kept`.
+pub fn complement(kept: &[usize], width: usize) -> Vec<usize> {
+    (0..width).filter(|i| kept.binary_search(i).is_err()).collect()
+}
+
+/// Rows of the heads `heads`, `head_dim` each.
+pub fn head_rows(heads: &[usize], head_dim: usize) -> Vec<usize> {
+    heads.iter().flat_map(|head| head * head_dim..(head + 1) * head_dim).collect()
+}
+
+/// Removes from every tree what `kept` (positions in the model of shape `config`) does not list, and gives
+/// `config` the new shape. `trees` are the weights and whatever is sliced with them: gradients, Fisher diagonal,
+/// AdamW moments, moving averages.
+///
+/// A tensor that loses nothing is left untouched, so keeping everything is a bitwise no-op.
+pub fn remove<B: Backend>(
+    backend: &B,
+    config: &mut ModelConfig,
+    trees: &mut [&mut Weights<B::Tensor>],
+    kept: &Survivors,
+) {
+    let h = config.head_dim;
+    let d = (kept.stem.len() < config.hidden_size).then_some(kept.stem.as_slice());
+    let rows: Vec<_> = kept
+        .layers
+        .iter()
+        .zip(&config.layers)
+        .map(|(kept, shape)| {
+            (
+                (kept.query_heads.len() < shape.num_heads).then(|| head_rows(&kept.query_heads, h)),
+                (kept.kv_heads.len() < shape.num_kv_heads).then(|| head_rows(&kept.kv_heads, h)),
+                (kept.ffn.len() < shape.intermediate_size).then_some(kept.ffn.as_slice()),
+            )
+        })
+        .collect();
+    let slice = |leaf: &mut B::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>| {
+        if rows.is_some() || cols.is_some() {
+            *leaf = backend.select(leaf, rows, cols);
+        }
+    };
+    for tree in trees {
+        slice(&mut tree.embed, None, d);
+        for (layer, (q, kv, ffn)) in tree.layers.iter_mut().zip(&rows) {
+            let (q, kv, ffn) = (q.as_deref(), kv.as_deref(), *ffn);
+            slice(&mut layer.attn_norm, None, d);
+            slice(&mut layer.q, q, d);
+            slice(&mut layer.k, kv, d);
+            slice(&mut layer.v, kv, d);
+            slice(&mut layer.o, d, q);
+            slice(&mut layer.ffn_norm, None, d);
+            slice(&mut layer.gate, ffn, d);
+            slice(&mut layer.up, ffn, d);
+            slice(&mut layer.down, d, ffn);
+        }
+        slice(&mut tree.norm, None, d);
+        if let Some(head) = &mut tree.head {
+            slice(head, None, d);
+        }
+    }
+    *config = kept.shape(config);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prune::testing::{numbered_tree, small_config};
+    use crate::tensor::CpuBackend;
+
+    #[test]
+    fn keeping_everything_changes_no_bit_and_slices_match_the_shape() {
+        let backend = CpuBackend::<f32>::new();
+        let source = small_config(false);
+        let original = numbered_tree(&backend, &source, 0.5);
+        let (mut tree, mut config) = (original.clone(), source.clone());
+        remove(&backend, &mut config, &mut [&mut tree], &Survivors::all(&source));
+        assert_eq!((&tree, &config), (&original, &source));
+
+        let mut kept = Survivors::all(&source);
+        kept.stem.retain(|c| c % 3 != 1);
+        kept.layers[1].ffn.remove(4);
+        // Key-value head 0 of layer 0 goes with its query heads 0 and 1.
+        kept.layers[0].kv_heads.remove(0);
+        kept.layers[0].query_heads.drain(..2);
+        remove(&backend, &mut config, &mut [&mut tree], &kept);
+        assert_eq!(config, kept.shape(&source));
+        assert_eq!(tree.map(|leaf| backend.shape(leaf)), Weights::shapes(&config));
+        // Row 0 of the new q is row 2·h of the old, columns 0, 2, 3, 5, ….
+        let (old, new) = (&original.layers[0].q, &tree.layers[0].q);
+        assert_eq!(new.data[1], old.data[2 * source.head_dim * old.cols + 2]);
+    }
+
+    #[test]
+    fn check_names_what_does_not_fit() {
+        let source = small_config(true);
+        let all = Survivors::all(&source);
+        assert_eq!(all.check(&source), Ok(()));
+        let broken = |change: fn(&mut Survivors)| {
+            let mut kept = all.clone();
+            change(&mut kept);
+            kept.check(&source).unwrap_err()
+        };
+        assert_eq!(broken(|s| s.stem.push(99)), "stem channels: index 99 of 12");
+        assert_eq!(broken(|s| s.layers[1].ffn.insert(0, 3)), "ffn channels of layer 1: 3 before 0");
+        assert_eq!(broken(|s| s.layers[0].kv_heads.clear()), "no key-value heads of layer 0");
+        assert_eq!(
+            broken(|s| {
+                s.layers[0].kv_heads.remove(0);
+                s.layers[0].query_heads.drain(2..);
+            }),
+            "query heads of layer 0 do not belong to its key-value heads"
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Whole runs of the pruner on random weights: exact target, legality, removal against one selection, resume, errors.
+use super::groups::TYPES;
+use super::testing::{config_of, random_tree, small_config, small_spec};
+use super::*;
+use crate::model::{ModelConfig, Weights};
+use crate::spec::{GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Target, Update};
+use crate::tensor::{CpuBackend, Matrix};
+use nalgebra::DMatrix;
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+type Tree = Weights<Matrix<f64>>;
+
+/// A model in training, reduced to what pruning touches.
+#[derive(Clone)]
+struct Model {
+    config: ModelConfig,
+    weights: Tree,
+    grads: Tree,
+    fisher: Tree,
+    moments: [Tree; 2],
+    grams: Grams,
+}
+
+impl Model {
+    fn new(config: &ModelConfig, seed: u64) -> Self {
+        let tree = |i, low| random_tree(&CpuBackend::<f64>::new(), config, 10 * seed + i, (low, 1.0));
+        let gram = |n: usize| {
+            let x = DMatrix::from_fn(n, 2 * n, |i, j| ((7 * i + 3 * j + i * j) % 11) as f64 - 5.0);
+            &x * x.transpose()
+        };
+        let layers = config.layers.iter().map(|shape| LayerGrams {
+            attn_in: gram(config.hidden_size),
+            o_in: gram(shape.num_heads * config.head_dim),
+            ffn_in: gram(config.hidden_size),
+            down_in: gram(shape.intermediate_size),
+        });
+        Model {
+            config: config.clone(),
+            weights: tree(0, -1.0),
+            grads: tree(1, -1.0),
+            fisher: tree(2, 0.0),
+            moments: [tree(3, -1.0), tree(4, 0.0)],
+            grams: Grams { layers: layers.collect(), num_tokens: 64, step: 3 },
+        }
+    }
+
+    fn trees(&mut self) -> (&mut ModelConfig, Trees<'_, Matrix<f64>>, &mut Grams) {
+        let [m, v] = &mut self.moments;
+        let trees = Trees {
+            weights: &mut self.weights,
+            grads: Some(&mut self.grads),
+            fisher: Some(&mut self.fisher),
+            companions: vec![m, v],
+        };
+        (&mut self.config, trees, &mut self.grams)
+    }
+
+    fn step(&mut self, pruner: &mut Pruner, tokens: u64, step: u64) -> Vec<EventRecord> {
+        let (config, trees, grams) = self.trees();
+        pruner.step(&CpuBackend::new(), config, trees, Some(grams), tokens, step).unwrap()
+    }
+
+    fn one_shot(&mut self, pruner: &mut Pruner) -> Vec<EventRecord> {
+        let (config, trees, grams) = self.trees();
+        pruner.prune_to_target(&CpuBackend::new(), config, trees, Some(grams), 100, 5).unwrap()
+    }
+
+    fn all(&mut self) -> [&mut Tree; 5] {
+        let [m, v] = &mut self.moments;
+        [&mut self.weights, &mut self.grads, &mut self.fisher, m, v]
+    }
+}
+
+#[test]
+fn a_target_of_the_source_is_a_bitwise_no_op() {
+    let source = small_config(true);
+    let spec = PruneSpec { target: Target::Ratio(1.0), update: Update::Layerwise, ..small_spec() };
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    let mut model = Model::new(&source, 1);
+    let untouched = model.clone();
+    assert!(pruner.is_done() && !pruner.is_due(1_000_000, 9));
+    assert_eq!(model.step(&mut pruner, 1_000_000, 9), []);
+    assert_eq!(model.one_shot(&mut pruner), []);
+    assert_eq!(model.config, source);
+    assert_eq!(model.all(), untouched.clone().all());
+    assert_eq!(model.grams, untouched.grams);
+}
+
+#[test]
+fn events_along_a_line_stay_below_it_and_equal_one_selection_from_the_source() {
+    for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
+        for saliency in [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix] {
+            let source = small_config(false);
+            let spec = PruneSpec { head_unit, saliency, ..small_spec() };
+            let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+            let mut model = Model::new(&source, 1);
+            let original = model.clone();
+            let (whole, target) = (source.num_params(), pruner.target());
+            let mut records = Vec::new();
+            for step in 1..=12 {
+                let tokens = 100 * step;
+                let due = pruner.is_due(tokens, step);
+                let happened = model.step(&mut pruner, tokens, step);
+                assert_eq!(due, !happened.is_empty());
+                let line = whole as f64 - (whole - target) as f64 * (tokens.min(1000) as f64 / 1000.0);
+                assert!(model.config.num_params() as f64 <= line, "step {step}");
+                // Not an event more than needed.
+                if let [.., before, _] = &happened[..] {
+                    assert!(before.params as f64 > line);
+                }
+                records.extend(happened);
+            }
+            assert!(pruner.is_done() && records.last().unwrap().tokens_seen <= 1000);
+            assert_eq!(
+                records.iter().map(|r| r.event).collect::<Vec<_>>(),
+                (1..=records.len() as u64).collect::<Vec<_>>()
+            );
+            assert_eq!(&model.config, pruner.config());
+
+            let mut rebuilt = original.clone();
+            let mut config = source.clone();
+            let kept = &pruner.state().survivors;
+            remove(&CpuBackend::new(), &mut config, &mut rebuilt.all(), kept);
+            assert_eq!(config, model.config);
+            assert_eq!(rebuilt.all(), model.all());
+            assert_eq!(model.weights.map(|leaf| [leaf.rows, leaf.cols]), Weights::shapes(&config));
+        }
+    }
+}
+
+#[test]
+fn records_say_what_happened() {
+    let source = small_config(true);
+    let spec = PruneSpec { update: Update::Layerwise, normaliser: Normaliser::None, ..small_spec() };
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    let mut model = Model::new(&source, 2);
+    let records = model.one_shot(&mut pruner);
+    let mut params = source.num_params();
+    for record in &records {
+        assert!(record.params < params);
+        params = record.params;
+        // Collected at step 3, used at step 5.
+        assert_eq!((record.step, record.tokens_seen, record.gram_age_steps), (5, 100, Some(2)));
+        assert!(record.saliency_flops > 0 && record.update_flops > 0);
+        let own = record.candidates[record.group_type as usize];
+        assert_eq!(own, Some(record.saliency));
+        if !record.completion {
+            assert!(record.candidates.iter().flatten().all(|other| record.saliency <= *other));
+        }
+        let places = if record.group_type == GroupType::Stem { 1 } else { 2 };
+        assert_eq!(record.indices.len(), places);
+    }
+    assert_eq!(params, model.config.num_params());
+    let last = records.last().unwrap();
+    let share = |whole: usize, left: usize| (whole - left) as f64 / whole as f64;
+    assert_eq!(last.pruned_share[2], share(12, model.config.hidden_size));
+    assert_eq!(last.pruned_share[0], share(16, 2 * model.config.layers[0].intermediate_size));
+    assert_eq!(last.pruned_share[1], share(12, 2 * model.config.layers[0].num_heads));
+    assert_eq!(model.grams.check(&model.config), Ok(()));
+}
+
+#[test]
+fn an_interval_takes_one_event_at_a_time() {
+    let source = small_config(true);
+    let spec = PruneSpec { schedule: PruneSchedule::Interval { steps: 2 }, ..small_spec() };
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    let mut model = Model::new(&source, 1);
+    let mut steps = Vec::new();
+    for step in 1..200 {
+        steps.extend(model.step(&mut pruner, 0, step).iter().map(|record| record.step));
+    }
+    assert!(pruner.is_done());
+    assert_eq!(steps, (1..=steps.len() as u64).map(|i| 2 * i).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_resumed_pruner_goes_on_as_the_uninterrupted_one() {
+    let source = small_config(true);
+    let spec = PruneSpec { saliency: Saliency::Random, update: Update::Layerwise, ..small_spec() };
+    let mut straight = Pruner::new(&spec, &source, 3).unwrap();
+    let mut model = Model::new(&source, 1);
+    let (mut stopped, mut other) = (straight.clone(), model.clone());
+    for step in 1..=10 {
+        let json = serde_json::to_string(stopped.state()).unwrap();
+        stopped = Pruner::resume(&spec, &source, 3, serde_json::from_str(&json).unwrap()).unwrap();
+        let expected = model.step(&mut straight, 100 * step, step);
+        assert_eq!(other.step(&mut stopped, 100 * step, step), expected);
+        assert_eq!(stopped.state(), straight.state());
+    }
+    assert!(straight.is_done());
+    assert_eq!(model.all(), other.all());
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_anything_changes() {
+    let source = small_config(true);
+    let refuse = |spec: PruneSpec| Pruner::new(&spec, &source, 1).unwrap_err().to_string();
+    assert_eq!(
+        refuse(PruneSpec { damping: -0.5, ..small_spec() }),
+        "prune.damping: -0.5 is out of range; nearest valid: 0"
+    );
+    assert_eq!(
+        refuse(PruneSpec { schedule: PruneSchedule::Interval { steps: 0 }, ..small_spec() }),
+        "prune.schedule.steps: 0 is no interval; nearest valid: 1"
+    );
+    let spec = PruneSpec { update: Update::Layerwise, ..small_spec() };
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    assert_eq!(pruner.needs::<CpuBackend<f64>>(), Needs { gradients: true, fisher: true, grams: true });
+    let mut model = Model::new(&source, 1);
+    let untouched = model.clone();
+    let (config, trees, _) = model.trees();
+    let error = pruner.prune_to_target(&CpuBackend::new(), config, trees, None, 0, 0).unwrap_err();
+    assert!(error.to_string().starts_with("update `layerwise` needs"), "{error}");
+    assert_eq!(model.all(), untouched.clone().all());
+
+    let mut other = config_of([10, 12, 2, 2, 3, 2, 7], true);
+    let (_, trees, grams) = model.trees();
+    let error = pruner.prune_to_target(&CpuBackend::new(), &mut other, trees, Some(grams), 0, 0).unwrap_err();
+    assert_eq!(error, PruneError::ModelMismatch { expected: 1620, found: 1548 });
+
+    let mut state = pruner.state().clone();
+    state.survivors.layers.pop();
+    assert_eq!(
+        Pruner::resume(&spec, &source, 1, state).unwrap_err().to_string(),
+        "state of the pruner does not fit the source model: 1 layers for a model of 2"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        rng_seed: RngSeed::Fixed(2),
+        failure_persistence: None,
+        ..Default::default()
+    })]
+    #[test]
+    fn every_run_meets_its_target_exactly_and_legally(
+        v in 1usize..20, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5,
+        f in 1usize..7, block in 1usize..3, tied: bool, query_per_group: bool, types in 1usize..8,
+        saliency in 0usize..4, floor in 1usize..3, share in 0.0..1.0f64, seed in 0u64..100,
+    ) {
+        let source = config_of([v, d * block, layers, ratio, kv, 2, f * block], tied);
+        let mut spec = PruneSpec {
+            block,
+            types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),
+            head_unit: if query_per_group { HeadUnit::QueryPerGroup } else { HeadUnit::KvGroup },
+            saliency: [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix][saliency],
+            min_ffn: floor.min(f),
+            min_heads: floor.min(if query_per_group { ratio } else { kv }),
+            min_stem: floor.min(d),
+            ..small_spec()
+        };
+        let groups = Groups::new(&spec, &source).unwrap();
+        let most = source.num_params();
+        let least =
+            target::params_after(&groups, &source, TYPES.map(|kind| groups.events_left(kind, &source) as u64));
+        let target = least + (share * (most - least) as f64) as u64;
+        spec.target = Target::Params(target);
+        let mut pruner = Pruner::new(&spec, &source, seed).unwrap();
+        let mut model = Model::new(&source, seed);
+
+        // Event by event, so that the shape at which the completion is settled is seen.
+        let (mut before_completion, mut gone) = (source.clone(), std::collections::BTreeSet::new());
+        let mut records: Vec<EventRecord> = Vec::new();
+        spec.schedule = PruneSchedule::Interval { steps: 1 };
+        let mut stepwise = Pruner::new(&spec, &source, seed).unwrap();
+        let mut copy = model.clone();
+        let mut step = 0;
+        while !stepwise.is_done() {
+            step += 1;
+            let shape = copy.config.clone();
+            let happened = copy.step(&mut stepwise, 0, step);
+            prop_assert_eq!(happened.len(), 1);
+            if !happened[0].completion {
+                before_completion = copy.config.clone();
+                prop_assert!(copy.config.num_params() >= target);
+            } else if records.last().is_none_or(|record| !record.completion) {
+                before_completion = shape;
+            }
+            for (place, index) in happened[0].indices.iter().enumerate() {
+                prop_assert!(gone.insert((happened[0].group_type, place, *index)), "pruned twice");
+            }
+            prop_assert_eq!(stepwise.state().survivors.check(&source), Ok(()));
+            for kind in TYPES {
+                for place in 0..groups.places(kind, &copy.config) {
+                    let count = groups.count(kind, &copy.config, place);
+                    prop_assert!(!groups.allows(kind) || count >= groups.floor(kind));
+                    let untouched = groups.count(kind, &source, place);
+                    prop_assert!(groups.allows(kind) || count == untouched);
+                }
+            }
+            records.extend(happened);
+        }
+        // The optimum of the defined search, by enumeration.
+        let left = TYPES.map(|kind| groups.events_left(kind, &before_completion) as u64);
+        let reachable = (0..=left[0]).flat_map(|a| {
+            let before = &before_completion;
+            let groups = &groups;
+            (0..=left[1]).flat_map(move |b| {
+                (0..=left[2]).map(move |c| target::params_after(groups, before, [a, b, c]))
+            })
+        });
+        let achieved = copy.config.num_params();
+        prop_assert_eq!(Some(achieved), reachable.filter(|params| *params <= target).max());
+        prop_assert!(achieved <= target);
+
+        // All at once is the same pruning.
+        for (at_once, single) in model.one_shot(&mut pruner).iter().zip(&records) {
+            prop_assert_eq!(&at_once.indices, &single.indices);
+        }
+        prop_assert_eq!(&model.config, &copy.config);
+        prop_assert_eq!(model.all(), copy.all());
+    }
+}
