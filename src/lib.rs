@@ -14,6 +14,7 @@
 //! no CSV. Rooms import only downward; `tests/` holds the table of allowed imports and fails on any other.
 pub mod base;
 pub mod data;
+pub mod eval;
 pub mod model;
 pub mod plan;
 pub mod prune;

@@ -1,0 +1,30 @@
+//! Faults of evaluation: benchmark files, tasks, and the model behind the scorer.
+use crate::data::DataError;
+use std::path::PathBuf;
+
+/// Why a task cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("unknown task `{name}`; known: {known}{}", nearest.as_ref().map_or_else(String::new, |n| format!("\nhint: did you mean `{n}`?")))]
+    UnknownTask { name: String, known: String, nearest: Option<String> },
+    #[error("no file for task `{task}`; looked for {looked_for}")]
+    NoFile { task: &'static str, looked_for: String },
+    #[error("`{}` holds no items", path.display())]
+    NoItems { path: PathBuf },
+    #[error(
+        "the embedded world has no items for task `{task}`; name a folder of benchmark files in `eval.folder`"
+    )]
+    NotInWorld { task: &'static str },
+    #[error(
+        "the embedded world yields {found} different items for task `{task}`, {asked} asked; set `eval.items` to at most {found}"
+    )]
+    WorldExhausted { task: &'static str, found: usize, asked: usize },
+    #[error("{place}: field `{field}` is {found}, not {expected}")]
+    Field { place: String, field: String, found: String, expected: String },
+    #[error("{place}: choice {choice} has no tokens to score")]
+    NothingToScore { place: String, choice: usize },
+    #[error("scorer: {reason}")]
+    Scorer { reason: String },
+}
