@@ -19,6 +19,7 @@ pub mod model;
 pub mod plan;
 pub mod prune;
 pub mod record;
+pub mod report;
 pub mod spec;
 pub mod stats;
 pub mod tensor;

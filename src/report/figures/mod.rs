@@ -1,0 +1,13 @@
+//! Figures as SVG: fixed sizes and fonts, a colour-blind-safe palette, the same bytes each time.
+//!
+//! | file | figure |
+//! |---|---|
+//! | [`curves`] | parameters, pruned share, candidate saliency, loss against tokens; loss against FLOPs |
+//! | [`accuracy`] | accuracy per task and arm against chance |
+//! | [`forest`] | declared differences with their intervals |
+//! | [`canvas`], [`axes`] | text, lines and colours; scales, ticks and frames |
+pub mod accuracy;
+pub mod axes;
+pub mod canvas;
+pub mod curves;
+pub mod forest;

@@ -1,0 +1,50 @@
+//! Rows of every table: one arm at one point of the grid, with its replicates.
+use crate::record::{Results, Status};
+
+/// The finished replicates of one arm at one axis point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    pub arm: String,
+    /// Values of the axes, in their order.
+    pub point: Vec<String>,
+    /// Arm, and the axis values where there are any.
+    pub label: String,
+    /// Indices into [`Results::runs`] of finished runs, by seed.
+    pub runs: Vec<usize>,
+}
+
+/// All groups in order of first appearance, which is plan order; one without a finished run stays, with blanks.
+pub fn groups(results: &Results) -> Vec<Group> {
+    let mut out: Vec<Group> = Vec::new();
+    for (index, run) in results.runs.iter().enumerate() {
+        let point: Vec<String> = run.axes.iter().map(|(_, value)| value.clone()).collect();
+        let at = out.iter().position(|g| g.arm == run.identity.arm && g.point == point);
+        let group = match at {
+            Some(at) => &mut out[at],
+            None => {
+                let label = std::iter::once(run.identity.arm.clone()).chain(point.iter().cloned());
+                out.push(Group {
+                    arm: run.identity.arm.clone(),
+                    label: label.collect::<Vec<_>>().join(" · "),
+                    point,
+                    runs: vec![],
+                });
+                let last = out.len() - 1;
+                &mut out[last]
+            }
+        };
+        if run.identity.status == Status::Ok {
+            group.runs.push(index);
+        }
+    }
+    for group in &mut out {
+        group.runs.sort_by_key(|r| results.runs[*r].identity.seed);
+    }
+    out
+}
+
+/// Mean over the runs of a group that have a value; `None` where none has.
+pub fn mean_over(runs: &[usize], value: impl Fn(usize) -> Option<f64>) -> Option<f64> {
+    let values: Vec<f64> = runs.iter().filter_map(|r| value(*r)).collect();
+    crate::stats::descriptive::mean(&values).ok()
+}

@@ -1,0 +1,66 @@
+//! What the report must answer: read from `plan.json`, where it was put before the first run.
+use super::{ReportError, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Name of the plan beside the CSV files.
+pub const PLAN_FILE: &str = "plan.json";
+
+/// The part of `plan.json` that a report needs; other keys are left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportRequest {
+    /// Name of the experiment.
+    pub title: String,
+    pub question: String,
+    pub comparisons: Vec<DeclaredComparison>,
+}
+
+/// A comparison declared before the run: all of them are corrected for multiplicity together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeclaredComparison {
+    /// Arm that should be better.
+    pub variant: String,
+    /// Arm it is held against.
+    pub baseline: String,
+    /// `acc`, `acc_norm` (mean over tasks, higher is better) or `bits_per_byte` (lower is better).
+    pub metric: String,
+}
+
+impl ReportRequest {
+    /// Reads `title`, `question` and `comparisons` of `plan.json` in `results_dir`.
+    pub fn read(results_dir: &Path) -> Result<ReportRequest> {
+        let path = results_dir.join(PLAN_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| ReportError::Io { path: path.clone(), source })?;
+        let request: ReportRequest = serde_json::from_slice(&bytes)
+            .map_err(|e| ReportError::Plan { path: path.clone(), message: e.to_string() })?;
+        match request.comparisons.iter().position(|c| Metric::parse(&c.metric).is_none()) {
+            Some(i) => Err(ReportError::Plan {
+                path,
+                message: format!(
+                    "comparisons[{i}].metric: unknown value `{}`; use acc, acc_norm or bits_per_byte",
+                    request.comparisons[i].metric
+                ),
+            }),
+            None => Ok(request),
+        }
+    }
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metric {
+    Acc,
+    AccNorm,
+    BitsPerByte,
+}
+
+impl Metric {
+    pub fn parse(name: &str) -> Option<Metric> {
+        match name {
+            "acc" => Some(Metric::Acc),
+            "acc_norm" => Some(Metric::AccNorm),
+            "bits_per_byte" => Some(Metric::BitsPerByte),
+            _ => None,
+        }
+    }
+}

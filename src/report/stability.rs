@@ -1,0 +1,99 @@
+//! Do seeds prune the same groups? Jaccard index of the kept groups against chance, and the spread of widths.
+//!
+//! Groups are numbered as in the source model. Seeds that share one source can agree; where every seed has a source
+//! of its own, the numbering carries no meaning from one to the other, and chance is what to expect.
+use super::groups::Group;
+use crate::record::{LayerWidths, Results};
+use crate::stats::descriptive::{mean, standard_deviation};
+use crate::stats::overlap::{jaccard, jaccard_by_chance};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Agreement of the kept groups of one type, averaged over layers and pairs of seeds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agreement {
+    pub group_type: String,
+    pub jaccard: f64,
+    pub chance: f64,
+    pub seeds: usize,
+}
+
+/// Removed groups by layer, and the number of groups that a layer of the source has.
+#[derive(Default)]
+struct Removed {
+    layers: BTreeMap<String, BTreeSet<u64>>,
+    total: Option<u64>,
+}
+
+fn removed(results: &Results, run: usize, group_type: &str) -> Removed {
+    let mut out = Removed::default();
+    let mut last_share = None;
+    for event in results.prune.iter().filter(|k| k.run == run && k.row.group_type == group_type) {
+        for (position, index) in event.row.index.split(';').enumerate() {
+            if let Ok(index) = index.trim().parse() {
+                let layer =
+                    if event.row.layer == "all" { position.to_string() } else { event.row.layer.clone() };
+                out.layers.entry(layer).or_default().insert(index);
+            }
+        }
+        last_share = match group_type {
+            "ffn" => event.row.pruned_share_ffn,
+            "head" => event.row.pruned_share_head,
+            _ => event.row.pruned_share_stem,
+        };
+    }
+    // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts.
+    let count: usize = out.layers.values().map(BTreeSet::len).sum();
+    out.total = last_share
+        .filter(|s| *s > 0.0 && count > 0)
+        .map(|s| (count as f64 / s / out.layers.len() as f64).round() as u64);
+    out
+}
+
+/// Agreement of the seeds of `group`, for each type it pruned; empty with fewer than two seeds.
+pub fn agreements(results: &Results, group: &Group) -> Vec<Agreement> {
+    let mut out = Vec::new();
+    for group_type in ["ffn", "head", "stem"] {
+        let per_run: Vec<Removed> = group.runs.iter().map(|r| removed(results, *r, group_type)).collect();
+        let (mut found, mut expected) = (vec![], vec![]);
+        for i in 0..per_run.len() {
+            for j in 0..i {
+                let (a, b) = (&per_run[i], &per_run[j]);
+                let Some(total) = a.total.or(b.total) else { continue };
+                for layer in a.layers.keys().chain(b.layers.keys()).collect::<BTreeSet<_>>() {
+                    let kept = |r: &Removed| -> BTreeSet<u64> {
+                        let gone = r.layers.get(layer);
+                        (0..total).filter(|g| gone.is_none_or(|s| !s.contains(g))).collect()
+                    };
+                    let (x, y) = (kept(a), kept(b));
+                    found.push(jaccard(&x, &y));
+                    expected.extend(jaccard_by_chance(x.len() as u64, y.len() as u64, total));
+                }
+            }
+        }
+        if let (Ok(jaccard), Ok(chance)) = (mean(&found), mean(&expected)) {
+            out.push(Agreement { group_type: group_type.into(), jaccard, chance, seeds: per_run.len() });
+        }
+    }
+    out
+}
+
+/// Mean of a width over layers and seeds, and its standard deviation over seeds (of the mean over layers).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    pub mean: f64,
+    /// `None` with one seed.
+    pub deviation: Option<f64>,
+}
+
+/// Spread of `width` over the seeds of `group`; `None` where no widths were recorded.
+pub fn spread(results: &Results, group: &Group, width: fn(&LayerWidths) -> u64) -> Option<Spread> {
+    let per_seed: Vec<f64> = group
+        .runs
+        .iter()
+        .filter_map(|r| {
+            let rows = results.widths.iter().filter(|k| k.run == *r);
+            mean(&rows.map(|k| width(&k.row) as f64).collect::<Vec<_>>()).ok()
+        })
+        .collect();
+    Some(Spread { mean: mean(&per_seed).ok()?, deviation: standard_deviation(&per_seed).ok() })
+}

@@ -1,0 +1,330 @@
+//! The report on made-up records: snapshots, determinism, blanks.
+use super::*;
+use crate::base::random;
+use crate::record::{
+    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
+    RunRecord, RunTotals, Status, collect,
+};
+use rand::{Rng, RngExt};
+
+const TASKS: [(&str, u64); 7] = [
+    ("arc_easy", 4),
+    ("arc_challenge", 4),
+    ("boolq", 2),
+    ("hellaswag", 4),
+    ("openbookqa", 4),
+    ("piqa", 2),
+    ("winogrande", 2),
+];
+const SOURCE_PARAMS: u64 = 920_000;
+const TOKENS: u64 = 819_200;
+const STEPS: u64 = 200;
+
+/// One arm of the made-up experiment.
+struct Arm {
+    name: &'static str,
+    /// Probability of a right answer above chance, on a scale from 0 to 1.
+    skill: f64,
+    prunes: bool,
+    final_loss: f64,
+    trains: bool,
+}
+
+const ARMS: [Arm; 6] = [
+    Arm { name: "source", skill: 0.55, prunes: false, final_loss: 1.75, trains: false },
+    Arm { name: "pruning_aware", skill: 0.46, prunes: true, final_loss: 1.92, trains: true },
+    Arm { name: "one_shot", skill: 0.08, prunes: false, final_loss: 3.4, trains: false },
+    Arm { name: "one_shot_recover", skill: 0.41, prunes: false, final_loss: 1.99, trains: true },
+    Arm { name: "direct_searched_total_tokens", skill: 0.43, prunes: false, final_loss: 1.95, trains: true },
+    Arm {
+        name: "direct_proportional_total_tokens",
+        skill: 0.36,
+        prunes: false,
+        final_loss: 2.05,
+        trains: true,
+    },
+];
+
+/// Difficulty of item `i` of task `t`, the same for every arm and seed.
+fn difficulty(t: usize, i: usize) -> f64 {
+    random::stream(0, &format!("fake difficulty {t} {i}")).random()
+}
+
+fn fake_run(arm: &Arm, seed: u64, items: usize, axes: Vec<(String, String)>) -> RunRecord {
+    let point: String = axes.iter().map(|(_, v)| format!("-{v}")).collect();
+    let run = format!("{}{point}-seed{seed}", arm.name);
+    let mut rng = random::stream(seed, &format!("fake {run}"));
+    let mut r = RunRecord::new(
+        RunIdentity {
+            run: run.clone(),
+            arm: arm.name.into(),
+            seed,
+            status: Status::Ok,
+            reason: None,
+            stage: Some(format!("{run}-01234567")),
+        },
+        axes,
+    );
+    let wobble = 0.02 * (rng.random::<f64>() - 0.5);
+    let params = if arm.name == "source" { SOURCE_PARAMS } else { 459_900 };
+    let own = if arm.trains { 6.0 * params as f64 * TOKENS as f64 } else { 0.0 };
+    r.totals = RunTotals {
+        params: Some(params),
+        target_params: (arm.name != "source").then_some(460_000),
+        tokens: Some(if arm.trains { TOKENS } else { 0 }),
+        total_tokens: Some(if arm.trains { TOKENS } else { 0 } + 2 * TOKENS),
+        flops: Some(own),
+        total_flops: Some(own + 9e12),
+        train_loss: arm.trains.then_some(arm.final_loss + wobble),
+        valid_loss: Some(arm.final_loss + 0.05 + wobble),
+        bits_per_byte: Some((arm.final_loss + 0.05 + wobble) / 2.6),
+        seconds: Some(31.5),
+        peak_memory_bytes: Some(210_000_000),
+        saliency_hessian: arm.prunes.then(|| "global_diagonal".into()),
+        update_hessian: arm.prunes.then(|| "none".into()),
+    };
+    for (t, (task, choices)) in TASKS.iter().enumerate() {
+        for i in 0..items {
+            let chance = 1.0 / *choices as f64;
+            let p = chance + (1.0 - chance) * (arm.skill + wobble) * 2.0 * (1.0 - difficulty(t, i));
+            let (acc, norm) = (rng.random::<f64>() < p, rng.random::<f64>() < p + 0.02);
+            r.items.extend((0..*choices).map(|choice| ItemChoice {
+                task: task.to_string(),
+                item: format!("{task}-{i}"),
+                gold: 0,
+                choice,
+                loglik: Some(-3.0 - choice as f64),
+                num_chars: 5,
+                num_bytes: 5,
+                num_tokens: 2,
+                acc: Some(acc as u8),
+                acc_norm: (*choices == 4).then_some(norm as u8),
+            }));
+        }
+        r.evals.push(EvalScore::from_choices(task, &r.items, Some(1.0 / *choices as f64)));
+    }
+    if arm.trains {
+        fake_training(&mut r, arm, params, &mut rng);
+    }
+    r.widths = (0..4)
+        .map(|layer| LayerWidths {
+            layer,
+            hidden_size: if arm.name == "source" { 128 } else { 88 + seed },
+            num_heads: if arm.name == "source" { 4 } else { 3 },
+            num_kv_heads: 1,
+            intermediate_size: if arm.name == "source" { 384 } else { 260 - 2 * seed },
+        })
+        .collect();
+    r.ledger = fake_ledger(arm, own);
+    r
+}
+
+fn fake_ledger(arm: &Arm, own: f64) -> Vec<LedgerEntry> {
+    let entry =
+        |part, tokens, flops| LedgerEntry { part, tokens, flops: Some(flops), seconds: Some(flops / 2e11) };
+    let mut out = vec![entry(LedgerPart::Source, Some(2 * TOKENS), 9e12)];
+    if arm.prunes {
+        out.push(entry(LedgerPart::Saliency, None, 0.03 * own));
+    }
+    if arm.trains {
+        out.push(entry(LedgerPart::Train, Some(TOKENS), own));
+    }
+    out.push(entry(LedgerPart::Evaluation, Some(90_000), 8e10));
+    out
+}
+
+fn fake_training(r: &mut RunRecord, arm: &Arm, params: u64, rng: &mut impl Rng) {
+    let from_scratch = arm.name.starts_with("direct");
+    let mut left = if arm.prunes { SOURCE_PARAMS } else { params };
+    let (mut flops, mut gone) = (0.0, [0u64; 3]);
+    let totals = [384u64, 2, 128];
+    for step in 1..=STEPS {
+        let (tokens_seen, t) = (step * TOKENS / STEPS, step as f64 / STEPS as f64);
+        // Pruning takes the first half of the tokens.
+        while arm.prunes
+            && t <= 0.5
+            && left as f64 > SOURCE_PARAMS as f64 - t * 2.0 * (SOURCE_PARAMS - params) as f64
+        {
+            let kind = match rng.random_range(0..40) {
+                0 if gone[1] < 1 => 1,
+                x if x % 3 == 0 => 2,
+                _ => 0,
+            };
+            gone[kind] += 1;
+            left = left.saturating_sub([1536, 12_000, 3_500][kind]).max(params);
+            let layers = if kind == 2 { 1 } else { 4 };
+            let index: Vec<String> =
+                (0..layers).map(|_| rng.random_range(0..totals[kind]).to_string()).collect();
+            let level = |c: f64| Some(2e-8 * c * (8.0 * t).exp() * (0.8 + 0.4 * rng_free(step, c)));
+            r.prune.push(PruneEvent {
+                event: r.prune.len() as u64,
+                step,
+                tokens_seen,
+                group_type: ["ffn", "head", "stem"][kind].into(),
+                layer: "all".into(),
+                index: index.join(";"),
+                saliency: level(1.0),
+                candidate_ffn: level(1.0),
+                candidate_head: level(2.5),
+                candidate_stem: level(1.4),
+                pruned_share_ffn: Some(gone[0] as f64 / totals[0] as f64),
+                pruned_share_head: Some(gone[1] as f64 / totals[1] as f64),
+                pruned_share_stem: Some(gone[2] as f64 / totals[2] as f64),
+                params: left,
+                gram_age_steps: None,
+            });
+        }
+        flops += 6.0 * left as f64 * (TOKENS / STEPS) as f64;
+        let start = if from_scratch { 5.0 } else { 0.6 };
+        r.curve.push(CurvePoint {
+            step,
+            tokens_seen,
+            params: left,
+            loss: Some(arm.final_loss + start * (-9.0 * t).exp() + 0.15 * (rng.random::<f64>() - 0.5)),
+            grad_norm: Some(0.8),
+            learning_rate: Some(3e-3 * (1.0 - t)),
+            flops: Some(flops),
+        });
+    }
+}
+
+/// A number in 0..1 that depends on its arguments alone.
+fn rng_free(step: u64, c: f64) -> f64 {
+    random::stream(step, &format!("level {c}")).random()
+}
+
+fn request() -> ReportRequest {
+    let declared = |variant: &str, baseline: &str, metric: &str| DeclaredComparison {
+        variant: variant.into(),
+        baseline: baseline.into(),
+        metric: metric.into(),
+    };
+    ReportRequest {
+        title: "quickstart".into(),
+        question: "At equal budgets, does pruning-aware pretraining beat direct pretraining & post-training pruning?".into(),
+        comparisons: vec![
+            declared("pruning_aware", "one_shot_recover", "acc"),
+            declared("pruning_aware", "direct_proportional_total_tokens", "acc"),
+            declared("pruning_aware", "direct_searched_total_tokens", "acc_norm"),
+            declared("pruning_aware", "one_shot_recover", "bits_per_byte"),
+            declared("pruning_aware", "distil", "acc"),
+        ],
+    }
+}
+
+/// Three seeds of six arms, one run failed.
+fn fake_experiment() -> Vec<RunRecord> {
+    let mut records: Vec<RunRecord> =
+        ARMS.iter().flat_map(|arm| (1..=3).map(|seed| fake_run(arm, seed, 100, vec![]))).collect();
+    let last = records.last_mut().unwrap();
+    let mut identity = last.identity.clone();
+    identity.status = Status::Failed;
+    identity.reason = Some("loss became NaN at step 12 (learning rate 0.3)".into());
+    *last = RunRecord::new(identity, vec![]);
+    records
+}
+
+/// Writes `records` and the request as an experiment's results would stand, and reports on them.
+fn reported(folder: &std::path::Path, records: &[RunRecord], request: &ReportRequest) -> Report {
+    collect(folder, records).unwrap();
+    std::fs::write(folder.join("plan.json"), serde_json::to_vec(request).unwrap()).unwrap();
+    for block in sections::build(&Results::read(folder).unwrap(), request).unwrap().blocks {
+        if let document::Block::Table(t) = block {
+            assert!(t.rows.iter().all(|row| row.len() == t.header.len()), "{}: ragged", t.name);
+        }
+    }
+    let files = write(folder).unwrap();
+    assert!(files.iter().all(|f| f.exists()));
+    render(&Results::read(folder).unwrap(), &ReportRequest::read(folder).unwrap()).unwrap()
+}
+
+#[test]
+fn snapshot_and_determinism() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = reported(folder.path(), &fake_experiment(), &request());
+    insta::assert_snapshot!("report_md", report.markdown);
+    let again = tempfile::tempdir().unwrap();
+    assert_eq!(reported(again.path(), &fake_experiment(), &request()), report);
+    assert_eq!(std::fs::read_to_string(folder.path().join("report.html")).unwrap(), report.html);
+    assert_eq!(report.figures.len(), 7);
+    // Self-contained: no script, no reference to anything outside but the SVG name space.
+    assert!(
+        !report.html.contains("<script") && !report.html.contains("href=") && !report.html.contains("src=")
+    );
+    assert_eq!(
+        report.html.matches("http").count(),
+        report.html.matches("http://www.w3.org/2000/svg").count()
+    );
+    assert!(report.html.contains("pretraining &amp; post-training"));
+    assert!(report.latex.contains("pruning\\_aware") && !report.latex.contains("nan"));
+    for (name, svg) in &report.figures {
+        assert!(
+            svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"),
+            "{name}"
+        );
+    }
+    // For the eye: the folder is kept where this variable asks for it.
+    if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
+        reported(std::path::Path::new(&target), &fake_experiment(), &request());
+    }
+}
+
+#[test]
+fn one_seed_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let records: Vec<RunRecord> = ARMS.iter().take(4).map(|arm| fake_run(arm, 1, 60, vec![])).collect();
+    let report = reported(folder.path(), &records, &request());
+    assert!(report.markdown.contains("With a single seed no seed interval exists"));
+    assert!(report.markdown.contains("no seed interval exists.\n"));
+    assert!(report.markdown.contains("†"));
+}
+
+#[test]
+fn axes_are_row_keys_and_one_family_of_comparisons() {
+    let folder = tempfile::tempdir().unwrap();
+    let axis = |v: &str| vec![("prune.saliency".to_string(), v.to_string())];
+    let mut records = Vec::new();
+    for value in ["random", "taylor1", "taylor_mix"] {
+        for arm in [&ARMS[1], &ARMS[3]] {
+            records.extend((1..=2).map(|seed| fake_run(arm, seed, 40, axis(value))));
+        }
+    }
+    let report = reported(folder.path(), &records, &request());
+    assert!(report.markdown.contains("| arm | `prune.saliency` | seeds |"));
+    assert_eq!(
+        report
+            .markdown
+            .matches("`pruning_aware` against `one_shot_recover` on `acc`, `prune.saliency` = ")
+            .count(),
+        3
+    );
+    if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
+        reported(&std::path::Path::new(&target).join("grid"), &records, &request());
+    }
+}
+
+#[test]
+fn nothing_measured_is_blank_and_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = reported(folder.path(), &[], &request());
+    assert!(report.markdown.contains("no answer, since no seed has a finished and scored run of both"));
+    assert!(report.figures.is_empty());
+    // A run that finished with nothing measured: blanks, no zeros.
+    let mut bare = fake_run(&ARMS[1], 1, 1, vec![]);
+    bare = RunRecord::new(bare.identity, vec![]);
+    let report = reported(folder.path(), &[bare], &request());
+    assert!(report.markdown.contains("| `pruning_aware` | 1 |  |  |  |  |  |  |  |"), "{}", report.markdown);
+    assert!(report.figures.is_empty());
+}
+
+#[test]
+fn a_bad_plan_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[]).unwrap();
+    assert!(matches!(write(folder.path()), Err(ReportError::Io { .. })));
+    let mut bad = request();
+    bad.comparisons[1].metric = "accuracy".into();
+    std::fs::write(folder.path().join("plan.json"), serde_json::to_vec(&bad).unwrap()).unwrap();
+    let message = write(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("comparisons[1].metric: unknown value `accuracy`"), "{message}");
+}
