@@ -23,3 +23,4 @@ pub mod report;
 pub mod spec;
 pub mod stats;
 pub mod tensor;
+pub mod train;

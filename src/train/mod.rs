@@ -1,0 +1,19 @@
+//! Optimiser, schedules, the loop, the ledger, resume; the arms that are compared.
+//!
+//! One training run is [`pretrain()`]: optimiser steps, and pruning events between them while a pruner has
+//! work to do. Post-training pruning is [`calibrate::one_shot`]. [`arms`] puts both together under equal budgets.
+//! All write to one [`Ledger`], so that every arm's tokens and FLOPs are counted by the same code.
+pub mod arms;
+pub mod calibrate;
+pub mod ledger;
+pub mod optimizer;
+pub mod pretrain;
+pub mod schedule;
+pub mod state;
+#[cfg(test)]
+mod tests;
+pub mod widths;
+
+pub use ledger::{Ledger, Part};
+pub use pretrain::{CurvePoint, Observer, TrainError, TrainPlan, pretrain};
+pub use state::TrainState;

@@ -1,0 +1,122 @@
+//! AdamW over the whole parameter tree, with global gradient clipping.
+//!
+//! Matrices decay, norm weights do not (as in GPT-3 and Llama). Clipping (Pascanu et al. 2013,
+//! arXiv:1211.5063) scales the gradient by min(1, c/‖g‖), fused into the step.
+use crate::model::Weights;
+use crate::spec::TrainSpec;
+use crate::tensor::{AdamwStep, Backend};
+
+/// First and second moments, and the number of steps taken.
+pub struct Moments<T> {
+    pub m: Weights<T>,
+    pub v: Weights<T>,
+    /// t of the bias corrections.
+    pub steps: u64,
+}
+
+impl<T> Moments<T> {
+    /// Zero moments for `weights`.
+    pub fn new<B: Backend<Tensor = T>>(backend: &B, weights: &Weights<T>) -> Self {
+        Moments { m: zeros_like(backend, weights), v: zeros_like(backend, weights), steps: 0 }
+    }
+}
+
+/// A tree of zeros in the shape of `weights`.
+pub fn zeros_like<B: Backend>(backend: &B, weights: &Weights<B::Tensor>) -> Weights<B::Tensor> {
+    weights.map(|leaf| {
+        let [rows, cols] = backend.shape(leaf);
+        backend.zeros(rows, cols)
+    })
+}
+
+/// ‖g‖₂ over all tensors.
+pub fn global_norm<B: Backend>(backend: &B, grads: &Weights<B::Tensor>) -> f64 {
+    grads.leaves().into_iter().map(|leaf| backend.sum_of_squares(leaf)).sum::<f64>().sqrt()
+}
+
+/// One AdamW step; `grad_norm` is ‖g‖₂.
+pub fn step<B: Backend>(
+    backend: &B,
+    spec: &TrainSpec,
+    learning_rate: f64,
+    grad_norm: f64,
+    weights: &mut Weights<B::Tensor>,
+    grads: &Weights<B::Tensor>,
+    moments: &mut Moments<B::Tensor>,
+) {
+    moments.steps += 1;
+    let clipped = spec.clip_norm > 0.0 && grad_norm > spec.clip_norm;
+    let power = |beta: f64| 1.0 - beta.powi(moments.steps.min(i32::MAX as u64) as i32);
+    let decaying = AdamwStep {
+        learning_rate,
+        weight_decay: spec.weight_decay,
+        beta1: spec.beta1,
+        beta2: spec.beta2,
+        epsilon: spec.epsilon,
+        bias_correction1: power(spec.beta1),
+        bias_correction2: power(spec.beta2),
+        gradient_scale: if clipped { spec.clip_norm / grad_norm } else { 1.0 },
+    };
+    let decays: Vec<bool> = weights.named().iter().map(|(name, _)| !name.ends_with("norm.weight")).collect();
+    let leaves = weights.leaves_mut().into_iter().zip(grads.leaves());
+    let moments = moments.m.leaves_mut().into_iter().zip(moments.v.leaves_mut());
+    for (((weight, grad), (m, v)), decays) in leaves.zip(moments).zip(decays) {
+        let step = if decays { decaying } else { AdamwStep { weight_decay: 0.0, ..decaying } };
+        backend.adamw(step, weight, grad, m, v);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{LayerShape, ModelConfig, init};
+    use crate::spec::ScheduleKind;
+    use crate::tensor::CpuBackend;
+
+    /// One step by hand: t = 1, so m/c₁ = g and v/c₂ = g², hence w ← w(1 − ηλ) − η g/(|g| + ε).
+    #[test]
+    fn first_step_is_the_sign_of_the_gradient_and_norms_do_not_decay() {
+        let backend = CpuBackend::<f64>::new();
+        let config = ModelConfig {
+            vocab_size: 5,
+            hidden_size: 4,
+            head_dim: 2,
+            tie_word_embeddings: true,
+            rope_theta: 1e4,
+            rms_norm_eps: 1e-5,
+            max_position_embeddings: 8,
+            layers: vec![LayerShape { num_heads: 1, num_kv_heads: 1, intermediate_size: 3 }],
+        };
+        let mut weights = init::random_weights(&backend, &config, 1);
+        let before = weights.clone();
+        let mut grads = zeros_like(&backend, &weights);
+        for leaf in grads.leaves_mut() {
+            leaf.data.iter_mut().enumerate().for_each(|(i, g)| *g = if i % 2 == 0 { 0.5 } else { -0.25 });
+        }
+        let spec = TrainSpec {
+            batch_tokens: 1,
+            micro_batch: 1,
+            learning_rate: 0.01,
+            min_learning_rate_ratio: 0.1,
+            schedule: ScheduleKind::Cosine,
+            warmup_tokens: 0,
+            decay_fraction: 0.2,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            clip_norm: 0.1,
+        };
+        let norm = global_norm(&backend, &grads);
+        let mut moments = Moments::new(&backend, &weights);
+        step(&backend, &spec, 0.01, norm, &mut weights, &grads, &mut moments);
+        for ((name, after), before) in weights.named().into_iter().zip(before.leaves()) {
+            let keep = if name.ends_with("norm.weight") { 1.0 } else { 1.0 - 0.01 * 0.1 };
+            for (i, (after, before)) in after.data.iter().zip(&before.data).enumerate() {
+                let g = if i % 2 == 0 { 0.5 } else { -0.25 } * 0.1 / norm;
+                let expected = before * keep - 0.01 * g / (f64::abs(g) + 1e-8);
+                assert!((after - expected).abs() < 1e-14, "{name}[{i}]: {after} against {expected}");
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The training loop: optimiser steps, with pruning events between them while a pruner has work to do.
+//!
+//! ```text
+//! repeat until the budget is spent:
+//!   g ← mean over micro-batches of ∂(mean loss)/∂w        F ← mean over micro-batches of g²   (where asked for)
+//!   AdamW step with g, learning rate by the schedule over this run's own tokens
+//!   pruning events that are due, scored from this step's g (or its running mean), F and Gram matrices
+//! ```
+//!
+//! No pass over data is made for pruning: saliency is read from the training gradients, Gram matrices from the
+//! activations of the same forward pass. Removed parameters leave weights, moments, running means and gradients
+//! at once, so later steps are cheaper. The sample unit of F is the micro-batch.
+use super::Part;
+use super::optimizer::{self, Moments, zeros_like};
+use super::schedule::learning_rate;
+use super::state::{Progress, TrainState};
+use crate::data::{Batch, Batches};
+use crate::model::flops::training_flops_per_token;
+use crate::model::network::Network;
+use crate::model::{ModelConfig, Weights};
+use crate::prune::cost::{fisher_flops, gram_flops};
+use crate::prune::{GramAccumulator, PruneError, Pruner, Trees};
+use crate::spec::{PruneSpec, TrainSpec};
+use crate::tensor::Backend;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Why a run of training stopped early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    #[error(
+        "loss is {loss} at step {step} ({tokens_seen} tokens): training diverged\nhint: lower `train.learning_rate` (now {learning_rate}) or raise `train.warmup_tokens`"
+    )]
+    Diverged { loss: f64, step: u64, tokens_seen: u64, learning_rate: f64 },
+    #[error("checkpoint `{}`: {what}", path.display())]
+    Checkpoint { path: PathBuf, what: String },
+    #[error(transparent)]
+    Prune(#[from] PruneError),
+    #[error(
+        "no proportional model has as few as {target} parameters\nhint: raise `prune.target`; the narrowest model has {least}"
+    )]
+    NoProportionalModel { target: u64, least: u64 },
+    #[error("interrupted at {tokens_seen} tokens; run again to go on from there")]
+    Interrupted { tokens_seen: u64 },
+}
+
+impl TrainError {
+    pub(super) fn checkpoint(path: &Path, what: impl std::fmt::Display) -> Self {
+        TrainError::Checkpoint { path: path.to_path_buf(), what: what.to_string() }
+    }
+}
+
+/// One point of the training curve.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    pub step: u64,
+    pub tokens_seen: u64,
+    pub params: u64,
+    /// Mean nats per token over the steps since the last point.
+    pub loss: f64,
+    /// Global gradient norm of this step, before clipping.
+    pub grad_norm: f64,
+    pub learning_rate: f64,
+    /// FLOPs of this run so far.
+    pub flops: f64,
+}
+
+/// What a run reports as it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    pub tokens_seen: u64,
+    pub total_tokens: u64,
+    pub params: u64,
+    /// Nats per token of this step.
+    pub loss: f64,
+}
+
+/// Looks on while a run trains.
+pub trait Observer {
+    fn on_step(&mut self, report: StepReport);
+    /// True when the run should save its state and stop.
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Observer that neither shows nor stops anything.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on_step(&mut self, _: StepReport) {}
+}
+
+/// One run of training.
+pub struct TrainPlan<'a> {
+    pub spec: &'a TrainSpec,
+    /// T
+    pub context_length: usize,
+    /// Tokens of this run; a multiple of `spec.batch_tokens`.
+    pub tokens: u64,
+    /// Where in the stream of sequences this run begins.
+    pub first_sequence: u64,
+    /// The part of the ledger that optimiser steps go to.
+    pub part: Part,
+    pub prune: Option<&'a PruneSpec>,
+    pub seed: u64,
+    /// Where and under which identity to keep a checkpoint for resuming.
+    pub resume: Option<(&'a Path, &'a str)>,
+}
+
+/// Seconds between two checkpoints of a running job.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
+/// Points of a training curve, at most.
+const CURVE_POINTS: u64 = 200;
+
+/// Trains `weights` by `plan`; the finished state holds the model, its curve, its events and its ledger.
+pub fn pretrain<B: Backend>(
+    backend: &B,
+    network: &mut dyn Network<B>,
+    batches: &Batches,
+    plan: &TrainPlan,
+    config: ModelConfig,
+    weights: Weights<B::Tensor>,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<B>, TrainError> {
+    let spec = plan.spec;
+    let source = config.clone();
+    let resumed = match plan.resume {
+        Some((path, key)) => TrainState::load(backend, path, key).unwrap_or_else(|error| {
+            tracing::warn!("{error}; this run starts again from its beginning");
+            None
+        }),
+        None => None,
+    };
+    let mut state = match resumed {
+        Some(state) => state,
+        None => {
+            let moments = Moments::new(backend, &weights);
+            let progress = Progress::default();
+            TrainState { config, weights, moments, mean_gradient: None, mean_fisher: None, progress }
+        }
+    };
+    let mut pruner = match (plan.prune, &state.progress.pruner) {
+        (Some(prune), Some(saved)) => Some(Pruner::resume(prune, &source, plan.seed, saved.clone())?),
+        (Some(prune), None) => Some(Pruner::new(prune, &source, plan.seed)?),
+        (None, _) => None,
+    };
+    let total_steps = plan.tokens / spec.batch_tokens as u64;
+    let curve_interval = total_steps.div_ceil(CURVE_POINTS).max(1);
+    let mut gradient = StepGradient::new(backend, &state.weights);
+    let mut saved = Instant::now();
+    while state.progress.tokens_seen < plan.tokens {
+        let started = Instant::now();
+        let pruning = pruner.as_ref().filter(|pruner| !pruner.is_done());
+        let tokens_after = state.progress.tokens_seen + spec.batch_tokens as u64;
+        let due = pruning.is_some_and(|pruner| pruner.is_due(tokens_after, state.progress.step + 1));
+        let needs_fisher = pruning.is_some_and(|pruner| pruner.needs::<B>().fisher);
+        let needs_grams = due && pruning.is_some_and(|pruner| pruner.needs::<B>().grams);
+        let mut grams = needs_grams.then(|| GramAccumulator::new(backend, &state.config));
+
+        let first = plan.first_sequence + state.progress.tokens_seen / plan.context_length as u64;
+        let sequences = spec.batch_tokens / plan.context_length;
+        gradient.reset(backend, &state.weights, needs_fisher);
+        let micro_batches = sequences.div_ceil(spec.micro_batch);
+        let mut loss = 0.0;
+        for index in 0..micro_batches {
+            let offset = index * spec.micro_batch;
+            let batch = batches.batch(first + offset as u64, spec.micro_batch.min(sequences - offset));
+            loss += gradient.accumulate(
+                backend,
+                network,
+                &state.config,
+                &state.weights,
+                &batch,
+                spec.batch_tokens,
+                grams.as_mut(),
+            );
+        }
+        let loss = loss / spec.batch_tokens as f64;
+        let rate = learning_rate(spec, tokens_after, plan.tokens);
+        let progress = &mut state.progress;
+        if !loss.is_finite() {
+            let (step, tokens_seen) = (progress.step + 1, tokens_after);
+            return Err(TrainError::Diverged { loss, step, tokens_seen, learning_rate: rate });
+        }
+        let grad_norm = optimizer::global_norm(backend, &gradient.mean);
+        optimizer::step(
+            backend,
+            spec,
+            rate,
+            grad_norm,
+            &mut state.weights,
+            &gradient.mean,
+            &mut state.moments,
+        );
+        progress.step += 1;
+        progress.tokens_seen = tokens_after;
+        progress.loss_sum += loss;
+        progress.loss_steps += 1;
+        let flops = training_flops_per_token(&state.config, plan.context_length) * spec.batch_tokens as f64;
+        progress.ledger.add(plan.part, spec.batch_tokens as u64, flops, started.elapsed().as_secs_f64());
+        if grams.is_some() {
+            let flops = gram_flops(&state.config, spec.batch_tokens as u64) as f64;
+            progress.ledger.add(Part::Hessian, spec.batch_tokens as u64, flops, 0.0);
+        }
+        if needs_fisher {
+            let flops = fisher_flops(&state.config) as f64 * micro_batches as f64;
+            progress.ledger.add(Part::Saliency, 0, flops, 0.0);
+        }
+        if let Some(pruner) = pruner.as_mut().filter(|pruner| !pruner.is_done()) {
+            prune_after_step(backend, pruner, plan.prune, &mut state, &mut gradient, grams, due)?;
+        }
+        record_curve(&mut state, rate, grad_norm, curve_interval, total_steps);
+        let progress = &state.progress;
+        observer.on_step(StepReport {
+            tokens_seen: progress.tokens_seen,
+            total_tokens: plan.tokens,
+            params: state.config.num_params(),
+            loss,
+        });
+        if let Some((path, key)) = plan.resume {
+            let stop = observer.interrupted();
+            if stop || saved.elapsed() > CHECKPOINT_INTERVAL {
+                state.save(backend, path, key)?;
+                saved = Instant::now();
+            }
+            if stop && state.progress.tokens_seen < plan.tokens {
+                return Err(TrainError::Interrupted { tokens_seen: state.progress.tokens_seen });
+            }
+        }
+    }
+    Ok(state)
+}
+
+fn record_curve<B: Backend>(
+    state: &mut TrainState<B>,
+    learning_rate: f64,
+    grad_norm: f64,
+    interval: u64,
+    total_steps: u64,
+) {
+    let params = state.config.num_params();
+    let progress = &mut state.progress;
+    if progress.step.is_multiple_of(interval) || progress.step == total_steps {
+        progress.curve.push(CurvePoint {
+            step: progress.step,
+            tokens_seen: progress.tokens_seen,
+            params,
+            loss: progress.loss_sum / progress.loss_steps as f64,
+            grad_norm,
+            learning_rate,
+            flops: progress.ledger.method_flops(),
+        });
+        (progress.loss_sum, progress.loss_steps) = (0.0, 0);
+    }
+}
+
+/// Carries out the events that are due after this step.
+fn prune_after_step<B: Backend>(
+    backend: &B,
+    pruner: &mut Pruner,
+    spec: Option<&PruneSpec>,
+    state: &mut TrainState<B>,
+    gradient: &mut StepGradient<B>,
+    grams: Option<GramAccumulator<B>>,
+    due: bool,
+) -> Result<(), TrainError> {
+    let decay = spec.map_or(0.0, |spec| spec.gradient_ema);
+    if decay > 0.0 {
+        running_mean(backend, decay, &gradient.mean, &mut state.mean_gradient);
+        if let Some(fisher) = &gradient.fisher {
+            running_mean(backend, decay, fisher, &mut state.mean_fisher);
+        }
+    }
+    if due {
+        let started = Instant::now();
+        let TrainState { config, weights, moments, mean_gradient, mean_fisher, progress } = state;
+        let mut grams = grams.map(|grams| grams.finish(backend, progress.step));
+        // With a running mean, that is what is scored, and the step's own gradient is not needed any more.
+        let (scored, fisher) = match mean_gradient {
+            Some(mean) => (mean, mean_fisher.as_mut()),
+            None => (&mut gradient.mean, gradient.fisher.as_mut()),
+        };
+        let companions = vec![&mut moments.m, &mut moments.v];
+        let trees = Trees { weights, grads: Some(scored), fisher, companions };
+        let events =
+            pruner.step(backend, config, trees, grams.as_mut(), progress.tokens_seen, progress.step)?;
+        super::ledger::add_events(&mut progress.ledger, &events, started.elapsed().as_secs_f64());
+        progress.events.extend(events);
+    }
+    if pruner.is_done() {
+        (state.mean_gradient, state.mean_fisher) = (None, None);
+    }
+    state.progress.pruner = Some(pruner.state().clone());
+    Ok(())
+}
+
+/// `mean ← β·mean + (1 − β)·x`, starting at `x`.
+fn running_mean<B: Backend>(
+    backend: &B,
+    decay: f64,
+    x: &Weights<B::Tensor>,
+    mean: &mut Option<Weights<B::Tensor>>,
+) {
+    match mean {
+        Some(mean) => {
+            for (mean, x) in mean.leaves_mut().into_iter().zip(x.leaves()) {
+                backend.axpby(1.0 - decay, x, decay, mean);
+            }
+        }
+        None => {
+            let mut fresh = zeros_like(backend, x);
+            for (fresh, x) in fresh.leaves_mut().into_iter().zip(x.leaves()) {
+                backend.copy(fresh, x);
+            }
+            *mean = Some(fresh);
+        }
+    }
+}
+
+/// Gradient of one step: its mean over micro-batches and, where asked for, the mean of its square.
+pub(super) struct StepGradient<B: Backend> {
+    pub mean: Weights<B::Tensor>,
+    pub fisher: Option<Weights<B::Tensor>>,
+    /// Gradient of one micro-batch, only where F is asked for.
+    micro: Option<Weights<B::Tensor>>,
+}
+
+impl<B: Backend> StepGradient<B> {
+    pub fn new(backend: &B, weights: &Weights<B::Tensor>) -> Self {
+        StepGradient { mean: zeros_like(backend, weights), fisher: None, micro: None }
+    }
+
+    /// Zeros in the shape of `weights`.
+    pub fn reset(&mut self, backend: &B, weights: &Weights<B::Tensor>, needs_fisher: bool) {
+        let fit = |tree: &mut Weights<B::Tensor>| {
+            for (leaf, weight) in tree.leaves_mut().into_iter().zip(weights.leaves()) {
+                let [rows, cols] = backend.shape(weight);
+                backend.reshape(leaf, rows, cols);
+                backend.fill_zero(leaf);
+            }
+        };
+        fit(&mut self.mean);
+        for tree in [&mut self.fisher, &mut self.micro] {
+            match tree {
+                Some(tree) if needs_fisher => fit(tree),
+                _ => *tree = needs_fisher.then(|| zeros_like(backend, weights)),
+            }
+        }
+    }
+
+    /// Adds one micro-batch of a batch of `total_tokens`; returns its summed loss.
+    #[allow(clippy::too_many_arguments)]
+    pub fn accumulate(
+        &mut self,
+        backend: &B,
+        network: &mut dyn Network<B>,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        batch: &Batch,
+        total_tokens: usize,
+        grams: Option<&mut GramAccumulator<B>>,
+    ) -> f64 {
+        let run = |scale: f64, grads: &mut Weights<B::Tensor>| {
+            let (inputs, targets) = (&batch.inputs, &batch.targets);
+            match grams {
+                Some(grams) => {
+                    let tap = &mut |layer, inputs: crate::model::llama::LayerInputs<'_, B::Tensor>| {
+                        grams.add(backend, layer, &inputs)
+                    };
+                    network.loss_and_gradients(
+                        config,
+                        weights,
+                        inputs,
+                        targets,
+                        batch.sequences,
+                        scale,
+                        grads,
+                        Some(tap),
+                    )
+                }
+                None => network.loss_and_gradients(
+                    config,
+                    weights,
+                    inputs,
+                    targets,
+                    batch.sequences,
+                    scale,
+                    grads,
+                    None,
+                ),
+            }
+        };
+        let tokens = batch.inputs.len() as f64;
+        // A short last micro-batch weighs by its tokens, so that accumulation equals one large batch.
+        let share = tokens / total_tokens as f64;
+        match (&mut self.micro, &mut self.fisher) {
+            (Some(micro), Some(fisher)) => {
+                for leaf in micro.leaves_mut() {
+                    backend.fill_zero(leaf);
+                }
+                let loss = run(1.0 / tokens, micro);
+                let sums = self.mean.leaves_mut().into_iter().zip(fisher.leaves_mut());
+                for ((mean, fisher), micro) in sums.zip(micro.leaves()) {
+                    backend.axpby(share, micro, 1.0, mean);
+                    backend.square_axpby(share, micro, 1.0, fisher);
+                }
+                loss
+            }
+            _ => run(share / tokens, &mut self.mean),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! State of a training run and its checkpoint on disk: everything that the next step reads.
+//!
+//! One safetensors file holds weights, moments and running means in f32, with the rest as JSON in its
+//! metadata. It is replaced atomically, so a run killed at any moment finds either the old or the new state,
+//! and goes on to the same numbers as a run that was never interrupted.
+use super::Ledger;
+use super::optimizer::Moments;
+use super::pretrain::{CurvePoint, TrainError};
+use crate::base::files::write_atomic;
+use crate::model::{ModelConfig, Weights};
+use crate::prune::{EventRecord, PrunerState};
+use crate::tensor::{Backend, Scalar};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What a run carries from step to step.
+pub struct TrainState<B: Backend> {
+    pub config: ModelConfig,
+    pub weights: Weights<B::Tensor>,
+    pub moments: Moments<B::Tensor>,
+    /// Running means of g and of F for saliency, where the spec asks for them.
+    pub mean_gradient: Option<Weights<B::Tensor>>,
+    pub mean_fisher: Option<Weights<B::Tensor>>,
+    pub progress: Progress,
+}
+
+/// The part of the state that is not tensors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps done.
+    pub step: u64,
+    pub tokens_seen: u64,
+    pub ledger: Ledger,
+    pub curve: Vec<CurvePoint>,
+    pub events: Vec<EventRecord>,
+    pub pruner: Option<PrunerState>,
+    /// Sums since the last point of the curve: loss × steps, steps.
+    pub loss_sum: f64,
+    pub loss_steps: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    /// Identity of the run that wrote the file.
+    key: String,
+    config: ModelConfig,
+    moment_steps: u64,
+    progress: Progress,
+}
+
+const STATE: &str = "state";
+
+impl<B: Backend> TrainState<B> {
+    fn trees(&self) -> Vec<(&'static str, &Weights<B::Tensor>)> {
+        let mut trees = vec![("weights", &self.weights), ("m", &self.moments.m), ("v", &self.moments.v)];
+        trees.extend(self.mean_gradient.as_ref().map(|tree| ("mean_gradient", tree)));
+        trees.extend(self.mean_fisher.as_ref().map(|tree| ("mean_fisher", tree)));
+        trees
+    }
+
+    /// Writes the state to `path`, marked with the run's `key`.
+    pub fn save(&self, backend: &B, path: &Path, key: &str) -> Result<(), TrainError> {
+        let header = Header {
+            key: key.to_string(),
+            config: self.config.clone(),
+            moment_steps: self.moments.steps,
+            progress: self.progress.clone(),
+        };
+        let json = serde_json::to_string(&header).map_err(|error| TrainError::checkpoint(path, error))?;
+        let mut tensors = Vec::new();
+        for (tree, weights) in self.trees() {
+            for (name, leaf) in weights.named() {
+                let [rows, cols] = backend.shape(leaf);
+                let values: Vec<f32> = backend.to_host(leaf).iter().map(|x| x.to_f64() as f32).collect();
+                tensors.push((format!("{tree}/{name}"), rows, cols, values));
+            }
+        }
+        let views = tensors
+            .iter()
+            .map(|(name, rows, cols, values)| {
+                TensorView::new(Dtype::F32, vec![*rows, *cols], bytemuck::cast_slice(values))
+                    .map(|view| (name.as_str(), view))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| TrainError::checkpoint(path, error))?;
+        let metadata = HashMap::from([(STATE.to_string(), json)]);
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| TrainError::checkpoint(path, error))?;
+        write_atomic(path, &bytes).map_err(|error| TrainError::checkpoint(path, error))
+    }
+
+    /// Reads the state at `path`; `None` where there is no file, or one of another run.
+    pub fn load(backend: &B, path: &Path, key: &str) -> Result<Option<Self>, TrainError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(TrainError::checkpoint(path, error)),
+        };
+        let fault = |what: String| TrainError::checkpoint(path, what);
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| fault(error.to_string()))?;
+        let json = metadata.metadata().as_ref().and_then(|m| m.get(STATE));
+        let json = json.ok_or_else(|| fault(format!("has no `{STATE}` in its metadata")))?;
+        let header: Header = serde_json::from_str(json).map_err(|error| fault(error.to_string()))?;
+        if header.key != key {
+            return Ok(None);
+        }
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(error.to_string()))?;
+        let shapes = Weights::shapes(&header.config);
+        let names: Vec<String> = shapes.named().into_iter().map(|(name, _)| name).collect();
+        let tree = |prefix: &str| {
+            let mut names = names.iter();
+            shapes.try_map(|&[rows, cols]| {
+                let name = format!("{prefix}/{}", names.next().map_or("", String::as_str));
+                let view = tensors.tensor(&name).map_err(|error| fault(format!("{name}: {error}")))?;
+                if view.dtype() != Dtype::F32 || view.shape() != [rows, cols] {
+                    return Err(fault(format!(
+                        "{name} is {:?} {:?}, expected F32 [{rows}, {cols}]",
+                        view.dtype(),
+                        view.shape()
+                    )));
+                }
+                let values: Vec<B::Scalar> = view
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| B::Scalar::from_f64(f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]]))))
+                    .collect();
+                Ok(backend.from_host(rows, cols, &values))
+            })
+        };
+        let optional = |prefix: &str| {
+            let present = tensors.names().iter().any(|name| name.starts_with(&format!("{prefix}/")));
+            if present { tree(prefix).map(Some) } else { Ok(None) }
+        };
+        Ok(Some(TrainState {
+            weights: tree("weights")?,
+            moments: Moments { m: tree("m")?, v: tree("v")?, steps: header.moment_steps },
+            mean_gradient: optional("mean_gradient")?,
+            mean_fisher: optional("mean_fisher")?,
+            config: header.config,
+            progress: header.progress,
+        }))
+    }
+}

@@ -1,0 +1,273 @@
+//! The loop as a whole: resume, accumulation, threads, pruning nothing, pruning to the target.
+use super::optimizer::zeros_like;
+use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
+use super::{Part, TrainState, calibrate};
+use crate::data::Batches;
+use crate::model::network::ExplicitNetwork;
+use crate::model::{LayerShape, ModelConfig, init};
+use crate::spec::{
+    GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, ScheduleKind, Scope, Target,
+    TrainSpec, Update,
+};
+use crate::tensor::CpuBackend;
+use std::path::Path;
+
+const CONTEXT: usize = 16;
+const BACKEND: CpuBackend<f32> = CpuBackend::new();
+
+fn config() -> ModelConfig {
+    ModelConfig {
+        vocab_size: 40,
+        hidden_size: 24,
+        head_dim: 6,
+        tie_word_embeddings: true,
+        rope_theta: 1e4,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: CONTEXT,
+        layers: vec![LayerShape { num_heads: 4, num_kv_heads: 2, intermediate_size: 40 }; 2],
+    }
+}
+
+fn train_spec() -> TrainSpec {
+    TrainSpec {
+        batch_tokens: 8 * CONTEXT,
+        micro_batch: 8,
+        learning_rate: 1e-2,
+        min_learning_rate_ratio: 0.1,
+        schedule: ScheduleKind::Cosine,
+        warmup_tokens: 4 * 8 * CONTEXT as u64,
+        decay_fraction: 0.2,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        clip_norm: 1.0,
+    }
+}
+
+fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
+    PruneSpec {
+        target: Target::Ratio(ratio),
+        types: vec![GroupType::Ffn, GroupType::Head, GroupType::Stem],
+        scope: Scope::Uniform,
+        block: 1,
+        head_unit: HeadUnit::KvGroup,
+        saliency,
+        normaliser: Normaliser::PerParameter,
+        update,
+        damping: 0.01,
+        gradient_ema: 0.0,
+        schedule: PruneSchedule::Line { prune_tokens: 12 * 8 * CONTEXT as u64 },
+        calibration_tokens: 4 * CONTEXT as u64,
+        min_ffn: 1,
+        min_heads: 1,
+        min_stem: 1,
+    }
+}
+
+/// Text in which the next token follows from the last: v ↦ 7v + 3, restarted now and then.
+fn batches() -> Batches {
+    let mut token = 1u32;
+    let tokens: Vec<u32> = (0..20_000u32)
+        .map(|i| {
+            token = if i % 37 == 0 { i % 40 } else { (7 * token + 3) % 40 };
+            token
+        })
+        .collect();
+    Batches::new(tokens.into(), CONTEXT, 5).expect("a long enough corpus")
+}
+
+struct StopAt(u64, u64);
+
+impl Observer for StopAt {
+    fn on_step(&mut self, report: StepReport) {
+        self.1 = report.tokens_seen;
+    }
+    fn interrupted(&self) -> bool {
+        self.1 >= self.0
+    }
+}
+
+fn run(
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+    resume: Option<(&Path, &str)>,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<CpuBackend<f32>>, TrainError> {
+    let config = config();
+    let weights = init::random_weights(&BACKEND, &config, 2);
+    let tokens = steps * spec.batch_tokens as u64;
+    let plan = TrainPlan {
+        spec,
+        context_length: CONTEXT,
+        tokens,
+        first_sequence: 0,
+        part: Part::Train,
+        prune,
+        seed: 2,
+        resume,
+    };
+    pretrain(&BACKEND, &mut ExplicitNetwork::new(&BACKEND), &batches(), &plan, config, weights, observer)
+}
+
+fn assert_same(a: &TrainState<CpuBackend<f32>>, b: &TrainState<CpuBackend<f32>>) {
+    assert_eq!(a.config, b.config);
+    assert!(a.weights == b.weights, "weights differ");
+    assert!(a.moments.m == b.moments.m && a.moments.v == b.moments.v, "moments differ");
+    assert_eq!(a.progress.curve, b.progress.curve);
+    assert_eq!(a.progress.events, b.progress.events);
+    assert_eq!(a.progress.ledger.method_flops(), b.progress.ledger.method_flops());
+}
+
+#[test]
+fn loss_falls() {
+    let state = run(&train_spec(), None, 60, None, &mut Silent).expect("it trains");
+    let (first, last) = (&state.progress.curve[0], &state.progress.curve[59]);
+    assert!(first.loss > 3.5 && last.loss < 1.5, "{} to {}", first.loss, last.loss);
+    assert_eq!(state.progress.ledger.entry(Part::Train).tokens, 60 * 8 * CONTEXT as u64);
+}
+
+/// Every saliency and update, stopped in the middle of pruning and gone on with from the checkpoint.
+#[test]
+fn resumed_equals_uninterrupted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (i, (saliency, update, ema)) in [
+        (Saliency::TaylorMix, Update::None, 0.9),
+        (Saliency::TaylorMix, Update::Layerwise, 0.0),
+        (Saliency::Random, Update::None, 0.0),
+        (Saliency::MagnitudeL2, Update::None, 0.0),
+        (Saliency::Taylor1, Update::None, 0.5),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let prune = PruneSpec { gradient_ema: ema, ..prune_spec(saliency, update, 0.5) };
+        let whole = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it trains");
+        let path = folder.path().join(format!("{i}.safetensors"));
+        for stop in [3, 7, 13] {
+            let stop = stop * train_spec().batch_tokens as u64;
+            let stopped = run(&train_spec(), Some(&prune), 20, Some((&path, "key")), &mut StopAt(stop, 0));
+            assert!(matches!(stopped, Err(TrainError::Interrupted { tokens_seen }) if tokens_seen == stop));
+        }
+        let resumed =
+            run(&train_spec(), Some(&prune), 20, Some((&path, "key")), &mut Silent).expect("it resumes");
+        assert_same(&whole, &resumed);
+        // The checkpoint of another run is left alone.
+        assert!(TrainState::load(&BACKEND, &path, "another").expect("a readable file").is_none());
+        // A truncated one is an error, never a panic.
+        let bytes = std::fs::read(&path).expect("the checkpoint");
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).expect("a smaller file");
+        let error = TrainState::load(&BACKEND, &path, "key").err().expect("an error");
+        assert!(error.to_string().contains(".safetensors"), "{error}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.5);
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains"))
+    };
+    assert_same(&with(1), &with(2));
+}
+
+/// Micro-batches of 4, 3 and 1 sequences (the last one short) sum to the batch of 8, AdamW included. Sums of f32
+/// in another order differ by about 1e-7 of a gradient; AdamW's g/√v turns that into 1e-4 of a step where g is tiny.
+#[test]
+fn accumulation_equals_the_large_batch() {
+    let whole = run(&train_spec(), None, 5, None, &mut Silent).expect("it trains");
+    for micro_batch in [4, 3, 1] {
+        let spec = TrainSpec { micro_batch, ..train_spec() };
+        let parts = run(&spec, None, 5, None, &mut Silent).expect("it trains");
+        for ((name, a), b) in whole.weights.named().into_iter().zip(parts.weights.leaves()) {
+            for (i, (a, b)) in a.data.iter().zip(&b.data).enumerate() {
+                assert!((a - b).abs() <= 2e-5 + 1e-4 * a.abs(), "{name}[{i}]: {a} against {b}");
+            }
+        }
+    }
+}
+
+/// A target of the whole model removes nothing and changes no bit of training.
+#[test]
+fn pruning_nothing_is_a_bitwise_no_op() {
+    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 1.0);
+    let plain = run(&train_spec(), None, 15, None, &mut Silent).expect("it trains");
+    let pruned = run(&train_spec(), Some(&prune), 15, None, &mut Silent).expect("it trains");
+    assert!(plain.weights == pruned.weights && plain.moments.v == pruned.moments.v);
+    assert!(pruned.progress.events.is_empty());
+}
+
+#[test]
+fn pruning_reaches_the_target_along_the_line() {
+    for saliency in [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix] {
+        let prune = prune_spec(saliency, Update::None, 0.5);
+        let state = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it trains");
+        let (source, params) = (config().num_params(), state.config.num_params());
+        assert!(params <= source / 2 && params > source / 2 - 200, "{params} of {source}");
+        assert_eq!(
+            crate::model::Weights::shapes(&state.config)
+                .leaves()
+                .iter()
+                .map(|[r, c]| (r * c) as u64)
+                .sum::<u64>(),
+            params
+        );
+        // Half-way down the line at half the tokens of the line.
+        let half = state.progress.curve.iter().find(|point| point.step == 6).expect("a point");
+        assert!(half.params <= source * 3 / 4, "{} at half-way", half.params);
+        assert!(state.progress.events.windows(2).all(|pair| pair[1].params < pair[0].params));
+    }
+}
+
+/// Pruning to half and updating the rest must hurt the loss on the calibration text less than not updating.
+#[test]
+fn one_shot_reaches_the_target_and_the_update_helps() {
+    let state = run(&train_spec(), None, 60, None, &mut Silent).expect("it trains");
+    let loss = |update: Update| {
+        let prune = PruneSpec {
+            types: vec![GroupType::Ffn],
+            calibration_tokens: 64 * CONTEXT as u64,
+            ..prune_spec(Saliency::Taylor1, update, 0.75)
+        };
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let (config, weights) = (state.config.clone(), state.weights.clone());
+        let pruned = calibrate::one_shot(
+            &BACKEND,
+            &mut network,
+            &batches(),
+            &prune,
+            CONTEXT,
+            8,
+            500,
+            2,
+            config,
+            weights,
+        )
+        .expect("it prunes");
+        assert!(pruned.config.num_params() <= state.config.num_params() * 3 / 4);
+        let batch = batches().batch(500, 64);
+        let mut grads = zeros_like(&BACKEND, &pruned.weights);
+        use crate::model::network::Network;
+        network.loss_and_gradients(
+            &pruned.config,
+            &pruned.weights,
+            &batch.inputs,
+            &batch.targets,
+            64,
+            0.0,
+            &mut grads,
+            None,
+        ) / batch.inputs.len() as f64
+    };
+    let (kept, updated) = (loss(Update::None), loss(Update::Layerwise));
+    assert!(updated < kept, "{updated} with the update, {kept} without");
+}
+
+#[test]
+fn divergence_is_an_error_with_a_hint() {
+    let spec = TrainSpec { learning_rate: 1e30, clip_norm: 0.0, ..train_spec() };
+    let error = run(&spec, None, 20, None, &mut Silent).err().expect("it diverges");
+    assert!(error.to_string().contains("train.learning_rate"), "{error}");
+}
