@@ -20,6 +20,7 @@ pub mod plan;
 pub mod prune;
 pub mod record;
 pub mod report;
+pub mod run;
 pub mod spec;
 pub mod stats;
 pub mod tensor;

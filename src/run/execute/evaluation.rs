@@ -1,0 +1,243 @@
+//! Evaluation stages: benchmarks and held-out text for one model, and with them the record of its run.
+use super::super::executor::{Progress, StageFailure, Task};
+use super::super::memory::peak_memory_bytes;
+use super::model::{self, Summary};
+use crate::data::world::World;
+use crate::data::{Batch, Prepared, ValidationWindows};
+use crate::eval::{self, EvalError, NetworkScorer, Scorer, Source, TaskResult, TokenRequest};
+use crate::model::ModelConfig;
+use crate::model::flops::forward_flops_per_token;
+use crate::model::network::Network;
+use crate::prune::{EventRecord, target_params};
+use crate::record::{
+    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
+    RunRecord, RunTotals, Status,
+};
+use crate::spec::{ArmSpec, CorpusSpec, GroupType, RunSpec, Saliency, Update};
+use crate::tensor::Backend;
+use crate::train::{Ledger, Part};
+use std::path::Path;
+use std::time::Instant;
+
+/// Scores the model of `arm` and writes the run's record to the stage's folder.
+pub(super) fn write<B: Backend>(
+    backend: &B,
+    network: &mut dyn Network<B>,
+    arm: ArmSpec,
+    task: &Task<'_>,
+    data: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(), StageFailure> {
+    let started = Instant::now();
+    let spec = &task.stage.spec;
+    let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
+    let (config, weights) = model::load(backend, folder)?;
+    let mut summary = Summary::read(folder)?;
+    let scorer = NetworkScorer { network, config: &config, weights: &weights };
+    let mut scorer = Counting { scorer, tokens: 0 };
+    let context_length = spec.data.context_length;
+    let world = World::new(match spec.data.corpus {
+        CorpusSpec::World { seed, .. } => seed,
+        _ => 0,
+    });
+    let items_from = match &spec.eval.folder {
+        Some(folder) => Source::Folder(Path::new(folder)),
+        None => Source::World(&world),
+    };
+    let parts = spec.eval.tasks.len() as u64 + 1;
+    let mut results = Vec::new();
+    for name in &spec.eval.tasks {
+        if progress.interrupted() {
+            return Err(StageFailure::Interrupted);
+        }
+        let benchmark = eval::Task::from_name(name)?;
+        let items = eval::load(benchmark, items_from, spec.eval.items)?;
+        // As many tokens at once as training holds, so that evaluation needs no more memory.
+        let batch_tokens = spec.train.micro_batch * context_length;
+        results.push(eval::evaluate(
+            benchmark,
+            &items,
+            &data.tokenizer,
+            context_length,
+            batch_tokens,
+            &mut scorer,
+        )?);
+        progress.update(results.len() as u64, parts, None, Some(config.num_params()));
+    }
+    let windows =
+        ValidationWindows::new(data.validation.clone(), context_length, spec.eval.validation_tokens)?;
+    let held_out = eval::held_out(&mut scorer, &windows, &data.tokenizer, spec.train.micro_batch)?;
+
+    let flops = forward_flops_per_token(&config, context_length) * scorer.tokens as f64;
+    summary.ledger.add(Part::Evaluation, scorer.tokens, flops, started.elapsed().as_secs_f64());
+    // The sweep gives the row its names: a stage may serve experiments that call the run something else.
+    let identity = RunIdentity {
+        run: task.stage.id.clone(),
+        arm: arm.label(),
+        seed: task.stage.seed.unwrap_or_default(),
+        status: Status::Ok,
+        reason: None,
+        stage: None,
+    };
+    let items: Vec<ItemChoice> = results.iter().flat_map(choices).collect();
+    let scores = results.iter().map(|r| EvalScore::from_choices(r.task.name(), &items, Some(r.chance)));
+    let record = RunRecord {
+        totals: RunTotals {
+            valid_loss: Some(held_out.nll_per_token),
+            bits_per_byte: Some(held_out.bits_per_byte),
+            ..totals(arm, spec, &config, &summary)?
+        },
+        evals: scores.collect(),
+        curve: summary.curve.iter().map(curve_point).collect(),
+        prune: summary.events.iter().map(|event| prune_event(event, &spec.prune.types)).collect(),
+        widths: widths(&config),
+        ledger: ledger(&summary),
+        items,
+        ..RunRecord::new(identity, Vec::new())
+    };
+    record.write(task.folder)?;
+    Ok(())
+}
+
+/// Sizes and costs of the run; what evaluation found is added by the caller.
+fn totals(
+    arm: ArmSpec,
+    spec: &RunSpec,
+    config: &ModelConfig,
+    summary: &Summary,
+) -> Result<RunTotals, StageFailure> {
+    let (own, source) = (&summary.ledger, summary.source_ledger.as_ref());
+    let prunes = matches!(arm, ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover);
+    let saliency_hessian = match spec.prune.saliency {
+        Saliency::Random | Saliency::MagnitudeL2 | Saliency::Taylor1 => "none",
+        Saliency::TaylorMix => "global_diagonal",
+    };
+    let update_hessian = match spec.prune.update {
+        Update::None => "none",
+        Update::Layerwise => "layerwise",
+    };
+    let target = match arm {
+        ArmSpec::Source => None,
+        _ => Some(target_params(&spec.prune, &model::source_config(spec)?)),
+    };
+    Ok(RunTotals {
+        params: Some(config.num_params()),
+        target_params: target,
+        tokens: Some(own.method_tokens()),
+        total_tokens: Some(own.method_tokens() + source.map_or(0, Ledger::method_tokens)),
+        flops: Some(own.method_flops()),
+        total_flops: Some(own.method_flops() + source.map_or(0.0, Ledger::method_flops)),
+        train_loss: summary.curve.last().map(|point| point.loss),
+        seconds: Some(Part::ALL.iter().map(|part| own.entry(*part).seconds).sum()),
+        peak_memory_bytes: peak_memory_bytes(),
+        saliency_hessian: prunes.then(|| saliency_hessian.to_string()),
+        update_hessian: prunes.then(|| update_hessian.to_string()),
+        ..RunTotals::default()
+    })
+}
+
+fn choices(result: &TaskResult) -> Vec<ItemChoice> {
+    let of_item = |item: &eval::ItemRecord| -> Vec<ItemChoice> {
+        (0..item.loglikelihoods.len())
+            .map(|choice| ItemChoice {
+                task: result.task.name().to_string(),
+                item: item.id.clone(),
+                gold: item.gold as u64,
+                choice: choice as u64,
+                loglik: Some(item.loglikelihoods[choice]),
+                num_chars: item.num_chars[choice] as u64,
+                num_bytes: item.num_bytes[choice] as u64,
+                num_tokens: item.num_tokens[choice] as u64,
+                acc: Some(u8::from(item.acc)),
+                acc_norm: item.acc_norm.map(u8::from),
+            })
+            .collect()
+    };
+    result.items.iter().flat_map(of_item).collect()
+}
+
+fn curve_point(point: &crate::train::CurvePoint) -> CurvePoint {
+    CurvePoint {
+        step: point.step,
+        tokens_seen: point.tokens_seen,
+        params: point.params,
+        loss: Some(point.loss),
+        grad_norm: Some(point.grad_norm),
+        learning_rate: Some(point.learning_rate),
+        flops: Some(point.flops),
+    }
+}
+
+/// The event's row; events are counted from 0 there, and a type that is not pruned has no share.
+fn prune_event(event: &EventRecord, types: &[GroupType]) -> PruneEvent {
+    let group_type = match event.group_type {
+        GroupType::Ffn => "ffn",
+        GroupType::Head => "head",
+        GroupType::Stem => "stem",
+    };
+    let share = |kind: GroupType, place: usize| types.contains(&kind).then(|| event.pruned_share[place]);
+    PruneEvent {
+        event: event.event.saturating_sub(1),
+        step: event.step,
+        tokens_seen: event.tokens_seen,
+        group_type: group_type.to_string(),
+        layer: "all".to_string(),
+        index: event.indices.iter().map(usize::to_string).collect::<Vec<_>>().join(";"),
+        saliency: Some(event.saliency),
+        candidate_ffn: event.candidates[0],
+        candidate_head: event.candidates[1],
+        candidate_stem: event.candidates[2],
+        pruned_share_ffn: share(GroupType::Ffn, 0),
+        pruned_share_head: share(GroupType::Head, 1),
+        pruned_share_stem: share(GroupType::Stem, 2),
+        params: event.params,
+        gram_age_steps: event.gram_age_steps,
+    }
+}
+
+fn widths(config: &ModelConfig) -> Vec<LayerWidths> {
+    let of_layer = |(layer, shape): (usize, &crate::model::LayerShape)| LayerWidths {
+        layer: layer as u64,
+        hidden_size: config.hidden_size as u64,
+        num_heads: shape.num_heads as u64,
+        num_kv_heads: shape.num_kv_heads as u64,
+        intermediate_size: shape.intermediate_size as u64,
+    };
+    config.layers.iter().enumerate().map(of_layer).collect()
+}
+
+/// Parts that cost anything, the source's among them where the arm starts from it.
+fn ledger(summary: &Summary) -> Vec<LedgerEntry> {
+    let mut whole = summary.ledger.clone();
+    whole.merge(summary.source_ledger.as_ref().unwrap_or(&Ledger::default()));
+    let row = |part: Part| {
+        let entry = whole.entry(part);
+        let part = LedgerPart::ALL.into_iter().find(|row| row.name() == part.name())?;
+        (entry.tokens > 0 || entry.flops > 0.0).then_some(LedgerEntry {
+            part,
+            tokens: Some(entry.tokens),
+            flops: Some(entry.flops),
+            seconds: Some(entry.seconds),
+        })
+    };
+    Part::ALL.into_iter().filter_map(row).collect()
+}
+
+/// Counts the tokens that pass through the model, padding included: it is computed all the same.
+struct Counting<'a, B: Backend> {
+    scorer: NetworkScorer<'a, B>,
+    tokens: u64,
+}
+
+impl<B: Backend> Scorer for Counting<'_, B> {
+    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
+        let longest = requests.iter().map(|request| request.tokens.len()).max().unwrap_or(0);
+        self.tokens += (requests.len() * longest.saturating_sub(1)) as u64;
+        self.scorer.loglikelihoods(requests)
+    }
+
+    fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
+        self.tokens += batch.inputs.len() as u64;
+        self.scorer.nll_sum(batch)
+    }
+}

@@ -1,0 +1,161 @@
+//! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
+use super::super::executor::{Progress, StageFailure, Task};
+use crate::data::{Batches, Prepared};
+use crate::model::checkpoint;
+use crate::model::network::Network;
+use crate::model::{ModelConfig, Weights};
+use crate::prune::{EventRecord, PrunerState};
+use crate::spec::vocabulary::vocab_size;
+use crate::spec::{ArmSpec, RunSpec};
+use crate::tensor::Backend;
+use crate::train::arms::{self, Context};
+use crate::train::pretrain::{Observer, StepReport};
+use crate::train::{CurvePoint, Ledger, TrainError};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folder of the checkpoint within a model's stage.
+const MODEL: &str = "model";
+/// How the model came about, beside it.
+const SUMMARY: &str = "training.json";
+/// State of a training run under way.
+const STATE: &str = "state.safetensors";
+
+/// How a model came about.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Summary {
+    /// What this arm cost, its source not counted.
+    pub ledger: Ledger,
+    /// What the source cost, for arms that start from it.
+    pub source_ledger: Option<Ledger>,
+    pub curve: Vec<CurvePoint>,
+    pub events: Vec<EventRecord>,
+    /// Which groups of the source are left, for arms that prune.
+    pub pruner: Option<PrunerState>,
+}
+
+/// A stage's folder that cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SummaryError {
+    #[error("stage has no {0}: its plan is broken")]
+    NoInput(&'static str),
+    #[error("cannot read `{}`: {source}\nhint: delete its folder and run again", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("`{}` is not what was written: {source}\nhint: delete its folder and run again", .path.display())]
+    Corrupt { path: PathBuf, source: serde_json::Error },
+}
+
+impl Summary {
+    pub fn read(folder: &Path) -> Result<Self, SummaryError> {
+        let path = folder.join(SUMMARY);
+        let bytes = fs::read(&path).map_err(|source| SummaryError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes).map_err(|source| SummaryError::Corrupt { path, source })
+    }
+}
+
+/// Shape of the source model of `spec`.
+pub(super) fn source_config(spec: &RunSpec) -> Result<ModelConfig, StageFailure> {
+    let vocab_size = vocab_size(&spec.data.tokenizer).map_err(StageFailure::Failed)?;
+    Ok(arms::source_config(&spec.model, vocab_size, spec.data.context_length))
+}
+
+/// The model that a stage's folder holds.
+pub(super) fn load<B: Backend>(
+    backend: &B,
+    folder: &Path,
+) -> Result<(ModelConfig, Weights<B::Tensor>), StageFailure> {
+    checkpoint::load(backend, &folder.join(MODEL)).map_err(|error| {
+        let remedy = format!("hint: delete `{}` and run again; it is then made anew", folder.display());
+        StageFailure::Failed(format!("{error}\n{remedy}"))
+    })
+}
+
+/// Makes the model of `arm` and writes it to the stage's folder.
+pub(super) fn make<B: Backend>(
+    backend: &B,
+    network: &mut dyn Network<B>,
+    arm: ArmSpec,
+    task: &Task<'_>,
+    data: &Prepared,
+    progress: &dyn Progress,
+) -> Result<(), StageFailure> {
+    let spec = &task.stage.spec;
+    let seed = task.stage.seed.unwrap_or_default();
+    let batches = Batches::new(data.train.clone(), spec.data.context_length, seed)?;
+    let state = task.partial.join(STATE);
+    let mut context = Context {
+        backend,
+        network,
+        batches: &batches,
+        spec,
+        seed,
+        resume: Some((&state, &task.stage.id)),
+        observer: &mut Watch(progress),
+    };
+    let source_folder = || task.inputs.source.as_deref().ok_or(SummaryError::NoInput("source"));
+    let searched_folder =
+        || task.inputs.pruning_aware.as_deref().ok_or(SummaryError::NoInput("pruning_aware"));
+    let mut source_ledger = None;
+    let mut start = || -> Result<_, StageFailure> {
+        source_ledger = Some(Summary::read(source_folder()?)?.ledger);
+        load(backend, source_folder()?)
+    };
+    let made = match arm {
+        ArmSpec::Source => context.source(source_config(spec)?),
+        ArmSpec::PruningAware => {
+            let (config, weights) = start()?;
+            context.pruning_aware(config, weights)
+        }
+        ArmSpec::OneShot => {
+            let (config, weights) = start()?;
+            context.one_shot(config, weights)
+        }
+        ArmSpec::OneShotRecover => {
+            let (config, weights) = start()?;
+            context.one_shot_recover(config, weights)
+        }
+        ArmSpec::Direct { shape, budget } => {
+            let searched = match &task.inputs.pruning_aware {
+                Some(folder) => Some(checkpoint::load_config(&folder.join(MODEL))?),
+                None => None,
+            };
+            let spent = match task.inputs.source {
+                Some(_) => {
+                    let flops = |folder| Summary::read(folder).map(|summary| summary.ledger.method_flops());
+                    flops(source_folder()?)? + flops(searched_folder()?)?
+                }
+                None => 0.0,
+            };
+            let config = arms::direct_config(spec, shape, &source_config(spec)?, searched.as_ref())?;
+            context.direct(config, budget, spent)
+        }
+    };
+    let made = made.map_err(|error| match error {
+        TrainError::Interrupted { .. } => StageFailure::Interrupted,
+        error => StageFailure::Failed(error.to_string()),
+    })?;
+    checkpoint::save(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
+    let summary = Summary {
+        ledger: made.ledger,
+        source_ledger,
+        curve: made.curve,
+        events: made.events,
+        pruner: made.pruner,
+    };
+    fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
+    Ok(())
+}
+
+/// Passes on what training reports.
+struct Watch<'a>(&'a dyn Progress);
+
+impl Observer for Watch<'_> {
+    fn on_step(&mut self, report: StepReport) {
+        self.0.update(report.tokens_seen, report.total_tokens, Some(report.loss), Some(report.params));
+    }
+
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}

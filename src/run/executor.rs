@@ -1,0 +1,56 @@
+//! What the sweep asks of whoever carries out a stage, so that the sweep can be tested without training.
+use crate::plan::{Plan, Stage};
+use std::path::{Path, PathBuf};
+
+/// Folders of a stage's finished inputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputFolders {
+    pub corpus: Option<PathBuf>,
+    pub source: Option<PathBuf>,
+    pub pruning_aware: Option<PathBuf>,
+    pub model: Option<PathBuf>,
+}
+
+/// One stage to carry out.
+pub struct Task<'a> {
+    pub plan: &'a Plan,
+    pub stage: &'a Stage,
+    pub inputs: InputFolders,
+    /// Where to write; synced and renamed by the caller once the executor returns.
+    pub folder: &'a Path,
+    /// Where to keep checkpoints that a later attempt goes on from.
+    pub partial: &'a Path,
+}
+
+/// Looks on while a stage is carried out; may be called as often as the stage likes.
+pub trait Progress: Sync {
+    /// `done` of `total` tokens (or other units), and what the model is like now.
+    fn update(&self, done: u64, total: u64, loss: Option<f64>, params: Option<u64>);
+
+    /// True when the stage should save its state and return [`StageFailure::Interrupted`].
+    fn interrupted(&self) -> bool;
+}
+
+/// Why a stage is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StageFailure {
+    /// Stopped on request; a later attempt goes on from its checkpoint.
+    Interrupted,
+    /// What went wrong, in words for the run's row.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for StageFailure {
+    fn from(error: E) -> Self {
+        StageFailure::Failed(error.to_string())
+    }
+}
+
+/// Carries out stages; called from several threads at once.
+pub trait Executor: Sync {
+    /// Carries out one stage, leaving its results in `task.folder`.
+    ///
+    /// # Errors
+    /// [`StageFailure`]; the sweep goes on with other runs.
+    fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure>;
+}

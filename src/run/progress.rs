@@ -1,0 +1,227 @@
+//! What a person sees while the sweep goes on: one bar per worker and one for everything, or plain lines where
+//! standard error is no terminal.
+use super::executor::{Progress, StageFailure};
+use crate::base::units;
+use crate::plan::Stage;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How the sweep is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Bars,
+    Lines,
+    /// Failures only.
+    Quiet,
+}
+
+impl Style {
+    /// Bars on a terminal, lines elsewhere.
+    pub fn detect(quiet: bool) -> Self {
+        match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Style::Quiet,
+            (false, true) => Style::Bars,
+            (false, false) => Style::Lines,
+        }
+    }
+}
+
+/// Shows a sweep on standard error.
+pub struct Display {
+    style: Style,
+    bars: MultiProgress,
+    overall: ProgressBar,
+    started: Instant,
+    interrupted: Arc<AtomicBool>,
+    work: Mutex<Work>,
+}
+
+struct Work {
+    num_stages: usize,
+    stages_finished: usize,
+    num_runs: usize,
+    runs_decided: usize,
+    /// Estimated FLOPs of all stages of this sweep, and of those that are finished.
+    total: f64,
+    finished: f64,
+    /// Estimated FLOPs done so far of each stage under way, by worker.
+    running: BTreeMap<usize, f64>,
+    last_drawn: Instant,
+}
+
+/// Bars are redrawn at most this often.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Stages without FLOPs (a corpus) count as this much, so that the bar moves at all.
+const LEAST_FLOPS: f64 = 1e9;
+
+impl Display {
+    /// A display of a sweep that carries out `stages` for `num_runs` runs, of which `runs_done` were done before.
+    pub fn new<'a>(
+        style: Style,
+        stages: impl Iterator<Item = &'a Stage>,
+        num_runs: usize,
+        runs_done: usize,
+        interrupted: Arc<AtomicBool>,
+    ) -> Self {
+        let costs: Vec<f64> = stages.map(flops).collect();
+        let bars = MultiProgress::new();
+        if style != Style::Bars {
+            bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let overall =
+            bars.add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {msg}")));
+        let started = Instant::now();
+        let work = Work {
+            num_stages: costs.len(),
+            stages_finished: 0,
+            num_runs,
+            runs_decided: runs_done,
+            total: costs.iter().sum(),
+            finished: 0.0,
+            running: BTreeMap::new(),
+            last_drawn: started,
+        };
+        let display = Display { style, bars, overall, started, interrupted, work: Mutex::new(work) };
+        display.draw(&display.work());
+        display
+    }
+
+    /// `worker` begins `stage`.
+    pub fn start<'d>(&'d self, worker: usize, stage: &'d Stage) -> StageProgress<'d> {
+        let style = style_of("{bar:30.cyan} {percent:>3} %  {prefix}  {msg}");
+        // Workers keep their order; the bar of everything stays below them.
+        let bar = self.bars.insert_before(&self.overall, ProgressBar::new(1000).with_style(style));
+        bar.set_prefix(stage.id.clone());
+        bar.tick();
+        StageProgress { display: self, worker, stage, bar, started: Instant::now(), first: Mutex::new(None) }
+    }
+
+    /// `worker` is done with `stage`.
+    pub fn finish(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64) {
+        let mut work = self.work();
+        work.running.remove(&worker);
+        if result != &Err(StageFailure::Interrupted) {
+            work.finished += flops(stage);
+            work.stages_finished += 1;
+        }
+        let (number, of) = (work.stages_finished, work.num_stages);
+        let line = match result {
+            Ok(()) => format!("[{number}/{of}] {} done in {}", stage.id, units::seconds(seconds)),
+            Err(StageFailure::Interrupted) => format!("{} interrupted, its state is kept", stage.id),
+            Err(StageFailure::Failed(reason)) => format!("[{number}/{of}] {} failed: {reason}", stage.id),
+        };
+        let is_failure = matches!(result, Err(StageFailure::Failed(_)));
+        match self.style {
+            Style::Bars if is_failure => self.bars.suspend(|| eprintln!("{line}")),
+            Style::Lines => eprintln!("{line}"),
+            Style::Quiet if is_failure => eprintln!("{line}"),
+            _ => {}
+        }
+        self.draw(&work);
+    }
+
+    /// One more run is done or failed.
+    pub fn decided(&self) {
+        let mut work = self.work();
+        work.runs_decided += 1;
+        self.draw(&work);
+    }
+
+    /// Takes the bars away.
+    pub fn close(&self) {
+        self.overall.finish_and_clear();
+        let _ = self.bars.clear();
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draw(&self, work: &Work) {
+        let done = work.finished + work.running.values().sum::<f64>();
+        let share = if work.total > 0.0 { done / work.total } else { 1.0 };
+        self.overall.set_position((share * 1000.0) as u64);
+        let elapsed = self.started.elapsed();
+        let left = match share {
+            share if share > 0.005 => {
+                format!("{} left", units::seconds(elapsed.as_secs_f64() * (1.0 / share - 1.0)))
+            }
+            _ => "estimating".to_string(),
+        };
+        let what = if self.interrupted.load(Ordering::Relaxed) {
+            "stopping: saving state".to_string()
+        } else {
+            left
+        };
+        let message = format!(
+            "{}/{} runs  {} gone  {what}",
+            work.runs_decided,
+            work.num_runs,
+            units::duration(elapsed)
+        );
+        self.overall.set_message(message);
+    }
+}
+
+/// Progress of one stage on one worker.
+pub struct StageProgress<'d> {
+    display: &'d Display,
+    worker: usize,
+    stage: &'d Stage,
+    bar: ProgressBar,
+    started: Instant,
+    /// Units that were done when the stage reported first: a resumed stage does not start at 0.
+    first: Mutex<Option<u64>>,
+}
+
+impl Progress for StageProgress<'_> {
+    fn update(&self, done: u64, total: u64, loss: Option<f64>, params: Option<u64>) {
+        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(done);
+        let mut work = self.display.work();
+        let share = done as f64 / total.max(1) as f64;
+        work.running.insert(self.worker, share * flops(self.stage));
+        if work.last_drawn.elapsed() < REDRAW && done < total {
+            return;
+        }
+        work.last_drawn = Instant::now();
+        self.bar.set_position((share * 1000.0) as u64);
+        let rate = (done - first.min(done)) as f64 / self.started.elapsed().as_secs_f64();
+        let mut message = String::new();
+        if let Some(loss) = loss {
+            message.push_str(&format!("loss {loss:.3}  "));
+        }
+        if let Some(params) = params {
+            message.push_str(&format!("{}  ", units::si(params as f64, "params")));
+        }
+        if rate > 0.0 {
+            message.push_str(&units::si(rate, "tok/s"));
+        }
+        self.bar.set_message(message);
+        self.display.draw(&work);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.display.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for StageProgress<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn flops(stage: &Stage) -> f64 {
+    stage.cost.flops.max(LEAST_FLOPS)
+}
+
+fn style_of(template: &str) -> ProgressStyle {
+    // A template that indicatif does not understand would be a defect of this file: its own default then.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
+}

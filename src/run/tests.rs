@@ -1,0 +1,223 @@
+//! The sweep with a mock executor: what is carried out, in which order, and what a failure or a stop does.
+use super::*;
+use crate::plan::{Plan, Stage, StageKind, plan};
+use crate::spec::{self, EngineKind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
+
+fn small_plan() -> Plan {
+    let text = EXAMPLE.replace("seeds = [1, 2, 3]", "seeds = [1, 2]");
+    plan(&spec::parse(&text, "test", Path::new("/nowhere")).unwrap(), EngineKind::Cpu).unwrap()
+}
+
+/// Writes the stage's id and those of its inputs; fails, panics or is interrupted where the test says so.
+#[derive(Default)]
+struct Mock {
+    executed: Mutex<Vec<String>>,
+    fails: Option<String>,
+    panics: Option<String>,
+    interrupts: Option<String>,
+}
+
+impl Executor for Mock {
+    fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
+        let id = task.stage.id.as_str();
+        for input in task.stage.inputs.iter() {
+            let folder = task.folder.parent().unwrap().join(&task.plan.stages[input].id);
+            assert!(folder.join("result").exists(), "{id} was begun before its input was finished");
+        }
+        let is = |name: &Option<String>| name.as_deref().is_some_and(|name| id.starts_with(name));
+        self.executed.lock().unwrap().push(id.to_string());
+        std::fs::write(task.folder.join("result"), id)?;
+        if is(&self.fails) {
+            return Err(StageFailure::Failed("loss is NaN".into()));
+        }
+        if is(&self.panics) {
+            panic!("index out of bounds");
+        }
+        if is(&self.interrupts) {
+            std::fs::write(task.partial.join("state"), "half")?;
+            return Err(StageFailure::Interrupted);
+        }
+        progress.update(1, 1, None, None);
+        Ok(())
+    }
+}
+
+/// Runs in the order of their decision, with the reason of those that failed.
+type Decided = Vec<(usize, Option<String>)>;
+
+#[derive(Default)]
+struct Log {
+    decided: Mutex<Decided>,
+    full_disk: AtomicBool,
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn update(&self, _: u64, _: u64, _: Option<f64>, _: Option<u64>) {}
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+impl Listener for Log {
+    fn stage_started<'s>(&'s self, _: usize, _: &'s Stage) -> Box<dyn Progress + 's> {
+        Box::new(Quiet)
+    }
+    fn stage_finished(&self, _: usize, _: &Stage, _: &Result<(), StageFailure>, _: f64) {}
+    fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {
+        self.decided.lock().unwrap().push((run, failure.map(str::to_string)));
+        match self.full_disk.load(Ordering::Relaxed) {
+            true => Err(RunError::Collect("no space left on device".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+struct Bench {
+    plan: Plan,
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        store.prepare().unwrap();
+        Bench { plan: small_plan(), store, _folder: folder }
+    }
+
+    fn sweep(&self, mock: &Mock, workers: usize) -> (Result<Outcome, RunError>, Decided) {
+        let log = Log::default();
+        let outcome = sweep(&self.plan, &self.store, mock, &log, workers, 1);
+        (outcome, log.decided.into_inner().unwrap())
+    }
+}
+
+fn named(name: &str) -> Option<String> {
+    Some(name.to_string())
+}
+
+#[test]
+fn every_stage_is_carried_out_once_and_a_second_sweep_does_nothing() {
+    for workers in [1, 3] {
+        let bench = Bench::new();
+        let mock = Mock::default();
+        let (outcome, decided) = bench.sweep(&mock, workers);
+        assert_eq!(outcome.unwrap(), Outcome { done: 12, ..Outcome::default() });
+        assert_eq!(decided.len(), 12);
+        let mut executed = mock.executed.lock().unwrap().clone();
+        assert_eq!(executed.len(), bench.plan.stages.len());
+        executed.sort();
+        executed.dedup();
+        assert_eq!(executed.len(), bench.plan.stages.len());
+        let again = Mock::default();
+        let (outcome, decided) = bench.sweep(&again, workers);
+        assert_eq!(outcome.unwrap(), Outcome { kept: 12, ..Outcome::default() });
+        assert!(decided.is_empty() && again.executed.lock().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn one_worker_takes_stages_in_plan_order() {
+    let bench = Bench::new();
+    let mock = Mock::default();
+    bench.sweep(&mock, 1).0.unwrap();
+    let planned: Vec<String> = bench.plan.stages.iter().map(|stage| stage.id.clone()).collect();
+    assert_eq!(*mock.executed.lock().unwrap(), planned);
+}
+
+#[test]
+fn a_failure_takes_its_dependants_and_nothing_else_and_is_tried_again() {
+    let bench = Bench::new();
+    let (outcome, decided) = bench.sweep(&Mock { fails: named("pruning_aware-s1"), ..Mock::default() }, 2);
+    let outcome = outcome.unwrap();
+    // pruning_aware of seed 1 itself, and direct with its widths.
+    assert_eq!((outcome.done, outcome.failed.len(), outcome.missing), (10, 2, 0));
+    assert_eq!(decided.len(), 12);
+    for (run, reason) in &outcome.failed {
+        assert_eq!(bench.plan.runs[*run].seed, 1);
+        assert!(
+            reason.starts_with("needs pruning_aware-s1-") && reason.ends_with("which failed: loss is NaN"),
+            "{reason}"
+        );
+    }
+    let failed = bench.plan.stages.iter().find(|stage| stage.id.starts_with("pruning_aware-s1")).unwrap();
+    assert_eq!(bench.store.failure(&failed.id), named("loss is NaN"));
+    let mock = Mock::default();
+    let (outcome, _) = bench.sweep(&mock, 2);
+    assert_eq!(outcome.unwrap(), Outcome { kept: 10, done: 2, ..Outcome::default() });
+    // The model, its evaluation, the direct model and its evaluation.
+    assert_eq!(mock.executed.lock().unwrap().len(), 4);
+    assert_eq!(bench.store.failure(&failed.id), None);
+}
+
+#[test]
+fn a_panic_is_a_failure_of_its_run_alone() {
+    let bench = Bench::new();
+    let (outcome, _) = bench.sweep(&Mock { panics: named("eval-one_shot-s2"), ..Mock::default() }, 2);
+    let outcome = outcome.unwrap();
+    assert_eq!(outcome.done, 11);
+    assert_eq!(outcome.failed[0].1, "panicked: index out of bounds");
+}
+
+#[test]
+fn an_interruption_keeps_what_is_done_and_the_checkpoint() {
+    let bench = Bench::new();
+    let (outcome, _) = bench.sweep(&Mock { interrupts: named("source-s2"), ..Mock::default() }, 1);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.done, outcome.missing, outcome.failed.len()), (6, 6, 0));
+    let source = bench.plan.stages.iter().find(|stage| stage.id.starts_with("source-s2")).unwrap();
+    assert!(bench.store.is_partial(&source.id) && !bench.store.is_done(&source.id));
+    bench.store.prepare().unwrap();
+    assert!(bench.store.is_partial(&source.id), "checkpoints survive the next start");
+    bench.sweep(&Mock::default(), 1).0.unwrap();
+    assert!(!bench.store.is_partial(&source.id));
+}
+
+#[test]
+fn a_deleted_model_is_made_again_only_where_a_run_needs_it() {
+    let bench = Bench::new();
+    bench.sweep(&Mock::default(), 1).0.unwrap();
+    let id = |prefix: &str| {
+        bench.plan.stages.iter().find(|stage| stage.id.starts_with(prefix)).unwrap().id.clone()
+    };
+    std::fs::remove_dir_all(bench.store.folder(&id("source-s1"))).unwrap();
+    let mock = Mock::default();
+    bench.sweep(&mock, 1).0.unwrap();
+    assert!(mock.executed.lock().unwrap().is_empty(), "all runs have their evaluations");
+    std::fs::remove_dir_all(bench.store.folder(&id("eval-one_shot-s1"))).unwrap();
+    bench.sweep(&mock, 1).0.unwrap();
+    assert_eq!(*mock.executed.lock().unwrap(), [id("eval-one_shot-s1")]);
+}
+
+#[test]
+fn results_that_cannot_be_written_stop_the_sweep() {
+    let bench = Bench::new();
+    let log = Log { full_disk: AtomicBool::new(true), ..Log::default() };
+    let mock = Mock::default();
+    assert!(matches!(sweep(&bench.plan, &bench.store, &mock, &log, 1, 1), Err(RunError::Collect(_))));
+    assert!(mock.executed.lock().unwrap().len() < bench.plan.stages.len());
+}
+
+#[test]
+fn only_whole_stages_are_in_the_store() {
+    let bench = Bench::new();
+    bench.sweep(&Mock { fails: named("one_shot-s1"), ..Mock::default() }, 2).0.unwrap();
+    for stage in &bench.plan.stages {
+        let folder = bench.store.folder(&stage.id);
+        assert_eq!(folder.join("result").exists(), folder.join("stage.json").exists());
+        if folder.exists() {
+            assert_eq!(bench.store.record(&stage.id).unwrap().identity, stage.identity);
+        }
+    }
+    assert!(bench.plan.stages.iter().any(|stage| matches!(stage.kind, StageKind::Evaluation(_))));
+    let names = std::fs::read_dir(bench.store.results().join("store")).unwrap();
+    assert!(names.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp-")));
+}
