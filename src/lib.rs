@@ -13,6 +13,7 @@
 //! `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`, `eval`, `train`) knows
 //! no CSV. Rooms import only downward; `tests/` holds the table of allowed imports and fails on any other.
 pub mod base;
+pub mod cli;
 pub mod data;
 pub mod eval;
 pub mod model;

@@ -1,0 +1,33 @@
+//! Which engine an experiment gets on this machine.
+use crate::spec::EngineKind;
+use crate::tensor::cuda::probe::CudaProbe;
+use anyhow::{Result, bail};
+
+/// `auto` resolved; an engine that cannot run here is an error that names the remedy.
+pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
+    match kind {
+        EngineKind::Auto | EngineKind::Cpu => Ok(EngineKind::Cpu),
+        EngineKind::Reference => Ok(EngineKind::Reference),
+        EngineKind::Cuda => {
+            let probe = CudaProbe::new();
+            let what = match &probe.devices {
+                Ok(devices) if probe.is_usable() => {
+                    format!("this version has no CUDA engine yet ({devices} CUDA devices are here)")
+                }
+                Ok(0) => "there is no CUDA device here".to_string(),
+                Ok(_) => "NVRTC or cuBLASLt cannot be loaded".to_string(),
+                Err(why) => format!("there is no CUDA here: {why}"),
+            };
+            bail!(
+                "engine.kind = \"cuda\" cannot run: {what}\n\
+                 hint: set `kind = \"auto\"` or `kind = \"cpu\"` under [engine]; `efficientllm doctor` tells what is missing"
+            )
+        }
+    }
+}
+
+/// Runs at once: as asked, or as many as the cores can give their threads to.
+pub(super) fn workers(asked: usize, threads_per_worker: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if asked == 0 { (cores / threads_per_worker.max(1)).max(1) } else { asked }
+}

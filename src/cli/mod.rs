@@ -1,0 +1,105 @@
+//! Words to calls: the commands, their exit codes, and what they print.
+//!
+//! Exit codes: 0 all is well; 1 some runs failed or were not reached; 2 the request is wrong.
+mod doctor;
+mod engine;
+mod plan;
+mod report;
+mod run;
+mod speed;
+mod status;
+
+use crate::spec::{self, Experiment};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// A research harness for pruning-aware pretraining of small language models.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what an experiment will run and cost, before anything is spent
+    Plan {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Carry out an experiment; what is done already is kept, what failed is tried again
+    Run {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        options: run::Options,
+    },
+    /// Show which runs are done, missing or failed
+    Status {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make the report anew from the result tables
+    Report {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show what this machine has and what is missing
+    Doctor {
+        /// Folder whose disk is looked at
+        #[arg(long, value_name = "DIR", default_value = "results")]
+        results: PathBuf,
+    },
+}
+
+/// The experiment, and where its results are.
+#[derive(Args)]
+struct Place {
+    /// Folder that holds an `experiment.toml`, or the file itself
+    experiment: PathBuf,
+    /// Folder of the results.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Folder of the results [default: results/<name of the experiment>]"
+    )]
+    results: Option<PathBuf>,
+}
+
+impl Place {
+    fn load(&self) -> Result<(Experiment, PathBuf), spec::SpecError> {
+        let experiment = spec::load(&self.experiment)?;
+        let results = self.results.clone().unwrap_or_else(|| Path::new("results").join(&experiment.name));
+        Ok((experiment, results))
+    }
+}
+
+/// Some runs failed or were not reached.
+pub const SOME_FAILED: u8 = 1;
+/// The request is wrong.
+pub const WRONG_REQUEST: u8 = 2;
+
+/// Carries out the command line `arguments` (the program's name first) and returns the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help and version go to standard output and are no error. Nothing can be done about a closed pipe.
+            let _ = message.print();
+            return if message.use_stderr() { WRONG_REQUEST } else { 0 };
+        }
+    };
+    let result = match cli.command {
+        Command::Plan { place } => plan::main(&place),
+        Command::Run { place, options } => run::main(&place, &options),
+        Command::Status { place } => status::main(&place),
+        Command::Report { place } => report::main(&place),
+        Command::Doctor { results } => doctor::main(&results),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        WRONG_REQUEST
+    })
+}

@@ -1,0 +1,130 @@
+//! `efficientllm plan`: everything that will be run and spent, before it is.
+use super::{Place, engine, speed};
+use crate::base::units::{self, grouped, si};
+use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
+use crate::run::{StageState, Store, stage_states, write_plan};
+use crate::spec::ArmSpec;
+use anyhow::Result;
+use std::fmt::Write;
+
+pub(super) fn main(place: &Place) -> Result<u8> {
+    let (experiment, results) = place.load()?;
+    let plan = plan(&experiment, engine::resolve(experiment.engine.kind)?)?;
+    let store = Store::at(&results);
+    let states = stage_states(&plan, &store);
+    let engine = &experiment.engine;
+    let workers = engine::workers(engine.workers, engine.threads_per_worker);
+    print!("{}", describe(&plan, &states));
+    println!("{}", spending(&plan, &states, &store, workers, engine.threads_per_worker));
+    write_plan(&results, &document(&plan))?;
+    println!("\nplan written to {}", results.join("plan.json").display());
+    Ok(0)
+}
+
+/// Arms, runs and shared stages.
+fn describe(plan: &Plan, states: &[StageState]) -> String {
+    let experiment = &plan.experiment;
+    let mut text = format!("{}: {}\n\n", experiment.title, experiment.question);
+    let done = plan.runs.iter().filter(|run| states[run.evaluation] == StageState::Done).count();
+    let grid = match experiment.points.len() {
+        1 => String::new(),
+        points => format!(" × {points} points of the grid"),
+    };
+    let _ = writeln!(
+        text,
+        "{} runs ({} arms × {} seeds{grid}, each different one once), {done} done",
+        plan.runs.len(),
+        experiment.arms.len(),
+        experiment.seeds.len()
+    );
+    let width = experiment.arms.iter().map(|arm| arm.label().len()).max().unwrap_or(0).max(3);
+    let _ = writeln!(
+        text,
+        "  {:width$}  {:>5}  {:>5}  {:>10}  {:>15}  {:>12}",
+        "arm", "runs", "done", "params", "tokens", "FLOPs"
+    );
+    for arm in &experiment.arms {
+        let runs: Vec<_> = plan.runs.iter().filter(|run| run.arm == *arm).collect();
+        let done = runs.iter().filter(|run| states[run.evaluation] == StageState::Done).count();
+        let costs: Vec<Cost> = runs.iter().map(|run| plan.stages[run.model].cost).collect();
+        let params = range(costs.iter().map(|cost| cost.params as f64), |x| si(x, ""));
+        let tokens = range(costs.iter().map(|cost| cost.tokens as f64), |x| grouped(x as u64));
+        let flops = range(costs.iter().map(|cost| cost.flops), |x| si(x, ""));
+        let label = arm.label();
+        let count = runs.len();
+        let _ = writeln!(
+            text,
+            "  {label:width$}  {count:>5}  {done:>5}  {params:>10}  {tokens:>15}  {flops:>12}"
+        );
+    }
+    text.push_str("  (of one run, without its inputs)\n");
+    let uses = plan.uses();
+    let shared = |name: &str, is: fn(&Stage) -> bool| {
+        let places: Vec<usize> =
+            (0..plan.stages.len()).filter(|i| is(&plan.stages[*i]) && uses[*i] > 1).collect();
+        let done = places.iter().filter(|i| states[**i] != StageState::Waiting).count();
+        let each = range(places.iter().map(|i| uses[*i] as f64), |x| format!("{x}"));
+        match places.len() {
+            0 => String::new(),
+            count => format!("  {name:width$}  {count:>5}  {done:>5}  each for {each} runs\n"),
+        }
+    };
+    text.push_str("\nshared stages, computed once\n");
+    text.push_str(&shared("corpus", |stage| stage.kind == StageKind::Corpus));
+    text.push_str(&shared("source", |stage| stage.kind == StageKind::Model(ArmSpec::Source)));
+    text.push_str(&shared("pruning_aware", |stage| stage.kind == StageKind::Model(ArmSpec::PruningAware)));
+    text
+}
+
+/// What is left to spend.
+fn spending(plan: &Plan, states: &[StageState], store: &Store, workers: usize, threads: usize) -> String {
+    let left: Vec<&Stage> = plan
+        .stages
+        .iter()
+        .zip(states)
+        .filter(|(_, state)| **state == StageState::Waiting)
+        .map(|(stage, _)| stage)
+        .collect();
+    if left.is_empty() {
+        return "\nnothing is left to do".to_string();
+    }
+    let finished: Vec<(f64, f64)> = plan
+        .stages
+        .iter()
+        .filter(|stage| matches!(stage.kind, StageKind::Model(_)))
+        .filter_map(|stage| store.record(&stage.id).ok())
+        .map(|record| (record.estimated_flops, record.seconds))
+        .collect();
+    let measured = if finished.is_empty() { speed::gemm_rate(workers, threads) } else { 0.0 };
+    let rate = training_rate(&finished, measured);
+    let seconds: Vec<f64> = plan.stages.iter().map(|stage| stage.cost.flops / rate).collect();
+    let done: Vec<bool> = states.iter().map(|state| *state != StageState::Waiting).collect();
+    let time = makespan(plan, &done, workers, &seconds);
+    let tokens: u64 = left.iter().map(|stage| stage.cost.tokens).sum();
+    let flops: f64 = left.iter().map(|stage| stage.cost.flops).sum();
+    let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
+    let basis = match finished.len() {
+        0 => format!("a guess from {} of matrix products per worker", si(measured, "FLOP/s")),
+        n => format!("from {n} finished stages at {} per worker", si(rate, "FLOP/s")),
+    };
+    format!(
+        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {workers} workers of {threads} threads, {basis}\n  disk    about {}",
+        left.len(),
+        si(tokens as f64, ""),
+        si(flops, ""),
+        units::seconds(time),
+        si(disk as f64, "B"),
+    )
+}
+
+/// One number where all are alike, else the least and the greatest.
+fn range(values: impl Iterator<Item = f64>, show: impl Fn(f64) -> String) -> String {
+    let values: Vec<f64> = values.collect();
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    match (values.is_empty(), show(least) == show(most)) {
+        (true, _) => String::new(),
+        (false, true) => show(most),
+        (false, false) => format!("{}–{}", show(least), show(most)),
+    }
+}
