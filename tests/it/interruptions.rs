@@ -1,0 +1,237 @@
+//! Whatever happens to a run, what it leaves is whole, and running again ends in the same numbers.
+use crate::cli::Desk;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Small enough to be done in seconds without optimisation, with every arm that a kill could hit.
+const TINY: &str = include_str!("../fixtures/tiny.toml");
+
+/// Columns that two runs of one plan may differ in.
+const TIMES: [&str; 2] = ["seconds", "peak_memory_bytes"];
+
+/// All result tables without the columns of time and memory.
+fn tables(results: &Path) -> Vec<(String, Vec<Vec<String>>)> {
+    let names = ["runs", "evals", "items", "curves", "prune", "widths", "ledger"];
+    let table = |name: &str| {
+        let path = results.join(format!("{name}.csv"));
+        let mut reader =
+            csv::Reader::from_path(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let header = reader.headers().unwrap().clone();
+        let rows = reader.records().map(|row| {
+            let row = row.unwrap();
+            header
+                .iter()
+                .zip(row.iter())
+                .filter(|(name, _)| !TIMES.contains(name))
+                .map(|(_, cell)| cell.into())
+                .collect()
+        });
+        (name.to_string(), rows.collect())
+    };
+    names.iter().map(|name| table(name)).collect()
+}
+
+fn assert_same_tables(found: &Path, expected: &Path) {
+    for ((name, found), (_, expected)) in tables(found).into_iter().zip(tables(expected)) {
+        assert_eq!(found.len(), expected.len(), "rows of {name}.csv");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "a row of {name}.csv");
+        }
+    }
+}
+
+/// Everything under a final name is whole: each stage has its `stage.json`, each table its header, and nothing that
+/// was begun is left beside them by a process that ended in order.
+fn assert_whole(results: &Path) {
+    for entry in fs::read_dir(results.join("store")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(!name.starts_with(".tmp-"), "{name} was left in the store");
+        assert!(
+            ["partial", "failed"].contains(&name.as_str()) || entry.path().join("stage.json").exists(),
+            "{name} is half a stage"
+        );
+    }
+    for entry in fs::read_dir(results).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(!name.starts_with(".tmp-"), "{name} was left in the results");
+    }
+}
+
+fn run_to_the_end(desk: &Desk, results: &str) {
+    let output =
+        desk.command(&["run", "experiments/tiny", "--results", results, "--quiet"]).output().unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_whole(&desk.path().join(results));
+}
+
+/// Seconds after which a run is hit, spread over the length of a whole run by the golden ratio.
+fn moments(count: u32, whole: Duration) -> Vec<Duration> {
+    (1..=count).map(|i| whole.mul_f64((f64::from(i) * 0.618_033_988_749_895).fract())).collect()
+}
+
+fn undisturbed(desk: &Desk) -> Duration {
+    desk.experiment("tiny", TINY);
+    let started = std::time::Instant::now();
+    run_to_the_end(desk, "undisturbed");
+    started.elapsed()
+}
+
+#[test]
+fn killed_at_any_moment_it_resumes_to_the_same_numbers() {
+    let desk = Desk::new();
+    let whole = undisturbed(&desk);
+    let mut kills = 0;
+    for moment in moments(8, whole.mul_f64(0.5)) {
+        let mut child = desk
+            .command(&["run", "experiments/tiny", "--results", "killed", "--quiet"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(moment);
+        kills += u32::from(child.try_wait().unwrap().is_none());
+        // SIGKILL: nothing can be tidied up.
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills >= 2, "the runs were over before they could be killed");
+    run_to_the_end(&desk, "killed");
+    assert_same_tables(&desk.path().join("killed"), &desk.path().join("undisturbed"));
+}
+
+#[cfg(unix)]
+#[test]
+fn interrupted_it_saves_its_state_and_goes_on_from_it() {
+    let desk = Desk::new();
+    let whole = undisturbed(&desk);
+    let mut resumable = 0;
+    for moment in moments(6, whole.mul_f64(0.5)) {
+        let child = desk
+            .command(&["run", "experiments/tiny", "--results", "interrupted", "--quiet"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(moment);
+        Command::new("kill").args(["-INT", &child.id().to_string()]).output().unwrap();
+        let output = child.wait_with_output().unwrap();
+        // Before the handler is set the signal ends the process; after the last run there is nothing to interrupt.
+        if output.status.code() == Some(1) {
+            assert!(String::from_utf8_lossy(&output.stdout).contains("run again to go on"));
+            assert_whole(&desk.path().join("interrupted"));
+            let partial = fs::read_dir(desk.path().join("interrupted/store/partial")).unwrap().flatten();
+            resumable += partial.filter(|entry| fs::read_dir(entry.path()).unwrap().next().is_some()).count();
+        }
+    }
+    assert!(resumable > 0, "no interruption left a checkpoint");
+    run_to_the_end(&desk, "interrupted");
+    assert_same_tables(&desk.path().join("interrupted"), &desk.path().join("undisturbed"));
+}
+
+#[test]
+fn results_do_not_depend_on_workers_or_threads() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    let arguments =
+        ["run", "experiments/tiny", "--results", "other", "--quiet", "--workers", "3", "--threads", "2"];
+    assert!(desk.command(&arguments).output().unwrap().status.success());
+    assert_same_tables(&desk.path().join("other"), &desk.path().join("undisturbed"));
+}
+
+#[test]
+fn a_second_run_does_nothing_and_a_report_is_made_anew_to_the_byte() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    let results = desk.path().join("undisturbed");
+    let stamps = || {
+        let mut stamps: Vec<_> = fs::read_dir(&results)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().is_file())
+            .map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap()))
+            .collect();
+        stamps.sort();
+        stamps
+    };
+    let before = stamps();
+    insta::assert_snapshot!(
+        "second_run",
+        desk.show(&["run", "experiments/tiny", "--results", "undisturbed"])
+    );
+    assert_eq!(stamps(), before, "a second run touched a file");
+    let report = || fs::read(results.join("report.html")).unwrap();
+    let first = report();
+    let arguments = ["report", "experiments/tiny", "--results", "undisturbed"];
+    assert!(desk.command(&arguments).output().unwrap().status.success());
+    assert_eq!(report(), first);
+    let status = desk.show(&["status", "experiments/tiny", "--results", "undisturbed"]);
+    assert!(status.contains("6 done, 0 failed, 0 begun, 0 missing"), "{status}");
+}
+
+/// A file cannot grow beyond some kilobytes, as on a disk that is full at a bad moment.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_told_and_loses_nothing() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    for kilobytes in [0, 1, 8, 64] {
+        let program = env!("CARGO_BIN_EXE_efficientllm");
+        // Ignored, the signal of a file too large becomes an error of `write`, as a full disk is.
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {kilobytes}; exec {program} run experiments/tiny --results full --quiet"
+        );
+        let output = Command::new("bash").args(["-c", &script]).current_dir(desk.path()).output().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{kilobytes} kB: {text}");
+        assert!(text.contains("File too large"), "{kilobytes} kB: {text}");
+        assert!(!text.contains("panicked"), "{kilobytes} kB: {text}");
+        if desk.path().join("full/store").exists() {
+            assert_whole(&desk.path().join("full"));
+        }
+    }
+    run_to_the_end(&desk, "full");
+    assert_same_tables(&desk.path().join("full"), &desk.path().join("undisturbed"));
+}
+
+#[test]
+fn a_truncated_checkpoint_fails_what_needs_it_and_nothing_else() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    let store = desk.path().join("undisturbed/store");
+    let stage = |prefix: &str| {
+        let mut entries = fs::read_dir(&store).unwrap().flatten().map(|entry| entry.path());
+        entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(prefix)).unwrap()
+    };
+    let weights = stage("source-s1").join("model/model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    fs::remove_dir_all(stage("one_shot-s1")).unwrap();
+    fs::remove_dir_all(stage("eval-one_shot-s1")).unwrap();
+    let shown = desk.show(&["run", "experiments/tiny", "--results", "undisturbed", "--quiet"]);
+    insta::assert_snapshot!("truncated_checkpoint", crate::cli::without_times(&shown));
+    let rows = tables(&desk.path().join("undisturbed"))[0].1.clone();
+    assert_eq!(rows.iter().filter(|row| row.contains(&"ok".to_string())).count(), 5);
+    assert_eq!(rows.iter().filter(|row| row.contains(&"failed".to_string())).count(), 1);
+}
+
+#[test]
+fn data_that_cannot_be_used_fail_all_runs_with_the_place() {
+    let desk = Desk::new();
+    let folder = desk.experiment("tiny", TINY);
+    let world = "{ kind = \"world\", seed = 0, documents = 300 }";
+    assert!(TINY.contains(world));
+    let files = "{ kind = \"jsonl\", train = [\"train.jsonl\"], validation = [\"train.jsonl\"] }";
+    fs::write(folder.join("experiment.toml"), TINY.replace(world, files)).unwrap();
+    let show = || crate::cli::without_times(&desk.show(&["run", "experiments/tiny", "--quiet"]));
+    fs::write(folder.join("train.jsonl"), "{\"text\": \"A short text.\"}\n").unwrap();
+    insta::assert_snapshot!("corpus_shorter_than_context", show());
+    fs::write(folder.join("train.jsonl"), "{\"text\": \"One.\"}\n{\"text\": \"Two.\n").unwrap();
+    insta::assert_snapshot!("broken_jsonl", show());
+    fs::write(folder.join("train.jsonl"), "{\"txt\": \"One.\"}\n").unwrap();
+    insta::assert_snapshot!("missing_field", show());
+}

@@ -1,0 +1,5 @@
+//! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
+mod cli;
+mod golden;
+mod interruptions;
+mod rooms;
