@@ -223,7 +223,7 @@ fn ledger(summary: &Summary) -> Vec<LedgerEntry> {
     Part::ALL.into_iter().filter_map(row).collect()
 }
 
-/// Counts the tokens that pass through the model, padding included: it is computed all the same.
+/// Counts the tokens that pass through the model: nothing is padded, and a request's last token is only a target.
 struct Counting<'a, B: Backend> {
     scorer: NetworkScorer<'a, B>,
     tokens: u64,
@@ -231,8 +231,7 @@ struct Counting<'a, B: Backend> {
 
 impl<B: Backend> Scorer for Counting<'_, B> {
     fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        let longest = requests.iter().map(|request| request.tokens.len()).max().unwrap_or(0);
-        self.tokens += (requests.len() * longest.saturating_sub(1)) as u64;
+        self.tokens += requests.iter().map(|request| request.tokens.len().saturating_sub(1) as u64).sum::<u64>();
         self.scorer.loglikelihoods(requests)
     }
 
