@@ -145,6 +145,11 @@ impl Pruner {
         &self.config
     }
 
+    /// Shape of the model before the first event.
+    pub fn source(&self) -> &ModelConfig {
+        &self.source
+    }
+
     /// The most parameters that the pruned model may have.
     pub fn target(&self) -> u64 {
         self.target

@@ -41,6 +41,10 @@ pub enum TrainError {
         "no proportional model has as few as {target} parameters\nhint: raise `prune.target`; the narrowest model has {least}"
     )]
     NoProportionalModel { target: u64, least: u64 },
+    #[error(
+        "{events} pruning events left {params} parameters, more than the target's {target}, when the budget was spent\nhint: nearest valid `prune.schedule.steps`: about {steps}; or raise `budget.tokens` or `prune.block`"
+    )]
+    TargetMissed { events: u64, params: u64, target: u64, steps: u64 },
     #[error("interrupted at {tokens_seen} tokens; run again to go on from there")]
     Interrupted { tokens_seen: u64 },
 }
@@ -230,7 +234,21 @@ pub fn pretrain<B: Backend>(
             }
         }
     }
-    Ok(state)
+    match pruner {
+        Some(pruner) if !pruner.is_done() => Err(target_missed(&pruner, total_steps)),
+        _ => Ok(state),
+    }
+}
+
+/// A model above its target must not enter a comparison at equal sizes. The hint assumes that the events to come take
+/// as many parameters as those so far.
+fn target_missed(pruner: &Pruner, total_steps: u64) -> TrainError {
+    let (params, target, events) = (pruner.config().num_params(), pruner.target(), pruner.state().events);
+    let removed = pruner.source().num_params() - params;
+    let needed =
+        (u128::from(events) * u128::from(removed + params - target)).div_ceil(u128::from(removed.max(1)));
+    let steps = (u128::from(total_steps) / needed.max(1)) as u64;
+    TrainError::TargetMissed { events, params, target, steps: steps.max(1) }
 }
 
 fn record_curve<B: Backend>(

@@ -221,6 +221,21 @@ fn pruning_reaches_the_target_along_the_line() {
     }
 }
 
+/// A schedule that is too slow for the budget fails, and says which one would do.
+#[test]
+fn a_missed_target_is_an_error_with_a_faster_schedule() {
+    let every = |steps| PruneSpec {
+        schedule: PruneSchedule::Interval { steps },
+        ..prune_spec(Saliency::MagnitudeL2, Update::None, 0.9)
+    };
+    let error = run(&train_spec(), Some(&every(10)), 20, None, &mut Silent).err().expect("too slow");
+    assert!(matches!(error, TrainError::TargetMissed { events: 2, .. }), "{error}");
+    let TrainError::TargetMissed { steps, .. } = error else { return };
+    assert!((1..10).contains(&steps), "{steps}");
+    let state = run(&train_spec(), Some(&every(steps)), 20, None, &mut Silent).expect("fast enough");
+    assert!(state.config.num_params() <= config().num_params() * 9 / 10);
+}
+
 /// Pruning to half and updating the rest must hurt the loss on the calibration text less than not updating.
 #[test]
 fn one_shot_reaches_the_target_and_the_update_helps() {

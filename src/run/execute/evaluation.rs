@@ -231,7 +231,8 @@ struct Counting<'a, B: Backend> {
 
 impl<B: Backend> Scorer for Counting<'_, B> {
     fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        self.tokens += requests.iter().map(|request| request.tokens.len().saturating_sub(1) as u64).sum::<u64>();
+        self.tokens +=
+            requests.iter().map(|request| request.tokens.len().saturating_sub(1) as u64).sum::<u64>();
         self.scorer.loglikelihoods(requests)
     }
 
