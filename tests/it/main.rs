@@ -1,5 +1,6 @@
 //! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
 mod cli;
+mod engines;
 mod golden;
 mod interruptions;
 mod rooms;
