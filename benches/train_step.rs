@@ -112,7 +112,7 @@ impl<'a> Training<'a> {
         let spec = TrainSpec {
             batch_tokens: tokens,
             micro_batch: shape.batch,
-            learning_rate: 1e-3,
+            learning_rate: 1e-4,
             min_learning_rate_ratio: 1.0,
             schedule: ScheduleKind::Cosine,
             warmup_tokens: 0,

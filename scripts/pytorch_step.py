@@ -99,7 +99,7 @@ def main():
     s = json.loads(SHAPES.read_text())[args.shape]
     model = Llama(s)
     parameters = list(model.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
+    optimiser = torch.optim.AdamW(parameters, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     forward = torch.compile(model) if args.compile else model
     tokens = torch.randint(s["vocab_size"], (s["batch"], s["context_length"] + 1))
     inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
