@@ -2,11 +2,10 @@
 use super::error::EvalError;
 use super::metrics::{TaskResult, evaluate};
 use super::request::{Scorer, TokenRequest};
-use super::task::{Item, Task, load_folder};
+use super::task::{Counts, Item, Task, load_folder};
 use super::wikitext::{self, Document, DocumentPerplexity, WindowPerplexity};
 use crate::base::suggest::nearest;
 use crate::data::Tokenizer;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Windows of `wikitext_windows` are as long as the context, and at most this.
@@ -36,14 +35,14 @@ pub struct Setting<'a> {
 
 /// A benchmark read from its files.
 pub enum Loaded {
-    Choice { task: Task, items: Vec<Item>, counts: BTreeMap<Option<String>, usize> },
+    Choice { task: Task, items: Vec<Item>, counts: Counts },
     Documents { documents: Vec<Document>, requests: Vec<Vec<TokenRequest>>, count: usize },
     Windows { windows: Vec<TokenRequest>, count: usize },
 }
 
 /// How a benchmark came out; `count` items are in its file.
 pub enum Outcome {
-    Choice { result: TaskResult, counts: BTreeMap<Option<String>, usize> },
+    Choice { result: TaskResult, counts: Counts },
     Documents { perplexity: DocumentPerplexity, count: usize },
     Windows { perplexity: WindowPerplexity, count: usize },
 }

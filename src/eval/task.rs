@@ -164,6 +164,9 @@ impl Item {
     }
 }
 
+/// Items of a file, by subject.
+pub type Counts = BTreeMap<Option<String>, usize>;
+
 /// Where items come from.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
@@ -208,9 +211,9 @@ pub fn load_folder(
     folder: &Path,
     limit: usize,
     num_fewshot: usize,
-) -> Result<(Vec<Item>, BTreeMap<Option<String>, usize>), EvalError> {
+) -> Result<(Vec<Item>, Counts), EvalError> {
     let mut items = load_split(task, folder, task.split())?;
-    let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+    let mut counts = Counts::new();
     items.retain(|item| {
         let count = counts.entry(item.subject.clone()).or_default();
         *count += 1;
