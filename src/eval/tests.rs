@@ -254,6 +254,27 @@ fn an_example_is_the_right_request_whatever_the_task() {
     assert!(error.to_string().contains("no train file for task `winogrande`"), "{error}");
 }
 
+/// The harness's own splitter finds 62 and 60 documents; their bytes are those of the files but for the blank start and
+/// one newline between documents.
+#[test]
+fn real_wikitext_has_the_harness_s_documents() {
+    let folder = shared().join("data/corpora/wikitext-2-raw");
+    if !folder.exists() {
+        eprintln!("skipped: no {}", folder.display());
+        return;
+    }
+    for (file, count) in [("wiki.test.raw", 62), ("wiki.valid.raw", 60)] {
+        let raw = fs::read_to_string(folder.join(file)).expect("the file");
+        let documents = wikitext::documents(&raw);
+        assert_eq!(documents.len(), count, "{file}");
+        let bytes: usize = documents.iter().map(|d| d.bytes).sum();
+        let start = raw.find(" = ").expect("a heading");
+        assert_eq!(bytes + count - 1, raw.len() - start, "{file}");
+    }
+    let text = wikitext::read(folder.parent().expect("its parent")).expect("found by its folder");
+    assert!(text.len() == 1_290_590, "{}", text.len());
+}
+
 /// Scores of a model do not depend on which items are scored, nor in which order.
 #[test]
 fn an_item_scores_alike_alone_in_a_list_and_in_reverse() {
