@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 some runs failed or were not reached; 2 the request is wrong.
 mod doctor;
 mod engine;
+mod eval;
 mod plan;
 mod report;
 mod run;
@@ -45,6 +46,11 @@ enum Command {
     Report {
         #[command(flatten)]
         place: Place,
+    },
+    /// Score a model from disk on benchmarks, as lm-evaluation-harness does
+    Eval {
+        #[command(flatten)]
+        options: eval::Options,
     },
     /// Show what this machine has and what is missing
     Doctor {
@@ -96,6 +102,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run { place, options } => run::main(&place, &options),
         Command::Status { place } => status::main(&place),
         Command::Report { place } => report::main(&place),
+        Command::Eval { options } => eval::main(&options),
         Command::Doctor { results } => doctor::main(&results),
     };
     result.unwrap_or_else(|error| {

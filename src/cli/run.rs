@@ -98,7 +98,7 @@ fn summary(outcome: &Outcome, plan: &Plan, results: &Path, started: Instant) {
 }
 
 /// A flag that Ctrl-C and SIGTERM set; a second signal ends the process at once, which loses no finished stage.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // Registered first, so that it sees the flag as the signal before left it.

@@ -16,6 +16,8 @@ pub enum DataError {
     MissingField { path: PathBuf, line: usize, field: String, found: String, nearest: Option<String> },
     #[error("`{}` line {line}: field `{field}` is {found}, not {expected}", path.display())]
     FieldType { path: PathBuf, line: usize, field: String, found: String, expected: &'static str },
+    #[error("`{}` row {row}: not to be read as {kind}: {reason}", path.display())]
+    Table { path: PathBuf, kind: &'static str, row: usize, reason: String },
     #[error("no {split} documents{}", in_files(files))]
     EmptyCorpus { split: &'static str, files: Vec<PathBuf> },
     #[error(

@@ -3,6 +3,7 @@ pub mod batches;
 pub mod corpus;
 pub mod error;
 pub mod prepare;
+pub mod tables;
 pub mod tokenizer;
 pub mod world;
 

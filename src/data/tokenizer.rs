@@ -146,6 +146,12 @@ impl Tokenizer {
         self.bytes.get(id as usize).copied().unwrap_or(0)
     }
 
+    /// The same with `token` before requests without context; `None` where it knows no such token.
+    pub fn with_prefix(mut self, token: &str) -> Option<Self> {
+        self.bos_id = Some(self.inner.token_to_id(token)?);
+        Some(self)
+    }
+
     /// The `tokenizer.json`.
     pub fn to_json(&self) -> &str {
         &self.json

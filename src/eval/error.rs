@@ -9,8 +9,12 @@ pub enum EvalError {
     Data(#[from] DataError),
     #[error("unknown task `{name}`; known: {known}{}", nearest.as_ref().map_or_else(String::new, |n| format!("\nhint: did you mean `{n}`?")))]
     UnknownTask { name: String, known: String, nearest: Option<String> },
-    #[error("no file for task `{task}`; looked for {looked_for}")]
-    NoFile { task: &'static str, looked_for: String },
+    #[error("no {split} file for task `{task}`; looked for {looked_for}")]
+    NoFile { task: &'static str, split: &'static str, looked_for: String },
+    #[error(
+        "{asked} examples asked for task `{task}`, but its {split} split has {found}{of}; `--num-fewshot` can be at most that"
+    )]
+    TooFewExamples { task: &'static str, split: &'static str, of: String, found: usize, asked: usize },
     #[error("`{}` holds no items", path.display())]
     NoItems { path: PathBuf },
     #[error(
@@ -25,6 +29,19 @@ pub enum EvalError {
     Field { place: String, field: String, found: String, expected: String },
     #[error("{place}: choice {choice} has no tokens to score")]
     NothingToScore { place: String, choice: usize },
+    #[error("the text has {found} tokens, fewer than one window of {length}")]
+    NoWindow { found: usize, length: usize },
+    #[error("journal `{}`: {source}", path.display())]
+    Journal { path: PathBuf, source: std::io::Error },
+    #[error("`{}` line {line} is damaged\nhint: delete the file to score anew", path.display())]
+    DamagedJournal { path: PathBuf, line: usize },
+    #[error(
+        "`{}` holds scores of another model or engine\nhint: name another folder with `--out`, or delete that file",
+        path.display()
+    )]
+    OtherJournal { path: PathBuf },
+    #[error("interrupted")]
+    Interrupted,
     #[error("scorer: {reason}")]
     Scorer { reason: String },
 }

@@ -13,6 +13,8 @@ use crate::data::{Tokenizer, ValidationWindows};
 #[derive(Clone, Debug, PartialEq)]
 pub struct ItemRecord {
     pub id: String,
+    /// Of MMLU.
+    pub subject: Option<String>,
     pub gold: usize,
     /// Per choice: summed natural-log probability.
     pub loglikelihoods: Vec<f64>,
@@ -50,6 +52,18 @@ impl Accuracy {
     }
 }
 
+/// Standard error of a group's accuracy over all items, from those of its parts, as the harness pools it:
+/// √(Σ (nᵢ − 1) nᵢ seᵢ² / (Σ nᵢ − parts) / Σ nᵢ).
+pub fn pooled_stderr(parts: &[(Accuracy, usize)]) -> Option<f64> {
+    let total: usize = parts.iter().map(|(_, n)| n).sum();
+    let freedom = total.checked_sub(parts.len()).filter(|&freedom| freedom > 0)? as f64;
+    let squares = parts.iter().map(|(accuracy, n)| {
+        let n = *n as f64;
+        (n - 1.0) * n * accuracy.stderr.unwrap_or(0.0).powi(2)
+    });
+    Some((squares.sum::<f64>() / freedom / total as f64).sqrt())
+}
+
 /// How a task came out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskResult {
@@ -61,7 +75,21 @@ pub struct TaskResult {
     pub items: Vec<ItemRecord>,
 }
 
-/// Scores the items of a task; requests are cut to `context_length`, batches hold at most `batch_tokens` tokens.
+impl TaskResult {
+    /// The result over `items`.
+    pub fn of(task: Task, items: Vec<ItemRecord>) -> TaskResult {
+        let chance = items.iter().map(|r| 1.0 / r.loglikelihoods.len() as f64).sum::<f64>();
+        TaskResult {
+            task,
+            acc: Accuracy::of(items.iter().map(|r| r.acc)),
+            acc_norm: Accuracy::of(items.iter().filter_map(|r| r.acc_norm)),
+            chance: chance / items.len() as f64,
+            items,
+        }
+    }
+}
+
+/// Scores the items of a task, each by itself; requests are cut to `context_length`.
 ///
 /// # Errors
 /// The tokenizer or the scorer fails, or a choice has no tokens of its own.
@@ -70,11 +98,11 @@ pub fn evaluate(
     items: &[Item],
     tokenizer: &Tokenizer,
     context_length: usize,
-    batch_tokens: usize,
     scorer: &mut dyn Scorer,
 ) -> Result<TaskResult, EvalError> {
-    let mut requests: Vec<TokenRequest> = Vec::new();
+    let mut records = Vec::with_capacity(items.len());
     for item in items {
+        let mut requests: Vec<TokenRequest> = Vec::with_capacity(item.requests.len());
         for (choice, request) in item.requests.iter().enumerate() {
             let request = encode_pair(tokenizer, request, context_length)?;
             if request.num_scored() == 0 {
@@ -83,24 +111,10 @@ pub fn evaluate(
             }
             requests.push(request);
         }
+        let scores = score(scorer, &requests)?;
+        records.push(record(task, item, &scores, &requests));
     }
-    let scores = score(scorer, &requests, batch_tokens)?;
-    let mut first = 0;
-    let mut records = Vec::with_capacity(items.len());
-    for item in items {
-        let range = first..first + item.requests.len();
-        first = range.end;
-        records.push(record(task, item, &scores[range.clone()], &requests[range]));
-    }
-    let chance =
-        records.iter().map(|r| 1.0 / r.loglikelihoods.len() as f64).sum::<f64>() / records.len() as f64;
-    Ok(TaskResult {
-        task,
-        acc: Accuracy::of(records.iter().map(|r| r.acc)),
-        acc_norm: Accuracy::of(records.iter().filter_map(|r| r.acc_norm)),
-        chance,
-        items: records,
-    })
+    Ok(TaskResult::of(task, records))
 }
 
 fn record(task: Task, item: &Item, scores: &[f64], requests: &[TokenRequest]) -> ItemRecord {
@@ -108,6 +122,7 @@ fn record(task: Task, item: &Item, scores: &[f64], requests: &[TokenRequest]) ->
     let normed: Vec<f64> = scores.iter().zip(&num_chars).map(|(ll, &n)| ll / n as f64).collect();
     ItemRecord {
         id: item.id.clone(),
+        subject: item.subject.clone(),
         gold: item.gold,
         loglikelihoods: scores.to_vec(),
         num_bytes: item.choices.iter().map(String::len).collect(),

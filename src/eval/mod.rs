@@ -1,17 +1,28 @@
 //! Tasks, log-likelihood requests, acc, acc_norm and bits per byte.
+pub mod benchmark;
 pub mod error;
+mod few_shot;
 mod fields;
+pub mod journal;
 pub mod metrics;
+pub mod mmlu;
 pub mod network;
 pub mod request;
 pub mod task;
 mod text;
+pub mod wikitext;
 
+pub use benchmark::{Benchmark, Loaded, Outcome, Setting};
 pub use error::EvalError;
-pub use metrics::{Accuracy, HeldOut, ItemRecord, TaskResult, bits_per_byte, evaluate, held_out};
+pub use journal::{Journal, Journalled};
+pub use metrics::{
+    Accuracy, HeldOut, ItemRecord, TaskResult, bits_per_byte, evaluate, held_out, pooled_stderr,
+};
 pub use network::NetworkScorer;
 pub use request::{Scorer, TokenRequest, encode_pair, score};
 pub use task::{Item, Source, Task, TextRequest, load};
 
+#[cfg(test)]
+mod smollm2_tests;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
-//! The scorer of a model: each request by itself, without padding.
+//! The scorer of a model: the requests of one item in one pass, their shared beginning computed once, no padding.
 //!
-//! A product of matrices may sum in another order when it has more rows, so a batch would change the last bits of a
-//! log-likelihood with its composition. One request a pass cannot, and computes nothing for padding; on a CPU the
-//! rows of one request are enough to keep the products efficient.
+//! A product of matrices may sum in another order when it has more rows, so items that share a pass would change each
+//! other's last bits. One item a pass cannot; on a CPU its rows are enough to keep the products efficient.
 use super::error::EvalError;
 use super::request::{Scorer, TokenRequest};
 use crate::data::Batch;
 use crate::model::network::Network;
+use crate::model::scoring::ScoredSequence;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -15,20 +15,23 @@ pub struct NetworkScorer<'a, B: Backend> {
     pub network: &'a mut dyn Network<B>,
     pub config: &'a ModelConfig,
     pub weights: &'a Weights<B::Tensor>,
+    /// Tokens that have passed through the model so far.
+    pub tokens: u64,
 }
 
 impl<B: Backend> Scorer for NetworkScorer<'_, B> {
     fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        let mut one = |request: &TokenRequest| {
-            let (inputs, targets) = (&request.tokens[..request.tokens.len() - 1], &request.tokens[1..]);
-            let logs = self.network.log_probabilities(self.config, self.weights, inputs, targets, 1);
-            // Token n is the target at position n − 1.
-            logs[request.scored_from - 1..].iter().sum()
-        };
-        Ok(requests.iter().map(|r| if r.tokens.len() < 2 { 0.0 } else { one(r) }).collect())
+        let sequences: Vec<ScoredSequence> = requests
+            .iter()
+            .map(|r| ScoredSequence { tokens: &r.tokens, scored_from: r.scored_from })
+            .collect();
+        let scores = self.network.score_sequences(self.config, self.weights, &sequences);
+        self.tokens += scores.tokens as u64;
+        Ok(scores.log_probabilities.iter().map(|logs| logs.iter().sum()).collect())
     }
 
     fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
+        self.tokens += batch.inputs.len() as u64;
         let logs = self.network.log_probabilities(
             self.config,
             self.weights,

@@ -1,9 +1,8 @@
-//! From text to token requests, and their scoring: equal ones once, batched by length, results in item order.
+//! From text to token requests, and the scoring of those of one item: equal ones once.
 use super::error::EvalError;
 use super::task::TextRequest;
 use super::text::python_strip_end;
 use crate::data::{Batch, DataError, Tokenizer};
-use std::collections::HashMap;
 
 /// Sum of log-probabilities asked for: of `tokens[scored_from..]`, each given all tokens before it.
 ///
@@ -24,8 +23,7 @@ impl TokenRequest {
 
 /// A model that scores tokens.
 pub trait Scorer {
-    /// Summed natural-log probability of each request. Requests come in groups of similar length, longest first; the
-    /// result must not depend on the grouping.
+    /// Summed natural-log probability of each request of one item. The result must not depend on other items.
     ///
     /// # Errors
     /// The engine fails.
@@ -67,41 +65,31 @@ pub fn encode_pair(
     Ok(TokenRequest { tokens: tokens[cut..].to_vec(), scored_from: scored_from.saturating_sub(cut).max(1) })
 }
 
-/// Scores all requests, equal ones once, in groups of similar length with at most `batch_tokens` tokens when padded
-/// to the longest; results in the order of the requests.
+/// Scores the requests of one item, equal ones once, so that equal choices tie exactly.
 ///
 /// # Errors
 /// The scorer fails or returns another number of results.
-pub fn score(
-    scorer: &mut dyn Scorer,
-    requests: &[TokenRequest],
-    batch_tokens: usize,
-) -> Result<Vec<f64>, EvalError> {
-    let mut unique: Vec<&TokenRequest> = requests.iter().collect();
-    // Longest first, so that the largest batch comes first and a lack of memory shows at once.
-    unique.sort_by(|a, b| b.tokens.len().cmp(&a.tokens.len()).then_with(|| a.cmp(b)));
-    unique.dedup();
-    let mut results: HashMap<&TokenRequest, f64> = HashMap::with_capacity(unique.len());
-    let mut rest = unique.as_slice();
-    while let Some(longest) = rest.first() {
-        let size = (batch_tokens / longest.tokens.len().max(1)).clamp(1, rest.len());
-        let (group, later) = rest.split_at(size);
-        let batch: Vec<TokenRequest> = group.iter().map(|r| (*r).clone()).collect();
-        let scores = scorer.loglikelihoods(&batch)?;
-        if scores.len() != batch.len() {
-            let reason = format!("{} results for {} requests", scores.len(), batch.len());
-            return Err(EvalError::Scorer { reason });
-        }
-        results.extend(group.iter().copied().zip(scores));
-        rest = later;
+pub fn score(scorer: &mut dyn Scorer, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
+    let mut different: Vec<TokenRequest> = Vec::with_capacity(requests.len());
+    let mut places = Vec::with_capacity(requests.len());
+    for request in requests {
+        let place = different.iter().position(|r| r == request).unwrap_or_else(|| {
+            different.push(request.clone());
+            different.len() - 1
+        });
+        places.push(place);
     }
-    Ok(requests.iter().map(|r| results.get(r).copied().unwrap_or(f64::NAN)).collect())
+    let scores = scorer.loglikelihoods(&different)?;
+    if scores.len() != different.len() {
+        let reason = format!("{} results for {} requests", scores.len(), different.len());
+        return Err(EvalError::Scorer { reason });
+    }
+    Ok(places.into_iter().map(|place| scores[place]).collect())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// Scores by a rule that a person can follow: −(sum of scored ids) − (number of tokens before them) / 1000.
     #[derive(Default)]
@@ -166,33 +154,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn equal_requests_are_scored_once_and_groups_are_by_length() {
+    fn equal_requests_are_scored_once() {
         let request = |ids: &[u32], scored_from| TokenRequest { tokens: ids.to_vec(), scored_from };
-        let requests = [
-            request(&[1, 2], 1),
-            request(&[1, 2, 3, 4], 2),
-            request(&[1, 2], 1),
-            request(&[1, 2, 3], 1),
-            request(&[1, 2, 3], 2),
-        ];
+        let requests =
+            [request(&[1, 2], 1), request(&[1, 2, 3, 4], 2), request(&[1, 2], 1), request(&[1, 2, 3], 2)];
         let mut toy = Toy::default();
-        let scores = score(&mut toy, &requests, 8).expect("scores");
-        // 8 tokens: two rows of 4; then two rows of 3 … the last one alone.
-        assert_eq!(toy.groups, vec![vec![4, 3], vec![3, 2]]);
-        assert_eq!(scores, vec![-2.001, -7.002, -2.001, -5.001, -3.002]);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::default() })]
-        #[test]
-        fn results_do_not_depend_on_the_batch_size(
-            rows in proptest::collection::vec((proptest::collection::vec(0u32..5, 2..7), 1usize..2), 1..30),
-            batch_tokens in 0usize..40,
-        ) {
-            let requests: Vec<TokenRequest> =
-                rows.into_iter().map(|(tokens, scored_from)| TokenRequest { tokens, scored_from }).collect();
-            let alone = score(&mut Toy::default(), &requests, 0).expect("scores");
-            prop_assert_eq!(alone, score(&mut Toy::default(), &requests, batch_tokens).expect("scores"));
-        }
+        let scores = score(&mut toy, &requests).expect("scores");
+        assert_eq!(toy.groups, vec![vec![2, 4, 3]]);
+        assert_eq!(scores, vec![-2.001, -7.002, -2.001, -3.002]);
     }
 }

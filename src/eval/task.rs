@@ -1,14 +1,19 @@
 //! The tasks: which file, which split, how an item becomes requests, which metric is reported.
 //!
-//! As EleutherAI's lm-evaluation-harness (commit 4e7e0d47f33bc71070c1d38394bafbb52b117163) scores them zero-shot;
-//! items of the embedded world have the same fields and take the same path.
+//! As EleutherAI's lm-evaluation-harness (commit 4e7e0d47f33bc71070c1d38394bafbb52b117163) scores them; items of the
+//! embedded world have the same fields and take the same path. `mmlu` scores the letters of the choices,
+//! `mmlu_continuation` their texts, after the question alone (the harness puts one more sentence before that question,
+//! "The following are questions (with answers) about …": ours is without).
 use super::error::EvalError;
+use super::few_shot::Examples;
 use super::fields::Fields;
+use super::mmlu;
 use super::text::{capitalize, clean_hellaswag, python_strip};
 use crate::base::suggest::nearest;
-use crate::data::corpus::read_objects;
+use crate::data::tables::{ENDINGS, Row, read_rows};
 use crate::data::world::{self, World};
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A multiple-choice task.
@@ -22,6 +27,10 @@ pub enum Task {
     Piqa,
     SocialIqa,
     WinoGrande,
+    /// Letters of the choices as continuations.
+    Mmlu,
+    /// Texts of the choices as continuations.
+    MmluContinuation,
 }
 
 /// Items of the world that stand for "all".
@@ -29,7 +38,7 @@ const WORLD_ITEMS: usize = 500;
 
 impl Task {
     /// All tasks.
-    pub const ALL: [Task; 8] = [
+    pub const ALL: [Task; 10] = [
         Task::ArcEasy,
         Task::ArcChallenge,
         Task::BoolQ,
@@ -38,6 +47,8 @@ impl Task {
         Task::Piqa,
         Task::SocialIqa,
         Task::WinoGrande,
+        Task::Mmlu,
+        Task::MmluContinuation,
     ];
 
     /// Name in experiment files and results.
@@ -51,6 +62,8 @@ impl Task {
             Task::Piqa => "piqa",
             Task::SocialIqa => "social_iqa",
             Task::WinoGrande => "winogrande",
+            Task::Mmlu => "mmlu",
+            Task::MmluContinuation => "mmlu_continuation",
         }
     }
 
@@ -73,14 +86,41 @@ impl Task {
     /// The split that is scored.
     pub fn split(self) -> &'static str {
         match self {
-            Task::ArcEasy | Task::ArcChallenge | Task::OpenBookQa => "test",
+            Task::ArcEasy | Task::ArcChallenge | Task::OpenBookQa | Task::Mmlu | Task::MmluContinuation => {
+                "test"
+            }
             _ => "validation",
+        }
+    }
+
+    /// The split that examples come from, whose first ones are taken.
+    pub fn example_split(self) -> &'static str {
+        if self.is_mmlu() { "dev" } else { "train" }
+    }
+
+    /// Whether items belong to subjects, each with its own examples.
+    pub fn is_mmlu(self) -> bool {
+        matches!(self, Task::Mmlu | Task::MmluContinuation)
+    }
+
+    /// Folders that the task's files may stand in.
+    fn folders(self) -> &'static [&'static str] {
+        match self {
+            Task::SocialIqa => &["social_iqa", "siqa"],
+            Task::Mmlu | Task::MmluContinuation => &["mmlu"],
+            Task::ArcEasy => &["arc_easy"],
+            Task::ArcChallenge => &["arc_challenge"],
+            Task::BoolQ => &["boolq"],
+            Task::HellaSwag => &["hellaswag"],
+            Task::OpenBookQa => &["openbookqa"],
+            Task::Piqa => &["piqa"],
+            Task::WinoGrande => &["winogrande"],
         }
     }
 
     /// Whether `acc_norm` is reported beside `acc`.
     pub fn has_acc_norm(self) -> bool {
-        !matches!(self, Task::BoolQ | Task::SocialIqa | Task::WinoGrande)
+        !matches!(self, Task::BoolQ | Task::SocialIqa | Task::WinoGrande | Task::Mmlu)
     }
 
     fn in_world(self) -> Option<world::Task> {
@@ -100,25 +140,47 @@ pub struct TextRequest {
 pub struct Item {
     /// The item's own id, else its number in the file, from 0.
     pub id: String,
+    /// Of MMLU.
+    pub subject: Option<String>,
+    /// What stands before the examples and the item's own context: in its requests already.
+    pub(super) description: String,
     pub requests: Vec<TextRequest>,
     /// The choices without the space before them: their lengths normalise `acc_norm`.
     pub choices: Vec<String>,
     pub gold: usize,
 }
 
+impl Item {
+    /// An item without requests yet.
+    pub(super) fn named(id: String) -> Item {
+        Item {
+            id,
+            subject: None,
+            description: String::new(),
+            requests: Vec::new(),
+            choices: Vec::new(),
+            gold: 0,
+        }
+    }
+}
+
+/// Items of a file, by subject.
+pub type Counts = BTreeMap<Option<String>, usize>;
+
 /// Where items come from.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     World(&'a World),
-    /// A folder with `<task>/<split>.jsonl` or `.jsonl.zst`.
+    /// A folder with `<task>/<split>.jsonl`, `.jsonl.zst`, `.parquet` or `.arrow`.
     Folder(&'a Path),
 }
 
-/// The first `limit` items of a task; 0: all of a folder's, 500 of the world's.
+/// The first `limit` items of a task, of each subject in MMLU; 0: all of a folder's, 500 of the world's. Each stands
+/// after the first `num_fewshot` examples of the folder's train split (MMLU: of its subject in the dev split).
 ///
 /// # Errors
-/// No such file, a broken line or field, or a task or number of items that the world cannot give.
-pub fn load(task: Task, source: Source, limit: usize) -> Result<Vec<Item>, EvalError> {
+/// No such file, a broken line or field, a task or number of items that the world cannot give, too few examples.
+pub fn load(task: Task, source: Source, limit: usize, num_fewshot: usize) -> Result<Vec<Item>, EvalError> {
     match source {
         Source::World(world) => {
             let kind = task.in_world().ok_or(EvalError::NotInWorld { task: task.name() })?;
@@ -132,47 +194,70 @@ pub fn load(task: Task, source: Source, limit: usize) -> Result<Vec<Item>, EvalE
                 .into_iter()
                 .enumerate()
                 .map(|(i, item)| {
-                    parse(task, object(item.json), i, &format!("world item {i} of {}", task.name()))
+                    parse(task, &object(item.json), i, &format!("world item {i} of {}", task.name()))
                 })
                 .collect()
         }
-        Source::Folder(folder) => {
-            let path = find_file(task, folder)?;
-            let lines = read_objects(&path)?;
-            if lines.is_empty() {
-                return Err(EvalError::NoItems { path });
-            }
-            let wanted = if limit == 0 { lines.len() } else { limit };
-            lines
-                .into_iter()
-                .take(wanted)
-                .enumerate()
-                .map(|(i, (line, object))| {
-                    parse(task, object, i, &format!("`{}` line {line}", path.display()))
-                })
-                .collect()
-        }
+        Source::Folder(folder) => Ok(load_folder(task, folder, limit, num_fewshot)?.0),
     }
 }
 
-fn find_file(task: Task, folder: &Path) -> Result<PathBuf, EvalError> {
-    let names = if task == Task::SocialIqa { vec!["social_iqa", "siqa"] } else { vec![task.name()] };
+/// [`load`] from a folder, and how many items the file holds, by subject.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_folder(
+    task: Task,
+    folder: &Path,
+    limit: usize,
+    num_fewshot: usize,
+) -> Result<(Vec<Item>, Counts), EvalError> {
+    let mut items = load_split(task, folder, task.split())?;
+    let mut counts = Counts::new();
+    items.retain(|item| {
+        let count = counts.entry(item.subject.clone()).or_default();
+        *count += 1;
+        limit == 0 || *count <= limit
+    });
+    if num_fewshot > 0 {
+        let examples = load_split(task, folder, task.example_split())?;
+        let examples = Examples::new(task, &examples, num_fewshot);
+        items.iter_mut().try_for_each(|item| examples.put_before(item))?;
+    }
+    Ok((items, counts))
+}
+
+fn load_split(task: Task, folder: &Path, split: &'static str) -> Result<Vec<Item>, EvalError> {
+    let path = find_file(task, folder, split)?;
+    let rows = read_rows(&path)?;
+    if rows.is_empty() {
+        return Err(EvalError::NoItems { path });
+    }
+    rows.iter().enumerate().map(|(i, Row { place, object })| parse(task, object, i, place)).collect()
+}
+
+/// The file of `split`.
+///
+/// # Errors
+/// There is none.
+pub fn find_file(task: Task, folder: &Path, split: &'static str) -> Result<PathBuf, EvalError> {
     let mut tried = Vec::new();
-    for name in names {
-        for end in ["jsonl", "jsonl.zst"] {
-            let path = folder.join(name).join(format!("{}.{end}", task.split()));
+    for name in task.folders() {
+        let stem = folder.join(name).join(split);
+        for ending in ENDINGS {
+            let path = PathBuf::from(format!("{}.{ending}", stem.display()));
             if path.is_file() {
                 return Ok(path);
             }
-            tried.push(format!("`{}`", path.display()));
         }
+        tried.push(format!("`{}.{{{}}}`", stem.display(), ENDINGS.join(",")));
     }
-    Err(EvalError::NoFile { task: task.name(), looked_for: tried.join(", ") })
+    Err(EvalError::NoFile { task: task.name(), split, looked_for: tried.join(", ") })
 }
 
 /// An item from its fields; `place` names it in messages.
-fn parse(task: Task, object: Map<String, Value>, index: usize, place: &str) -> Result<Item, EvalError> {
-    let fields = Fields { object: &object, place };
+fn parse(task: Task, object: &Map<String, Value>, index: usize, place: &str) -> Result<Item, EvalError> {
+    let fields = Fields { object, place };
     let text = |name: &str| fields.text(name);
     let (contexts, choices, gold) = match task {
         Task::ArcEasy | Task::ArcChallenge => {
@@ -204,12 +289,13 @@ fn parse(task: Task, object: Map<String, Value>, index: usize, place: &str) -> R
             (vec![context], endings, gold)
         }
         Task::WinoGrande => return winogrande(&fields, index),
+        Task::Mmlu | Task::MmluContinuation => return mmlu::item(task == Task::Mmlu, &fields, index),
     };
     let requests = choices
         .iter()
         .map(|choice| TextRequest { context: contexts[0].clone(), continuation: format!(" {choice}") })
         .collect();
-    Ok(Item { id: fields.id(index), requests, choices, gold })
+    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index)) })
 }
 
 /// Partial scoring: the text after the blank is scored after each option in its place.
@@ -227,5 +313,6 @@ fn winogrande(fields: &Fields, index: usize) -> Result<Item, EvalError> {
             continuation: continuation.clone(),
         })
         .collect();
-    Ok(Item { id: fields.id(index), requests, choices, gold: fields.index("answer", 1, 2)? })
+    let gold = fields.index("answer", 1, 2)?;
+    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index)) })
 }

@@ -6,7 +6,7 @@ use crate::data::{Tokenizer, ValidationWindows};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn shared() -> PathBuf {
+pub(super) fn shared() -> PathBuf {
     std::env::var("EFFICIENTLLM_SHARED")
         .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from)
 }
@@ -17,7 +17,7 @@ fn items(task: Task, lines: &str) -> Result<Vec<Item>, EvalError> {
     fs::create_dir(folder.path().join(task.name())).expect("a folder");
     fs::write(folder.path().join(task.name()).join(format!("{}.jsonl", task.split())), lines)
         .expect("a file");
-    load(task, Source::Folder(folder.path()), 0)
+    load(task, Source::Folder(folder.path()), 0, 0)
 }
 
 fn only(task: Task, line: &str) -> Item {
@@ -87,8 +87,8 @@ fn faults_name_place_field_and_what_would_do() {
         messages.push(message[start..].to_string());
     }
     let world = World::new(0);
-    messages.push(load(Task::SocialIqa, Source::World(&world), 10).expect_err("a fault").to_string());
-    messages.push(load(Task::Piqa, Source::Folder(Path::new("no")), 0).expect_err("a fault").to_string());
+    messages.push(load(Task::SocialIqa, Source::World(&world), 10, 0).expect_err("a fault").to_string());
+    messages.push(load(Task::Piqa, Source::Folder(Path::new("no")), 0, 0).expect_err("a fault").to_string());
     messages.push(Task::from_name("helaswag").expect_err("a fault").to_string());
     insta::assert_snapshot!(messages.join("\n"));
 }
@@ -96,7 +96,8 @@ fn faults_name_place_field_and_what_would_do() {
 fn item(choices: &[&str], gold: usize) -> Item {
     let requests =
         choices.iter().map(|c| TextRequest { context: "q".into(), continuation: (*c).to_string() }).collect();
-    Item { id: "0".into(), requests, choices: choices.iter().map(|c| (*c).to_string()).collect(), gold }
+    let choices = choices.iter().map(|c| (*c).to_string()).collect();
+    Item { requests, choices, gold, ..Item::named("0".into()) }
 }
 
 #[test]
@@ -110,7 +111,6 @@ fn accuracies_by_hand() {
         &[item(&["b", "a"], 1), item(&["a", "ab"], 1), item(&["a", "a"], 1), item(&["é", "aaa"], 1)],
         &t,
         16,
-        64,
         &mut Toy::default(),
     )
     .expect("a result");
@@ -138,10 +138,9 @@ fn standard_error_and_chance() {
     assert_eq!(Accuracy::of([]), None);
     let items =
         [item(&["a", "b", "c"], 0), item(&["a", "b", "c", "d"], 0), item(&["a", "b", "c", "d", "e"], 0)];
-    let result =
-        evaluate(Task::ArcEasy, &items, &bytes_only(), 16, 64, &mut Toy::default()).expect("a result");
+    let result = evaluate(Task::ArcEasy, &items, &bytes_only(), 16, &mut Toy::default()).expect("a result");
     assert!((result.chance - (1.0 / 3.0 + 0.25 + 0.2) / 3.0).abs() < 1e-15);
-    let result = evaluate(Task::BoolQ, &items, &bytes_only(), 16, 64, &mut Toy::default()).expect("a result");
+    let result = evaluate(Task::BoolQ, &items, &bytes_only(), 16, &mut Toy::default()).expect("a result");
     assert_eq!(result.acc_norm, None);
 }
 
@@ -162,8 +161,8 @@ fn bits_per_byte_of_one_bit_per_token() {
 #[test]
 fn the_world_gives_items_of_each_task() {
     let world = World::new(0);
-    for task in Task::ALL.into_iter().filter(|&t| t != Task::SocialIqa) {
-        let items = load(task, Source::World(&world), 40).expect("items");
+    for task in Task::ALL.into_iter().filter(|&t| t != Task::SocialIqa && !t.is_mmlu()) {
+        let items = load(task, Source::World(&world), 40, 0).expect("items");
         assert_eq!(items.len(), 40);
         assert!(items.iter().all(|i| i.gold < i.requests.len()), "{}", task.name());
     }
@@ -177,9 +176,9 @@ fn real_benchmarks_load() {
         eprintln!("skipped: no {}", folder.display());
         return;
     }
-    let counts = [2376, 1172, 3270, 10042, 500, 1838, 1954, 1267];
+    let counts = [2376, 1172, 3270, 10042, 500, 1838, 1954, 1267, 14042, 14042];
     for (task, count) in Task::ALL.into_iter().zip(counts) {
-        let items = load(task, Source::Folder(&folder), 0).expect("items");
+        let items = load(task, Source::Folder(&folder), 0, 0).expect("items");
         assert_eq!(items.len(), count, "{}", task.name());
         if task == Task::ArcEasy || task == Task::ArcChallenge {
             assert!(items.iter().all(|i| (3..=5).contains(&i.choices.len())));
@@ -188,6 +187,117 @@ fn real_benchmarks_load() {
             // Edge white space of endings is kept where a bracket was removed.
             assert!(items.iter().flat_map(|i| &i.choices).any(|c| c.starts_with(' ')));
         }
+    }
+}
+
+#[test]
+fn mmlu_in_letters_and_in_texts_with_examples() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("mmlu")).expect("a folder");
+    let line = |subject: &str, question: &str, answer: usize| {
+        format!(
+            "{{\"subject\": \"{subject}\", \"question\": \"{question}\", \"choices\": [\"w\", \"x\", \"y\", \"z\"], \"answer\": {answer}}}\n"
+        )
+    };
+    let write = |split: &str, lines: String| {
+        fs::write(folder.path().join(format!("mmlu/{split}.jsonl")), lines).expect("a file");
+    };
+    write(
+        "test",
+        line("world_religions", " Who? ", 2) + &line("virology", "What?", 0) + &line("virology", "Why?", 0),
+    );
+    write("dev", line("virology", "When?", 1) + &line("world_religions", "Where?", 3));
+    let load = |task, limit, shots| load(task, Source::Folder(folder.path()), limit, shots);
+    let items = load(Task::Mmlu, 0, 0).expect("items");
+    assert_eq!(
+        items[0].requests[2],
+        TextRequest {
+            context: "The following are multiple choice questions (with answers) about world religions.\n\nWho?\nA. w\nB. x\nC. y\nD. z\nAnswer:".into(),
+            continuation: " C".into()
+        }
+    );
+    assert_eq!((items.len(), items[0].gold, items[0].subject.as_deref()), (3, 2, Some("world_religions")));
+    // A limit is per subject, as in the harness.
+    assert_eq!(load(Task::Mmlu, 1, 0).expect("items").len(), 2);
+    let items = load(Task::Mmlu, 0, 1).expect("items");
+    assert_eq!(
+        items[1].requests[0].context,
+        "The following are multiple choice questions (with answers) about virology.\n\nWhen?\nA. w\nB. x\nC. y\nD. z\nAnswer: B\n\nWhat?\nA. w\nB. x\nC. y\nD. z\nAnswer:"
+    );
+    let items = load(Task::MmluContinuation, 0, 1).expect("items");
+    assert_eq!(
+        items[0].requests[1],
+        TextRequest {
+            context: "Question: Where?\nAnswer: z\n\nQuestion: Who?\nAnswer:".into(),
+            continuation: " x".into()
+        }
+    );
+    let mut messages = vec![load(Task::Mmlu, 0, 2).expect_err("too few").to_string()];
+    write("test", line("virologie", "What?", 0));
+    messages.push(load(Task::Mmlu, 0, 0).expect_err("no such subject").to_string());
+    let messages = messages.join("\n").replace(&folder.path().display().to_string(), "<data>");
+    insta::assert_snapshot!("mmlu_faults", messages);
+}
+
+#[test]
+fn an_example_is_the_right_request_whatever_the_task() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("winogrande")).expect("a folder");
+    let line = r#"{"sentence": "Ann met Bo so _ fell.", "option1": "Ann", "option2": "Bo", "answer": "2"}"#;
+    for split in ["train", "validation"] {
+        fs::write(folder.path().join(format!("winogrande/{split}.jsonl")), line).expect("a file");
+    }
+    let items = load(Task::WinoGrande, Source::Folder(folder.path()), 0, 1).expect("items");
+    assert_eq!(items[0].requests[0].context, "Ann met Bo so Bo fell.\n\nAnn met Bo so Ann");
+    fs::remove_file(folder.path().join("winogrande/train.jsonl")).expect("removed");
+    let error = load(Task::WinoGrande, Source::Folder(folder.path()), 0, 1).expect_err("no examples");
+    assert!(error.to_string().contains("no train file for task `winogrande`"), "{error}");
+}
+
+/// The harness's own splitter finds 62 and 60 documents; their bytes are those of the files but for the blank start and
+/// one newline between documents.
+#[test]
+fn real_wikitext_has_the_harness_s_documents() {
+    let folder = shared().join("data/corpora/wikitext-2-raw");
+    if !folder.exists() {
+        eprintln!("skipped: no {}", folder.display());
+        return;
+    }
+    for (file, count) in [("wiki.test.raw", 62), ("wiki.valid.raw", 60)] {
+        let raw = fs::read_to_string(folder.join(file)).expect("the file");
+        let documents = wikitext::documents(&raw);
+        assert_eq!(documents.len(), count, "{file}");
+        let bytes: usize = documents.iter().map(|d| d.bytes).sum();
+        let start = raw.find(" = ").expect("a heading");
+        assert_eq!(bytes + count - 1, raw.len() - start, "{file}");
+    }
+    let text = wikitext::read(folder.parent().expect("its parent")).expect("found by its folder");
+    assert!(text.len() == 1_290_590, "{}", text.len());
+}
+
+/// Scores of a model do not depend on which items are scored, nor in which order.
+#[test]
+fn an_item_scores_alike_alone_in_a_list_and_in_reverse() {
+    use crate::model::fixtures;
+    use crate::model::network::ExplicitNetwork;
+    use crate::tensor::CpuBackend;
+    let config = fixtures::config(257, 24, 6, true, &[(4, 2, 70), (2, 1, 33)]);
+    let backend = CpuBackend::<f32>::new();
+    let weights = fixtures::weights::<f32>(&config, 3);
+    let items = load(Task::ArcEasy, Source::World(&World::new(0)), 6, 0).expect("items");
+    let run = |items: &[Item]| {
+        let mut network = ExplicitNetwork::new(&backend);
+        let mut scorer =
+            NetworkScorer { network: &mut network, config: &config, weights: &weights, tokens: 0 };
+        let result = evaluate(Task::ArcEasy, items, &bytes_only(), 300, &mut scorer).expect("a result");
+        let bits = |r: ItemRecord| r.loglikelihoods.iter().map(|ll| ll.to_bits()).collect::<Vec<_>>();
+        result.items.into_iter().map(bits).collect::<Vec<_>>()
+    };
+    let together = run(&items);
+    let reversed: Vec<Item> = items.iter().rev().cloned().collect();
+    assert!(run(&reversed).into_iter().rev().eq(together.clone()));
+    for (item, expected) in items.iter().zip(&together) {
+        assert_eq!(&run(std::slice::from_ref(item))[0], expected, "{}", item.id);
     }
 }
 
@@ -206,7 +316,7 @@ fn requests_agree_with_the_harness() {
     for (task, file, acc, acc_norm) in files {
         let path = data.join(format!("reference_results/smollm2_q4_1_lm_eval_{file}.jsonl"));
         let lines = crate::data::corpus::read_objects(&path).expect("reference");
-        let items = load(task, Source::Folder(&data.join("benchmarks")), lines.len()).expect("items");
+        let items = load(task, Source::Folder(&data.join("benchmarks")), lines.len(), 0).expect("items");
         let mut replay = Replay::default();
         for (item, (_, reference)) in items.iter().zip(&lines) {
             let numbers = |name: &str| -> Vec<f64> {
@@ -227,7 +337,7 @@ fn requests_agree_with_the_harness() {
             }
         }
         // The harness's own log-likelihoods through our metrics give its accuracies.
-        let result = evaluate(task, &items, &tokenizer, 2048, 4096, &mut replay).expect("a result");
+        let result = evaluate(task, &items, &tokenizer, 2048, &mut replay).expect("a result");
         assert!((result.acc.expect("items").value - acc).abs() < 5e-6);
         assert_eq!(result.acc_norm.is_some(), acc_norm.is_some());
         if let (Some(ours), Some(theirs)) = (result.acc_norm, acc_norm) {

@@ -8,6 +8,7 @@ pub mod init;
 pub mod llama;
 pub mod network;
 pub mod reference;
+pub mod scoring;
 pub mod weights;
 
 pub use config::{LayerShape, ModelConfig};

@@ -1,6 +1,7 @@
 //! What the training loop and the evaluation ask of a model: the seam between engines.
 use super::config::ModelConfig;
 use super::llama::{self, Tap, Workspace};
+use super::scoring::{self, ScoredSequence, ScoringWorkspace, SequenceScores};
 use super::weights::Weights;
 use crate::tensor::Backend;
 
@@ -31,17 +32,40 @@ pub trait Network<B: Backend>: Send {
         targets: &[u32],
         sequences: usize,
     ) -> Vec<f64>;
+
+    /// Scores sequences that may begin alike; what they are is told only by themselves, so the result is that of
+    /// each alone up to rounding. This body gives each a pass of its own.
+    fn score_sequences(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        sequences: &[ScoredSequence],
+    ) -> SequenceScores {
+        let mut scores = SequenceScores { log_probabilities: Vec::new(), tokens: 0 };
+        for sequence in sequences {
+            let inputs = sequence.inputs();
+            let mut logs = match inputs {
+                [] => Vec::new(),
+                inputs => self.log_probabilities(config, weights, inputs, &sequence.tokens[1..], 1),
+            };
+            // Token n is the target at position n − 1.
+            scores.log_probabilities.push(logs.split_off((sequence.scored_from.max(1) - 1).min(logs.len())));
+            scores.tokens += inputs.len();
+        }
+        scores
+    }
 }
 
 /// The hand-written forward and backward pass with its reusable buffers.
 pub struct ExplicitNetwork<'a, B: Backend> {
     backend: &'a B,
     work: Workspace<B>,
+    scoring: ScoringWorkspace<B>,
 }
 
 impl<'a, B: Backend> ExplicitNetwork<'a, B> {
     pub fn new(backend: &'a B) -> Self {
-        ExplicitNetwork { backend, work: Workspace::new(backend) }
+        ExplicitNetwork { backend, work: Workspace::new(backend), scoring: ScoringWorkspace::new(backend) }
     }
 }
 
@@ -57,7 +81,7 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         grads: &mut Weights<B::Tensor>,
         tap: Option<Tap<B::Tensor>>,
     ) -> f64 {
-        let ExplicitNetwork { backend, work } = self;
+        let ExplicitNetwork { backend, work, .. } = self;
         llama::loss_and_gradients(
             *backend, config, weights, inputs, targets, sequences, scale, grads, work, tap,
         )
@@ -72,5 +96,14 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         sequences: usize,
     ) -> Vec<f64> {
         llama::log_probabilities(self.backend, config, weights, inputs, targets, sequences, &mut self.work)
+    }
+
+    fn score_sequences(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        sequences: &[ScoredSequence],
+    ) -> SequenceScores {
+        scoring::score_sequences(self.backend, config, weights, sequences, &mut self.scoring)
     }
 }

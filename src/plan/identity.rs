@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 /// Raised with every change of the engine that alters a number, so that old results are not taken for new ones.
 pub const ENGINE_REVISION: u32 = 1;
 
+/// As [`ENGINE_REVISION`], of evaluation alone, so that models need not be made anew. 2: the requests of an item share
+/// one pass.
+pub const EVALUATION_REVISION: u32 = 2;
+
 /// `<slug>-<8 hex>` of a canonical form.
 pub(super) fn stage_id(slug: &str, identity: &Value) -> String {
     // A `Value` is always serialisable: its keys are strings.
@@ -76,7 +80,7 @@ impl Files {
                     let path = entry.map_err(read)?.path();
                     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                     // The splits that are scored; what stands beside them changes nothing.
-                    let is_scored = name.starts_with("test.jsonl") || name.starts_with("validation.jsonl");
+                    let is_scored = name.starts_with("test.") || name.starts_with("validation.");
                     if is_scored {
                         benchmarks.insert(format!("{task}/{name}"), self.hash(&path)?);
                     }
@@ -87,7 +91,7 @@ impl Files {
             "stage": "evaluation", "model": model, "context_length": context_length, "tasks": eval.tasks,
             "items": eval.items, "validation_tokens": eval.validation_tokens,
             "benchmarks": eval.folder.as_ref().map(|_| benchmarks),
-            "revision": ENGINE_REVISION,
+            "revision": EVALUATION_REVISION,
         }))
     }
 }

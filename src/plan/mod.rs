@@ -24,7 +24,7 @@ pub use cost::Cost;
 pub use document::document;
 pub use error::PlanError;
 pub use estimate::{makespan, training_rate};
-pub use identity::ENGINE_REVISION;
+pub use identity::{ENGINE_REVISION, EVALUATION_REVISION};
 
 use crate::spec::{ArmSpec, EngineKind, Experiment, RunSpec};
 

@@ -11,6 +11,7 @@
 pub mod collect;
 pub mod dictionary;
 mod error;
+pub mod harness;
 pub mod provenance;
 pub mod read;
 pub mod rows;

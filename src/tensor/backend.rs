@@ -67,6 +67,29 @@ pub struct AttentionShape {
     pub head_dim: usize,
 }
 
+/// Head layout of attention over one packed sequence: a prefix of P tokens, then tails one after the other, each of
+/// which continues the prefix by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedShape<'a> {
+    /// P; 0 where the tails have nothing in common
+    pub prefix: usize,
+    /// Tokens of each tail
+    pub tails: &'a [usize],
+    /// H
+    pub num_heads: usize,
+    /// K, a divisor of H
+    pub num_kv_heads: usize,
+    /// h
+    pub head_dim: usize,
+}
+
+impl PackedShape<'_> {
+    /// N: tokens of the prefix and of all tails.
+    pub fn tokens(&self) -> usize {
+        self.prefix + self.tails.iter().sum::<usize>()
+    }
+}
+
 /// Cosines and sines of rotary position embedding, `T × h/2` each: angle(t, p) = t · θ^(−2p/h).
 #[derive(Clone, Debug)]
 pub struct RopeTable<T> {
@@ -213,6 +236,18 @@ pub trait Backend: Send + Sync + 'static {
         d_out: &Self::Tensor,
         out: &Self::Tensor,
         log_sum_exp: &Self::Tensor,
+        q: &Self::Tensor,
+        k: &Self::Tensor,
+        v: &Self::Tensor,
+    );
+
+    /// Attention over one packed sequence, forward only: a token of the prefix sees the prefix up to itself, a token
+    /// of a tail sees the whole prefix and its own tail up to itself. `q`, `out` N × H·h, `k`, `v` N × K·h, heads as
+    /// in [`Self::attention`]; every sum has an order that depends on the prefix and on that tail alone.
+    fn packed_attention(
+        &self,
+        shape: PackedShape,
+        out: &mut Self::Tensor,
         q: &Self::Tensor,
         k: &Self::Tensor,
         v: &Self::Tensor,

@@ -1,7 +1,7 @@
 //! One body of tests for every backend: each operation against its formula, written naively in f64.
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
-use super::{AdamwStep, AttentionShape, Backend, ElementScore, Product, Scalar};
+use super::{AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, Scalar};
 use crate::base::random::stream;
 use rand::RngExt;
 
@@ -69,6 +69,13 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
         let shape = AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim };
         attention(&case, shape);
         rope(&case, shape);
+    }
+    for (prefix, tails) in
+        [(5, vec![3, 1, 4]), (0, vec![2, 3]), (4, vec![]), (3, vec![0, 2, 0]), (70, vec![66, 130])]
+    {
+        for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
+            packed_attention(&case, PackedShape { prefix, tails: &tails, num_heads, num_kv_heads, head_dim });
+        }
     }
     for (tokens, vocab, d) in [(1, 3, 2), (70, 41, 9), (33, 1000, 5)] {
         head(&case, tokens, vocab, d);
@@ -292,6 +299,39 @@ fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     case.compare("attention dq", &d_q, &dq);
     case.compare("attention dk", &d_k, &dk);
     case.compare("attention dv", &d_v, &dv);
+}
+
+fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
+    let PackedShape { prefix, tails, num_heads, num_kv_heads, head_dim: h } = shape;
+    let (n, wide, narrow) = (shape.tokens(), num_heads * h, num_kv_heads * h);
+    let (q, q_tensor) = case.random(n, wide, "q");
+    let (k, k_tensor) = case.random(n, narrow, "k");
+    let (v, v_tensor) = case.random(n, narrow, "v");
+    let mut out = case.backend.zeros(n, wide);
+    case.backend.packed_attention(shape, &mut out, &q_tensor, &k_tensor, &v_tensor);
+    // The first row of the segment that each row stands in.
+    let mut segment_of = vec![0; prefix];
+    for &tail in tails {
+        segment_of.extend(std::iter::repeat_n(segment_of.len(), tail));
+    }
+    let alpha = 1.0 / (h as f64).sqrt();
+    let mut y = vec![0.0; n * wide];
+    for i in 0..n {
+        for head in 0..num_heads {
+            let kv = head * num_kv_heads / num_heads;
+            let seen: Vec<usize> =
+                if i < prefix { (0..=i).collect() } else { (0..prefix).chain(segment_of[i]..=i).collect() };
+            let score =
+                |j: usize| alpha * (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>();
+            let total: f64 = seen.iter().map(|&j| score(j).exp()).sum();
+            for &j in &seen {
+                for c in 0..h {
+                    y[i * wide + head * h + c] += score(j).exp() / total * v.at(j, kv * h + c);
+                }
+            }
+        }
+    }
+    case.compare("packed attention", &out, &y);
 }
 
 fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {

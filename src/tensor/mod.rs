@@ -15,5 +15,7 @@ pub mod conformance;
 pub mod cpu;
 pub mod cuda;
 
-pub use backend::{AdamwStep, AttentionShape, Backend, ElementScore, Product, RopeTable, Scalar};
+pub use backend::{
+    AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable, Scalar,
+};
 pub use cpu::{CpuBackend, Matrix};

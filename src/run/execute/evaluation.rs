@@ -3,8 +3,8 @@ use super::super::executor::{Progress, StageFailure, Task};
 use super::super::memory::peak_memory_bytes;
 use super::model::{self, Summary};
 use crate::data::world::World;
-use crate::data::{Batch, Prepared, ValidationWindows};
-use crate::eval::{self, EvalError, NetworkScorer, Scorer, Source, TaskResult, TokenRequest};
+use crate::data::{Prepared, ValidationWindows};
+use crate::eval::{self, NetworkScorer, Source, TaskResult};
 use crate::model::ModelConfig;
 use crate::model::flops::forward_flops_per_token;
 use crate::model::network::Network;
@@ -33,8 +33,7 @@ pub(super) fn write<B: Backend>(
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
     let mut summary = Summary::read(folder)?;
-    let scorer = NetworkScorer { network, config: &config, weights: &weights };
-    let mut scorer = Counting { scorer, tokens: 0 };
+    let mut scorer = NetworkScorer { network, config: &config, weights: &weights, tokens: 0 };
     let context_length = spec.data.context_length;
     let world = World::new(match spec.data.corpus {
         CorpusSpec::World { seed, .. } => seed,
@@ -51,17 +50,8 @@ pub(super) fn write<B: Backend>(
             return Err(StageFailure::Interrupted);
         }
         let benchmark = eval::Task::from_name(name)?;
-        let items = eval::load(benchmark, items_from, spec.eval.items)?;
-        // As many tokens at once as training holds, so that evaluation needs no more memory.
-        let batch_tokens = spec.train.micro_batch * context_length;
-        results.push(eval::evaluate(
-            benchmark,
-            &items,
-            &data.tokenizer,
-            context_length,
-            batch_tokens,
-            &mut scorer,
-        )?);
+        let items = eval::load(benchmark, items_from, spec.eval.items, 0)?;
+        results.push(eval::evaluate(benchmark, &items, &data.tokenizer, context_length, &mut scorer)?);
         progress.update(results.len() as u64, parts, None, Some(config.num_params()));
     }
     let windows =
@@ -221,23 +211,4 @@ fn ledger(summary: &Summary) -> Vec<LedgerEntry> {
         })
     };
     Part::ALL.into_iter().filter_map(row).collect()
-}
-
-/// Counts the tokens that pass through the model: nothing is padded, and a request's last token is only a target.
-struct Counting<'a, B: Backend> {
-    scorer: NetworkScorer<'a, B>,
-    tokens: u64,
-}
-
-impl<B: Backend> Scorer for Counting<'_, B> {
-    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        self.tokens +=
-            requests.iter().map(|request| request.tokens.len().saturating_sub(1) as u64).sum::<u64>();
-        self.scorer.loglikelihoods(requests)
-    }
-
-    fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
-        self.tokens += batch.inputs.len() as u64;
-        self.scorer.nll_sum(batch)
-    }
 }

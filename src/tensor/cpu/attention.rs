@@ -16,7 +16,7 @@ use super::real::{Real, dot, kernel, max, sum_by};
 use crate::tensor::AttentionShape;
 
 /// Query rows of one block.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// What the forward pass leaves for the backward pass.
 pub struct Saved<'a, T> {
@@ -49,7 +49,7 @@ fn head_at<T>(data: *const T, cols: usize, shape: AttentionShape, b: usize, head
 }
 
 /// The view from row `row` on.
-fn from_row<T>(view: View<T>, row: usize) -> View<T> {
+pub(super) fn from_row<T>(view: View<T>, row: usize) -> View<T> {
     // SAFETY: callers stay within the head's rows.
     View { data: unsafe { view.data.offset(row as isize * view.row_stride) }, ..view }
 }
@@ -66,7 +66,7 @@ fn exponentiate_row<T: Real>(row: &mut [T], last: usize, alpha: T, shift: T) {
 
 kernel! {
     /// Softmax of a block of scores, rows i₀ + r, left unnormalised; `(1/Σ, ℓ)` of every row.
-    fn softmax_block<'a, T>(
+    pub(super) fn softmax_block<'a, T>(
         scores: &'a mut [T],
         normalisers: &'a mut [(T, T)],
         i0: usize,

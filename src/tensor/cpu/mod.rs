@@ -6,12 +6,13 @@ mod attention;
 mod cross_entropy;
 mod elementwise;
 mod norm;
+mod packed_attention;
 mod product;
 pub mod real;
 mod rope;
 mod score;
 
-use super::backend::{AdamwStep, AttentionShape, Backend, ElementScore, Product, RopeTable};
+use super::backend::{AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable};
 use rayon::prelude::*;
 use real::Real;
 
@@ -210,6 +211,17 @@ impl<T: Real> Backend for CpuBackend<T> {
     ) {
         let saved = attention::Saved { out, log_sum_exp, q, k, v };
         attention::backward(shape, d_q, d_k, d_v, d_out, saved);
+    }
+
+    fn packed_attention(
+        &self,
+        shape: PackedShape,
+        out: &mut Matrix<T>,
+        q: &Matrix<T>,
+        k: &Matrix<T>,
+        v: &Matrix<T>,
+    ) {
+        packed_attention::forward(shape, out, q, k, v);
     }
 
     fn swiglu(&self, out: &mut Matrix<T>, gate: &Matrix<T>, up: &Matrix<T>) {

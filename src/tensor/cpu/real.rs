@@ -81,10 +81,10 @@ impl Real for f64 {
 /// Defines a function whose whole body is compiled for the widest vectors of the machine, inlined without fail
 /// (a closure given to [`vectorised`] may be compiled out of line, for the baseline, when it is long).
 macro_rules! kernel {
-    ($(#[$meta:meta])* fn $name:ident<$a:lifetime, $T:ident>($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$a:lifetime, $T:ident>($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        fn $name<$a, $T: Real>($($arg: $ty),*) -> $ret {
+        $vis fn $name<$a, $T: Real>($($arg: $ty),*) -> $ret {
             struct Kernel<$a, $T> {
                 $($arg: $ty,)*
                 marker: std::marker::PhantomData<&$a $T>,

@@ -1,0 +1,229 @@
+//! `efficientllm eval`: benchmarks for a model from disk.
+mod model;
+mod results;
+
+use super::{SOME_FAILED, engine, run::stop_on_signals};
+use crate::base::{lock::try_lock, units};
+use crate::eval::{Benchmark, EvalError, Journal, Journalled, Loaded, NetworkScorer, Setting, TokenRequest};
+use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::reference::ReferenceNetwork;
+use crate::record::harness::{self, HarnessTask};
+use crate::spec::EngineKind;
+use crate::stats::proportion::wilson;
+use crate::tensor::CpuBackend;
+use anyhow::{Result, anyhow, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Scores of items as they come.
+const JOURNAL: &str = "journal.jsonl";
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Folder of the model: config.json, model.safetensors, tokenizer.json
+    #[arg(long, value_name = "PLACE")]
+    model: String,
+    /// Tasks, by commas: arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa, social_iqa, winogrande, mmlu,
+    /// mmlu_continuation, wikitext, wikitext_windows
+    #[arg(long, value_name = "TASKS", value_delimiter = ',', required = true)]
+    tasks: Vec<String>,
+    /// Folder of benchmark files: <task>/<split>.jsonl, .jsonl.zst, .parquet or .arrow
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Folder for results.json, items.csv and the journal that an interrupted evaluation goes on from
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only the first N items of each task (of each subject in MMLU)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Examples before each item: the first N of train, in MMLU of the subject's dev
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    num_fewshot: u16,
+    /// Tokens that the model sees at most [default: what the model was made for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    context_length: Option<u32>,
+    /// Engine
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "reference"])]
+    engine: String,
+    /// Threads; results do not depend on it [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+pub(super) fn main(options: &Options) -> Result<u8> {
+    let benchmarks = benchmarks(&options.tasks)?;
+    let engine = engine::resolve(match options.engine.as_str() {
+        "cpu" => EngineKind::Cpu,
+        "cuda" => EngineKind::Cuda,
+        "reference" => EngineKind::Reference,
+        _ => EngineKind::Auto,
+    })?;
+    if let Some(threads) = options.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global()?;
+    }
+    let backend = CpuBackend::<f32>::new();
+    let model = model::load(&backend, &options.model)?;
+    let longest = model.config.max_position_embeddings;
+    let context_length = options.context_length.map_or(longest, |length| length as usize);
+    if context_length > longest {
+        bail!(
+            "--context-length {context_length} is more than the {longest} tokens that the model was made for"
+        );
+    }
+    let num_fewshot = usize::from(options.num_fewshot);
+    let setting = Setting {
+        tokenizer: &model.tokenizer,
+        context_length,
+        limit: options.limit.map_or(0, |limit| limit as usize),
+        num_fewshot,
+    };
+    // Everything is read before anything is scored: a fault of the last file shows at once.
+    let loaded: Vec<Loaded> =
+        benchmarks.iter().map(|b| b.load(&options.data, setting)).collect::<Result<_, _>>()?;
+
+    let out = &options.out;
+    fs::create_dir_all(out).map_err(|e| anyhow!("cannot make the folder `{}`: {e}", out.display()))?;
+    let Some(_lock) = try_lock(out).map_err(|e| anyhow!("cannot write to `{}`: {e}", out.display()))? else {
+        bail!(
+            "another process is writing to `{}`\nhint: wait for it, or name another folder with `--out`",
+            out.display()
+        );
+    };
+    let engine_name = if engine == EngineKind::Reference { "reference" } else { "cpu" };
+    let fingerprint = format!("{}-{engine_name}-f32-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
+    let mut journal = Journal::open(&out.join(JOURNAL), &fingerprint)?;
+    if !journal.is_empty() {
+        eprintln!("{} items are scored already", units::grouped(journal.len() as u64));
+    }
+
+    let mut explicit;
+    let mut reference;
+    let network: &mut dyn Network<CpuBackend<f32>> = match engine {
+        EngineKind::Reference => {
+            reference = ReferenceNetwork;
+            &mut reference
+        }
+        _ => {
+            explicit = ExplicitNetwork::new(&backend);
+            &mut explicit
+        }
+    };
+    let mut scorer = NetworkScorer { network, config: &model.config, weights: &model.weights, tokens: 0 };
+    let interrupted = stop_on_signals()?;
+    let started = Instant::now();
+    let work: Vec<Vec<u64>> = loaded.iter().map(Loaded::work).collect();
+    let bar = bar(work.iter().flatten().sum());
+    let mut outcomes = Vec::new();
+    for ((benchmark, loaded), work) in benchmarks.iter().zip(loaded).zip(&work) {
+        bar.set_message(benchmark.name());
+        let mut left = work.iter();
+        let mut watch = |_: &[TokenRequest], known: bool| {
+            bar.inc(left.next().copied().unwrap_or_default());
+            if known {
+                bar.reset_eta();
+            }
+            !interrupted.load(Ordering::Relaxed)
+        };
+        let mut watched = Journalled { journal: &mut journal, scorer: &mut scorer, watch: &mut watch };
+        match loaded.evaluate(setting, &mut watched) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(EvalError::Interrupted) => {
+                bar.finish_and_clear();
+                println!("interrupted after {} items; the same command goes on from there", journal.len());
+                return Ok(SOME_FAILED);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bar.finish_and_clear();
+
+    let tasks: Vec<HarnessTask> =
+        outcomes.iter().flat_map(|outcome| results::tasks(outcome, num_fewshot)).collect();
+    let config = json!({
+        "model": options.model,
+        "model_num_parameters": model.config.num_params(),
+        "model_dtype": "float32",
+        "model_fingerprint": model.fingerprint,
+        "engine": engine_name,
+        "context_length": context_length,
+        "limit": options.limit,
+        "num_fewshot": num_fewshot,
+        "efficientllm_version": env!("CARGO_PKG_VERSION"),
+        "tasks_follow": "lm-evaluation-harness 4e7e0d47f33bc71070c1d38394bafbb52b117163",
+    });
+    let items: Vec<_> = outcomes.iter().flat_map(results::items).collect();
+    harness::write(out, &harness::results(&tasks, config), &items)?;
+    print!("{}", table(&tasks));
+    println!(
+        "{} tokens in {}; results in {}",
+        units::grouped(scorer.tokens),
+        units::duration(started.elapsed()),
+        out.display()
+    );
+    Ok(0)
+}
+
+/// The benchmarks named, each once.
+fn benchmarks(names: &[String]) -> Result<Vec<Benchmark>, EvalError> {
+    let mut benchmarks = Vec::new();
+    for name in names {
+        let benchmark = Benchmark::from_name(name.trim())?;
+        if !benchmarks.contains(&benchmark) {
+            benchmarks.push(benchmark);
+        }
+    }
+    Ok(benchmarks)
+}
+
+/// A bar on standard error, hidden where that is no terminal.
+fn bar(work: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {elapsed} gone, {eta} left  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(work).with_style(style.progress_chars("━╸─"))
+}
+
+/// Every number with its standard error and, for a share, the 95 % Wilson interval; of MMLU, the groups.
+fn table(tasks: &[HarnessTask]) -> String {
+    let grouped: Vec<&String> = tasks.iter().flat_map(|task| &task.parts).collect();
+    let is_subject = |task: &HarnessTask| task.parts.is_empty() && grouped.contains(&&task.name);
+    let shown: Vec<&HarnessTask> = tasks.iter().filter(|task| !is_subject(task)).collect();
+    let width = shown.iter().map(|task| task.alias.len()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:width$}  {:>6}  {:15}  {:>8}  {:>7}  95 % interval\n",
+        "task", "items", "metric", "value", "stderr"
+    );
+    for task in &shown {
+        for metric in &task.metrics {
+            let share = metric.higher_is_better;
+            let right = (metric.value * task.effective as f64).round() as u64;
+            let interval = wilson(right, task.effective as u64, 0.95).ok().filter(|_| share);
+            let interval = interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
+            let stderr = metric.stderr.map_or(String::new(), |stderr| format!("{stderr:.4}"));
+            let line = format!(
+                "{:width$}  {:>6}  {:15}  {:>8}  {stderr:>7}  {interval}",
+                task.alias,
+                task.effective,
+                metric.name,
+                number(metric.value)
+            );
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    for task in shown.iter().filter(|task| task.name.starts_with("wikitext")) {
+        if let Some(about) = task.config["description"].as_str() {
+            text.push_str(&format!("{}: {about}\n", task.name));
+        }
+    }
+    text
+}
+
+/// Four decimals; a perplexity without bounds in five significant digits.
+fn number(value: f64) -> String {
+    if value < 1e5 { format!("{value:.4}") } else { format!("{value:.4e}") }
+}

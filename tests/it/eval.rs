@@ -1,0 +1,165 @@
+//! `efficientllm eval` as people meet it: a tiny random model on a few items.
+use super::cli::Desk;
+use efficientllm::data::Tokenizer;
+use efficientllm::model::{LayerShape, ModelConfig, checkpoint, init};
+use efficientllm::tensor::CpuBackend;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+const ARC: &str = r#"{"id": "one", "question": "Why?", "choices": {"text": ["a b", "cd", "a b"], "label": ["A", "B", "C"]}, "answerKey": "B"}
+{"id": "two", "question": "How so?", "choices": {"text": ["x", "yes it is"], "label": ["A", "B"]}, "answerKey": "A"}
+{"id": "three", "question": "When?", "choices": {"text": ["now", "then", "never", "at noon"], "label": ["A", "B", "C", "D"]}, "answerKey": "D"}
+"#;
+const WIKITEXT: &str =
+    " \n = Rain = \n \n It rains , and it rains @-@ a lot . \n = Sun = \n \n The sun shines . \n";
+
+/// A model folder with one token per byte.
+fn model(desk: &Desk, name: &str, seed: u64) {
+    let tokenizer = Tokenizer::train(&[], 257).unwrap();
+    let config = ModelConfig {
+        vocab_size: 257,
+        hidden_size: 16,
+        head_dim: 4,
+        tie_word_embeddings: true,
+        rope_theta: 10_000.0,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 64,
+        layers: vec![LayerShape { num_heads: 4, num_kv_heads: 2, intermediate_size: 40 }; 2],
+    };
+    let backend = CpuBackend::<f32>::new();
+    let folder = desk.path().join(name);
+    checkpoint::save(&backend, &folder, &config, &init::random_weights(&backend, &config, seed)).unwrap();
+    fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).unwrap();
+}
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    model(&desk, "model", 1);
+    for folder in ["data/arc_easy", "data/wikitext", "data/mmlu"] {
+        fs::create_dir_all(desk.path().join(folder)).unwrap();
+    }
+    fs::write(desk.path().join("data/arc_easy/test.jsonl"), ARC).unwrap();
+    fs::write(desk.path().join("data/wikitext/wiki.test.raw"), WIKITEXT).unwrap();
+    let mmlu = |subject: &str, gold: usize| {
+        format!(
+            "{{\"subject\": \"{subject}\", \"question\": \"Which?\", \"choices\": [\"p\", \"q\", \"r\", \"s\"], \"answer\": {gold}}}\n"
+        )
+    };
+    let lines = mmlu("anatomy", 0) + &mmlu("anatomy", 1) + &mmlu("virology", 2);
+    fs::write(desk.path().join("data/mmlu/test.jsonl"), lines).unwrap();
+    desk
+}
+
+const ALL: [&str; 9] = [
+    "eval",
+    "--model",
+    "model",
+    "--data",
+    "data",
+    "--out",
+    "out",
+    "--tasks",
+    "arc_easy,mmlu,mmlu_continuation,wikitext,wikitext_windows",
+];
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn results_come_as_a_table_in_the_schema_of_the_harness_and_by_item() {
+    let desk = desk();
+    insta::assert_snapshot!("eval", without_times_of_tokens(&desk.show(&ALL)));
+    let results: Value = serde_json::from_str(&read(&desk.path().join("out/results.json"))).unwrap();
+    let arc = &results["results"]["arc_easy"];
+    assert!(arc["acc,none"].is_f64() && arc["acc_norm_stderr,none"].is_f64(), "{arc}");
+    assert_eq!(results["n-samples"]["arc_easy"]["effective"], 3);
+    assert_eq!(results["group_subtasks"]["mmlu"][0], "mmlu_stem");
+    assert!(results["results"]["mmlu_anatomy"]["acc,none"].is_f64());
+    assert!(results["results"]["wikitext"]["bits_per_byte,none"].is_f64());
+    let items = read(&desk.path().join("out/items.csv"));
+    let mut lines = items.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "task,item,gold,choice,loglik,num_chars,num_bytes,num_tokens,acc,acc_norm"
+    );
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 3 + 2 + 4 + 2 * 12);
+    // Equal choices tie to the bit.
+    assert_eq!(rows[0][4], rows[2][4]);
+    assert_eq!(rows[1][..4], ["arc_easy", "one", "1", "1"]);
+}
+
+#[test]
+fn an_interrupted_evaluation_goes_on_to_the_same_bytes() {
+    let desk = desk();
+    desk.show(&ALL);
+    let out = desk.path().join("out");
+    let whole: Vec<String> =
+        ["results.json", "items.csv", "journal.jsonl"].map(|name| read(&out.join(name))).into();
+    // As a kill leaves it: some items, the last one torn, no results.
+    let journal = &whole[2];
+    fs::write(out.join("journal.jsonl"), &journal[..journal.len() / 2]).unwrap();
+    fs::remove_file(out.join("results.json")).unwrap();
+    let shown = desk.show(&ALL);
+    assert!(shown.contains("exit code 0") && shown.contains("items are scored already"), "{shown}");
+    for (name, before) in ["results.json", "items.csv", "journal.jsonl"].iter().zip(&whole) {
+        assert_eq!(&read(&out.join(name)), before, "{name}");
+    }
+    // Fewer items and one thread: the same scores, from the journal or not.
+    let limited = |out: &str| {
+        let mut arguments = ALL.to_vec();
+        arguments[6] = out;
+        arguments.extend(["--limit", "1", "--threads", "1"]);
+        desk.show(&arguments);
+        read(&desk.path().join(out).join("items.csv"))
+    };
+    let anew = limited("elsewhere");
+    assert_eq!(limited("out"), anew);
+    assert!(anew.lines().all(|line| whole[1].contains(line)), "{anew}");
+}
+
+#[test]
+fn faults_of_an_evaluation_name_what_would_do() {
+    let desk = desk();
+    insta::assert_snapshot!("help_eval", desk.show(&["eval", "--help"]));
+    let with = |changes: &[(usize, &str)], more: &[&str]| {
+        let mut arguments = ALL.to_vec();
+        arguments[8] = "arc_easy";
+        for &(place, value) in changes {
+            arguments[place] = value;
+        }
+        arguments.extend(more);
+        desk.show(&arguments)
+    };
+    let mut shown = vec![
+        with(&[(8, "arc_esay")], &[]),
+        with(&[(8, "arc_easy,hellaswag")], &[]),
+        with(&[(2, "nowhere")], &[]),
+        with(&[], &["--num-fewshot", "2"]),
+        with(&[], &["--context-length", "65"]),
+        with(&[], &["--limit", "0"]),
+    ];
+    assert!(!desk.path().join("out").exists(), "a wrong request leaves nothing behind");
+    with(&[], &[]);
+    model(&desk, "other", 2);
+    shown.push(with(&[(2, "other")], &[]));
+    fs::write(desk.path().join("data/arc_easy/test.jsonl"), ARC.replace("\"B\"}", "\"E\"}")).unwrap();
+    shown.push(with(&[], &[]));
+    insta::assert_snapshot!("eval_faults", shown.join("\n"));
+}
+
+/// Without the time in `1_234 tokens in 0.12 s; …`, and without perplexities, whose last digits are the machine's.
+fn without_times_of_tokens(text: &str) -> String {
+    let line = |line: &str| match line.split_once(" tokens in ") {
+        Some((before, after)) => {
+            format!("{before} tokens in <time>{}", &after[after.find(';').unwrap_or(after.len())..])
+        }
+        None if line.starts_with("wikitext") && !line.contains(':') => {
+            line.rsplit_once(' ').map_or(line, |(before, _)| before.trim_end()).to_string() + " <number>"
+        }
+        None => line.to_string(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
