@@ -41,4 +41,11 @@ pub enum CheckpointError {
     /// A piece of a llama2.c tokenizer.
     #[error("`{path}`: token {token} at byte {offset}: {problem}")]
     Token { path: PathBuf, token: usize, offset: usize, problem: String },
+    /// Anything wrong in a GGUF file.
+    #[error("`{path}` at byte {offset}: {problem}")]
+    Gguf { path: PathBuf, offset: u64, problem: String },
+    #[error(
+        "`{path}` is no model: expected a folder with `config.json`, a GGUF file or a llama2.c file `*.bin`"
+    )]
+    NoModel { path: PathBuf },
 }

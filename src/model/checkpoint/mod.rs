@@ -12,12 +12,15 @@
 //! [`llama2c`] reads the models of llama2.c and [`Llama2cTokenizer`] their tokenizers.
 mod config_json;
 mod error;
+pub mod gguf;
 pub mod llama2c;
 mod llama2c_tokenizer;
+mod source;
 mod tensors;
 
 pub use error::CheckpointError;
 pub use llama2c_tokenizer::Llama2cTokenizer;
+pub use source::{LoadedModel, TokenizerSource, load_any};
 
 use std::fs;
 use std::path::Path;
