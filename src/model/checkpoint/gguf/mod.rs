@@ -1,43 +1,55 @@
-//! Models in GGUF files, as llama.cpp writes them.
+//! Models in GGUF files, the format of llama.cpp: read ([`load`]) and written ([`export_gguf`]).
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `header` | metadata and places of tensors, checked against the file |
+//! | `dequantize` | number formats to f32 |
+//! | `config` | metadata under `<architecture>.*` to [`ModelConfig`] |
+//! | `vocabulary` | metadata under `tokenizer.ggml.*` |
+//! | `tensors` | tensors to [`Weights`] |
+//! | `write` | all of it backwards |
+mod config;
+mod dequantize;
+mod header;
+mod tensors;
+mod vocabulary;
+mod write;
+
+pub use vocabulary::TokenizerTables;
+pub use write::{GgufFormat, export_gguf};
+
 use std::path::Path;
 
-use super::CheckpointError;
+use super::{CheckpointError, read_file};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
 /// First bytes of every GGUF file.
 pub const MAGIC: [u8; 4] = *b"GGUF";
 
-/// The vocabulary of a GGUF file: the values under `tokenizer.ggml.*`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TokenizerTables {
-    /// `tokenizer.ggml.model`: `gpt2` for byte-level BPE, `llama` for SentencePiece.
-    pub model: String,
-    /// `tokenizer.ggml.pre`: which rule cuts text into words; empty where the file says none.
-    pub pre: String,
-    pub tokens: Vec<String>,
-    /// Kind of each token: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; empty: all normal.
-    pub token_types: Vec<i32>,
-    /// Score of each token (SentencePiece); empty for byte-level BPE.
-    pub scores: Vec<f32>,
-    /// `left right`, earliest first (byte-level BPE).
-    pub merges: Vec<String>,
-    pub bos_id: Option<u32>,
-    pub eos_id: Option<u32>,
-    pub unknown_id: Option<u32>,
-    /// Whether BOS stands before every text; `None`: the default of the tokenizer's model.
-    pub add_bos: Option<bool>,
-    /// Whether a space is put before the text (SentencePiece); `None`: the default.
-    pub add_space_prefix: Option<bool>,
-}
-
 /// Config, weights and, where the file has one, the vocabulary.
 pub type Parts<T> = (ModelConfig, Weights<T>, Option<TokenizerTables>);
 
-/// Reads a GGUF model.
+/// Reads a GGUF model of architecture `llama` or `qwen2`, its tensors decoded to the backend's element type.
 ///
 /// # Errors
-/// A file that is damaged or holds a model that this crate does not compute.
-pub fn load<B: Backend>(_backend: &B, path: &Path) -> Result<Parts<B::Tensor>, CheckpointError> {
-    Err(CheckpointError::Gguf { path: path.to_path_buf(), offset: 0, problem: "not read yet".into() })
+/// A file that is damaged, or that holds a model which this crate does not compute; the message names the byte.
+pub fn load<B: Backend>(backend: &B, path: &Path) -> Result<Parts<B::Tensor>, CheckpointError> {
+    let file = read_file(path)?;
+    read(backend, &file).map_err(|fault| CheckpointError::Gguf {
+        path: path.to_path_buf(),
+        offset: fault.offset,
+        problem: fault.problem,
+    })
 }
+
+fn read<B: Backend>(backend: &B, file: &[u8]) -> Result<Parts<B::Tensor>, header::Fault> {
+    let header = header::parse(file)?;
+    let (architecture, config) = config::read(&header)?;
+    let vocabulary = vocabulary::read(&header)?;
+    let weights = tensors::read(backend, file, &header, architecture, &config)?;
+    Ok((config, weights, vocabulary))
+}
+
+#[cfg(test)]
+mod tests;
