@@ -2,6 +2,7 @@
 pub mod batches;
 pub mod corpus;
 pub mod error;
+pub mod gguf_tokenizer;
 pub mod prepare;
 pub mod tables;
 pub mod tokenizer;

@@ -71,13 +71,23 @@ impl Tokenizer {
     /// # Errors
     /// The text describes none, or it knows no end-of-document token.
     pub fn from_json(json: &str) -> Result<Self, DataError> {
+        Self::from_json_with_ends(json, None, None)
+    }
+
+    /// As [`Self::from_json`]; `eos_id` and `bos_id` count where no token has one of the names in use.
+    pub(super) fn from_json_with_ends(
+        json: &str,
+        eos_id: Option<u32>,
+        bos_id: Option<u32>,
+    ) -> Result<Self, DataError> {
         let inner: tokenizers::Tokenizer =
             json.parse().map_err(|e: tokenizers::Error| DataError::Tokenize { reason: e.to_string() })?;
         let first = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
-        let eos_id = first(&END_OF_TEXT).ok_or_else(|| DataError::Tokenize {
+        let eos_id = first(&END_OF_TEXT).or(eos_id).ok_or_else(|| DataError::Tokenize {
             reason: format!("no end-of-document token; one of {} is needed", END_OF_TEXT.join(", ")),
         })?;
-        let bos_id = first(&BEGIN_OF_TEXT);
+        // With a known end, a token that only the file calls the beginning is a chat's, not a document's.
+        let bos_id = first(&BEGIN_OF_TEXT).or(bos_id.filter(|_| first(&END_OF_TEXT).is_none()));
         let bytes = byte_lengths(&inner);
         Ok(Tokenizer { inner, json: json.to_string(), eos_id, bos_id, bytes })
     }

@@ -25,7 +25,7 @@ const JOURNAL: &str = "journal.jsonl";
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Folder of the model: config.json, model.safetensors, tokenizer.json
+    /// Model: a folder with config.json, safetensors and tokenizer.json, or a .gguf file
     #[arg(long, value_name = "PLACE")]
     model: String,
     /// Tasks, by commas: arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa, social_iqa, winogrande, mmlu,

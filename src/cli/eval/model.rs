@@ -1,10 +1,13 @@
 //! The model that `eval --model` names, with its tokenizer and a fingerprint of both.
 use crate::base::hash::{sha256_file, sha256_hex};
 use crate::data::Tokenizer;
+use crate::eval::tokenizer_of;
+use crate::model::checkpoint::TokenizerSource;
 use crate::model::{ModelConfig, Weights, checkpoint};
 use crate::tensor::Backend;
-use anyhow::{Result, anyhow, bail};
-use std::path::Path;
+use anyhow::{Context, Result, anyhow, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A model ready to score text.
 pub(super) struct Model<B: Backend> {
@@ -15,21 +18,23 @@ pub(super) struct Model<B: Backend> {
     pub(super) fingerprint: String,
 }
 
-/// Files that make up a model; the last may be absent.
-const FILES: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", TOKENIZER_CONFIG];
+/// Says which token begins a text, beside a `tokenizer.json`.
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
-/// Reads the model at `place`, a folder with `config.json`, `model.safetensors` and `tokenizer.json`.
+/// Reads the model at `place`: a Hugging Face folder, a GGUF file or a llama2.c file.
 pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
-    let folder = Path::new(place);
-    if !folder.is_dir() {
+    let path = Path::new(place);
+    if !path.exists() {
         bail!(
-            "no model folder `{place}`\nhint: `--model` names a folder with `config.json`, `model.safetensors` and `tokenizer.json`"
+            "no model `{place}`\nhint: `--model` names a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a `.gguf` file"
         );
     }
-    let tokenizer = Tokenizer::from_file(&folder.join("tokenizer.json"))?;
-    let tokenizer = with_own_prefix(tokenizer, &folder.join(TOKENIZER_CONFIG))?;
-    let (config, weights) = checkpoint::load(backend, folder)?;
+    let loaded = checkpoint::load_any(backend, place)?;
+    let mut tokenizer = tokenizer_of(&loaded.tokenizer).with_context(|| format!("tokenizer of `{place}`"))?;
+    if path.is_dir() {
+        tokenizer = with_own_prefix(tokenizer, &path.join(TOKENIZER_CONFIG))?;
+    }
+    let (config, weights) = (loaded.config, loaded.weights);
     if tokenizer.vocab_size() > config.vocab_size {
         bail!(
             "`{place}`: the tokenizer has {} tokens, the model embeds {}: they do not belong together",
@@ -38,14 +43,28 @@ pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
         );
     }
     let mut hashes = String::new();
-    for name in FILES {
-        let path = folder.join(name);
-        if name != TOKENIZER_CONFIG || path.is_file() {
-            let hash = sha256_file(&path).map_err(|e| anyhow!("cannot read `{}`: {e}", path.display()))?;
-            hashes.push_str(&format!("{name} {hash}\n"));
-        }
+    for file in files(path, &loaded.tokenizer)? {
+        let hash = sha256_file(&file).map_err(|e| anyhow!("cannot read `{}`: {e}", file.display()))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        hashes.push_str(&format!("{name} {hash}\n"));
     }
     Ok(Model { config, weights, tokenizer, fingerprint: sha256_hex(hashes.as_bytes()) })
+}
+
+/// Every file that can change a score: in a folder all JSON and safetensors files, else the model and its tokenizer.
+fn files(model: &Path, tokenizer: &TokenizerSource) -> Result<Vec<PathBuf>> {
+    if !model.is_dir() {
+        let beside = match tokenizer {
+            TokenizerSource::Llama2c(path) => Some(path.clone()),
+            _ => None,
+        };
+        return Ok([Some(model.to_path_buf()), beside].into_iter().flatten().collect());
+    }
+    let entries = fs::read_dir(model).with_context(|| format!("cannot list `{}`", model.display()))?;
+    let counts = |path: &PathBuf| path.extension().is_some_and(|e| e == "json" || e == "safetensors");
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(counts).collect();
+    files.sort();
+    Ok(files)
 }
 
 /// `tokenizer_config.json` says which token begins a text, as `bos_token` (else `eos_token`), a text or an object with

@@ -241,12 +241,18 @@ impl Keys<'_> {
             }
         }
         // A missing window means 4096 to transformers, where the model is a `mistral`.
-        let windowed = match self.map.get("sliding_window") {
-            None => model_type == "mistral",
-            Some(window) => !window.is_null(),
+        let window = match self.map.get("sliding_window") {
+            None if model_type == "mistral" => Some(4096),
+            None | Some(Value::Null) => None,
+            Some(window) => Some(window.as_u64().unwrap_or(0)),
         };
-        if windowed {
-            return Err(self.fault("sliding_window", "null: attention windows are not supported"));
+        // A window that no text reaches changes nothing.
+        let longest = self.count("max_position_embeddings", u32::MAX as u64, Some(2048))?;
+        if window.is_some_and(|window| window < longest as u64) {
+            let expected = format!(
+                "null, or at least max_position_embeddings = {longest}: attention windows are not supported"
+            );
+            return Err(self.fault("sliding_window", &expected));
         }
         Ok(())
     }

@@ -28,6 +28,9 @@ pub enum CheckpointError {
     MissingTensor { path: PathBuf, tensor: String, expected: Vec<usize> },
     #[error("`{path}` has a tensor `{tensor}` of shape {found:?}, which the model of its config has not")]
     UnexpectedTensor { path: PathBuf, tensor: String, found: Vec<usize> },
+    /// The same tensor in two files of one model.
+    #[error("`{path}` has a tensor `{tensor}` that an earlier file of the model has too")]
+    RepeatedTensor { path: PathBuf, tensor: String },
     #[error("`{path}`: tensor `{tensor}` has shape {found:?}, expected {expected:?}")]
     TensorShape { path: PathBuf, tensor: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("`{path}`: tensor `{tensor}` has element type {found}, expected F32, F16 or BF16")]
@@ -41,4 +44,13 @@ pub enum CheckpointError {
     /// A piece of a llama2.c tokenizer.
     #[error("`{path}`: token {token} at byte {offset}: {problem}")]
     Token { path: PathBuf, token: usize, offset: usize, problem: String },
+    /// Anything wrong in a GGUF file.
+    #[error("`{path}` at byte {offset}: {problem}")]
+    Gguf { path: PathBuf, offset: u64, problem: String },
+    #[error(
+        "`{path}` is no model: expected a folder with `config.json`, a GGUF file or a llama2.c file `*.bin`"
+    )]
+    NoModel { path: PathBuf },
+    #[error("`{path}`: {tokens} tokens for a model of {rows}: this is not its tokenizer")]
+    Vocabulary { path: PathBuf, tokens: usize, rows: usize },
 }

@@ -14,7 +14,7 @@
 //! as it was.
 use std::path::Path;
 
-use super::{CheckpointError, read_file};
+use super::{CheckpointError, read_file, rotary};
 use crate::model::{LayerShape, LayerWeights, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
@@ -163,13 +163,9 @@ impl<B: Backend> Reader<'_, B> {
 
     /// As [`Reader::tensors`], the rows of each head taken from interleaved to half-split order.
     fn rotary_tensors(&mut self, count: usize, [rows, cols]: [usize; 2], h: usize) -> Vec<B::Tensor> {
-        let source = |row: usize| row / h * h + 2 * (row % h % (h / 2)) + row % h / (h / 2);
         (0..count)
             .map(|_| {
-                let interleaved = self.values(rows * cols);
-                let halves: Vec<B::Scalar> = (0..rows)
-                    .flat_map(|row| interleaved[source(row) * cols..][..cols].iter().copied())
-                    .collect();
+                let halves = rotary::to_half_split(&self.values(rows * cols), cols, h);
                 self.backend.from_host(rows, cols, &halves)
             })
             .collect()

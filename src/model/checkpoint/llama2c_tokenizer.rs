@@ -84,6 +84,11 @@ impl Llama2cTokenizer {
         self.pieces.len()
     }
 
+    /// Every piece with its score, by id.
+    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], f32)> {
+        self.pieces.iter().map(Vec::as_slice).zip(self.scores.iter().copied())
+    }
+
     /// Token ids of `text`, without BOS.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         if text.is_empty() {

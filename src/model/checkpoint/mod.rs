@@ -5,6 +5,8 @@
 //! <folder>/model.safetensors    every parameter in f32, Hugging Face names    (see `tensors`)
 //! ```
 //!
+//! Models of others may be cut into several files, listed in `model.safetensors.index.json` (see `shards`).
+//!
 //! Parameters are stored in f32 whatever the engine computes in: exact for f32, rounded for f64. Reading is strict:
 //! the tensors of the file are exactly those that the config implies, in f32, f16 or bf16. Writing is all or
 //! nothing: the folder appears under its name complete and synced, or not at all.
@@ -12,12 +14,22 @@
 //! [`llama2c`] reads the models of llama2.c and [`Llama2cTokenizer`] their tokenizers.
 mod config_json;
 mod error;
+mod export;
+pub mod gguf;
 pub mod llama2c;
 mod llama2c_tokenizer;
+mod pad;
+mod rotary;
+mod shards;
+mod source;
 mod tensors;
 
 pub use error::CheckpointError;
+pub use export::{ModelCard, export_hf};
+pub use gguf::{GgufFormat, export_gguf};
 pub use llama2c_tokenizer::Llama2cTokenizer;
+pub use pad::pad_to_uniform;
+pub use source::{LoadedModel, TokenizerSource, load_any};
 
 use std::fs;
 use std::path::Path;
@@ -41,6 +53,17 @@ pub fn save<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
 ) -> Result<(), CheckpointError> {
+    save_with(backend, folder, config, weights, &[])
+}
+
+/// As [`save`], with further text files (name, text) beside the model.
+fn save_with<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    others: &[(&str, &str)],
+) -> Result<(), CheckpointError> {
     let io = |action, source| CheckpointError::Io { action, path: folder.to_path_buf(), source };
     if fs::read_dir(folder).map_or(folder.exists(), |mut entries| entries.next().is_some()) {
         return Err(CheckpointError::Exists { path: folder.to_path_buf() });
@@ -50,6 +73,10 @@ pub fn save<B: Backend>(
     // Errors name the final place: the temporary folder is gone when they are read.
     let text = config_json::to_text(config, &folder.join(CONFIG_FILE))?;
     fs::write(temporary.path().join(CONFIG_FILE), text).map_err(|e| io("write its config.json", e))?;
+    for (name, text) in others {
+        fs::write(temporary.path().join(name), text)
+            .map_err(|e| io("write the files beside the model", e))?;
+    }
     tensors::write(
         backend,
         &temporary.path().join(TENSORS_FILE),
@@ -70,7 +97,12 @@ pub fn load<B: Backend>(
     folder: &Path,
 ) -> Result<(ModelConfig, Weights<B::Tensor>), CheckpointError> {
     let config = load_config(folder)?;
-    let weights = tensors::read(backend, &folder.join(TENSORS_FILE), &config)?;
+    let (whole, index) = (folder.join(TENSORS_FILE), folder.join(shards::INDEX_FILE));
+    let weights = if !whole.exists() && index.exists() {
+        tensors::read(backend, &shards::files(&index)?, &index, &config)?
+    } else {
+        tensors::read(backend, std::slice::from_ref(&whole), &whole, &config)?
+    };
     Ok((config, weights))
 }
 

@@ -1,7 +1,7 @@
 //! `model.safetensors`: every parameter under its Hugging Face name, `(d_out, d_in)` row-major, norms as vectors.
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
@@ -42,6 +42,39 @@ fn stored_shape(name: &str, [rows, cols]: [usize; 2]) -> Vec<usize> {
     if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] }
 }
 
+/// Errors unless `weights` have the shapes of `config`; messages name `path`.
+pub(super) fn check_shapes<B: Backend>(
+    backend: &B,
+    path: &Path,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+) -> Result<(), CheckpointError> {
+    let path = path.to_path_buf();
+    let shapes = Weights::shapes(config);
+    let expected: HashMap<String, [usize; 2]> =
+        shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
+    let found = weights.named();
+    let num_found = found.len();
+    for (tensor, leaf) in found {
+        let found = backend.shape(leaf);
+        let shape = stored_shape(&tensor, found);
+        match expected.get(&tensor) {
+            Some(&wanted) if wanted == found => {}
+            Some(&wanted) => {
+                let expected = stored_shape(&tensor, wanted);
+                return Err(CheckpointError::TensorShape { path, tensor, found: shape, expected });
+            }
+            None => return Err(CheckpointError::UnexpectedTensor { path, tensor, found: shape }),
+        }
+    }
+    // As many leaves as shapes, since names are distinct: only the head can be missing.
+    if num_found < expected.len() {
+        let expected = vec![config.vocab_size, config.hidden_size];
+        return Err(CheckpointError::MissingTensor { path, tensor: "lm_head.weight".into(), expected });
+    }
+    Ok(())
+}
+
 /// Writes the parameters to `path`; messages name `final_path`.
 pub(super) fn write<B: Backend>(
     backend: &B,
@@ -50,32 +83,15 @@ pub(super) fn write<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
 ) -> Result<(), CheckpointError> {
-    let shapes = Weights::shapes(config);
-    let expected: HashMap<String, [usize; 2]> =
-        shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
-    let mut leaves = Vec::with_capacity(expected.len());
-    for (name, tensor) in weights.named() {
-        let found = backend.shape(tensor);
-        let shape = stored_shape(&name, found);
-        match expected.get(&name) {
-            Some(&wanted) if wanted == found => leaves.push((name, Leaf { backend, tensor, shape })),
-            Some(&wanted) => {
-                let expected = stored_shape(&name, wanted);
-                let path = final_path.to_path_buf();
-                return Err(CheckpointError::TensorShape { path, tensor: name, found: shape, expected });
-            }
-            None => {
-                let path = final_path.to_path_buf();
-                return Err(CheckpointError::UnexpectedTensor { path, tensor: name, found: shape });
-            }
-        }
-    }
-    // As many leaves as shapes, since names are distinct: only the head can be missing.
-    if leaves.len() < expected.len() {
-        let expected = vec![config.vocab_size, config.hidden_size];
-        let path = final_path.to_path_buf();
-        return Err(CheckpointError::MissingTensor { path, tensor: "lm_head.weight".into(), expected });
-    }
+    check_shapes(backend, final_path, config, weights)?;
+    let leaves: Vec<(String, Leaf<B>)> = weights
+        .named()
+        .into_iter()
+        .map(|(name, tensor)| {
+            let shape = stored_shape(&name, backend.shape(tensor));
+            (name, Leaf { backend, tensor, shape })
+        })
+        .collect();
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize_to_file(leaves, Some(metadata), path).map_err(|error| match error {
         SafeTensorError::IoError(source) => {
@@ -85,48 +101,68 @@ pub(super) fn write<B: Backend>(
     })
 }
 
-/// Reads the parameters of a model of shape `config`: all of them and nothing else.
+/// Reads the parameters of a model of shape `config` from the files that hold them, one after another: all
+/// parameters and nothing else. `whole` is the file that a missing parameter is reported of.
 pub(super) fn read<B: Backend>(
     backend: &B,
-    path: &Path,
+    files: &[PathBuf],
+    whole: &Path,
     config: &ModelConfig,
 ) -> Result<Weights<B::Tensor>, CheckpointError> {
+    let shapes = Weights::shapes(config);
+    let known: HashMap<String, [usize; 2]> =
+        shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
+    let mut tensors: HashMap<String, B::Tensor> = HashMap::with_capacity(known.len());
+    for path in files {
+        read_file_of(backend, path, &known, &mut tensors)?;
+    }
+    let mut names = shapes.named().into_iter().map(|(name, _)| name);
+    shapes.try_map(|&shape| {
+        let tensor = names.next().unwrap_or_default();
+        tensors.remove(&tensor).ok_or_else(|| {
+            let expected = stored_shape(&tensor, shape);
+            CheckpointError::MissingTensor { path: whole.to_path_buf(), tensor, expected }
+        })
+    })
+}
+
+/// Adds the parameters in one safetensors file to `tensors`.
+fn read_file_of<B: Backend>(
+    backend: &B,
+    path: &Path,
+    known: &HashMap<String, [usize; 2]>,
+    tensors: &mut HashMap<String, B::Tensor>,
+) -> Result<(), CheckpointError> {
     let bytes = read_file(path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|source| CheckpointError::Container {
         path: path.to_path_buf(),
         bytes: bytes.len() as u64,
         source,
     })?;
-    let shapes = Weights::shapes(config);
-    let known: HashSet<String> = shapes.named().into_iter().map(|(name, _)| name).collect();
-    let mut unexpected: Vec<&str> = file.names().into_iter().filter(|name| !known.contains(*name)).collect();
-    unexpected.sort_unstable();
-    if let Some(&tensor) = unexpected.first() {
-        let found = file.tensor(tensor).map_or_else(|_| Vec::new(), |view| view.shape().to_vec());
-        return Err(CheckpointError::UnexpectedTensor {
-            path: path.to_path_buf(),
-            tensor: tensor.into(),
-            found,
-        });
+    let mut views = file.tensors();
+    // Angles that old versions of transformers stored although they follow from the config.
+    views.retain(|(name, _)| !name.ends_with("rotary_emb.inv_freq"));
+    views.sort_by(|a, b| a.0.cmp(&b.0));
+    if let Some((tensor, view)) = views.iter().find(|(name, _)| !known.contains_key(name)) {
+        let (path, tensor, found) = (path.to_path_buf(), tensor.clone(), view.shape().to_vec());
+        return Err(CheckpointError::UnexpectedTensor { path, tensor, found });
     }
-    let mut names = shapes.named().into_iter().map(|(name, _)| name);
-    shapes.try_map(|&[rows, cols]| {
-        let tensor = names.next().unwrap_or_default();
-        let expected = stored_shape(&tensor, [rows, cols]);
+    for (tensor, view) in views {
         let path = path.to_path_buf();
-        let Ok(view) = file.tensor(&tensor) else {
-            return Err(CheckpointError::MissingTensor { path, tensor, expected });
-        };
-        if view.shape() != expected {
-            let found = view.shape().to_vec();
+        let [rows, cols] = known[&tensor];
+        let (expected, found) = (stored_shape(&tensor, [rows, cols]), view.shape().to_vec());
+        if found != expected {
             return Err(CheckpointError::TensorShape { path, tensor, found, expected });
         }
         let Some(values) = decode::<B::Scalar>(&view) else {
             let found = format!("{:?}", view.dtype());
             return Err(CheckpointError::TensorType { path, tensor, found });
         };
-        Ok(backend.from_host(rows, cols, &values))
-    })
+        if tensors.insert(tensor.clone(), backend.from_host(rows, cols, &values)).is_some() {
+            return Err(CheckpointError::RepeatedTensor { path, tensor });
+        }
+    }
+    Ok(())
 }
 
 /// The elements, where the element type is one that is read.

@@ -1,0 +1,55 @@
+//! Models in GGUF files, the format of llama.cpp: read ([`load`]) and written ([`export_gguf`]).
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `header` | metadata and places of tensors, checked against the file |
+//! | `dequantize` | number formats to f32 |
+//! | `config` | metadata under `<architecture>.*` to [`ModelConfig`] |
+//! | `vocabulary` | metadata under `tokenizer.ggml.*` |
+//! | `tensors` | tensors to [`Weights`] |
+//! | `write` | all of it backwards |
+mod config;
+mod dequantize;
+mod header;
+mod tensors;
+mod vocabulary;
+mod write;
+
+pub use vocabulary::TokenizerTables;
+pub use write::{GgufFormat, export_gguf};
+
+use std::path::Path;
+
+use super::{CheckpointError, read_file};
+use crate::model::{ModelConfig, Weights};
+use crate::tensor::Backend;
+
+/// First bytes of every GGUF file.
+pub const MAGIC: [u8; 4] = *b"GGUF";
+
+/// Config, weights and, where the file has one, the vocabulary.
+pub type Parts<T> = (ModelConfig, Weights<T>, Option<TokenizerTables>);
+
+/// Reads a GGUF model of architecture `llama` or `qwen2`, its tensors decoded to the backend's element type.
+///
+/// # Errors
+/// A file that is damaged, or that holds a model which this crate does not compute; the message names the byte.
+pub fn load<B: Backend>(backend: &B, path: &Path) -> Result<Parts<B::Tensor>, CheckpointError> {
+    let file = read_file(path)?;
+    read(backend, &file).map_err(|fault| CheckpointError::Gguf {
+        path: path.to_path_buf(),
+        offset: fault.offset,
+        problem: fault.problem,
+    })
+}
+
+fn read<B: Backend>(backend: &B, file: &[u8]) -> Result<Parts<B::Tensor>, header::Fault> {
+    let header = header::parse(file)?;
+    let (architecture, config) = config::read(&header)?;
+    let vocabulary = vocabulary::read(&header)?;
+    let weights = tensors::read(backend, file, &header, architecture, &config)?;
+    Ok((config, weights, vocabulary))
+}
+
+#[cfg(test)]
+mod tests;
