@@ -32,8 +32,12 @@ pub(super) struct Options {
     /// mmlu_continuation, wikitext, wikitext_windows
     #[arg(long, value_name = "TASKS", value_delimiter = ',', required = true)]
     tasks: Vec<String>,
-    /// Folder of benchmark files: <task>/<split>.jsonl, .jsonl.zst, .parquet or .arrow
-    #[arg(long, value_name = "DIR")]
+    /// Folder of benchmark files.
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Folder of benchmark files: <task>/<split>.jsonl, .jsonl.zst, .parquet or .arrow"
+    )]
     data: PathBuf,
     /// Folder for results.json, items.csv and the journal that an interrupted evaluation goes on from
     #[arg(long, value_name = "DIR")]
