@@ -73,7 +73,7 @@ impl Display {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
         let overall =
-            bars.add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {msg}")));
+            bars.add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {wide_msg}")));
         let started = Instant::now();
         let work = Work {
             num_stages: costs.len(),
@@ -92,7 +92,7 @@ impl Display {
 
     /// `worker` begins `stage`.
     pub fn start<'d>(&'d self, worker: usize, stage: &'d Stage) -> StageProgress<'d> {
-        let style = style_of("{bar:30.cyan} {percent:>3} %  {prefix}  {msg}");
+        let style = style_of("{bar:30.cyan} {percent:>3} %  {prefix}  {wide_msg}");
         // Workers keep their order; the bar of everything stays below them.
         let bar = self.bars.insert_before(&self.overall, ProgressBar::new(1000).with_style(style));
         bar.set_prefix(stage.id.clone());
