@@ -334,6 +334,25 @@ fn other_writers_dialects_are_read() {
     assert_eq!(load_config(&folder).unwrap(), expected);
 }
 
+/// A window that no text reaches changes nothing; a shorter one would (`max_position_embeddings` is 64 here).
+#[test]
+fn attention_windows_are_read_only_where_they_do_nothing() {
+    let (_parent, folder, expected, _) = saved();
+    edit_config(&folder, |c| c["model_type"] = json!("mistral"));
+    for window in [json!(null), json!(64), json!(4096)] {
+        edit_config(&folder, |c| c["sliding_window"] = window);
+        assert_eq!(load_config(&folder).unwrap(), expected);
+    }
+    edit_config(&folder, |c| drop(c.as_object_mut().unwrap().remove("sliding_window")));
+    assert_eq!(load_config(&folder).unwrap(), expected);
+    for window in [json!(63), json!("none")] {
+        edit_config(&folder, |c| c["sliding_window"] = window.clone());
+        let expected =
+            "expected null, or at least max_position_embeddings = 64: attention windows are not supported";
+        assert_eq!(message(&folder), format!("`config.json`: `sliding_window` is {window}, {expected}"));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 200,

