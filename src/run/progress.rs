@@ -72,8 +72,8 @@ impl Display {
         if style != Style::Bars {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let overall =
-            bars.add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {wide_msg}")));
+        let overall = bars
+            .add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {wide_msg}")));
         let started = Instant::now();
         let work = Work {
             num_stages: costs.len(),
