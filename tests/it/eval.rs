@@ -137,6 +137,7 @@ fn faults_of_an_evaluation_name_what_would_do() {
         with(&[(8, "arc_esay")], &[]),
         with(&[(8, "arc_easy,hellaswag")], &[]),
         with(&[(2, "nowhere")], &[]),
+        with(&[(2, "hf:org/name")], &[]),
         with(&[], &["--num-fewshot", "2"]),
         with(&[], &["--context-length", "65"]),
         with(&[], &["--limit", "0"]),

@@ -24,6 +24,11 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// Reads the model at `place`: a Hugging Face folder, a GGUF file or a llama2.c file.
 pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
     let path = Path::new(place);
+    if place.starts_with("hf:") {
+        bail!(
+            "`{place}`: this version fetches nothing from a model hub\nhint: download the model's files and name their folder with `--model`"
+        );
+    }
     if !path.exists() {
         bail!(
             "no model `{place}`\nhint: `--model` names a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a `.gguf` file"
