@@ -260,7 +260,7 @@ fn files_name_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.gguf");
     fs::write(&path, &tiny()[..1000]).unwrap();
-    let error = load(&CpuBackend::<f32>::new(), &path).err().expect("a fault").to_string();
+    let error = load(&CpuBackend::<f32>::new(), &path).expect_err("a fault").to_string();
     assert!(error.starts_with(&format!("`{}` at byte ", path.display())), "{error}");
 }
 
