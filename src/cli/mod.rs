@@ -1,6 +1,7 @@
 //! Words to calls: the commands, their exit codes, and what they print.
 //!
 //! Exit codes: 0 all is well; 1 some runs failed or were not reached; 2 the request is wrong.
+mod compare;
 mod doctor;
 mod engine;
 mod eval;
@@ -10,7 +11,9 @@ mod run;
 mod speed;
 mod status;
 
+use crate::record::dictionary;
 use crate::spec::{self, Experiment};
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -47,6 +50,13 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Hold two runs or two arms side by side, from the result tables alone
+    Compare {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        options: compare::Options,
+    },
     /// Score a model from disk on benchmarks, as lm-evaluation-harness does
     Eval {
         #[command(flatten)]
@@ -80,6 +90,19 @@ impl Place {
         let results = self.results.clone().unwrap_or_else(|| Path::new("results").join(&experiment.name));
         Ok((experiment, results))
     }
+
+    /// The results folder, which holds the tables of at least one attempt.
+    fn recorded(&self) -> anyhow::Result<PathBuf> {
+        let (_, results) = self.load()?;
+        if !results.join(dictionary::RUNS).exists() {
+            bail!(
+                "no results in `{}`\nhint: `efficientllm run {}` makes them",
+                results.display(),
+                self.experiment.display()
+            );
+        }
+        Ok(results)
+    }
 }
 
 /// Some runs failed or were not reached.
@@ -102,6 +125,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run { place, options } => run::main(&place, &options),
         Command::Status { place } => status::main(&place),
         Command::Report { place } => report::main(&place),
+        Command::Compare { place, options } => compare::main(&place, &options),
         Command::Eval { options } => eval::main(&options),
         Command::Doctor { results } => doctor::main(&results),
     };

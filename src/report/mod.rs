@@ -9,6 +9,7 @@
 //!
 //! Intervals and p-values over seeds and items are those of [`crate::stats::crossed`], which keep their level with
 //! three seeds; the hierarchical bootstrap stands beside them as a check. A number that was not measured is blank.
+pub mod compare;
 mod comparisons;
 mod costs;
 mod document;
@@ -25,6 +26,7 @@ mod sections;
 mod stability;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use error::ReportError;
 pub use request::{DeclaredComparison, ReportRequest};

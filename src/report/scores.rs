@@ -29,6 +29,10 @@ pub struct Cell {
     pub seeds: usize,
 }
 
+fn pick(scores: &(Option<u8>, Option<u8>), metric: Metric) -> Option<u8> {
+    if metric == Metric::AccNorm { scores.1 } else { scores.0 }
+}
+
 /// A symmetric interval of a share may reach past its ends; no share does.
 fn within_shares(i: Interval) -> Interval {
     Interval { low: i.low.max(0.0), high: i.high.min(1.0) }
@@ -60,24 +64,25 @@ impl<'a> Scores<'a> {
         self.results.evals.iter().filter(|k| k.row.task == task).map(|k| k.row.num_items).max().unwrap_or(0)
     }
 
-    /// Scores `[run][item]` of the items of `task` that every one of `runs` has; `None` where there are none.
-    pub fn matrix(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Vec<Vec<f64>>> {
-        let pick = |s: &(Option<u8>, Option<u8>)| if metric == Metric::AccNorm { s.1 } else { s.0 };
+    /// Items of `task` that every one of `runs` has, in the order of their names; none where a run has no such task.
+    pub fn shared_items(&self, runs: &[usize], task: &str, metric: Metric) -> Vec<&'a str> {
         let tables: Option<Vec<&ItemScores>> = runs.iter().map(|r| self.by_run[*r].get(task)).collect();
-        let tables = tables?;
-        let shared: Vec<&str> = tables
-            .first()?
-            .keys()
-            .copied()
-            .filter(|item| tables.iter().all(|t| t.get(item).and_then(pick).is_some()))
-            .collect();
+        let Some(tables) = tables else { return vec![] };
+        let Some(first) = tables.first() else { return vec![] };
+        let in_all = |item: &&str| tables.iter().all(|t| t.get(item).and_then(|s| pick(s, metric)).is_some());
+        first.keys().copied().filter(in_all).collect()
+    }
+
+    /// Scores `[run][item]` of the [`Scores::shared_items`]; `None` where there are none.
+    pub fn matrix(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Vec<Vec<f64>>> {
+        let shared = self.shared_items(runs, task, metric);
         if shared.is_empty() {
             return None;
         }
-        let row = |t: &&ItemScores| {
-            shared.iter().filter_map(|item| t.get(item).and_then(pick).map(f64::from)).collect()
+        let score = |run: usize, item: &str| {
+            self.by_run[run].get(task).and_then(|t| t.get(item)).and_then(|s| pick(s, metric)).map(f64::from)
         };
-        Some(tables.iter().map(row).collect())
+        Some(runs.iter().map(|r| shared.iter().filter_map(|item| score(*r, item)).collect()).collect())
     }
 
     /// Mean over tasks, seeds and items of `tasks` for `group`, with the crossed interval.

@@ -17,6 +17,19 @@ pub struct Agreement {
     pub seeds: usize,
 }
 
+/// Agreement of two runs on the groups of one type in one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlap {
+    pub layer: String,
+    /// Groups that the layer of the source has.
+    pub total: u64,
+    /// Groups that either run kept of them.
+    pub kept: [u64; 2],
+    pub jaccard: f64,
+    /// Its expectation for two sets of these sizes drawn blindly.
+    pub chance: f64,
+}
+
 /// Removed groups by layer, and the number of groups that a layer of the source has.
 #[derive(Default)]
 struct Removed {
@@ -41,12 +54,44 @@ fn removed(results: &Results, run: usize, group_type: &str) -> Removed {
             _ => event.row.pruned_share_stem,
         };
     }
-    // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts.
+    // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts. A layer
+    // that lost nothing has no events, but its groups are in the total; the stem is one layer.
     let count: usize = out.layers.values().map(BTreeSet::len).sum();
+    let recorded =
+        if group_type == "stem" { 1 } else { results.widths.iter().filter(|k| k.run == run).count() };
+    let layers = out.layers.len().max(recorded);
     out.total = last_share
         .filter(|s| *s > 0.0 && count > 0)
-        .map(|s| (count as f64 / s / out.layers.len() as f64).round() as u64);
+        .map(|s| (count as f64 / s / layers as f64).round() as u64);
     out
+}
+
+/// True where `run` removed groups of `group_type`.
+pub fn pruned(results: &Results, run: usize, group_type: &str) -> bool {
+    results.prune.iter().any(|k| k.run == run && k.row.group_type == group_type)
+}
+
+/// Overlap of the kept groups of two runs in every layer that either of them pruned, in the order of the layers.
+pub fn overlaps(results: &Results, a: usize, b: usize, group_type: &str) -> Vec<Overlap> {
+    between(&removed(results, a, group_type), &removed(results, b, group_type))
+}
+
+fn between(a: &Removed, b: &Removed) -> Vec<Overlap> {
+    let Some(total) = a.total.or(b.total) else { return vec![] };
+    let mut layers: Vec<&String> = a.layers.keys().chain(b.layers.keys()).collect();
+    layers.sort_by_key(|layer| (layer.len(), *layer));
+    layers.dedup();
+    let of = |layer: &String| {
+        let kept = |r: &Removed| -> BTreeSet<u64> {
+            let gone = r.layers.get(layer);
+            (0..total).filter(|g| gone.is_none_or(|s| !s.contains(g))).collect()
+        };
+        let (x, y) = (kept(a), kept(b));
+        let kept = [x.len() as u64, y.len() as u64];
+        let chance = jaccard_by_chance(kept[0], kept[1], total).ok()?;
+        Some(Overlap { layer: layer.clone(), total, kept, jaccard: jaccard(&x, &y), chance })
+    };
+    layers.into_iter().filter_map(of).collect()
 }
 
 /// Agreement of the seeds of `group`, for each type it pruned; empty with fewer than two seeds.
@@ -54,23 +99,14 @@ pub fn agreements(results: &Results, group: &Group) -> Vec<Agreement> {
     let mut out = Vec::new();
     for group_type in ["ffn", "head", "stem"] {
         let per_run: Vec<Removed> = group.runs.iter().map(|r| removed(results, *r, group_type)).collect();
-        let (mut found, mut expected) = (vec![], vec![]);
+        let mut found = vec![];
         for i in 0..per_run.len() {
             for j in 0..i {
-                let (a, b) = (&per_run[i], &per_run[j]);
-                let Some(total) = a.total.or(b.total) else { continue };
-                for layer in a.layers.keys().chain(b.layers.keys()).collect::<BTreeSet<_>>() {
-                    let kept = |r: &Removed| -> BTreeSet<u64> {
-                        let gone = r.layers.get(layer);
-                        (0..total).filter(|g| gone.is_none_or(|s| !s.contains(g))).collect()
-                    };
-                    let (x, y) = (kept(a), kept(b));
-                    found.push(jaccard(&x, &y));
-                    expected.extend(jaccard_by_chance(x.len() as u64, y.len() as u64, total));
-                }
+                found.extend(between(&per_run[i], &per_run[j]));
             }
         }
-        if let (Ok(jaccard), Ok(chance)) = (mean(&found), mean(&expected)) {
+        let over = |value: fn(&Overlap) -> f64| mean(&found.iter().map(value).collect::<Vec<_>>());
+        if let (Ok(jaccard), Ok(chance)) = (over(|o| o.jaccard), over(|o| o.chance)) {
             out.push(Agreement { group_type: group_type.into(), jaccard, chance, seeds: per_run.len() });
         }
     }

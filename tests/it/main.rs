@@ -1,5 +1,6 @@
 //! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
 mod cli;
+mod compare;
 mod engines;
 mod eval;
 mod golden;

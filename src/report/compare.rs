@@ -1,0 +1,84 @@
+//! Two runs, or two arms, side by side: configuration, scores, flipped items, widths, kept groups.
+//!
+//! ```text
+//! names ─sides→ pairs of runs ─configuration, items, widths, stability::overlaps→ Comparison ─pages→ blocks ─text│markdown→
+//! ```
+//!
+//! Nothing but the CSV files is read. Every difference is `b − a`.
+mod configuration;
+mod items;
+mod pages;
+mod sides;
+#[cfg(test)]
+mod tests;
+mod widths;
+
+pub use configuration::Column;
+pub use items::{Difference, Flip, TaskScore};
+pub use sides::Sides;
+pub use widths::{LayerOverlap, LayerShape, TypeOverlap};
+
+use super::{Result, markdown, text};
+use crate::record::Results;
+use crate::report::scores::LEVEL;
+use crate::stats::descriptive::mean;
+use crate::stats::paired::{differences, paired_t};
+
+/// Everything that tells `a` and `b` apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    pub sides: Sides,
+    /// Seeds of the pairs.
+    pub seeds: Vec<[u64; 2]>,
+    pub columns: Vec<Column>,
+    pub tasks: Vec<TaskScore>,
+    /// Mean over tasks with equal weight on both sides; `None` with fewer than two tasks.
+    pub mean: Option<([f64; 2], Difference)>,
+    pub bits_per_byte: Option<([f64; 2], Difference)>,
+    pub widths: Vec<LayerShape>,
+    pub overlap: Vec<TypeOverlap>,
+}
+
+/// Holds the run or arm `names[1]` (`b`) against `names[0]` (`a`).
+///
+/// # Errors
+/// A name that is neither run nor arm, with the nearest one; a run that failed; a run against an arm; an arm at several
+/// axis points; two arms that no seed finished both of; one name twice.
+pub fn compare(results: &Results, names: [&str; 2]) -> Result<Comparison> {
+    let sides = sides::resolve(results, names)?;
+    let seed = |run: usize| results.runs[run].identity.seed;
+    let (tasks, mean) = items::scores(results, &sides);
+    Ok(Comparison {
+        seeds: sides.pairs.iter().map(|(a, b)| [seed(*a), seed(*b)]).collect(),
+        columns: configuration::columns(results, &sides)?,
+        tasks,
+        mean,
+        bits_per_byte: bits_per_byte(results, &sides),
+        widths: widths::shapes(results, &sides),
+        overlap: widths::overlap(results, &sides),
+        sides,
+    })
+}
+
+/// Held-out loss over the pairs that have it; Student's paired t over seeds where there are several.
+fn bits_per_byte(results: &Results, sides: &Sides) -> Option<([f64; 2], Difference)> {
+    let bits = |run: usize| results.runs[run].totals.bits_per_byte;
+    let (a, b): (Vec<f64>, Vec<f64>) =
+        sides.pairs.iter().filter_map(|(a, b)| Some((bits(*a)?, bits(*b)?))).unzip();
+    let d = differences(&b, &a).ok()?;
+    let t = paired_t(&d, LEVEL).ok();
+    let difference = Difference { mean: mean(&d).ok()?, interval: t.map(|t| t.interval), p: t.map(|t| t.p) };
+    Some(([mean(&a).ok()?, mean(&b).ok()?], difference))
+}
+
+impl Comparison {
+    /// Plain text, at most 100 columns wide, with up to `flips` items listed for each task and direction.
+    pub fn to_text(&self, flips: usize) -> String {
+        text::render(&pages::document(self, flips))
+    }
+
+    /// The same as Markdown.
+    pub fn to_markdown(&self, flips: usize) -> String {
+        markdown::render(&pages::document(self, flips))
+    }
+}
