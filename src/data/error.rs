@@ -32,6 +32,22 @@ pub enum DataError {
     VocabularyTooSmall { vocab_size: usize, minimum: usize },
     #[error("tokenizer `{}`: {reason}", path.display())]
     Tokenizer { path: PathBuf, reason: String },
+    #[error(
+        "`{place}` is no name of a model on the hub\nhint: write `hf:<organisation>/<name>` or `hf:<organisation>/<name>@<revision>`"
+    )]
+    HubName { place: String },
+    #[error(
+        "cannot fetch `{place}` from the model hub: {reason}\nhint: run again to go on, or put `config.json`, `tokenizer.json` and the `.safetensors` files into `{}`",
+        folder.display()
+    )]
+    Hub { place: String, reason: String, folder: PathBuf },
+    #[error("no home folder for the model hub's cache\nhint: name one in `HF_HOME`")]
+    NoHubCache,
+    #[error(
+        "`{}` is damaged: its SHA-256 is {found}, not {expected}; it was removed\nhint: run again to fetch it anew",
+        path.display()
+    )]
+    Checksum { path: PathBuf, expected: String, found: String },
     #[error("tokenizer: {reason}")]
     Tokenize { reason: String },
 }

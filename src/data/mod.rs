@@ -3,6 +3,7 @@ pub mod batches;
 pub mod corpus;
 pub mod error;
 pub mod gguf_tokenizer;
+pub mod hub;
 pub mod prepare;
 pub mod tables;
 pub mod tokenizer;
@@ -12,3 +13,6 @@ pub use batches::{Batch, Batches, ValidationWindows};
 pub use error::DataError;
 pub use prepare::{Prepared, prepare};
 pub use tokenizer::Tokenizer;
+
+#[cfg(test)]
+mod hub_tests;

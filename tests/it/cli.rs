@@ -30,6 +30,8 @@ impl Desk {
         let mut command = Command::new(env!("CARGO_BIN_EXE_efficientllm"));
         // Width and logging of the terminal that the tests run in must not matter.
         command.current_dir(self.path()).args(arguments).env("COLUMNS", "100").env_remove("RUST_LOG");
+        // No test reaches a network: there is a hub where nothing listens, and a cache of its own.
+        command.env("HF_ENDPOINT", "http://127.0.0.1:9").env("HF_HUB_CACHE", "hub");
         command
     }
 

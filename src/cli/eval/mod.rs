@@ -25,7 +25,7 @@ const JOURNAL: &str = "journal.jsonl";
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Model: a folder with config.json, safetensors and tokenizer.json, or a .gguf file
+    /// Model: a folder with config.json, safetensors and tokenizer.json, a .gguf file, or hf:org/name[@revision]
     #[arg(long, value_name = "PLACE")]
     model: String,
     /// Tasks, by commas: arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa, social_iqa, winogrande, mmlu,

@@ -1,6 +1,7 @@
 //! The model that `eval --model` names, with its tokenizer and a fingerprint of both.
 use crate::base::hash::{sha256_file, sha256_hex};
 use crate::data::Tokenizer;
+use crate::data::hub::{self, Hub};
 use crate::eval::tokenizer_of;
 use crate::model::checkpoint::TokenizerSource;
 use crate::model::{ModelConfig, Weights, checkpoint};
@@ -21,14 +22,13 @@ pub(super) struct Model<B: Backend> {
 /// Says which token begins a text, beside a `tokenizer.json`.
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
-/// Reads the model at `place`: a Hugging Face folder, a GGUF file or a llama2.c file.
+/// Reads the model at `place`: a Hugging Face folder, a GGUF file, a llama2.c file or `hf:` and a name on the hub.
 pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
-    let path = Path::new(place);
-    if place.starts_with("hf:") {
-        bail!(
-            "`{place}`: this version fetches nothing from a model hub\nhint: download the model's files and name their folder with `--model`"
-        );
+    if place.starts_with(hub::PREFIX) {
+        let folder = Hub::from_env()?.folder(place)?;
+        return load(backend, &folder.to_string_lossy());
     }
+    let path = Path::new(place);
     if !path.exists() {
         bail!(
             "no model `{place}`\nhint: `--model` names a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a `.gguf` file"
