@@ -1,10 +1,12 @@
-//! Corpora from disk: plain text with documents separated by `<|endoftext|>`, and JSON Lines with a text field;
-//! either of them compressed by zstd.
+//! Corpora from disk: plain text with documents separated by `<|endoftext|>`, JSON Lines with a text field (either of
+//! them compressed by gzip or zstd), and Parquet with a text column.
+//!
+//! Each kind has a `visit_…` that holds one document at a time, and a `read_…` that collects them.
+use super::columns::visit_column;
 use super::error::DataError;
+use super::files::{TextFile, ends_in};
 use crate::base::suggest::nearest;
 use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What stands between two documents, in text files and, as one token, in packed tokens.
@@ -13,39 +15,85 @@ pub const SEPARATOR: &str = "<|endoftext|>";
 /// The documents of plain-text files, in order, without white space at their edges; empty ones are left out.
 ///
 /// # Errors
-/// A file cannot be read, is no `.txt` or `.txt.zst`, or is not UTF-8.
+/// As [`visit_text`].
 pub fn read_text(paths: &[PathBuf]) -> Result<Vec<String>, DataError> {
-    let mut documents = Vec::new();
-    for path in paths {
-        if !ends_in(path, &[".txt", ".txt.zst", ".raw"]) {
-            return Err(DataError::Extension {
-                path: path.clone(),
-                expected: "`.txt`, `.txt.zst` or `.raw`",
-            });
-        }
-        let text = read_file(path)?;
-        documents.extend(text.split(SEPARATOR).map(str::trim).filter(|d| !d.is_empty()).map(str::to_string));
-    }
-    Ok(documents)
+    collect(paths, |path, visit| visit_text(path, visit))
 }
 
 /// The documents in `field` of each line of JSON Lines files, in order; blank lines and empty documents are left out.
 ///
 /// # Errors
-/// A file cannot be read, is no `.jsonl` or `.jsonl.zst`, a line is broken, or the field is missing or no text.
+/// As [`visit_jsonl`].
 pub fn read_jsonl(paths: &[PathBuf], field: &str) -> Result<Vec<String>, DataError> {
+    collect(paths, |path, visit| visit_jsonl(path, field, visit))
+}
+
+/// The documents in `column` of each row of Parquet files, in order; empty ones are left out.
+///
+/// # Errors
+/// As [`visit_parquet`].
+pub fn read_parquet(paths: &[PathBuf], column: &str) -> Result<Vec<String>, DataError> {
+    collect(paths, |path, visit| visit_parquet(path, column, visit))
+}
+
+fn collect(
+    paths: &[PathBuf],
+    each: impl Fn(&Path, &mut dyn FnMut(&str)) -> Result<(), DataError>,
+) -> Result<Vec<String>, DataError> {
     let mut documents = Vec::new();
-    for path in paths {
-        for (line, object) in read_objects(path)? {
-            match object.get(field) {
-                Some(Value::String(text)) if text.trim().is_empty() => {}
-                Some(Value::String(text)) => documents.push(text.clone()),
-                Some(other) => return Err(wrong_type(path, line, field, other, "text")),
-                None => return Err(missing_field(path, line, field, &object)),
-            }
+    paths.iter().try_for_each(|path| each(path, &mut |document| documents.push(document.to_string())))?;
+    Ok(documents)
+}
+
+/// Shows `visit` the documents of one plain-text file, as [`read_text`] gives them.
+///
+/// # Errors
+/// The file cannot be read, has none of the endings of plain text, is damaged, cut short, or not UTF-8.
+pub fn visit_text(path: &Path, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    if !ends_in(path, &[".txt", ".txt.gz", ".txt.zst", ".raw"]) {
+        let expected = "`.txt`, `.txt.gz`, `.txt.zst` or `.raw`";
+        return Err(DataError::Extension { path: path.to_path_buf(), expected });
+    }
+    let mut file = TextFile::open(path)?;
+    while let Some(document) = file.until(SEPARATOR)? {
+        let document = document.trim();
+        if !document.is_empty() {
+            visit(document);
         }
     }
-    Ok(documents)
+    Ok(())
+}
+
+/// Shows `visit` the documents of one JSON Lines file, as [`read_jsonl`] gives them.
+///
+/// # Errors
+/// As [`visit_objects`], and where the field is missing or no text.
+pub fn visit_jsonl(path: &Path, field: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    visit_objects(path, &mut |line, object| match object.get(field) {
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(()),
+        Some(Value::String(text)) => {
+            visit(text);
+            Ok(())
+        }
+        Some(other) => Err(wrong_type(path, line, field, other, "text")),
+        None => Err(missing_field(path, line, field, &object)),
+    })
+}
+
+/// Shows `visit` the documents of one Parquet file, as [`read_parquet`] gives them.
+///
+/// # Errors
+/// The file cannot be read, is no `.parquet`, is damaged or cut short; the column is missing, holds no text, or
+/// lacks it in a row.
+pub fn visit_parquet(path: &Path, column: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    if !ends_in(path, &[".parquet"]) {
+        return Err(DataError::Extension { path: path.to_path_buf(), expected: "`.parquet`" });
+    }
+    visit_column(path, column, &mut |text| {
+        if !text.trim().is_empty() {
+            visit(text);
+        }
+    })
 }
 
 /// A line number and the JSON object on that line.
@@ -54,34 +102,45 @@ pub type Line = (usize, Map<String, Value>);
 /// The objects of a JSON Lines file with their line numbers, counted from 1.
 ///
 /// # Errors
-/// The file cannot be read or a line is no JSON object.
+/// As [`visit_objects`].
 pub fn read_objects(path: &Path) -> Result<Vec<Line>, DataError> {
-    if !ends_in(path, &[".jsonl", ".jsonl.zst"]) {
-        return Err(DataError::Extension { path: path.to_path_buf(), expected: "`.jsonl` or `.jsonl.zst`" });
-    }
-    let text = read_file(path)?;
     let mut objects = Vec::new();
+    visit_objects(path, &mut |line, object| {
+        objects.push((line, object));
+        Ok(())
+    })?;
+    Ok(objects)
+}
+
+/// What is done with the object on a line, whose number counts from 1.
+type VisitObject<'a> = dyn FnMut(usize, Map<String, Value>) -> Result<(), DataError> + 'a;
+
+/// Shows `visit` the objects of a JSON Lines file one by one, and stops at its first fault.
+///
+/// # Errors
+/// The file cannot be read, has none of the endings of JSON Lines, is damaged, cut short or not UTF-8; a line is no
+/// JSON object; `visit` fails.
+pub fn visit_objects(path: &Path, visit: &mut VisitObject<'_>) -> Result<(), DataError> {
+    if !ends_in(path, &[".jsonl", ".jsonl.gz", ".jsonl.zst"]) {
+        let expected = "`.jsonl`, `.jsonl.gz` or `.jsonl.zst`";
+        return Err(DataError::Extension { path: path.to_path_buf(), expected });
+    }
+    let mut file = TextFile::open(path)?;
+    let mut number = 0;
     // Only the newline ends a line: U+2028 and others may stand inside a JSON string.
-    for (index, line) in text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value: Value = serde_json::from_str(line).map_err(|e| DataError::BrokenJson {
-            path: path.to_path_buf(),
-            line: index + 1,
-            column: e.column(),
-            found: describe(&e, line),
-        })?;
-        match value {
-            Value::Object(object) => objects.push((index + 1, object)),
-            other => {
-                return Err(DataError::BrokenJson {
-                    path: path.to_path_buf(),
-                    line: index + 1,
-                    column: 1,
-                    found: format!("{}, where an object was expected", kind(&other)),
-                });
-            }
+    while let Some(line) = file.until("\n")? {
+        number += 1;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let broken =
+            |column, found| DataError::BrokenJson { path: path.to_path_buf(), line: number, column, found };
+        match serde_json::from_str(line).map_err(|e| broken(e.column(), describe(&e, line)))? {
+            Value::Object(object) => visit(number, object)?,
+            other => return Err(broken(1, format!("{}, where an object was expected", kind(&other)))),
         }
     }
-    Ok(objects)
+    Ok(())
 }
 
 /// The fault that `field` is missing in `object`.
@@ -133,27 +192,10 @@ fn describe(error: &serde_json::Error, line: &str) -> String {
     format!("{message}, near `{near}`")
 }
 
-fn ends_in(path: &Path, endings: &[&str]) -> bool {
-    path.file_name().is_some_and(|name| endings.iter().any(|end| name.to_string_lossy().ends_with(end)))
-}
-
-/// The whole text of a file, decompressed where its name ends in `.zst`.
-fn read_file(path: &Path) -> Result<String, DataError> {
-    let fault = |source| DataError::Read { path: path.to_path_buf(), source };
-    let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(fault)?;
-    if ends_in(path, &[".zst"]) {
-        zstd::Decoder::new(file).and_then(|mut d| d.read_to_end(&mut bytes)).map_err(fault)?;
-    } else {
-        file.read_to_end(&mut bytes).map_err(fault)?;
-    }
-    String::from_utf8(bytes)
-        .map_err(|e| DataError::NotUtf8 { path: path.to_path_buf(), offset: e.utf8_error().valid_up_to() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::io::Write;
 
     fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -175,6 +217,46 @@ mod tests {
         assert_eq!(read_text(&[path]).expect("documents"), ["One.\nStill one.", "Two."]);
         let (_folder, path) = file("a.txt.zst", &zstd::encode_all(text.as_bytes(), 3).expect("compressed"));
         assert_eq!(read_text(&[path]).expect("documents"), ["One.\nStill one.", "Two."]);
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).and_then(|()| encoder.finish()).expect("compressed")
+    }
+
+    #[test]
+    fn gzip_files_are_read_to_the_end_of_their_last_member() {
+        let text = "One.<|endoftext|>Two.<|endoft";
+        let (first, second) = text.as_bytes().split_at(11);
+        let (_folder, path) = file("a.txt.gz", &[gzip(first), gzip(second)].concat());
+        assert_eq!(read_text(&[path]).expect("documents"), ["One.", "Two.<|endoft"]);
+        let (_folder, path) = file("a.jsonl.gz", &gzip(b"{\"text\": \"a\"}\n{\"text\": \"b\"}"));
+        assert_eq!(read_jsonl(&[path], "text").expect("documents"), ["a", "b"]);
+    }
+
+    #[test]
+    fn damaged_compression_is_a_fault_wherever_it_begins() {
+        let text: String = (0..4000).map(|i| format!("{{\"text\": \"{}\"}}\n", i * i)).collect();
+        let zstd = zstd::encode_all(text.as_bytes(), 3).expect("compressed");
+        let mut messages = Vec::new();
+        for (name, bytes) in [("a.jsonl.gz", gzip(text.as_bytes())), ("a.jsonl.zst", zstd)] {
+            for length in [0, 5, bytes.len() / 2, bytes.len() - 1] {
+                let (folder, path) = file(name, &bytes[..length]);
+                let error = read_jsonl(&[path], "text").expect_err("a fault");
+                assert!(matches!(error, DataError::Compressed { .. }), "{name} cut to {length}: {error}");
+                messages.push(message(&folder, &error));
+            }
+        }
+        let mut bytes = gzip(b"{\"text\": \"a\"}\n");
+        let checksum = bytes.len() - 8;
+        bytes[checksum] ^= 1;
+        let (folder, path) = file("flipped.jsonl.gz", &bytes);
+        messages.push(message(&folder, &read_jsonl(&[path], "text").expect_err("a fault")));
+        let (folder, path) = file("plain.txt.gz", b"not compressed at all");
+        messages.push(message(&folder, &read_text(&[path]).expect_err("a fault")));
+        let (folder, path) = file("a.txt.gz", &gzip(b"One.<|endoftext|>abc\xff"));
+        messages.push(message(&folder, &read_text(&[path]).expect_err("a fault")));
+        insta::assert_snapshot!(messages.join("\n"));
     }
 
     #[test]

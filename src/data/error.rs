@@ -8,6 +8,10 @@ pub enum DataError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("`{}`: not UTF-8 text (byte {offset})", path.display())]
     NotUtf8 { path: PathBuf, offset: usize },
+    #[error(
+        "`{}`: damaged or cut short: {kind} gives nothing after byte {offset} of the text: {source}", path.display()
+    )]
+    Compressed { path: PathBuf, kind: &'static str, offset: usize, source: std::io::Error },
     #[error("`{}`: unknown kind of file; expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
     #[error("`{}` line {line}, column {column}: broken JSON: {found}", path.display())]
@@ -18,6 +22,12 @@ pub enum DataError {
     FieldType { path: PathBuf, line: usize, field: String, found: String, expected: &'static str },
     #[error("`{}` row {row}: not to be read as {kind}: {reason}", path.display())]
     Table { path: PathBuf, kind: &'static str, row: usize, reason: String },
+    #[error("`{}`: no column `{column}`; {valid}{}", path.display(), did_you_mean(nearest))]
+    MissingColumn { path: PathBuf, column: String, valid: String, nearest: Option<String> },
+    #[error("`{}`: column `{column}` is {found}, not text; {valid}{}", path.display(), did_you_mean(nearest))]
+    ColumnType { path: PathBuf, column: String, found: String, valid: String, nearest: Option<String> },
+    #[error("`{}` row {row}: column `{column}` is null, not text", path.display())]
+    NullCell { path: PathBuf, row: usize, column: String },
     #[error("no {split} documents{}", in_files(files))]
     EmptyCorpus { split: &'static str, files: Vec<PathBuf> },
     #[error(

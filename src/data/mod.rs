@@ -1,7 +1,9 @@
 //! Text in, token batches out: the embedded world, corpora from disk, tokenizers, resumable batches.
 pub mod batches;
+mod columns;
 pub mod corpus;
 pub mod error;
+mod files;
 pub mod gguf_tokenizer;
 pub mod hub;
 pub mod prepare;

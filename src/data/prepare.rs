@@ -1,5 +1,5 @@
 //! From a [`DataSpec`] to token streams: documents, tokenizer, packing, fingerprint.
-use super::corpus::{read_jsonl, read_text};
+use super::corpus::{read_jsonl, read_parquet, read_text};
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
 use super::world::{Split, World};
@@ -77,6 +77,10 @@ fn documents(spec: &CorpusSpec) -> Result<Documents, DataError> {
         CorpusSpec::Jsonl { train, validation, field } => {
             let files = [paths(train), paths(validation)];
             (read_jsonl(&files[0], field)?, read_jsonl(&files[1], field)?, files)
+        }
+        CorpusSpec::Parquet { train, validation, column } => {
+            let files = [paths(train), paths(validation)];
+            (read_parquet(&files[0], column)?, read_parquet(&files[1], column)?, files)
         }
     })
 }

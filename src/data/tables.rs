@@ -22,6 +22,9 @@ pub const ENDINGS: [&str; 4] = ["jsonl", "jsonl.zst", "parquet", "arrow"];
 /// What an Arrow IPC file begins with; a stream begins otherwise.
 const ARROW_MAGIC: &[u8] = b"ARROW1";
 
+/// Characters of a reader's message that are passed on.
+const LONGEST_REASON: usize = 120;
+
 /// One row: where it stands, for messages, and its fields.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -56,12 +59,18 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
     Ok(objects.into_iter().enumerate().map(row).collect())
 }
 
-fn open(path: &Path) -> Result<File, DataError> {
+pub(super) fn open(path: &Path) -> Result<File, DataError> {
     File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
 }
 
-fn damaged(path: &Path, kind: &'static str, row: usize, reason: impl ToString) -> DataError {
-    DataError::Table { path: path.to_path_buf(), kind, row: row + 1, reason: reason.to_string() }
+pub(super) fn damaged(path: &Path, kind: &'static str, row: usize, reason: impl ToString) -> DataError {
+    // The reader quotes a cell that it cannot decode, however long it is.
+    let mut reason = reason.to_string();
+    if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
+        reason.truncate(end);
+        reason.push('…');
+    }
+    DataError::Table { path: path.to_path_buf(), kind, row: row + 1, reason }
 }
 
 fn read_parquet(path: &Path) -> Result<Vec<Map<String, Value>>, DataError> {

@@ -59,9 +59,9 @@ pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
     };
     let disk_bytes = match corpus {
         CorpusSpec::World { documents, .. } => *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN,
-        CorpusSpec::Text { train, validation } | CorpusSpec::Jsonl { train, validation, .. } => {
-            bytes_of(train) + bytes_of(validation)
-        }
+        CorpusSpec::Text { train, validation }
+        | CorpusSpec::Jsonl { train, validation, .. }
+        | CorpusSpec::Parquet { train, validation, .. } => bytes_of(train) + bytes_of(validation),
     };
     Cost { disk_bytes, ..Cost::default() }
 }

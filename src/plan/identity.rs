@@ -55,6 +55,10 @@ impl Files {
             CorpusSpec::Jsonl { train, validation, field } => json!({
                 "kind": "jsonl", "field": field, "train": self.hashes(train)?, "validation": self.hashes(validation)?
             }),
+            CorpusSpec::Parquet { train, validation, column } => json!({
+                "kind": "parquet", "column": column,
+                "train": self.hashes(train)?, "validation": self.hashes(validation)?
+            }),
         };
         let tokenizer = match &spec.data.tokenizer {
             bpe @ TokenizerSpec::Bpe { .. } => json!(bpe),

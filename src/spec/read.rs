@@ -68,11 +68,11 @@ fn corpus(t: &Table<'_>, folder: &Path) -> CorpusSpec {
         World,
         Text,
         Jsonl,
+        Parquet,
     }
-    let corpus = match t
-        .name("kind", &[("world", Kind::World), ("text", Kind::Text), ("jsonl", Kind::Jsonl)])
-        .required()
-    {
+    const KINDS: [(&str, Kind); 4] =
+        [("world", Kind::World), ("text", Kind::Text), ("jsonl", Kind::Jsonl), ("parquet", Kind::Parquet)];
+    let corpus = match t.name("kind", &KINDS).required() {
         Kind::World => CorpusSpec::World {
             seed: t.whole("seed", 0..=MAX).or(0),
             documents: t.count("documents", 1..=1_000_000_000).required(),
@@ -84,6 +84,11 @@ fn corpus(t: &Table<'_>, folder: &Path) -> CorpusSpec {
             train: files(t, "train", folder),
             validation: files(t, "validation", folder),
             field: t.text("field").or("text".into()),
+        },
+        Kind::Parquet => CorpusSpec::Parquet {
+            train: files(t, "train", folder),
+            validation: files(t, "validation", folder),
+            column: t.text("column").or("text".into()),
         },
     };
     t.finish();

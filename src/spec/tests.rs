@@ -249,6 +249,26 @@ fn files_that_are_not_there_are_faults_of_their_keys() {
 }
 
 #[test]
+fn a_parquet_corpus_has_a_column_of_text() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
+    let file = folder.join("zstd.parquet").display().to_string();
+    let corpus = |rest: &str| {
+        let table =
+            format!("{{ kind = \"parquet\", train = [\"{file}\"], validation = [\"{file}\"]{rest} }}");
+        check(&with("{ kind = \"world\", seed = 0, documents = 40_000 }", &table))
+    };
+    let files = vec![file.clone()];
+    let spec = |column: &str| CorpusSpec::Parquet {
+        train: files.clone(),
+        validation: files.clone(),
+        column: column.into(),
+    };
+    assert_eq!(corpus("").unwrap().base.data.corpus, spec("text"));
+    assert_eq!(corpus(", column = \"question\"").unwrap().base.data.corpus, spec("question"));
+    assert!(corpus(", colum = \"question\"").is_err());
+}
+
+#[test]
 fn a_missing_experiment_names_its_neighbour() {
     let error = load(Path::new("experiments/quikstart")).unwrap_err().to_string();
     assert!(error.contains("did you mean `experiments/quickstart`?"), "{error}");

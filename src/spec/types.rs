@@ -69,10 +69,12 @@ pub struct DataSpec {
 pub enum CorpusSpec {
     /// The embedded world: `documents` documents generated from `seed`.
     World { seed: u64, documents: usize },
-    /// Plain-text files (`.txt`, `.txt.zst`), documents separated by `<|endoftext|>`.
+    /// Plain-text files (`.txt`, `.txt.gz`, `.txt.zst`), documents separated by `<|endoftext|>`.
     Text { train: Vec<String>, validation: Vec<String> },
-    /// JSON Lines (`.jsonl`, `.jsonl.zst`), one document in `field` of each line.
+    /// JSON Lines (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), one document in `field` of each line.
     Jsonl { train: Vec<String>, validation: Vec<String>, field: String },
+    /// Parquet, one document in the text `column` of each row.
+    Parquet { train: Vec<String>, validation: Vec<String>, column: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

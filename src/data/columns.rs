@@ -1,0 +1,149 @@
+//! One text column of a Parquet file, row by row; other columns are not decoded.
+use super::error::DataError;
+use super::tables::{damaged, open};
+use crate::base::suggest::nearest;
+use parquet::basic::{ConvertedType, Repetition, Type as Physical};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
+use parquet::schema::types::{Type, TypePtr};
+use std::path::Path;
+
+/// Shows `visit` the text in `column` of each row, in order.
+///
+/// # Errors
+/// The file cannot be read or is damaged; the column is missing, holds no text, or is null in a row.
+pub(super) fn visit_column(path: &Path, column: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    let fault = |row: usize, reason: ParquetError| damaged(path, "Parquet", row, reason);
+    let reader = SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e))?;
+    let projection = project(reader.metadata().file_metadata().schema(), path, column)?;
+    let rows = reader.get_row_iter(Some(projection)).map_err(|e| fault(0, e))?;
+    for (index, row) in rows.enumerate() {
+        match row.map_err(|e| fault(index, e))?.get_column_iter().next() {
+            Some((_, Field::Str(text))) => visit(text),
+            _ => {
+                let (path, column) = (path.to_path_buf(), column.to_string());
+                return Err(DataError::NullCell { path, row: index + 1, column });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The file's schema with `column` alone.
+fn project(schema: &Type, path: &Path, column: &str) -> Result<Type, DataError> {
+    let texts: Vec<&str> = schema.get_fields().iter().filter(|f| is_text(f)).map(|f| f.name()).collect();
+    let valid = match texts.as_slice() {
+        [] => "no text columns".to_string(),
+        texts => {
+            let names: Vec<String> = texts.iter().map(|name| format!("`{name}`")).collect();
+            format!("text columns: {}", names.join(", "))
+        }
+    };
+    let named = schema.get_fields().iter().find(|field| field.name() == column);
+    let Some(field) = named.filter(|field| is_text(field)) else {
+        let (path, column) = (path.to_path_buf(), column.to_string());
+        let nearest = nearest(&column, texts).map(str::to_string);
+        return Err(match named {
+            None => DataError::MissingColumn { path, column, valid, nearest },
+            Some(field) => DataError::ColumnType { path, column, found: describe(field), valid, nearest },
+        });
+    };
+    let projection = Type::group_type_builder(schema.name()).with_fields(vec![field.clone()]).build();
+    projection.map_err(|e| damaged(path, "Parquet", 0, e))
+}
+
+/// What the row reader gives as text. Bytes that are not marked as UTF-8 are not guessed to be.
+fn is_text(field: &TypePtr) -> bool {
+    let info = field.get_basic_info();
+    let is_single = !info.has_repetition() || info.repetition() != Repetition::REPEATED;
+    field.is_primitive()
+        && is_single
+        && field.get_physical_type() == Physical::BYTE_ARRAY
+        && matches!(info.converted_type(), ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON)
+}
+
+fn describe(field: &TypePtr) -> String {
+    if field.is_group() {
+        return "a list or a struct".into();
+    }
+    format!("{}", field.get_physical_type())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::corpus::{read_parquet, visit_parquet};
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    /// A file by `scripts/make-table-fixtures.py`, with pyarrow.
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(name)
+    }
+
+    /// A file of one optional column `text` whose definition levels (1: there is a value) are `levels`.
+    fn written(path: &Path, texts: &[&[u8]], levels: &[i16]) {
+        let schema = parse_message_type("message m { OPTIONAL BYTE_ARRAY text (UTF8); }").expect("a schema");
+        let file = std::fs::File::create(path).expect("a file");
+        let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::default()).expect("a writer");
+        let mut group = writer.next_row_group().expect("a row group");
+        let mut column = group.next_column().expect("columns").expect("a column");
+        let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.to_vec())).collect();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(levels), None).expect("written");
+        column.close().expect("closed");
+        group.close().expect("closed");
+        writer.close().expect("closed");
+    }
+
+    #[test]
+    fn documents_are_the_texts_of_the_column() {
+        for name in ["snappy.parquet", "zstd.parquet"] {
+            let documents = read_parquet(&[fixture(name)], "question").expect(name);
+            assert_eq!(documents, ["Why?", "Été\u{2028}or not?"], "{name}");
+        }
+        let documents = read_parquet(&[fixture("zstd.parquet"), fixture("snappy.parquet")], "id");
+        assert_eq!(documents.expect("documents"), ["q0", "q1", "q2", "q0", "q1", "q2"]);
+    }
+
+    #[test]
+    fn faults_name_file_row_and_nearest_column() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| folder.path().join(name);
+        let mut messages = Vec::new();
+        let mut expect = |path: &Path, column: &str| {
+            let error = read_parquet(&[path.to_path_buf()], column).expect_err("a fault").to_string();
+            let root = format!("{}/", path.parent().expect("a folder").display());
+            messages.push(error.replace(&root, ""));
+        };
+        expect(&fixture("zstd.parquet"), "qestion");
+        expect(&fixture("zstd.parquet"), "text");
+        expect(&fixture("zstd.parquet"), "label");
+        expect(&fixture("zstd.parquet"), "choices");
+        written(&place("null.parquet"), &[b"a", b"b"], &[1, 0, 1]);
+        expect(&place("null.parquet"), "text");
+        written(&place("bytes.parquet"), &[b"a", b"\xff"], &[1, 1]);
+        expect(&place("bytes.parquet"), "text");
+        let bytes = std::fs::read(fixture("zstd.parquet")).expect("a fixture");
+        std::fs::write(place("cut.parquet"), &bytes[..bytes.len() / 2]).expect("written");
+        expect(&place("cut.parquet"), "question");
+        std::fs::write(place("empty.parquet"), b"").expect("written");
+        expect(&place("empty.parquet"), "question");
+        expect(&place("none.parquet"), "question");
+        expect(&fixture("rows.jsonl"), "question");
+        insta::assert_snapshot!(messages.join("\n"));
+    }
+
+    #[test]
+    fn a_row_is_shown_before_a_later_one_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("null.parquet");
+        written(&path, &[b"a"], &[1, 0]);
+        let mut seen = Vec::new();
+        assert!(visit_parquet(&path, "text", &mut |text| seen.push(text.to_string())).is_err());
+        assert_eq!(seen, ["a"]);
+    }
+}

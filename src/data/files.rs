@@ -1,0 +1,79 @@
+//! Files of text as streams of bytes, decompressed where the name ends in `.gz` or `.zst`.
+//!
+//! One piece (a line, a document) is in memory at a time, so a corpus may be larger than memory.
+use super::error::DataError;
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// Whether the file's name ends in one of `endings`.
+pub(super) fn ends_in(path: &Path, endings: &[&str]) -> bool {
+    path.file_name().is_some_and(|name| endings.iter().any(|end| name.to_string_lossy().ends_with(end)))
+}
+
+/// A stream of text that knows where it stands.
+pub(super) struct TextFile {
+    path: PathBuf,
+    reader: Box<dyn BufRead>,
+    /// What the file is compressed by.
+    compression: Option<&'static str>,
+    /// Bytes of text taken so far, after decompression.
+    offset: usize,
+    piece: Vec<u8>,
+}
+
+impl TextFile {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(path: &Path) -> Result<TextFile, DataError> {
+        let fault = |source| DataError::Read { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(fault)?;
+        let (reader, compression): (Box<dyn BufRead>, _) = if ends_in(path, &[".zst"]) {
+            (Box::new(BufReader::new(zstd::Decoder::new(file).map_err(fault)?)), Some("zstd"))
+        } else if ends_in(path, &[".gz"]) {
+            // Parallel compressors write many members one after another; a plain decoder would stop after the first.
+            (Box::new(BufReader::new(MultiGzDecoder::new(BufReader::new(file)))), Some("gzip"))
+        } else {
+            (Box::new(BufReader::new(file)), None)
+        };
+        Ok(TextFile { path: path.to_path_buf(), reader, compression, offset: 0, piece: Vec::new() })
+    }
+
+    /// The text up to the next `end`, without it, or up to the end of the file; `None` where nothing is left.
+    ///
+    /// # Errors
+    /// The file is damaged, cut short or not UTF-8.
+    pub fn until(&mut self, end: &str) -> Result<Option<&str>, DataError> {
+        // No byte below 128 is part of a longer UTF-8 character; all ends that are asked for are ASCII.
+        let Some(last) = end.bytes().last() else { return Ok(None) };
+        self.piece.clear();
+        loop {
+            match self.reader.read_until(last, &mut self.piece) {
+                Ok(0) if self.piece.is_empty() => return Ok(None),
+                Ok(0) => break,
+                Ok(_) if self.piece.ends_with(end.as_bytes()) => break,
+                Ok(_) => {}
+                Err(source) => return Err(self.damage(source)),
+            }
+        }
+        let start = self.offset;
+        self.offset += self.piece.len();
+        let text = self.piece.strip_suffix(end.as_bytes()).unwrap_or(&self.piece);
+        std::str::from_utf8(text)
+            .map(Some)
+            .map_err(|e| DataError::NotUtf8 { path: self.path.clone(), offset: start + e.valid_up_to() })
+    }
+
+    fn damage(&self, source: std::io::Error) -> DataError {
+        let path = self.path.clone();
+        match self.compression {
+            Some(kind) => {
+                DataError::Compressed { path, kind, offset: self.offset + self.piece.len(), source }
+            }
+            None => DataError::Read { path, source },
+        }
+    }
+}
