@@ -1,5 +1,6 @@
 //! One text column of a Parquet file, row by row; other columns are not decoded.
 use super::error::DataError;
+use super::guard::guarded;
 use super::tables::{damaged, open};
 use crate::base::suggest::nearest;
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
@@ -15,10 +16,15 @@ use std::path::Path;
 /// The file cannot be read or is damaged; the column is missing, holds no text, or is null in a row.
 pub(super) fn visit_column(path: &Path, column: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
     let fault = |row: usize, reason: ParquetError| damaged(path, "Parquet", row, reason);
-    let reader = SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e))?;
+    let panicked = |row: usize| move |reason: String| damaged(path, "Parquet", row, reason);
+    let open = || SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e));
+    let reader = guarded(open).map_err(panicked(0))??;
     let projection = project(reader.metadata().file_metadata().schema(), path, column)?;
-    let rows = reader.get_row_iter(Some(projection)).map_err(|e| fault(0, e))?;
-    for (index, row) in rows.enumerate() {
+    let rows = guarded(|| reader.get_row_iter(Some(projection))).map_err(panicked(0))?;
+    let mut rows = rows.map_err(|e| fault(0, e))?;
+    for index in 0.. {
+        // Only the library's part is guarded: a panic of `visit` is a defect of ours.
+        let Some(row) = guarded(|| rows.next()).map_err(panicked(index))? else { break };
         match row.map_err(|e| fault(index, e))?.get_column_iter().next() {
             Some((_, Field::Str(text))) => visit(text),
             _ => {

@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod error;
 mod files;
 pub mod gguf_tokenizer;
+mod guard;
 pub mod hub;
 pub mod prepare;
 pub mod tables;
@@ -18,3 +19,5 @@ pub use tokenizer::Tokenizer;
 
 #[cfg(test)]
 mod hub_tests;
+#[cfg(test)]
+mod tables_fuzz_tests;

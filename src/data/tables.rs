@@ -2,6 +2,7 @@
 //! (file and stream, as `datasets` keeps on disk).
 use super::corpus::read_objects;
 use super::error::DataError;
+use super::guard::guarded;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
@@ -46,8 +47,11 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
             let row = |(line, object)| Row { place: format!("`{}` line {line}", path.display()), object };
             return Ok(read_objects(path)?.into_iter().map(row).collect());
         }
-        () if name.ends_with(".parquet") => read_parquet(path)?,
-        () if name.ends_with(".arrow") => read_arrow(path)?,
+        () if name.ends_with(".parquet") => guarded(|| read_parquet(path))
+            .unwrap_or_else(|reason| Err(damaged(path, "Parquet", 0, reason)))?,
+        () if name.ends_with(".arrow") => {
+            guarded(|| read_arrow(path)).unwrap_or_else(|reason| Err(damaged(path, "Arrow", 0, reason)))?
+        }
         () => {
             return Err(DataError::Extension {
                 path: path.to_path_buf(),
