@@ -5,6 +5,8 @@ mod compare;
 mod doctor;
 mod engine;
 mod eval;
+mod export;
+mod model_place;
 mod plan;
 mod report;
 mod run;
@@ -61,6 +63,11 @@ enum Command {
     Eval {
         #[command(flatten)]
         options: eval::Options,
+    },
+    /// Write a model for transformers or llama.cpp, with its tokenizer
+    Export {
+        #[command(flatten)]
+        options: export::Options,
     },
     /// Show what this machine has and what is missing
     Doctor {
@@ -127,6 +134,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Report { place } => report::main(&place),
         Command::Compare { place, options } => compare::main(&place, &options),
         Command::Eval { options } => eval::main(&options),
+        Command::Export { options } => export::main(&options),
         Command::Doctor { results } => doctor::main(&results),
     };
     result.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@ mod columns;
 pub mod corpus;
 pub mod error;
 mod files;
+mod gguf_tables;
 pub mod gguf_tokenizer;
 mod guard;
 pub mod hub;

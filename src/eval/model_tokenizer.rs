@@ -1,6 +1,7 @@
 //! The tokenizer that belongs to a model, made from what the model's files say of it.
 use crate::data::gguf_tokenizer::VocabularyTables;
 use crate::data::{DataError, Tokenizer};
+use crate::model::checkpoint::gguf::TokenizerTables;
 use crate::model::checkpoint::{Llama2cTokenizer, TokenizerSource};
 
 use super::EvalError;
@@ -38,6 +39,35 @@ pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
             Err(DataError::Tokenize { reason }.into())
         }
     }
+}
+
+/// The tables of a GGUF file for the tokenizer of a loaded model.
+///
+/// # Errors
+/// As [`tokenizer_of`], and where no tables stand for it.
+pub fn tables_of(source: &TokenizerSource) -> Result<TokenizerTables, EvalError> {
+    let tables = match source {
+        TokenizerSource::Gguf(tables) => return Ok(tables.as_ref().clone()),
+        TokenizerSource::Llama2c(path) => {
+            let tokenizer =
+                Llama2cTokenizer::load(path).map_err(|e| DataError::Tokenize { reason: e.to_string() })?;
+            llama2c_tables(&tokenizer)
+        }
+        _ => VocabularyTables::of(&tokenizer_of(source)?)?,
+    };
+    Ok(TokenizerTables {
+        model: tables.model,
+        pre: tables.pre,
+        tokens: tables.tokens,
+        token_types: tables.token_types,
+        scores: tables.scores,
+        merges: tables.merges,
+        bos_id: tables.bos_id,
+        eos_id: tables.eos_id,
+        unknown_id: tables.unknown_id,
+        add_bos: tables.add_bos,
+        add_space_prefix: tables.add_space_prefix,
+    })
 }
 
 /// A llama2.c vocabulary as the SentencePiece model that it was exported from: three specials, the bytes, pieces.
@@ -121,6 +151,20 @@ mod tests {
         }
         for id in 0..published.vocab_size() as u32 {
             assert_eq!(ours.num_bytes(id), published.num_bytes(id), "token {id}");
+        }
+    }
+
+    /// The published `tokenizer.json` as tables and back gives its ids.
+    #[test]
+    fn the_published_tokenizer_survives_a_gguf_file() {
+        let Some(path) = shared("data/tokenizers/smollm2/tokenizer.json") else { return };
+        let source = TokenizerSource::TokenizerJson(path);
+        let (published, tables) = (tokenizer_of(&source).unwrap(), tables_of(&source).unwrap());
+        assert_eq!(tables.pre, "smollm");
+        let ours = tokenizer_of(&TokenizerSource::Gguf(Box::new(tables))).unwrap();
+        for text in texts() {
+            let expected = published.encode_with_defaults(&text).unwrap();
+            assert_eq!(ours.encode_with_defaults(&text).unwrap(), expected, "{text}");
         }
     }
 

@@ -15,7 +15,7 @@ const WIKITEXT: &str =
     " \n = Rain = \n \n It rains , and it rains @-@ a lot . \n = Sun = \n \n The sun shines . \n";
 
 /// A model folder with one token per byte.
-fn model(desk: &Desk, name: &str, seed: u64) {
+pub(super) fn model(desk: &Desk, name: &str, seed: u64) {
     let tokenizer = Tokenizer::train(&[], 257).unwrap();
     let config = ModelConfig {
         vocab_size: 257,
@@ -33,7 +33,7 @@ fn model(desk: &Desk, name: &str, seed: u64) {
     fs::write(folder.join("tokenizer.json"), tokenizer.to_json()).unwrap();
 }
 
-fn desk() -> Desk {
+pub(super) fn desk() -> Desk {
     let desk = Desk::new();
     model(&desk, "model", 1);
     for folder in ["data/arc_easy", "data/wikitext", "data/mmlu"] {

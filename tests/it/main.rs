@@ -3,6 +3,7 @@ mod cli;
 mod compare;
 mod engines;
 mod eval;
+mod export;
 mod golden;
 mod interruptions;
 mod rooms;

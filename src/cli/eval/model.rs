@@ -1,7 +1,7 @@
 //! The model that `eval --model` names, with its tokenizer and a fingerprint of both.
 use crate::base::hash::{sha256_file, sha256_hex};
+use crate::cli::model_place::resolve;
 use crate::data::Tokenizer;
-use crate::data::hub::{self, Hub};
 use crate::eval::tokenizer_of;
 use crate::model::checkpoint::TokenizerSource;
 use crate::model::{ModelConfig, Weights, checkpoint};
@@ -24,17 +24,9 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Reads the model at `place`: a Hugging Face folder, a GGUF file, a llama2.c file or `hf:` and a name on the hub.
 pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
-    if place.starts_with(hub::PREFIX) {
-        let folder = Hub::from_env()?.folder(place)?;
-        return load(backend, &folder.to_string_lossy());
-    }
-    let path = Path::new(place);
-    if !path.exists() {
-        bail!(
-            "no model `{place}`\nhint: `--model` names a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a `.gguf` file"
-        );
-    }
-    let loaded = checkpoint::load_any(backend, place)?;
+    let path = resolve(place)?;
+    let path = path.as_path();
+    let loaded = checkpoint::load_any(backend, &path.to_string_lossy())?;
     let mut tokenizer = tokenizer_of(&loaded.tokenizer).with_context(|| format!("tokenizer of `{place}`"))?;
     if path.is_dir() {
         tokenizer = with_own_prefix(tokenizer, &path.join(TOKENIZER_CONFIG))?;

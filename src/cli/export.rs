@@ -1,0 +1,107 @@
+//! `efficientllm export`: a model for other programs, with its tokenizer and a card that says where it comes from.
+use super::model_place::resolve;
+use crate::base::units;
+use crate::data::Tokenizer;
+use crate::eval::{tables_of, tokenizer_of};
+use crate::model::ModelConfig;
+use crate::model::checkpoint::{
+    GgufFormat, LoadedModel, ModelCard, TokenizerSource, export_gguf, export_hf, load_any,
+};
+use crate::tensor::CpuBackend;
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]
+    model: String,
+    /// What is written: a folder for transformers, or a file that ends in .gguf for llama.cpp; it must not exist
+    #[arg(long, value_name = "PLACE")]
+    out: PathBuf,
+    /// How matrices are stored in a .gguf file [default: f16]
+    #[arg(long, value_name = "TYPE")]
+    gguf_type: Option<Type>,
+    /// A tokenizer.json in place of the model's own
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<PathBuf>,
+    /// Name in the card and in the file [default: that of the output]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Licence of the model that this one was made from, as an SPDX identifier in lower case
+    #[arg(long, value_name = "SPDX", default_value = "")]
+    source_licence: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Type {
+    F16,
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+pub(super) fn main(options: &Options) -> Result<u8> {
+    let out = &options.out;
+    let is_gguf = out.extension().is_some_and(|extension| extension == "gguf");
+    if !is_gguf && options.gguf_type.is_some() {
+        let nearest = out.with_extension("gguf");
+        bail!(
+            "`--gguf-type` is for `.gguf` files, and `--out` is `{}`\nhint: did you mean `--out {}`?",
+            out.display(),
+            nearest.display()
+        );
+    }
+    if out.symlink_metadata().is_ok() {
+        bail!("`{}` exists already\nhint: name another place with `--out`", out.display());
+    }
+    let backend = CpuBackend::<f32>::new();
+    let place = resolve(&options.model)?;
+    let LoadedModel { config, weights, tokenizer: own } = load_any(&backend, &place.to_string_lossy())?;
+    let source = match &options.tokenizer {
+        Some(path) => TokenizerSource::TokenizerJson(path.clone()),
+        None => own,
+    };
+    let tokenizer = fitting(&source, &config)
+        .with_context(|| format!("tokenizer of `{}`", options.model))
+        .map_err(|e| anyhow::anyhow!("{e:#}\nhint: `--tokenizer` names a `tokenizer.json`"))?;
+    let stem = if is_gguf { out.file_stem() } else { out.file_name() };
+    let name = options.name.clone();
+    let name = name.unwrap_or_else(|| stem.unwrap_or_default().to_string_lossy().into_owned());
+    if is_gguf {
+        let format = match options.gguf_type.unwrap_or(Type::F16) {
+            Type::F16 => GgufFormat::F16,
+            Type::Q8_0 => GgufFormat::Q8_0,
+        };
+        export_gguf(&backend, out, &config, &weights, Some(&tables_of(&source)?), format, &name)?;
+    } else {
+        let card = ModelCard {
+            name,
+            source: options.model.clone(),
+            source_licence: options.source_licence.clone(),
+            ..ModelCard::default()
+        };
+        export_hf(&backend, out, &config, &weights, Some(tokenizer.to_json()), &card)?;
+    }
+    println!("{}", told(&config, out, is_gguf));
+    Ok(0)
+}
+
+/// The tokenizer, if the model can belong to it.
+fn fitting(source: &TokenizerSource, config: &ModelConfig) -> Result<Tokenizer> {
+    let tokenizer = tokenizer_of(source)?;
+    if tokenizer.vocab_size() > config.vocab_size {
+        let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+        bail!("it has {tokens} tokens, the model embeds {rows}: they do not belong together");
+    }
+    Ok(tokenizer)
+}
+
+fn told(config: &ModelConfig, out: &Path, is_gguf: bool) -> String {
+    let padded = match config.is_uniform() {
+        true => "",
+        false => "; layers of different widths are padded with zeros to the widest, which changes no output",
+    };
+    let for_whom = if is_gguf { "llama.cpp" } else { "transformers" };
+    let params = units::grouped(config.num_params());
+    format!("{params} parameters in `{}`, for {for_whom}{padded}", out.display())
+}
