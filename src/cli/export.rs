@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]
+    /// Where the model is.
+    #[arg(
+        help = "Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]"
+    )]
     model: String,
     /// What is written: a folder for transformers, or a file that ends in .gguf for llama.cpp; it must not exist
     #[arg(long, value_name = "PLACE")]

@@ -25,8 +25,12 @@ const JOURNAL: &str = "journal.jsonl";
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Model: a folder with config.json, safetensors and tokenizer.json, a .gguf file, or hf:org/name[@revision]
-    #[arg(long, value_name = "PLACE")]
+    /// Where the model is.
+    #[arg(
+        long,
+        value_name = "PLACE",
+        help = "Model: a folder with config.json, safetensors and tokenizer.json, a .gguf file, or hf:org/name[@revision]"
+    )]
     model: String,
     /// Tasks, by commas: arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa, social_iqa, winogrande, mmlu,
     /// mmlu_continuation, wikitext, wikitext_windows
