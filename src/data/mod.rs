@@ -1,6 +1,7 @@
 //! Text in, token batches out: the embedded world, corpora from disk, tokenizers, resumable batches.
 pub mod batches;
 mod columns;
+pub mod contamination;
 pub mod corpus;
 pub mod error;
 mod files;
@@ -14,8 +15,9 @@ pub mod tokenizer;
 pub mod world;
 
 pub use batches::{Batch, Batches, ValidationWindows};
+pub use contamination::Contamination;
 pub use error::DataError;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, visit_training};
 pub use tokenizer::Tokenizer;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! From a [`DataSpec`] to token streams: documents, tokenizer, packing, fingerprint.
-use super::corpus::{read_jsonl, read_parquet, read_text};
+use super::corpus::{read_jsonl, read_parquet, read_text, visit_jsonl, visit_parquet, visit_text};
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
 use super::world::{Split, World};
@@ -85,6 +85,28 @@ fn documents(spec: &CorpusSpec) -> Result<Documents, DataError> {
     })
 }
 
+/// Shows `visit` the training documents in order, one at a time, without a tokenizer.
+///
+/// # Errors
+/// A file of the corpus cannot be read, is damaged, or has no text where the spec says.
+pub fn visit_training(spec: &CorpusSpec, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+    match spec {
+        CorpusSpec::World { seed, documents } => {
+            World::new(*seed).documents(*documents, Split::Train).for_each(|d| visit(&d.text));
+            Ok(())
+        }
+        CorpusSpec::Text { train, .. } => {
+            train.iter().try_for_each(|path| visit_text(Path::new(path), visit))
+        }
+        CorpusSpec::Jsonl { train, field, .. } => {
+            train.iter().try_for_each(|path| visit_jsonl(Path::new(path), field, visit))
+        }
+        CorpusSpec::Parquet { train, column, .. } => {
+            train.iter().try_for_each(|path| visit_parquet(Path::new(path), column, visit))
+        }
+    }
+}
+
 /// The documents' tokens, each document followed by the end-of-document token.
 fn pack(tokenizer: &Tokenizer, documents: &[String]) -> Result<Vec<u32>, DataError> {
     let encoded: Vec<Vec<u32>> =
@@ -134,6 +156,26 @@ mod tests {
         let text = t.decode(&prepared.train).expect("text");
         let first = World::new(0).documents(1, Split::Train).next().expect("a document").text;
         assert!(text.starts_with(&format!("{first}<|endoftext|>")));
+    }
+
+    #[test]
+    fn training_documents_are_those_that_are_prepared() {
+        let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
+        let name = |file: &str| vec![table.join(file).display().to_string()];
+        let (train, validation) = (name("rows.jsonl"), name("rows.jsonl"));
+        for corpus in [
+            CorpusSpec::World { seed: 3, documents: 20 },
+            CorpusSpec::Jsonl { train, validation, field: "question".into() },
+            CorpusSpec::Parquet {
+                train: name("zstd.parquet"),
+                validation: name("snappy.parquet"),
+                column: "question".into(),
+            },
+        ] {
+            let mut seen = Vec::new();
+            visit_training(&corpus, &mut |document| seen.push(document.to_string())).expect("documents");
+            assert_eq!(seen, documents(&corpus).expect("documents").0);
+        }
     }
 
     #[test]

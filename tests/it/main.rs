@@ -1,6 +1,7 @@
 //! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
 mod cli;
 mod compare;
+mod contamination;
 mod engines;
 mod eval;
 mod export;
