@@ -1,15 +1,15 @@
 //! `efficientllm export`: a model for other programs, with its tokenizer and a card that says where it comes from.
-use super::model_place::resolve;
+use super::model::{TOKENIZER_CONFIG, resolve, tokenizer_for};
 use crate::base::units;
-use crate::data::Tokenizer;
-use crate::eval::{tables_of, tokenizer_of};
+use crate::eval::tables_of;
 use crate::model::ModelConfig;
 use crate::model::checkpoint::{
     GgufFormat, LoadedModel, ModelCard, TokenizerSource, export_gguf, export_hf, load_any,
 };
 use crate::tensor::CpuBackend;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -64,9 +64,8 @@ pub(super) fn main(options: &Options) -> Result<u8> {
         Some(path) => TokenizerSource::TokenizerJson(path.clone()),
         None => own,
     };
-    let tokenizer = fitting(&source, &config)
-        .with_context(|| format!("tokenizer of `{}`", options.model))
-        .map_err(|e| anyhow::anyhow!("{e:#}\nhint: `--tokenizer` names a `tokenizer.json`"))?;
+    let tokenizer = tokenizer_for(&source, &config, &options.model)
+        .map_err(|e| anyhow!("{e}\nhint: `--tokenizer` names a `tokenizer.json`"))?;
     let stem = if is_gguf { out.file_stem() } else { out.file_name() };
     let name = options.name.clone();
     let name = name.unwrap_or_else(|| stem.unwrap_or_default().to_string_lossy().into_owned());
@@ -75,7 +74,8 @@ pub(super) fn main(options: &Options) -> Result<u8> {
             Type::F16 => GgufFormat::F16,
             Type::Q8_0 => GgufFormat::Q8_0,
         };
-        export_gguf(&backend, out, &config, &weights, Some(&tables_of(&source)?), format, &name)?;
+        let tables = tables_of(&source, &tokenizer)?;
+        export_gguf(&backend, out, &config, &weights, Some(&tables), format, &name)?;
     } else {
         let card = ModelCard {
             name,
@@ -83,20 +83,19 @@ pub(super) fn main(options: &Options) -> Result<u8> {
             source_licence: options.source_licence.clone(),
             ..ModelCard::default()
         };
-        export_hf(&backend, out, &config, &weights, Some(tokenizer.to_json()), &card)?;
+        // Which token begins a text stands beside the tokenizer.
+        let beside = match &source {
+            TokenizerSource::TokenizerJson(path) => {
+                fs::read_to_string(path.with_file_name(TOKENIZER_CONFIG)).ok()
+            }
+            _ => None,
+        };
+        let mut files = vec![("tokenizer.json", tokenizer.to_json())];
+        files.extend(beside.as_deref().map(|text| (TOKENIZER_CONFIG, text)));
+        export_hf(&backend, out, &config, &weights, &files, &card)?;
     }
     println!("{}", told(&config, out, is_gguf));
     Ok(0)
-}
-
-/// The tokenizer, if the model can belong to it.
-fn fitting(source: &TokenizerSource, config: &ModelConfig) -> Result<Tokenizer> {
-    let tokenizer = tokenizer_of(source)?;
-    if tokenizer.vocab_size() > config.vocab_size {
-        let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-        bail!("it has {tokens} tokens, the model embeds {rows}: they do not belong together");
-    }
-    Ok(tokenizer)
 }
 
 fn told(config: &ModelConfig, out: &Path, is_gguf: bool) -> String {

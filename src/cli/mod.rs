@@ -7,7 +7,7 @@ mod doctor;
 mod engine;
 mod eval;
 mod export;
-mod model_place;
+mod model;
 mod plan;
 mod report;
 mod run;

@@ -4,8 +4,9 @@
 //! known whose `tokenizer.json` cuts and normalises as the given one does. What no table can say is refused, since a
 //! file whose reader cuts text otherwise would score otherwise.
 use super::error::DataError;
-use super::gguf_tokenizer::{VocabularyTables, tokenizer_json};
+use super::gguf_tokenizer::tokenizer_json;
 use super::tokenizer::Tokenizer;
+use crate::base::vocabulary::VocabularyTables;
 use serde_json::Value;
 
 /// Names of llama.cpp, the commonest first.

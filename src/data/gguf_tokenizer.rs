@@ -10,28 +10,9 @@
 //! `transformers` converts such models). They differ only where two different pieces have one score.
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
+use crate::base::vocabulary::VocabularyTables;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
-
-/// The tables, as plain values: `tokenizer.ggml.*` of a GGUF file.
-#[derive(Clone, Debug, Default)]
-pub struct VocabularyTables {
-    /// `gpt2` or `llama`.
-    pub model: String,
-    /// Rule that cuts text into words (`gpt2` only); empty: that of GPT-2.
-    pub pre: String,
-    pub tokens: Vec<String>,
-    /// 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; empty: all normal.
-    pub token_types: Vec<i32>,
-    pub scores: Vec<f32>,
-    /// `left right`, earliest first.
-    pub merges: Vec<String>,
-    pub bos_id: Option<u32>,
-    pub eos_id: Option<u32>,
-    pub unknown_id: Option<u32>,
-    pub add_bos: Option<bool>,
-    pub add_space_prefix: Option<bool>,
-}
 
 /// Words as Qwen2 cuts them: GPT-2's rule with single digits and line ends apart.
 const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

@@ -6,6 +6,7 @@
 //! goes on where it stopped. Large files are stored under their SHA-256, which is checked at every use; the small
 //! ones (JSON) are stored under a Git hash, and their readers check them.
 use super::error::DataError;
+use super::guard::guarded;
 use crate::base::hash::sha256_file;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
@@ -92,7 +93,8 @@ impl Hub {
     /// Asks for the commit first, so that all files are of one.
     fn fetch(&self, name: &Name) -> Result<PathBuf, String> {
         let api = self.api()?;
-        let told = api.repo(name.repo(&name.revision)).info().map_err(|e| explain(&e.to_string()))?;
+        let repo = api.repo(name.repo(&name.revision));
+        let told = guarded(|| repo.info())?.map_err(|e| explain(&e.to_string()))?;
         if !is_plain(&told.sha) {
             return Err(format!("it names the commit `{}`", told.sha));
         }
@@ -120,11 +122,11 @@ impl Hub {
     fn get(&self, repo: &ApiRepo, name: &Name, file: &str) -> Result<(), String> {
         let mut tries_left = RETRIES;
         loop {
-            let Err(error) = repo.get(file) else { return Ok(()) };
+            let Err(error) = guarded(|| repo.get(file))? else { return Ok(()) };
             let error = error.to_string();
             // A download that was cut between its last byte and its new name asks for nothing more, which servers
             // refuse (416): it is begun again.
-            let is_stale_part = error.contains("416") || error.contains("Invalid part file");
+            let is_stale_part = error.contains("status: 416") || error.contains("Invalid part file");
             if is_stale_part {
                 self.forget_parts(name).map_err(|e| format!("`{file}`: {e}"))?;
             }
@@ -229,9 +231,9 @@ fn check(folder: &Path) -> Result<(), DataError> {
 
 /// The commonest refusals, in words.
 fn explain(error: &str) -> String {
-    let why = if error.contains("401") || error.contains("403") {
+    let why = if error.contains("status: 401") || error.contains("status: 403") {
         ": no such model, or one that wants a token (set `HF_TOKEN`)"
-    } else if error.contains("404") {
+    } else if error.contains("status: 404") {
         ": no such model or revision"
     } else {
         ""

@@ -1,10 +1,10 @@
 //! The tokenizer that belongs to a model, made from what the model's files say of it.
-use crate::data::gguf_tokenizer::VocabularyTables;
+use crate::base::vocabulary::VocabularyTables;
 use crate::data::{DataError, Tokenizer};
-use crate::model::checkpoint::gguf::TokenizerTables;
 use crate::model::checkpoint::{Llama2cTokenizer, TokenizerSource};
 
 use super::EvalError;
+use std::path::Path;
 
 /// The tokenizer of a loaded model.
 ///
@@ -13,27 +13,8 @@ use super::EvalError;
 pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
     match source {
         TokenizerSource::TokenizerJson(path) => Ok(Tokenizer::from_file(path)?),
-        TokenizerSource::Gguf(tables) => {
-            let tables = tables.as_ref().clone();
-            Ok(Tokenizer::from_tables(&VocabularyTables {
-                model: tables.model,
-                pre: tables.pre,
-                tokens: tables.tokens,
-                token_types: tables.token_types,
-                scores: tables.scores,
-                merges: tables.merges,
-                bos_id: tables.bos_id,
-                eos_id: tables.eos_id,
-                unknown_id: tables.unknown_id,
-                add_bos: tables.add_bos,
-                add_space_prefix: tables.add_space_prefix,
-            })?)
-        }
-        TokenizerSource::Llama2c(path) => {
-            let tokenizer =
-                Llama2cTokenizer::load(path).map_err(|e| DataError::Tokenize { reason: e.to_string() })?;
-            Ok(Tokenizer::from_tables(&llama2c_tables(&tokenizer))?)
-        }
+        TokenizerSource::Gguf(tables) => Ok(Tokenizer::from_tables(tables)?),
+        TokenizerSource::Llama2c(path) => Ok(Tokenizer::from_tables(&llama2c_tables(&read_llama2c(path)?))?),
         TokenizerSource::Absent { looked_for } => {
             let reason = format!("the model brings none; looked for `{}`", looked_for.display());
             Err(DataError::Tokenize { reason }.into())
@@ -41,33 +22,20 @@ pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
     }
 }
 
-/// The tables of a GGUF file for the tokenizer of a loaded model.
+/// The tables of a GGUF file for `tokenizer`, which [`tokenizer_of`] made of `source`.
 ///
 /// # Errors
-/// As [`tokenizer_of`], and where no tables stand for it.
-pub fn tables_of(source: &TokenizerSource) -> Result<TokenizerTables, EvalError> {
-    let tables = match source {
-        TokenizerSource::Gguf(tables) => return Ok(tables.as_ref().clone()),
-        TokenizerSource::Llama2c(path) => {
-            let tokenizer =
-                Llama2cTokenizer::load(path).map_err(|e| DataError::Tokenize { reason: e.to_string() })?;
-            llama2c_tables(&tokenizer)
-        }
-        _ => VocabularyTables::of(&tokenizer_of(source)?)?,
-    };
-    Ok(TokenizerTables {
-        model: tables.model,
-        pre: tables.pre,
-        tokens: tables.tokens,
-        token_types: tables.token_types,
-        scores: tables.scores,
-        merges: tables.merges,
-        bos_id: tables.bos_id,
-        eos_id: tables.eos_id,
-        unknown_id: tables.unknown_id,
-        add_bos: tables.add_bos,
-        add_space_prefix: tables.add_space_prefix,
-    })
+/// No tables stand for it.
+pub fn tables_of(source: &TokenizerSource, tokenizer: &Tokenizer) -> Result<VocabularyTables, EvalError> {
+    match source {
+        TokenizerSource::Gguf(tables) => Ok(tables.as_ref().clone()),
+        TokenizerSource::Llama2c(path) => Ok(llama2c_tables(&read_llama2c(path)?)),
+        _ => Ok(VocabularyTables::of(tokenizer)?),
+    }
+}
+
+fn read_llama2c(path: &Path) -> Result<Llama2cTokenizer, DataError> {
+    Llama2cTokenizer::load(path).map_err(|e| DataError::Tokenize { reason: e.to_string() })
 }
 
 /// A llama2.c vocabulary as the SentencePiece model that it was exported from: three specials, the bytes, pieces.
@@ -100,7 +68,7 @@ mod tests {
     use crate::model::checkpoint::load_any;
     use crate::tensor::CpuBackend;
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
 
     /// The shared data folder: `$EFFICIENTLLM_SHARED`, else `../shared` beside the crate. `None`, said aloud, without it.
     fn shared(path: &str) -> Option<PathBuf> {
@@ -159,7 +127,8 @@ mod tests {
     fn the_published_tokenizer_survives_a_gguf_file() {
         let Some(path) = shared("data/tokenizers/smollm2/tokenizer.json") else { return };
         let source = TokenizerSource::TokenizerJson(path);
-        let (published, tables) = (tokenizer_of(&source).unwrap(), tables_of(&source).unwrap());
+        let published = tokenizer_of(&source).unwrap();
+        let tables = tables_of(&source, &published).unwrap();
         assert_eq!(tables.pre, "smollm");
         let ours = tokenizer_of(&TokenizerSource::Gguf(Box::new(tables))).unwrap();
         for text in texts() {

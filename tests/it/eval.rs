@@ -146,6 +146,8 @@ fn faults_of_an_evaluation_name_what_would_do() {
     with(&[], &[]);
     model(&desk, "other", 2);
     shown.push(with(&[(2, "other")], &[]));
+    fs::remove_file(desk.path().join("other/tokenizer.json")).unwrap();
+    shown.push(with(&[(2, "other"), (6, "elsewhere")], &[]));
     fs::write(desk.path().join("data/arc_easy/test.jsonl"), ARC.replace("\"B\"}", "\"E\"}")).unwrap();
     shown.push(with(&[], &[]));
     insta::assert_snapshot!("eval_faults", shown.join("\n"));

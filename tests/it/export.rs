@@ -28,6 +28,8 @@ fn log_likelihoods(desk: &Desk, place: &str) -> Vec<f64> {
 #[test]
 fn what_is_exported_scores_as_the_model_does() {
     let desk = desk();
+    let beside = "{\"bos_token\": \"<|endoftext|>\"}";
+    fs::write(desk.path().join("model/tokenizer_config.json"), beside).unwrap();
     let ours = log_likelihoods(&desk, "model");
     let shown = [
         desk.show(&["export", "model", "--out", "hf", "--source-licence", "apache-2.0"]),
@@ -38,6 +40,7 @@ fn what_is_exported_scores_as_the_model_does() {
     ];
     insta::assert_snapshot!("exports", shown.join("\n"));
     insta::assert_snapshot!("export_card", fs::read_to_string(desk.path().join("hf/README.md")).unwrap());
+    assert_eq!(fs::read_to_string(desk.path().join("hf/tokenizer_config.json")).unwrap(), beside);
     assert_eq!(log_likelihoods(&desk, "hf"), ours, "f32 is what it was");
     for (place, tolerance) in [("f16.gguf", 2e-3), ("q8.gguf", 5e-2), ("back", 2e-3)] {
         for (a, b) in log_likelihoods(&desk, place).iter().zip(&ours) {

@@ -70,7 +70,7 @@ fn cell(text: &str) -> String {
 }
 
 /// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Mistral, where the heads do not
-/// divide the hidden width): layers of different widths are padded with zeros, which leaves the logits as they were.
+/// divide the hidden width), with `tokenizer_files` by name and contents: layers of different widths are padded with zeros, which leaves the logits as they were.
 ///
 /// # Errors
 /// As [`super::save`].
@@ -79,13 +79,13 @@ pub fn export_hf<B: Backend>(
     folder: &Path,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
-    tokenizer_json: Option<&str>,
+    tokenizer_files: &[(&str, &str)],
     card: &ModelCard,
 ) -> Result<(), CheckpointError> {
     tensors::check_shapes(backend, folder, config, weights)?;
     let readme = card.to_markdown(config);
     let mut others = vec![("README.md", readme.as_str())];
-    others.extend(tokenizer_json.map(|json| ("tokenizer.json", json)));
+    others.extend(tokenizer_files);
     if config.is_uniform() {
         return save_with(backend, folder, config, weights, &others);
     }
@@ -117,7 +117,7 @@ mod tests {
             tokens_seen: Some(12),
             scores: vec![("piqa".into(), "acc".into(), 0.5)],
         };
-        export_hf(&backend, &folder, &config, &weights, Some("{}"), &card).unwrap();
+        export_hf(&backend, &folder, &config, &weights, &[("tokenizer.json", "{}")], &card).unwrap();
         let json: serde_json::Value =
             serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
         assert_eq!((&json["model_type"], &json["num_attention_heads"]), (&"llama".into(), &2.into()));

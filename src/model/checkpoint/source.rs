@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::base::vocabulary::VocabularyTables;
+
 use super::{CheckpointError, gguf, llama2c, load};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
@@ -19,7 +21,7 @@ pub enum TokenizerSource {
     /// A `tokenizer.json` of the `tokenizers` library.
     TokenizerJson(PathBuf),
     /// The vocabulary inside the model's GGUF file.
-    Gguf(Box<gguf::TokenizerTables>),
+    Gguf(Box<VocabularyTables>),
     /// A llama2.c tokenizer file.
     Llama2c(PathBuf),
     /// The model brings none.

@@ -52,7 +52,7 @@ fn models_load_in_transformers() {
         let expected = reference::logits(&config, &weights, &ids, sequences);
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("model");
-        export_hf(&CpuBackend::new(), &folder, &config, &weights, None, &ModelCard::default()).unwrap();
+        export_hf(&CpuBackend::new(), &folder, &config, &weights, &[], &ModelCard::default()).unwrap();
 
         let rows: Vec<&[u32]> = ids.chunks(length).collect();
         let output = Command::new(&python)

@@ -129,3 +129,39 @@ pub fn matmul<T: Real>(product: Product, c: &mut Matrix<T>, accumulate: bool, a:
     };
     super::for_each_piece(pieces, run);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::stream;
+    use rand::RngExt;
+
+    fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
+        let mut rng = stream(3, name);
+        Matrix { rows, cols, data: (0..rows * cols).map(|_| rng.random_range(-0.5f32..0.5)).collect() }
+    }
+
+    /// A fact of `gemm`, not a promise of it: each row of x·Wᵀ is the same to the bit whatever rows stand beside it,
+    /// where a call's output has more than 256 elements and more than one row. Smaller ones are summed in another order.
+    #[test]
+    fn rows_of_large_products_do_not_depend_on_each_other() {
+        const MOST: usize = 700;
+        for (n, k) in
+            [(576, 576), (192, 576), (1536, 576), (576, 1536), (100, 300), (64, 172), (37, 51), (24, 64)]
+        {
+            let (weight, inputs) = (random(n, k, "weight"), random(MOST, k, "inputs"));
+            let mut whole = random(MOST, n, "out");
+            matmul(Product::NT, &mut whole, false, &inputs, &weight);
+            let least = (257usize.div_ceil(n)).max(2);
+            for rows in (least..least + 9).chain([40, 64, 127, 128, 129, 255, 257, 576, 650]) {
+                for start in [0, 13, 50] {
+                    let data = inputs.data[start * k..(start + rows) * k].to_vec();
+                    let mut out = random(rows, n, "out");
+                    matmul(Product::NT, &mut out, false, &Matrix { rows, cols: k, data }, &weight);
+                    let same = out.data == whole.data[start * n..(start + rows) * n];
+                    assert!(same, "{rows} rows from {start}, {n} × {k}");
+                }
+            }
+        }
+    }
+}

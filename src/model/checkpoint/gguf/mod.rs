@@ -15,12 +15,12 @@ mod tensors;
 mod vocabulary;
 mod write;
 
-pub use vocabulary::TokenizerTables;
 pub use write::{GgufFormat, export_gguf};
 
 use std::path::Path;
 
 use super::{CheckpointError, read_file};
+use crate::base::vocabulary::VocabularyTables;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -28,7 +28,7 @@ use crate::tensor::Backend;
 pub const MAGIC: [u8; 4] = *b"GGUF";
 
 /// Config, weights and, where the file has one, the vocabulary.
-pub type Parts<T> = (ModelConfig, Weights<T>, Option<TokenizerTables>);
+pub type Parts<T> = (ModelConfig, Weights<T>, Option<VocabularyTables>);
 
 /// Reads a GGUF model of architecture `llama` or `qwen2`, its tensors decoded to the backend's element type.
 ///

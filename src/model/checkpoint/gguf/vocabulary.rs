@@ -1,31 +1,10 @@
 //! Metadata under `tokenizer.ggml.*`: the vocabulary that travels with the model.
+use crate::base::vocabulary::VocabularyTables;
+
 use super::header::{Entry, Fault, Header, Value};
 
-/// The vocabulary of a GGUF file: the values under `tokenizer.ggml.*`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TokenizerTables {
-    /// `model`: `gpt2` for byte-level BPE, `llama` for SentencePiece.
-    pub model: String,
-    /// `pre`: which rule cuts text into words; empty where the file says none.
-    pub pre: String,
-    pub tokens: Vec<String>,
-    /// `token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; empty: all normal.
-    pub token_types: Vec<i32>,
-    /// Score of each token (SentencePiece); empty for byte-level BPE.
-    pub scores: Vec<f32>,
-    /// `left right`, earliest first (byte-level BPE).
-    pub merges: Vec<String>,
-    pub bos_id: Option<u32>,
-    pub eos_id: Option<u32>,
-    pub unknown_id: Option<u32>,
-    /// `add_bos_token`: whether BOS stands before every text; `None`: the default of the tokenizer's model.
-    pub add_bos: Option<bool>,
-    /// `add_space_prefix`: whether a space is put before the text (SentencePiece); `None`: the default.
-    pub add_space_prefix: Option<bool>,
-}
-
 /// The vocabulary, where the file has one.
-pub(super) fn read(header: &Header) -> Result<Option<TokenizerTables>, Fault> {
+pub(super) fn read(header: &Header) -> Result<Option<VocabularyTables>, Fault> {
     let get = |key: &str| header.metadata.get(&format!("tokenizer.ggml.{key}"));
     let wrong = |key: &str, entry: &Entry, expected: &str| {
         let problem = format!("`tokenizer.ggml.{key}` is {}, expected {expected}", entry.value.describe());
@@ -80,7 +59,7 @@ pub(super) fn read(header: &Header) -> Result<Option<TokenizerTables>, Fault> {
         }
         Some(other) => return Err(wrong("scores", other, &format!("{num_tokens} numbers"))),
     };
-    Ok(Some(TokenizerTables {
+    Ok(Some(VocabularyTables {
         model: text("model")?,
         pre: text("pre")?,
         token_types,

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use half::f16;
 
+use super::MAGIC;
 use super::dequantize::Format;
 use super::tensors::{dimensions, gguf_name, is_rotary};
-use super::{MAGIC, TokenizerTables};
 use crate::base::files;
+use crate::base::vocabulary::VocabularyTables;
 use crate::model::checkpoint::{CheckpointError, pad_to_uniform, rotary, tensors::check_shapes};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
@@ -35,7 +36,7 @@ pub fn export_gguf<B: Backend>(
     path: &Path,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
-    tokenizer: Option<&TokenizerTables>,
+    tokenizer: Option<&VocabularyTables>,
     format: GgufFormat,
     name: &str,
 ) -> Result<(), CheckpointError> {
@@ -107,7 +108,7 @@ fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &
     pairs.f32("llama.attention.layer_norm_rms_epsilon", config.rms_norm_eps as f32);
 }
 
-fn vocabulary(pairs: &mut Pairs, tables: &TokenizerTables, rows: usize) {
+fn vocabulary(pairs: &mut Pairs, tables: &VocabularyTables, rows: usize) {
     let known = tables.tokens.len();
     let tokens: Vec<String> =
         tables.tokens.iter().cloned().chain((known..rows).map(|id| format!("[PAD{id}]"))).collect();
