@@ -12,10 +12,10 @@ use crate::spec::{
 use crate::tensor::CpuBackend;
 use std::path::Path;
 
-const CONTEXT: usize = 16;
+pub(super) const CONTEXT: usize = 16;
 const BACKEND: CpuBackend<f32> = CpuBackend::new();
 
-fn config() -> ModelConfig {
+pub(super) fn config() -> ModelConfig {
     ModelConfig {
         vocab_size: 40,
         hidden_size: 24,
@@ -28,7 +28,7 @@ fn config() -> ModelConfig {
     }
 }
 
-fn train_spec() -> TrainSpec {
+pub(super) fn train_spec() -> TrainSpec {
     TrainSpec {
         batch_tokens: 8 * CONTEXT,
         micro_batch: 8,
@@ -45,7 +45,7 @@ fn train_spec() -> TrainSpec {
     }
 }
 
-fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
+pub(super) fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
     PruneSpec {
         target: Target::Ratio(ratio),
         types: vec![GroupType::Ffn, GroupType::Head, GroupType::Stem],
@@ -66,7 +66,7 @@ fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
 }
 
 /// Text in which the next token follows from the last: v ↦ 7v + 3, restarted now and then.
-fn batches() -> Batches {
+pub(super) fn batches() -> Batches {
     let mut token = 1u32;
     let tokens: Vec<u32> = (0..20_000u32)
         .map(|i| {
