@@ -1,4 +1,4 @@
-//! The Llama family: config with per-layer widths, named parameters, forward and backward, checkpoints.
+//! The Llama family (Qwen2's biases included): config with per-layer widths, named parameters, forward and backward, checkpoints.
 pub mod checkpoint;
 pub mod config;
 #[cfg(test)]
@@ -12,4 +12,4 @@ pub mod scoring;
 pub mod weights;
 
 pub use config::{LayerShape, ModelConfig};
-pub use weights::{LayerWeights, Weights};
+pub use weights::{LayerWeights, QkvBias, Weights};

@@ -69,8 +69,9 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Mistral, where the heads do not
-/// divide the hidden width), with `tokenizer_files` by name and contents: layers of different widths are padded with zeros, which leaves the logits as they were.
+/// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Qwen2 where q, k and v have
+/// biases, or Mistral where the heads do not divide the hidden width), with `tokenizer_files` by name and contents: layers
+/// of different widths are padded with zeros, which leaves the logits as they were.
 ///
 /// # Errors
 /// As [`super::save`].

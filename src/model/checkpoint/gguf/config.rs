@@ -87,6 +87,7 @@ pub(super) fn read(header: &Header) -> Result<(Architecture, ModelConfig), Fault
         hidden_size,
         head_dim,
         tie_word_embeddings: !header.tensors.contains_key("output.weight"),
+        qkv_bias: architecture == Architecture::Qwen2,
         rope_theta: keys.positive("rope.freq_base", Some(10000.0))?,
         rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
         max_position_embeddings: keys.count("context_length", u32::MAX.into())?,

@@ -61,6 +61,7 @@ fn a_file_of_another_writer_is_read() {
         hidden_size: 64,
         head_dim: 8,
         tie_word_embeddings: true,
+        qkv_bias: false,
         rope_theta: 500.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 32,
@@ -308,6 +309,7 @@ fn written_files_are_read_back() {
     for config in [
         fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)]),
         fixtures::config(300, 24, 8, false, &[(3, 1, 20), (3, 1, 20)]),
+        fixtures::biased(fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)])),
     ] {
         let weights = fixtures::weights::<f32>(&config, 4);
         let (padded, expected) = pad_to_uniform(&backend, &config, &weights);
@@ -318,8 +320,8 @@ fn written_files_are_read_back() {
             for ((name, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
                 for (f, e) in found.data.iter().zip(&expected.data) {
                     // F16: half a unit in the last place of numbers below 1. Q8_0: half a step of at most 0.7/127,
-                    // and the rounding of d. Norms are exact.
-                    let most = if name.ends_with("norm.weight") { 0.0 } else { tolerance };
+                    // and the rounding of d. Norms and biases are exact.
+                    let most = if crate::model::weights::is_vector(&name) { 0.0 } else { tolerance };
                     assert!((f - e).abs() <= most, "{format:?} {name}: {f} against {e}");
                 }
             }

@@ -1,6 +1,6 @@
-//! A GGUF file of this model, for llama.cpp: architecture `llama`, version 3.
+//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v have biases; version 3.
 //!
-//! Matrices in F16 or Q8_0, norms in F32; q and k in interleaved order (see `rotary`). Layers of different widths are
+//! Matrices in F16 or Q8_0, norms and biases in F32; q and k of a `llama` in interleaved order (see `rotary`). Layers of different widths are
 //! padded with zeros to the widest (see `pad`), since llama.cpp computes a `llama` with the head counts of its first
 //! layer. A vocabulary with fewer tokens than the embedding has rows is filled up with unused tokens `[PAD<id>]`.
 use std::path::Path;
@@ -72,7 +72,7 @@ pub fn export_gguf<B: Backend>(
         header.extend(format.code().to_le_bytes());
         header.extend((data.len() as u64).to_le_bytes());
         let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
-        if is_rotary(&name) {
+        if is_rotary(&name) && !config.qkv_bias {
             values = rotary::to_interleaved(&values, shape[1], config.head_dim);
         }
         encode(format, &values, &mut data);
@@ -87,12 +87,13 @@ pub fn export_gguf<B: Backend>(
 }
 
 fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &str) {
-    pairs.text("general.architecture", "llama");
+    let architecture = if config.qkv_bias { "qwen2" } else { "llama" };
+    pairs.text("general.architecture", architecture);
     pairs.text("general.name", name);
     // ggml's numbers for "mostly F16" and "mostly Q8_0".
     pairs.u32("general.file_type", if format == GgufFormat::F16 { 1 } else { 7 });
     pairs.u32("general.quantization_version", 2);
-    let mut count = |key: &str, value: usize| pairs.u32(&format!("llama.{key}"), value as u32);
+    let mut count = |key: &str, value: usize| pairs.u32(&format!("{architecture}.{key}"), value as u32);
     let layer = config.layers.first();
     count("block_count", config.layers.len());
     count("context_length", config.max_position_embeddings);
@@ -104,8 +105,8 @@ fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &
     count("attention.value_length", config.head_dim);
     count("rope.dimension_count", config.head_dim);
     count("vocab_size", config.vocab_size);
-    pairs.f32("llama.rope.freq_base", config.rope_theta as f32);
-    pairs.f32("llama.attention.layer_norm_rms_epsilon", config.rms_norm_eps as f32);
+    pairs.f32(&format!("{architecture}.rope.freq_base"), config.rope_theta as f32);
+    pairs.f32(&format!("{architecture}.attention.layer_norm_rms_epsilon"), config.rms_norm_eps as f32);
 }
 
 fn vocabulary(pairs: &mut Pairs, tables: &VocabularyTables, rows: usize) {
