@@ -119,9 +119,12 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         });
     }
     let rope = map.get("rope_parameters").and_then(Value::as_object);
+    let outer_theta = keys.positive("rope_theta", 10000.0)?;
     let rope_theta = match rope {
-        Some(map) => Keys { path, prefix: "rope_parameters.".into(), map }.positive("rope_theta", 10000.0)?,
-        None => keys.positive("rope_theta", 10000.0)?,
+        Some(map) => {
+            Keys { path, prefix: "rope_parameters.".into(), map }.positive("rope_theta", outer_theta)?
+        }
+        None => outer_theta,
     };
     Ok(ModelConfig {
         vocab_size: keys.count("vocab_size", MAX_WIDTH, None)?,
@@ -251,6 +254,12 @@ impl Keys<'_> {
             };
             if self.get(key).is_some_and(|rope| !rope.is_object() || !kind(rope)) {
                 return Err(self.fault(key, "null or of type `default`: scaled RoPE is not supported"));
+            }
+            let inner = self.get(key).and_then(|rope| rope.get("partial_rotary_factor"));
+            let partial = inner.or_else(|| self.get("partial_rotary_factor"));
+            if partial.is_some_and(|factor| factor.as_f64() != Some(1.0)) {
+                let expected = "1: RoPE on a part of each head is not supported";
+                return Err(fault(self.path, "partial_rotary_factor", partial, expected));
             }
         }
         // transformers ≥ 4.53 says of each layer whether its attention has a window.

@@ -121,6 +121,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod llama2c_fuzz_tests;
 #[cfg(test)]
 mod llama2c_tests;

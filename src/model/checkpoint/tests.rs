@@ -257,7 +257,7 @@ fn damaged_files_are_errors() {
 #[test]
 fn config_faults_name_key_and_remedy() {
     type Fault = (fn(&mut Value), &'static str);
-    let faults: [Fault; 12] = [
+    let faults: [Fault; 14] = [
         (
             |c| c["hidden_size"] = json!("8"),
             r#"`hidden_size` is "8", expected an integer from 1 to 16777216"#,
@@ -292,6 +292,14 @@ fn config_faults_name_key_and_remedy() {
         (
             |c| c["rope_scaling"] = json!({"rope_type": "llama3", "factor": 8.0}),
             "`rope_scaling` is an object, expected null or of type `default`: scaled RoPE is not supported",
+        ),
+        (
+            |c| c["partial_rotary_factor"] = json!(0.5),
+            "`partial_rotary_factor` is 0.5, expected 1: RoPE on a part of each head is not supported",
+        ),
+        (
+            |c| c["rope_parameters"] = json!({"rope_type": "default", "partial_rotary_factor": 0.25}),
+            "`partial_rotary_factor` is 0.25, expected 1: RoPE on a part of each head is not supported",
         ),
         (
             |c| c["rms_norm_eps"] = json!(-1e-5),
