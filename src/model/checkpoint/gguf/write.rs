@@ -12,7 +12,7 @@ use super::dequantize::Format;
 use super::tensors::{dimensions, gguf_name, is_rotary};
 use crate::base::files;
 use crate::base::vocabulary::VocabularyTables;
-use crate::model::checkpoint::{CheckpointError, pad_to_uniform, rotary, tensors::check_shapes};
+use crate::model::checkpoint::{CheckpointError, ModelCard, pad_to_uniform, rotary, tensors::check_shapes};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
@@ -27,7 +27,8 @@ pub enum GgufFormat {
 /// Where the tensors begin, and each of them: a multiple of this.
 const ALIGNMENT: usize = 32;
 
-/// Writes the model to the file `path`, all or nothing; a file of that name is replaced. `name` is for readers.
+/// Writes the model to the file `path`, all or nothing; a file of that name is replaced. Name, licence and facts of `card`
+/// stand in the metadata.
 ///
 /// # Errors
 /// Weights that do not have the shapes of `config`, a vocabulary larger than the model's, failures of the file system.
@@ -38,12 +39,13 @@ pub fn export_gguf<B: Backend>(
     weights: &Weights<B::Tensor>,
     tokenizer: Option<&VocabularyTables>,
     format: GgufFormat,
-    name: &str,
+    card: &ModelCard,
 ) -> Result<(), CheckpointError> {
     check_shapes(backend, path, config, weights)?;
     let (config, weights) = pad_to_uniform(backend, config, weights);
     let mut pairs = Pairs::default();
-    describe(&mut pairs, &config, format, name);
+    introduce(&mut pairs, card);
+    describe(&mut pairs, &config, format);
     if let Some(tables) = tokenizer {
         let (tokens, rows) = (tables.tokens.len(), config.vocab_size);
         if tokens > rows {
@@ -86,10 +88,21 @@ pub fn export_gguf<B: Backend>(
     })
 }
 
-fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &str) {
+/// Who the model is. Empty fields are left out.
+fn introduce(pairs: &mut Pairs, card: &ModelCard) {
+    let licence = card.licence.as_ref().map(|licence| licence.identifier().to_string());
+    let facts: Vec<String> = card.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let named = [("general.name", card.name.clone()), ("general.description", facts.join("; "))];
+    for (key, text) in named.into_iter().chain(licence.map(|licence| ("general.license", licence))) {
+        if !text.is_empty() {
+            pairs.text(key, &text);
+        }
+    }
+}
+
+fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat) {
     let architecture = if config.qkv_bias { "qwen2" } else { "llama" };
     pairs.text("general.architecture", architecture);
-    pairs.text("general.name", name);
     // ggml's numbers for "mostly F16" and "mostly Q8_0".
     pairs.u32("general.file_type", if format == GgufFormat::F16 { 1 } else { 7 });
     pairs.u32("general.quantization_version", 2);
