@@ -7,33 +7,23 @@ The model is `Qwen2ForCausalLM` with a tied head, grouped-query attention and a 
 width. transformers computes norms and RoPE angles in f32 whatever the model's type: both are replaced by PyTorch in f64;
 all else is transformers' own (biases, attention, feed-forward, head).
 
-Weights and tokens follow from the generator of make_tiny_llama.py, one stream through all tensors in this crate's order
+Weights and tokens follow from the generator of tiny_common.py, one stream through all tensors in this crate's order
 (embedding; per layer input norm, q, k, v, o, post norm, gate, up, down, biases of q, k, v; final norm) and then the
 tokens. An element of a matrix or a bias is u - 0.5, a norm's 1 + (u - 0.5) / 2; a token is floor(u V).
 
 Training: AdamW on one batch, gradients clipped to a global norm, norms and biases not decayed; losses are those before
 each step.
 """
-import json
-
 import torch
 import transformers
 from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from tiny_common import golden, is_norm, token_rows, uniform
 
 torch.set_default_dtype(torch.float64)
 V, D, HEAD_DIM, EPS, THETA = 13, 10, 4, 1e-5, 100.0
 HEADS, KV, FFN, LAYERS = 4, 2, 7, 2
 B, T = 2, 6
-TRAIN = {"learning_rate": 0.02, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "weight_decay": 0.1, "clip_norm": 0.5}
-
-state = 1
-
-
-def uniform():
-    global state
-    state = (1664525 * state + 1013904223) % 2**32
-    return state / 2**32
-
 
 model = Qwen2ForCausalLM._from_config(
     Qwen2Config(
@@ -80,7 +70,6 @@ for i in range(LAYERS):
     names += [p + f"mlp.{x}_proj.weight" for x in ("gate", "up", "down")]
     names += [p + f"self_attn.{x}_proj.bias" for x in "qkv"]
 names += ["model.norm.weight"]
-is_norm = lambda name: name.endswith("norm.weight")
 weights = dict(model.named_parameters())
 assert set(names) == set(weights), set(names) ^ set(weights)
 with torch.no_grad():
@@ -88,50 +77,16 @@ with torch.no_grad():
         w = weights[name]
         values = [uniform() - 0.5 for _ in range(w.numel())]
         w.copy_(torch.tensor([1 + u / 2 if is_norm(name) else u for u in values]).view(w.shape))
-inputs = torch.tensor([[int(uniform() * V) for _ in range(T)] for _ in range(B)])
-targets = torch.tensor([[int(uniform() * V) for _ in range(T)] for _ in range(B)])
+inputs, targets = token_rows(V, B, T), token_rows(V, B, T)
 
 
 def forward():
     return model(inputs, use_cache=False).logits
 
 
-def loss_of(logits):
-    return torch.nn.functional.cross_entropy(logits.reshape(-1, V), targets.reshape(-1))
-
-
-logits = forward()
-assert logits.dtype == torch.float64
-loss = loss_of(logits)
-loss.backward()
-gradients = {name: weights[name].grad.flatten().tolist() for name in names}
-log_probabilities = logits.log_softmax(-1).gather(-1, targets[..., None]).flatten().tolist()
-
-decays = lambda name: not is_norm(name) and not name.endswith(".bias")
-optimiser = torch.optim.AdamW(
-    [
-        {"params": [w for n, w in weights.items() if decays(n)], "weight_decay": TRAIN["weight_decay"]},
-        {"params": [w for n, w in weights.items() if not decays(n)], "weight_decay": 0.0},
-    ],
-    lr=TRAIN["learning_rate"],
-    betas=(TRAIN["beta1"], TRAIN["beta2"]),
-    eps=TRAIN["epsilon"],
-)
-losses = []
-for _ in range(10):
-    optimiser.zero_grad()
-    step_loss = loss_of(forward())
-    losses.append(step_loss.item())
-    step_loss.backward()
-    # clip_grad_norm_ divides by norm + 1e-6; the definition has no such term.
-    total = torch.sqrt(sum((w.grad**2).sum() for w in weights.values()))
-    for w in weights.values():
-        w.grad *= min(1.0, TRAIN["clip_norm"] / total.item())
-    optimiser.step()
-
-golden = {
-    "made_by": f"tests/golden/make_tiny_qwen2.py, transformers {transformers.__version__}, PyTorch {torch.__version__}, f64",
-    "config": {
+golden(
+    made_by=f"tests/golden/make_tiny_qwen2.py, transformers {transformers.__version__}, PyTorch {torch.__version__}, f64",
+    config={
         "vocab_size": V,
         "hidden_size": D,
         "head_dim": HEAD_DIM,
@@ -142,14 +97,8 @@ golden = {
         "max_position_embeddings": T,
         "layers": [{"num_heads": HEADS, "num_kv_heads": KV, "intermediate_size": FFN}] * LAYERS,
     },
-    "sequences": B,
-    "inputs": inputs.flatten().tolist(),
-    "targets": targets.flatten().tolist(),
-    "logits": logits.flatten().tolist(),
-    "log_probabilities": log_probabilities,
-    "loss": loss.item(),
-    "gradients": gradients,
-    "train": TRAIN,
-    "losses": losses,
-}
-print("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items()) + "\n}")
+    weights={name: weights[name] for name in names},
+    inputs=inputs,
+    targets=targets,
+    forward=forward,
+)

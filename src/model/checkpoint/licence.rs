@@ -8,6 +8,9 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
+/// What a card says of a licence that is not known; the hub knows the word.
+const UNKNOWN: &str = "unknown";
+
 /// The licence of a model, or why it is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Licence {
@@ -20,14 +23,17 @@ pub enum Licence {
 impl Licence {
     /// What the model says, or that it says nothing.
     pub fn stated(licence: Option<String>) -> Licence {
-        licence.map_or_else(|| Licence::Unknown("the source does not name one".to_string()), Licence::Named)
+        match licence.filter(|name| name != UNKNOWN) {
+            Some(name) => Licence::Named(name),
+            None => Licence::Unknown("the source does not name one".to_string()),
+        }
     }
 
-    /// The word in the front matter of a card; the hub knows `unknown`.
+    /// The word in the front matter of a card.
     pub fn identifier(&self) -> &str {
         match self {
             Licence::Named(name) => name,
-            Licence::Unknown(_) => "unknown",
+            Licence::Unknown(_) => UNKNOWN,
         }
     }
 }
@@ -36,7 +42,7 @@ impl fmt::Display for Licence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Licence::Named(name) => f.write_str(name),
-            Licence::Unknown(why) => write!(f, "unknown: {why}"),
+            Licence::Unknown(why) => write!(f, "{UNKNOWN}: {why}"),
         }
     }
 }
@@ -85,5 +91,9 @@ mod tests {
         ] {
             assert_eq!(of_card(card).as_deref(), expected, "{card}");
         }
+        let unknown = Licence::stated(None);
+        assert_eq!(unknown.to_string(), "unknown: the source does not name one");
+        assert_eq!(Licence::stated(Some(unknown.identifier().to_string())), unknown);
+        assert_eq!(Licence::stated(Some("mit".into())).to_string(), "mit");
     }
 }

@@ -8,7 +8,7 @@
 //! | `….mlp.{gate,up,down}_proj` | `blk.N.ffn_{gate,up,down}` |
 //!
 //! Dimensions are listed fastest first: a matrix (d_out, d_in) is `[d_in, d_out]` there, with the same bytes. In files of
-//! architecture `llama` the rows of q and k stand in interleaved order (see `rotary`).
+//! architecture `llama` the rows (and biases) of q and k stand in interleaved order (see `rotary`).
 use super::config::Architecture;
 use super::header::{Fault, Header};
 use crate::model::checkpoint::rotary;
@@ -52,6 +52,11 @@ pub(super) fn gguf_name(name: &str) -> String {
 /// Whether RoPE acts on the outputs of the projection with this Hugging Face name.
 pub(super) fn is_rotary(name: &str) -> bool {
     name.contains(".q_proj.") || name.contains(".k_proj.")
+}
+
+/// Elements that belong to one output of a projection: a row of its matrix, one element of its bias.
+pub(super) fn row_width(name: &str, cols: usize) -> usize {
+    if is_vector(name) { 1 } else { cols }
 }
 
 /// Dimensions in the file of a parameter: fastest first, norms and biases as vectors.
@@ -100,7 +105,9 @@ pub(super) fn read<B: Backend>(
         let info = header.tensors.get(name).ok_or_else(missing)?;
         let values = info.format.decode(&file[info.start..info.start + info.bytes]);
         let values = match architecture {
-            Architecture::Llama if is_rotary(theirs) => rotary::to_half_split(&values, cols, config.head_dim),
+            Architecture::Llama if is_rotary(theirs) => {
+                rotary::to_half_split(&values, row_width(theirs, cols), config.head_dim)
+            }
             _ => values,
         };
         let values: Vec<B::Scalar> = values.into_iter().map(|x| B::Scalar::from_f64(x.into())).collect();

@@ -312,6 +312,8 @@ fn written_files_are_read_back() {
         fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)]),
         fixtures::config(300, 24, 8, false, &[(3, 1, 20), (3, 1, 20)]),
         fixtures::biased(fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)])),
+        // Heads that do not fill the hidden width: a `llama` with biases.
+        fixtures::biased(fixtures::config(264, 64, 8, true, &[(4, 2, 32), (2, 2, 32)])),
     ] {
         let weights = fixtures::weights::<f32>(&config, 4);
         let (padded, expected) = pad_to_uniform(&backend, &config, &weights);

@@ -1,4 +1,5 @@
-//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v have biases; version 3.
+//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v have biases and the heads
+//! fill the hidden width, as llama.cpp asks of a `qwen2` but not of a `llama`, which may have these biases too; version 3.
 //!
 //! Matrices in F16 or Q8_0, norms and biases in F32; q and k of a `llama` in interleaved order (see `rotary`). Layers of different widths are
 //! padded with zeros to the widest (see `pad`), since llama.cpp computes a `llama` with the head counts of its first
@@ -9,11 +10,13 @@ use half::f16;
 
 use super::MAGIC;
 use super::dequantize::Format;
-use super::tensors::{dimensions, gguf_name, is_rotary};
+use super::tensors::{dimensions, gguf_name, is_rotary, row_width};
 use crate::base::files;
 use crate::base::vocabulary::VocabularyTables;
-use crate::model::checkpoint::{CheckpointError, ModelCard, pad_to_uniform, rotary, tensors::check_shapes};
-use crate::model::{ModelConfig, Weights};
+use crate::model::checkpoint::{
+    CheckpointError, Licence, ModelCard, pad_to_uniform, rotary, tensors::check_shapes,
+};
+use crate::model::{LayerShape, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 /// How matrices are stored.
@@ -74,8 +77,8 @@ pub fn export_gguf<B: Backend>(
         header.extend(format.code().to_le_bytes());
         header.extend((data.len() as u64).to_le_bytes());
         let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
-        if is_rotary(&name) && !config.qkv_bias {
-            values = rotary::to_interleaved(&values, shape[1], config.head_dim);
+        if is_rotary(&name) && architecture(&config) == LLAMA {
+            values = rotary::to_interleaved(&values, row_width(&name, shape[1]), config.head_dim);
         }
         encode(format, &values, &mut data);
     }
@@ -88,12 +91,26 @@ pub fn export_gguf<B: Backend>(
     })
 }
 
+const LLAMA: &str = "llama";
+
+/// The architecture under which llama.cpp computes a model whose layers are alike.
+fn architecture(config: &ModelConfig) -> &'static str {
+    let fills = |layer: &LayerShape| layer.num_heads * config.head_dim == config.hidden_size;
+    if config.qkv_bias && config.layers.iter().all(fills) { "qwen2" } else { LLAMA }
+}
+
 /// Who the model is. Empty fields are left out.
 fn introduce(pairs: &mut Pairs, card: &ModelCard) {
-    let licence = card.licence.as_ref().map(|licence| licence.identifier().to_string());
+    let licence = match &card.licence {
+        Some(Licence::Named(name)) => name.clone(),
+        _ => String::new(),
+    };
     let facts: Vec<String> = card.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-    let named = [("general.name", card.name.clone()), ("general.description", facts.join("; "))];
-    for (key, text) in named.into_iter().chain(licence.map(|licence| ("general.license", licence))) {
+    for (key, text) in [
+        ("general.name", card.name.clone()),
+        ("general.description", facts.join("; ")),
+        ("general.license", licence),
+    ] {
         if !text.is_empty() {
             pairs.text(key, &text);
         }
@@ -101,7 +118,7 @@ fn introduce(pairs: &mut Pairs, card: &ModelCard) {
 }
 
 fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat) {
-    let architecture = if config.qkv_bias { "qwen2" } else { "llama" };
+    let architecture = architecture(config);
     pairs.text("general.architecture", architecture);
     // ggml's numbers for "mostly F16" and "mostly Q8_0".
     pairs.u32("general.file_type", if format == GgufFormat::F16 { 1 } else { 7 });
