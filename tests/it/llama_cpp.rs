@@ -17,8 +17,8 @@ use efficientllm::model::checkpoint::{
 };
 use efficientllm::model::weights::is_vector;
 use efficientllm::model::{LayerShape, ModelConfig, Weights, llama, reference};
-use efficientllm::tensor::cpu::Matrix;
 use efficientllm::tensor::CpuBackend;
+use efficientllm::tensor::cpu::Matrix;
 use rand::RngExt;
 use serde::Deserialize;
 
