@@ -131,6 +131,11 @@ pub trait Backend: Send + Sync + 'static {
     /// A dense row-major matrix on the device.
     type Tensor: Send + Sync;
 
+    /// Name of the device for the record; `None` where it is the processor.
+    fn device_name(&self) -> Option<String> {
+        None
+    }
+
     fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
     #[allow(clippy::wrong_self_convention)]
     fn from_host(&self, rows: usize, cols: usize, values: &[Self::Scalar]) -> Self::Tensor;
