@@ -14,13 +14,12 @@ pub mod backend;
 pub mod conformance;
 pub mod cpu;
 pub mod cuda;
-mod device_error;
 pub mod ranks;
 pub mod unwind;
 
 pub use backend::{
-    AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable, Scalar,
 };
 pub use cpu::{CpuBackend, Matrix};
-pub use device_error::DeviceError;
+pub use cuda::device::DeviceError;
 pub use ranks::{Alone, Communicator, RankError};

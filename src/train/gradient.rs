@@ -41,7 +41,7 @@ impl<B: Backend> StepGradient<B> {
         }
     }
 
-    /// Adds one micro-batch of a batch of `total_tokens`; returns its summed loss.
+    /// Adds one micro-batch of a batch of `total_tokens`; returns the summed loss of each of its pieces.
     pub fn accumulate(
         &mut self,
         rank: &mut Rank<'_, B>,
@@ -50,12 +50,12 @@ impl<B: Backend> StepGradient<B> {
         batch: &Batch,
         total_tokens: usize,
         mut grams: Option<&mut GramAccumulator<B>>,
-    ) -> f64 {
+    ) -> Vec<B::Sum> {
         let taps = grams.is_some();
         let (backend, network) = (rank.backend, &mut *rank.network);
         let piece = rank.at_once.saturating_mul(batch.context_length);
         let mut run = |scale: f64, grads: &mut Weights<B::Tensor>| {
-            let mut loss = 0.0;
+            let mut losses = Vec::with_capacity(1);
             for (inputs, targets) in batch.inputs.chunks(piece).zip(batch.targets.chunks(piece)) {
                 let mut collect = |layer, inputs: LayerInputs<'_, B::Tensor>| {
                     if let Some(grams) = &mut grams {
@@ -64,10 +64,12 @@ impl<B: Backend> StepGradient<B> {
                 };
                 let tap: Option<Tap<'_, B::Tensor>> = if taps { Some(&mut collect) } else { None };
                 let sequences = inputs.len() / batch.context_length;
-                loss += network
-                    .loss_and_gradients(config, weights, inputs, targets, sequences, scale, grads, tap);
+                losses.push(
+                    network
+                        .loss_and_gradients(config, weights, inputs, targets, sequences, scale, grads, tap),
+                );
             }
-            loss
+            losses
         };
         let tokens = batch.inputs.len() as f64;
         // A short last micro-batch weighs by its tokens, so that accumulation equals one large batch.
@@ -77,13 +79,13 @@ impl<B: Backend> StepGradient<B> {
                 for leaf in micro.leaves_mut() {
                     backend.fill_zero(leaf);
                 }
-                let loss = run(1.0 / tokens, micro);
+                let losses = run(1.0 / tokens, micro);
                 let sums = self.mean.leaves_mut().into_iter().zip(fisher.leaves_mut());
                 for ((mean, fisher), micro) in sums.zip(micro.leaves()) {
                     backend.axpby(share, micro, 1.0, mean);
                     backend.square_axpby(share, micro, 1.0, fisher);
                 }
-                loss
+                losses
             }
             _ => run(share / tokens, &mut self.mean),
         }

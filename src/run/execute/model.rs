@@ -1,6 +1,6 @@
 //! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
 use super::super::executor::{Progress, StageFailure, Task};
-use crate::data::{Batches, Prepared};
+use crate::data::Prepared;
 use crate::model::{Engine, ModelConfig, Rank, Weights, checkpoint};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
@@ -109,7 +109,7 @@ pub(super) fn make<B: Backend>(
     let seed = task.stage.seed.unwrap_or_default();
     let (backend, is_first) = (rank.backend, rank.communicator.rank() == 0);
     let made_on = MadeOn::of(&rank, engine, spec.train.micro_batch);
-    let batches = Batches::new(data.train.clone(), spec.data.context_length, seed)?;
+    let batches = data.batches(&spec.data, seed)?;
     let state = task.partial.join(STATE);
     let (mut watch, mut silent) = (Watch(progress), Silent);
     let mut context = Context {
