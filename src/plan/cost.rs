@@ -46,6 +46,7 @@ pub(super) fn source_config(model: &ModelSpec, vocab_size: usize, context_length
         hidden_size: model.hidden_size,
         head_dim: model.head_dim,
         tie_word_embeddings: model.tie_word_embeddings,
+        qkv_bias: false,
         rope_theta: model.rope_theta,
         rms_norm_eps: model.rms_norm_eps,
         max_position_embeddings: context_length,
@@ -59,9 +60,11 @@ pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
     };
     let disk_bytes = match corpus {
         CorpusSpec::World { documents, .. } => *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN,
-        CorpusSpec::Text { train, validation }
-        | CorpusSpec::Jsonl { train, validation, .. }
-        | CorpusSpec::Parquet { train, validation, .. } => bytes_of(train) + bytes_of(validation),
+        files => {
+            let of =
+                |source: &&CorpusSpec| bytes_of(source.train_files()) + bytes_of(source.validation_files());
+            files.sources().iter().map(of).sum()
+        }
     };
     Cost { disk_bytes, ..Cost::default() }
 }

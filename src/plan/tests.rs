@@ -56,6 +56,27 @@ fn a_shared_source_is_one_run_of_the_first_seed() {
     assert_eq!(plan.runs[0].seed, 1);
 }
 
+/// Precision counts where there is a choice of it, ranks where there are several; ids of one rank on cpu stay what they
+/// were before either could be chosen.
+#[test]
+fn the_identity_of_an_engine_is_what_its_numbers_depend_on() {
+    let with = |keys: &str, kind: EngineKind| {
+        let text = EXAMPLE.replace("[engine]\n", &format!("[engine]\n{keys}\n"));
+        let experiment = spec::parse(&text, "test", Path::new("/nowhere")).unwrap();
+        plan(&experiment, kind).unwrap().stages[1].identity["engine"].clone()
+    };
+    let (cpu, cuda) = (EngineKind::Cpu, EngineKind::Cuda);
+    assert_eq!(with("", cpu), "cpu");
+    assert_eq!(with("precision = \"f32\"\ndevices = [3]\nhalve_micro_batch = false", cpu), "cpu");
+    assert_eq!(with("", cuda), serde_json::json!({ "kind": "cuda", "precision": "bf16" }));
+    assert_eq!(with("precision = \"f32\"", cuda), serde_json::json!({ "kind": "cuda", "precision": "f32" }));
+    let parallel = EXAMPLE.replace("micro_batch = 32", "micro_batch = 16");
+    let parallel = parallel.replace("[engine]\n", "[engine]\ndata_parallel = 2\n");
+    let experiment = spec::parse(&parallel, "test", Path::new("/nowhere")).unwrap();
+    let identity = &plan(&experiment, cpu).unwrap().stages[1].identity;
+    assert_eq!(identity["engine"], serde_json::json!({ "kind": "cpu", "data_parallel": 2 }));
+}
+
 #[test]
 fn identity_holds_what_changes_numbers_and_nothing_else() {
     let plan = planned(EXAMPLE);
@@ -85,9 +106,10 @@ fn files_count_by_contents_not_by_path() {
     let folder = tempfile::tempdir().unwrap();
     let plan_of = |name: &str, contents: &str| {
         std::fs::write(folder.path().join(name), contents).unwrap();
+        std::fs::write(folder.path().join("held-out.txt"), "z").unwrap();
         let text = EXAMPLE.replace(
             "{ kind = \"world\", seed = 0, documents = 40_000 }",
-            &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"{name}\"] }}"),
+            &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"held-out.txt\"] }}"),
         );
         plan(&spec::parse(&text, "test", folder.path()).unwrap(), EngineKind::Cpu).unwrap().stages[0]
             .id
@@ -95,6 +117,30 @@ fn files_count_by_contents_not_by_path() {
     };
     assert_eq!(plan_of("a.txt", "x"), plan_of("b.txt", "x"));
     assert_ne!(plan_of("a.txt", "x"), plan_of("a.txt", "y"));
+}
+
+#[test]
+fn weights_and_shuffles_change_models_and_not_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    ["a.txt", "b.txt"].iter().for_each(|name| std::fs::write(folder.path().join(name), name).unwrap());
+    let plan_of = |weights: &str, shuffle: &str| {
+        let source = "{ kind = \"text\", train = [\"a.txt\"], validation = [\"b.txt\"] }";
+        let corpus = format!("{{ kind = \"mixture\", weights = {weights}, sources = [{source}, {source}] }}");
+        let text = EXAMPLE.replace("{ kind = \"world\", seed = 0, documents = 40_000 }", &corpus).replacen(
+            "context_length = 128",
+            &format!("context_length = 128\n{shuffle}"),
+            1,
+        );
+        plan(&spec::parse(&text, "test", folder.path()).unwrap(), EngineKind::Cpu).unwrap()
+    };
+    let ids = |plan: &Plan| plan.stages.iter().map(|stage| stage.id.clone()).collect::<Vec<_>>();
+    let first = ids(&plan_of("[0.7, 0.3]", ""));
+    assert_eq!(first, ids(&plan_of("[7, 3]", "shuffle = \"windows\"")));
+    for other in [plan_of("[0.5, 0.5]", ""), plan_of("[0.7, 0.3]", "shuffle = \"documents\"")] {
+        let other = ids(&other);
+        assert_eq!(first[0], other[0]);
+        assert!(first[1..].iter().all(|id| !other.contains(id)));
+    }
 }
 
 #[test]

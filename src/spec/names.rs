@@ -7,8 +7,11 @@ pub(super) const ENGINES: [(&str, EngineKind); 4] = [
     ("cuda", EngineKind::Cuda),
     ("reference", EngineKind::Reference),
 ];
+pub(super) const PRECISIONS: [(&str, Precision); 2] = [("bf16", Precision::Bf16), ("f32", Precision::F32)];
 pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
+pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
+    [("windows", Shuffle::Windows), ("documents", Shuffle::Documents)];
 pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
     [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
 pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
@@ -52,7 +55,9 @@ mod tests {
     #[test]
     fn words_of_the_file_are_the_serialised_names() {
         same(&ENGINES);
+        same(&PRECISIONS);
         same(&SCHEDULES);
+        same(&SHUFFLES);
         same(&GROUP_TYPES);
         same(&SCOPES);
         same(&HEAD_UNITS);

@@ -3,12 +3,12 @@ use super::optimizer::{self, Moments, zeros_like};
 use super::pretrain::{Silent, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
-use crate::model::init;
 use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::{Rank, init};
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
-use crate::tensor::{Backend, CpuBackend};
+use crate::tensor::{Alone, Backend, CpuBackend};
 
 fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, steps: u64) -> TrainState<B> {
     let config = config();
@@ -23,8 +23,9 @@ fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, ste
         seed: 2,
         resume: None,
     };
-    let network = &mut ExplicitNetwork::new(backend);
-    pretrain(backend, network, &batches(), &plan, config, weights, &mut Silent).expect("it trains")
+    let mut network = ExplicitNetwork::new(backend);
+    let rank = &mut Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
+    pretrain(rank, &batches(), &plan, config, weights, &mut Silent).expect("it trains")
 }
 
 /// Fifty steps in two micro-batches each, pruned on the way to widths that no alignment divides.

@@ -7,9 +7,12 @@ pub mod arms;
 pub mod calibrate;
 #[cfg(test)]
 mod cuda_tests;
+mod gradient;
 pub mod ledger;
 pub mod optimizer;
 pub mod pretrain;
+#[cfg(test)]
+mod ranks_tests;
 pub mod schedule;
 pub mod state;
 #[cfg(test)]

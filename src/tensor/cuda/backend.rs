@@ -9,6 +9,8 @@ use crate::tensor::{
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
 const NORM_PIECE: usize = 32;
+/// Rows of one piece of a column sum.
+const SUM_PIECE: usize = 64;
 /// Columns and groups of a block of `add_pieces`; `COLUMNS` and `GROUPS` of `reduce.cu`.
 pub(super) const PIECE_COLUMNS: usize = 32;
 pub(super) const PIECE_BLOCK: u32 = 256;
@@ -79,6 +81,10 @@ impl<D: Device> Backend for CudaBackend<D> {
 
     fn read_sum(&self, sum: &DeviceSum<D>) -> f64 {
         self.downloaded::<f64>(&sum.0, 1)[0]
+    }
+
+    fn device_name(&self) -> Option<String> {
+        Some(self.device().name())
     }
 
     fn zeros(&self, rows: usize, cols: usize) -> CudaTensor<D> {
@@ -202,6 +208,26 @@ impl<D: Device> Backend for CudaBackend<D> {
         let grid = [self.blocks_for(num_rows * num_cols), 1, 1];
         self.launch("layout", &named("select", tensor.element), grid, BLOCK, &arguments);
         out
+    }
+
+    fn add_row(&self, x: &mut CudaTensor<D>, row: &CudaTensor<D>) {
+        assert!(row.rows == 1 && row.cols == x.cols && row.element == Element::F32, "add_row");
+        x.touch();
+        self.each(&named("add_row", x.element), x.spread(), &[at(x), at(row), int(x.stride() / 8)]);
+    }
+
+    fn add_column_sums(&self, out: &mut CudaTensor<D>, x: &CudaTensor<D>) {
+        assert!(out.rows == 1 && out.cols == x.cols && out.element == Element::F32, "add_column_sums");
+        out.touch();
+        let (pieces, stride) = (x.rows.div_ceil(SUM_PIECE), x.stride());
+        let partial = self.buffer(pieces * stride * 4);
+        let partial = Argument::Address(partial.address());
+        let arguments = [partial, at(x), int(x.rows), int(stride), int(SUM_PIECE)];
+        let grid = [(stride / 8).div_ceil(64), pieces, 1];
+        self.launch("reduce", &named("sum_columns", x.element), grid, 64, &arguments);
+        let arguments = [at(out), partial, int(pieces), int(x.cols), int(stride)];
+        let grid = [x.cols.div_ceil(PIECE_COLUMNS), 1, 1];
+        self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
     }
 
     fn score_margins(

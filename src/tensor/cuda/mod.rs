@@ -10,7 +10,7 @@
 //!
 //! Sums are of one fixed order everywhere and no kernel adds by atomics: the same run gives the same bits. Operations cannot
 //! fail by type; what the device refuses (memory, a kernel that does not compile) unwinds with a [`DeviceError`], which
-//! [`catch`] turns into a value again.
+//! [`caught`](crate::tensor::unwind::caught) turns into a value again.
 pub mod attention;
 mod backend;
 pub mod compile;
@@ -20,6 +20,7 @@ mod driver;
 pub mod emulated;
 mod head;
 pub mod kernels;
+pub mod nccl;
 mod optimizer;
 pub mod pool;
 pub mod probe;
@@ -32,9 +33,9 @@ pub use device::{Device, DeviceError, Element};
 pub use driver::CudaDevice;
 pub use tensor::CudaTensor;
 
+use crate::tensor::unwind::raise;
 use device::{Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, PoisonError};
 use tensor::Shadow;
 
@@ -57,20 +58,9 @@ pub struct DeviceSum<D: Device>(Buffer<D>);
 /// Threads of a block of the element-wise kernels.
 const BLOCK: u32 = 256;
 
-/// The value, or an unwinding that [`catch`] stops. No panic hook runs: this is no defect of the program.
+/// The value, or an unwinding with the error.
 fn must<T>(outcome: Result<T, DeviceError>) -> T {
-    outcome.unwrap_or_else(|error| resume_unwind(Box::new(error)))
-}
-
-/// Runs `work`; a [`DeviceError`] that unwinds out of it is returned, any other panic goes on.
-///
-/// # Errors
-/// What the device refused. Tensors that the work was changing then have unspecified contents.
-pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, DeviceError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| match payload.downcast::<DeviceError>() {
-        Ok(error) => *error,
-        Err(panic) => resume_unwind(panic),
-    })
+    outcome.unwrap_or_else(|error| raise(error))
 }
 
 impl CudaBackend<CudaDevice> {
