@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What cuBLASLt recommends for its fastest kernels on Hopper; enough everywhere.
 const WORKSPACE_BYTES: usize = 32 << 20;
+/// Shapes kept; a model has about twenty.
+const MOST_PLANS: usize = 1024;
 /// `CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE`: through the workspace, in the type of accumulation.
 const REDUCTION_SCHEMES: u32 = 2;
 
@@ -94,6 +96,10 @@ impl Products {
         let key = Key { product: m.product, operands: [&m.out, &m.a, &m.b].map(described) };
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if !plans.contains_key(&key) {
+            // Pruning makes new shapes at every event, and old ones do not come back.
+            if plans.len() >= MOST_PLANS {
+                plans.clear();
+            }
             let plan = Plan::new(self.handle, &key)?;
             plans.insert(key, plan);
         }

@@ -4,9 +4,11 @@ use crate::tensor::cuda::device::DeviceError;
 use cudarc::driver::{result, sys};
 use std::ffi::c_void;
 
-/// Bytes of one buffer; longer uploads take several.
-const SLOT_BYTES: usize = 4 << 20;
-const SLOTS: usize = 4;
+/// Bytes of one buffer; longer uploads take several. The token lists of a micro-batch take one each.
+const SLOT_BYTES: usize = 512 << 10;
+/// A step makes about ten uploads for each micro-batch: with fewer buffers than that the host would wait, within a step, for
+/// the device to come by.
+const SLOTS: usize = 64;
 
 struct Slot {
     host: *mut c_void,
