@@ -110,9 +110,13 @@ pub fn log_probabilities<T: Real>(hidden: &Matrix<T>, head: &Matrix<T>, targets:
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
     for start in (0..hidden.rows).step_by(chunk_rows(vocab)) {
         let end = (start + chunk_rows(vocab)).min(hidden.rows);
-        logits.rows = end - start;
-        logits.data.resize((end - start) * vocab, T::ZERO);
-        product::matmul(Product::NT, &mut logits, false, &rows_of(hidden, start, end), head);
+        let mut chunk = rows_of(hidden, start, end);
+        // A last chunk of few rows gets rows of zeros, so that no result depends on how many there are.
+        chunk.rows = product::independent_rows(chunk.rows, vocab);
+        chunk.data.resize(chunk.rows * chunk.cols, T::ZERO);
+        logits.rows = chunk.rows;
+        logits.data.resize(chunk.rows * vocab, T::ZERO);
+        product::matmul(Product::NT, &mut logits, false, &chunk, head);
         let rows = logits.data.par_chunks_mut(vocab).zip(&targets[start..end]);
         all.par_extend(rows.map(|(row, &target)| log_probability(row, target)));
     }
