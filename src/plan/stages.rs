@@ -65,7 +65,7 @@ impl Builder {
     ) -> Result<(usize, usize), PlanError> {
         let made = self.model(arm, spec, seed, source_seed)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
-        let identity = self.files.evaluation(&spec.eval, spec.data.context_length, &self.stages[made].id)?;
+        let identity = self.files.evaluation(&spec.eval, &spec.data, &self.stages[made].id)?;
         let seed = self.stages[made].seed;
         let evaluation = self.add(Stage {
             id: stage_id(&format!("eval-{}-s{}", arm.label(), seed.unwrap_or_default()), &identity),

@@ -4,6 +4,7 @@
 //! text ─tree→ nodes with lines ─grid→ one tree per point ─read→ RunSpec ─check→ rules between keys
 //! ```
 mod check;
+mod corpus;
 mod error;
 mod grid;
 mod names;

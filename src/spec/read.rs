@@ -1,11 +1,12 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
+use super::corpus;
 use super::names::*;
 use super::reader::{Findings, Table};
 use super::types::*;
 use std::path::Path;
 
 /// No limit but that of TOML's integers.
-const MAX: u64 = i64::MAX as u64;
+pub(super) const MAX: u64 = i64::MAX as u64;
 /// Tokens of anything: beyond this, sums of counts would no longer be exact in f64.
 const MAX_TOKENS: u64 = 1_000_000_000_000_000;
 /// Widths and heads: products of three stay far below 2⁶⁴.
@@ -54,45 +55,13 @@ fn engine(t: &Table<'_>) -> EngineSpec {
 
 fn data(t: &Table<'_>, folder: &Path) -> DataSpec {
     let data = DataSpec {
-        corpus: corpus(&t.table("corpus", true), folder),
+        corpus: corpus::read(&t.table("corpus", true), folder),
         tokenizer: tokenizer(&t.table("tokenizer", true), folder),
         context_length: t.count("context_length", 2..=1_048_576).required(),
+        shuffle: t.name("shuffle", &SHUFFLES).or(Shuffle::Windows),
     };
     t.finish();
     data
-}
-
-fn corpus(t: &Table<'_>, folder: &Path) -> CorpusSpec {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        World,
-        Text,
-        Jsonl,
-        Parquet,
-    }
-    const KINDS: [(&str, Kind); 4] =
-        [("world", Kind::World), ("text", Kind::Text), ("jsonl", Kind::Jsonl), ("parquet", Kind::Parquet)];
-    let corpus = match t.name("kind", &KINDS).required() {
-        Kind::World => CorpusSpec::World {
-            seed: t.whole("seed", 0..=MAX).or(0),
-            documents: t.count("documents", 1..=1_000_000_000).required(),
-        },
-        Kind::Text => {
-            CorpusSpec::Text { train: files(t, "train", folder), validation: files(t, "validation", folder) }
-        }
-        Kind::Jsonl => CorpusSpec::Jsonl {
-            train: files(t, "train", folder),
-            validation: files(t, "validation", folder),
-            field: t.text("field").or("text".into()),
-        },
-        Kind::Parquet => CorpusSpec::Parquet {
-            train: files(t, "train", folder),
-            validation: files(t, "validation", folder),
-            column: t.text("column").or("text".into()),
-        },
-    };
-    t.finish();
-    corpus
 }
 
 fn tokenizer(t: &Table<'_>, folder: &Path) -> TokenizerSpec {
@@ -107,17 +76,14 @@ fn tokenizer(t: &Table<'_>, folder: &Path) -> TokenizerSpec {
     tokenizer
 }
 
-fn files(t: &Table<'_>, key: &'static str, folder: &Path) -> Vec<String> {
-    let names = t.texts(key).required();
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(i, name)| path(t, &format!("{key}[{i}]"), name, folder, Path::is_file))
-        .collect()
-}
-
 /// The path as seen from the file's folder; what is not there is a fault.
-fn path(t: &Table<'_>, key: &str, name: String, folder: &Path, there: fn(&Path) -> bool) -> String {
+pub(super) fn path(
+    t: &Table<'_>,
+    key: &str,
+    name: String,
+    folder: &Path,
+    there: fn(&Path) -> bool,
+) -> String {
     let path = folder.join(&name);
     let line = t.line_of(key.split('[').next().unwrap_or(key));
     if !name.is_empty() && !there(&path) {

@@ -27,7 +27,8 @@ impl Engine {
         if let Some(prepared) = corpora.get(folder) {
             return Ok(prepared.clone());
         }
-        let prepared = Arc::new(corpus::read(folder)?);
+        // Its hashes are checked here, once for all stages of this process.
+        let prepared = Arc::new(Prepared::open(folder)?);
         corpora.insert(folder.to_path_buf(), prepared.clone());
         Ok(prepared)
     }
@@ -37,7 +38,7 @@ impl Executor for Engine {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
         let folder = match (task.stage.kind, task.inputs.corpus.as_deref()) {
             (StageKind::Corpus, _) | (_, None) => {
-                return corpus::write(task.plan, &task.stage.spec.data, task.folder);
+                return corpus::write(task.plan, &task.stage.spec.data, task.folder, progress);
             }
             (_, Some(folder)) => folder,
         };
