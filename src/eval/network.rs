@@ -13,7 +13,7 @@ use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
 /// Tokens of a pass, unless one item has more: enough for wide matrix products, little enough to stay near the cores.
-pub const PASS_TOKENS: usize = 1024;
+pub const PASS_TOKENS: usize = 512;
 
 /// A model with its weights as a [`Scorer`].
 pub struct NetworkScorer<'a, B: Backend> {

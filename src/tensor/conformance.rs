@@ -313,7 +313,7 @@ fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
 }
 
 /// Segments of groups, each a beginning and its tails.
-fn packed_segments(groups: &[(usize, &[usize])]) -> Vec<PackedSegment> {
+pub fn packed_segments(groups: &[(usize, &[usize])]) -> Vec<PackedSegment> {
     let mut segments: Vec<PackedSegment> = Vec::new();
     for (beginning, tails) in groups {
         let start = segments.last().map_or(0, |last| last.rows.end);
