@@ -155,6 +155,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The value of a sum.
     fn read_sum(&self, sum: &Self::Sum) -> f64;
 
+    /// Name of the device for the record; `None` where it is the processor.
+    fn device_name(&self) -> Option<String> {
+        None
+    }
+
     fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
     /// As [`Self::zeros`], for values of the forward and backward pass that no optimiser step reads: an engine of mixed
     /// precision holds them narrower than parameters, gradients and moments.
@@ -180,6 +185,11 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
     fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
+
+    /// `x[n] += row` for every row n: the bias of a linear layer. `row` 1 × d, `x` N × d.
+    fn add_row(&self, x: &mut Self::Tensor, row: &Self::Tensor);
+    /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
+    fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
 
     /// Row sums and column sums (in f64, fixed order) of the per-parameter score over the matrix.
     ///
