@@ -9,6 +9,8 @@ use crate::tensor::{
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
 const NORM_PIECE: usize = 32;
+/// Rows of the largest tile of a product.
+const PRODUCT_TILE: usize = 256;
 /// Rows of one piece of a column sum.
 const SUM_PIECE: usize = 64;
 /// Columns and groups of a block of `add_pieces`; `COLUMNS` and `GROUPS` of `reduce.cu`.
@@ -269,6 +271,12 @@ impl<D: Device> Backend for CudaBackend<D> {
         let b = self.multiplicand(b, b_size.0, b_size.1);
         let out = out.operand(out_size.0, out_size.1);
         self.multiply(Multiplication { product, accumulate, out, a, b });
+    }
+
+    /// Whole tiles of rows: cuBLASLt then has no edge to treat apart. That it takes the same tiles and splits for every
+    /// number of them is its choice, and not yet seen on a GPU.
+    fn independent_rows(&self, rows: usize, _: usize) -> usize {
+        rows.next_multiple_of(PRODUCT_TILE)
     }
 
     fn embed(&self, out: &mut CudaTensor<D>, table: &CudaTensor<D>, tokens: &[u32]) {
