@@ -5,6 +5,7 @@
 //! shrinks finds its old memory fitting.
 use super::device::{Device, DeviceError};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Smallest allocation; a power of two.
@@ -20,15 +21,23 @@ pub struct Pool<D: Device> {
     device: Arc<D>,
     /// Memory in nobody's use, by size.
     free: Mutex<BTreeMap<usize, Vec<D::Memory>>>,
+    /// Bytes in use, and the most that ever were.
+    used: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 impl<D: Device> Pool<D> {
     pub fn new(device: Arc<D>) -> Self {
-        Pool { device, free: Mutex::default() }
+        Pool { device, free: Mutex::default(), used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
     pub fn device(&self) -> &D {
         &self.device
+    }
+
+    /// The most bytes that were in use at once.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// Memory with unspecified contents.
@@ -47,6 +56,8 @@ impl<D: Device> Pool<D> {
                 outcome => outcome?,
             },
         };
+        let used = self.used.fetch_add(size, Ordering::Relaxed) + size;
+        self.peak.fetch_max(used, Ordering::Relaxed);
         let address = self.device.address(&memory);
         Ok(Buffer { pool: self.clone(), memory: Some(memory), address, size })
     }
@@ -90,6 +101,7 @@ impl<D: Device> Buffer<D> {
 impl<D: Device> Drop for Buffer<D> {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
+            self.pool.used.fetch_sub(self.size, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
             free.entry(self.size).or_default().push(memory);
         }
