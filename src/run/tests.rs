@@ -2,9 +2,11 @@
 use super::*;
 use crate::plan::{Plan, Stage, StageKind, plan};
 use crate::spec::{self, EngineKind};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
 
@@ -17,6 +19,9 @@ fn small_plan() -> Plan {
 #[derive(Default)]
 struct Mock {
     executed: Mutex<Vec<String>>,
+    /// Workers that are at a stage now, and all that ever were.
+    busy: Mutex<(BTreeSet<usize>, BTreeSet<usize>)>,
+    takes: Duration,
     fails: Option<String>,
     panics: Option<String>,
     interrupts: Option<String>,
@@ -29,6 +34,15 @@ impl Executor for Mock {
             let folder = task.folder.parent().unwrap().join(&task.plan.stages[input].id);
             assert!(folder.join("result").exists(), "{id} was begun before its input was finished");
         }
+        let at_work = |busy: bool| {
+            let mut workers = self.busy.lock().unwrap();
+            let changed = if busy { workers.0.insert(task.worker) } else { workers.0.remove(&task.worker) };
+            assert!(changed, "worker {} is at two stages at once", task.worker);
+            workers.1.insert(task.worker);
+        };
+        at_work(true);
+        std::thread::sleep(self.takes);
+        at_work(false);
         let is = |name: &Option<String>| name.as_deref().is_some_and(|name| id.starts_with(name));
         self.executed.lock().unwrap().push(id.to_string());
         std::fs::write(task.folder.join("result"), id)?;
@@ -122,6 +136,18 @@ fn every_stage_is_carried_out_once_and_a_second_sweep_does_nothing() {
         assert_eq!(outcome.unwrap(), Outcome { kept: 12, ..Outcome::default() });
         assert!(decided.is_empty() && again.executed.lock().unwrap().is_empty());
     }
+}
+
+/// Stages are dealt out to devices by the number of their worker: with as many workers as wanted on each device, no
+/// device ever has more than that.
+#[test]
+fn a_worker_has_its_number_to_itself() {
+    let bench = Bench::new();
+    let mock = Mock { takes: Duration::from_millis(2), ..Mock::default() };
+    bench.sweep(&mock, 4).0.unwrap();
+    let (busy, ever) = mock.busy.into_inner().unwrap();
+    assert!(busy.is_empty());
+    assert!(ever.iter().all(|worker| *worker < 4) && !ever.is_empty(), "{ever:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Rules between keys. Each is checked only where all of its operands could be read.
 use super::names::FOLDER_TASKS;
+use super::read::Header;
 use super::reader::{Findings, Table};
 use super::size::{num_params, smallest, target_params};
 use super::types::*;
@@ -7,12 +8,13 @@ use super::vocabulary::vocab_size;
 use std::path::{Path, PathBuf};
 
 /// Reports every broken rule of `spec`; `root` is asked for the lines.
-pub(super) fn rules(spec: &RunSpec, arms: &[ArmSpec], root: &Table<'_>, findings: &Findings) {
+pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings: &Findings) {
     let check = Check { root, findings };
     check.batch(spec);
     check.packing(spec);
+    check.ranks(spec, &header.engine);
     check.heads(spec);
-    check.tokens(spec, arms);
+    check.tokens(spec, &header.arms);
     check.groups(spec);
     check.target(spec);
     check.eval(spec);
@@ -52,6 +54,24 @@ impl Check<'_> {
             let message = "`documents` orders what is laid end to end, but data.packing = \"separate\" packs documents by their length";
             let hint = "nearest valid shuffle: `windows`, which then orders the packed sequences".to_string();
             self.fault("data.shuffle", message.into(), Some(hint));
+        }
+    }
+
+    /// Every rank has a micro-batch of every step.
+    fn ranks(&self, spec: &RunSpec, engine: &EngineSpec) {
+        let keys = ["data.context_length", "train.micro_batch", "train.batch_tokens", "engine.data_parallel"];
+        if !self.findings.sound(&keys) {
+            return;
+        }
+        let sequences = spec.train.batch_tokens / spec.data.context_length;
+        let micro_batches = sequences.div_ceil(spec.train.micro_batch);
+        if engine.data_parallel > micro_batches {
+            let message =
+                format!("{} ranks, and a step has {micro_batches} micro-batches", engine.data_parallel);
+            let micro_batch = (sequences / engine.data_parallel).max(1);
+            let hint =
+                format!("nearest valid data_parallel: {micro_batches}, or train.micro_batch = {micro_batch}");
+            self.fault("engine.data_parallel", message, Some(hint));
         }
     }
 
