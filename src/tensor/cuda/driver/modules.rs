@@ -14,8 +14,10 @@ use std::sync::{Mutex, PoisonError};
 /// Dynamic shared memory that a kernel may have without asking.
 const PLAIN_SHARED_BYTES: u32 = 48 << 10;
 
+/// A file with its defines.
+type Unit = (&'static str, Vec<(&'static str, u32)>);
 /// Identity of a kernel within the program.
-type Key = (&'static str, Vec<(&'static str, u32)>, String);
+type Key = (Unit, String);
 
 struct Function {
     handle: sys::CUfunction,
@@ -31,7 +33,7 @@ unsafe impl Send for Module {}
 
 #[derive(Default)]
 struct Loaded {
-    modules: HashMap<(&'static str, Vec<(&'static str, u32)>), Module>,
+    modules: HashMap<Unit, Module>,
     functions: HashMap<Key, Function>,
 }
 
@@ -53,16 +55,17 @@ impl Modules {
     pub fn function(&self, launch: &Launch) -> Result<sys::CUfunction, DeviceError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let Loaded { modules, functions } = &mut *loaded;
-        let key = (launch.file, launch.defines.to_vec(), launch.kernel.to_string());
+        let unit = (launch.file, launch.defines.to_vec());
+        let key = (unit, launch.kernel.to_string());
         if !functions.contains_key(&key) {
-            let unit = (launch.file, launch.defines.to_vec());
-            if !modules.contains_key(&unit) {
+            let unit = &key.0;
+            if !modules.contains_key(unit) {
                 let module = self.load(launch.file, launch.defines)?;
                 modules.insert(unit.clone(), module);
             }
             let name = CString::new(launch.kernel).expect("names of kernels hold no zero");
             // SAFETY: the module was loaded in this context and stays.
-            let handle = unsafe { result::module::get_function(modules[&unit].0, name) }
+            let handle = unsafe { result::module::get_function(modules[unit].0, name) }
                 .map_err(|error| failed(&format!("cuModuleGetFunction of {}", launch.kernel), error))?;
             functions.insert(key.clone(), Function { handle, shared_bytes: PLAIN_SHARED_BYTES });
         }
