@@ -14,10 +14,10 @@ use std::sync::{Mutex, PoisonError};
 /// Dynamic shared memory that a kernel may have without asking.
 const PLAIN_SHARED_BYTES: u32 = 48 << 10;
 
-/// A file with its defines.
+/// A kernel file with its macros.
 type Unit = (&'static str, Vec<(&'static str, u32)>);
 /// Identity of a kernel within the program.
-type Key = (Unit, String);
+type Key = (&'static str, Vec<(&'static str, u32)>, String);
 
 struct Function {
     handle: sys::CUfunction,
@@ -30,6 +30,14 @@ unsafe impl Send for Function {}
 struct Module(sys::CUmodule);
 // SAFETY: as above.
 unsafe impl Send for Module {}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        // Runs that follow one another on a device that others keep open would else pile them up.
+        // SAFETY: loaded once, unloaded once; `CudaDevice`'s drop has waited for its kernels.
+        let _ = unsafe { result::module::unload(self.0) };
+    }
+}
 
 #[derive(Default)]
 struct Loaded {
@@ -55,17 +63,16 @@ impl Modules {
     pub fn function(&self, launch: &Launch) -> Result<sys::CUfunction, DeviceError> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let Loaded { modules, functions } = &mut *loaded;
-        let unit = (launch.file, launch.defines.to_vec());
-        let key = (unit, launch.kernel.to_string());
+        let key = (launch.file, launch.defines.to_vec(), launch.kernel.to_string());
         if !functions.contains_key(&key) {
-            let unit = &key.0;
-            if !modules.contains_key(unit) {
+            let unit = (launch.file, launch.defines.to_vec());
+            if !modules.contains_key(&unit) {
                 let module = self.load(launch.file, launch.defines)?;
                 modules.insert(unit.clone(), module);
             }
             let name = CString::new(launch.kernel).expect("names of kernels hold no zero");
             // SAFETY: the module was loaded in this context and stays.
-            let handle = unsafe { result::module::get_function(modules[unit].0, name) }
+            let handle = unsafe { result::module::get_function(modules[&unit].0, name) }
                 .map_err(|error| failed(&format!("cuModuleGetFunction of {}", launch.kernel), error))?;
             functions.insert(key.clone(), Function { handle, shared_bytes: PLAIN_SHARED_BYTES });
         }
