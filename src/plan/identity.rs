@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub const ENGINE_REVISION: u32 = 1;
 
 /// As [`ENGINE_REVISION`], of evaluation alone, so that models need not be made anew. 2: the requests of an item share
-/// one pass.
-pub const EVALUATION_REVISION: u32 = 2;
+/// one pass. 3: items share passes, and small passes are filled up.
+pub const EVALUATION_REVISION: u32 = 3;
 
 /// `<slug>-<8 hex>` of a canonical form.
 pub(super) fn stage_id(slug: &str, identity: &Value) -> String {

@@ -7,4 +7,5 @@ mod eval;
 mod export;
 mod golden;
 mod interruptions;
+mod llama_cpp;
 mod rooms;

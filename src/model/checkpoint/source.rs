@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::vocabulary::VocabularyTables;
 
-use super::{CheckpointError, gguf, llama2c, load};
+use super::{CheckpointError, gguf, licence, llama2c, load};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -33,6 +33,8 @@ pub struct LoadedModel<T> {
     pub config: ModelConfig,
     pub weights: Weights<T>,
     pub tokenizer: TokenizerSource,
+    /// The licence that the model names.
+    pub licence: Option<String>,
 }
 
 /// Reads the model at `place`: a Hugging Face folder, a GGUF file or a llama2.c file.
@@ -48,17 +50,17 @@ pub fn load_any<B: Backend>(backend: &B, place: &str) -> Result<LoadedModel<B::T
     let mut magic = Vec::with_capacity(4);
     File::open(path).and_then(|file| file.take(4).read_to_end(&mut magic)).map_err(io)?;
     if magic == gguf::MAGIC {
-        let (config, weights, tables) = gguf::load(backend, path)?;
-        let tokenizer = match tables {
+        let gguf::Parts { config, weights, vocabulary, licence } = gguf::load(backend, path)?;
+        let tokenizer = match vocabulary {
             Some(tables) => TokenizerSource::Gguf(Box::new(tables)),
             None => TokenizerSource::Absent { looked_for: path.to_path_buf() },
         };
-        return Ok(LoadedModel { config, weights, tokenizer });
+        return Ok(LoadedModel { config, weights, tokenizer, licence });
     }
     if path.extension().is_some_and(|extension| extension == "bin") {
         let (config, weights) = llama2c::load(backend, path)?;
         let tokenizer = beside(path, config.vocab_size);
-        return Ok(LoadedModel { config, weights, tokenizer });
+        return Ok(LoadedModel { config, weights, tokenizer, licence: None });
     }
     Err(CheckpointError::NoModel { path: path.to_path_buf() })
 }
@@ -70,7 +72,7 @@ fn load_folder<B: Backend>(backend: &B, folder: &Path) -> Result<LoadedModel<B::
         true => TokenizerSource::TokenizerJson(path),
         false => TokenizerSource::Absent { looked_for: path },
     };
-    Ok(LoadedModel { config, weights, tokenizer })
+    Ok(LoadedModel { config, weights, tokenizer, licence: licence::of_folder(folder) })
 }
 
 /// The tokenizer file beside a llama2.c model of `vocab_size`.
