@@ -63,6 +63,13 @@ impl<D: Device> CudaTensor<D> {
         padded(self.rows) * self.stride() * self.element.bytes()
     }
 
+    /// Address and number of the elements of all rows, padding included, of an f32 matrix that is about to be written.
+    pub(super) fn f32_array(&mut self) -> (u64, usize) {
+        assert_eq!(self.element, Element::F32, "sums over ranks are f32");
+        self.touch();
+        (self.address(), self.spread())
+    }
+
     /// To be called by whatever writes the values without the shadow.
     pub(super) fn touch(&mut self) {
         if let Some(shadow) = self.shadow.get_mut().unwrap_or_else(PoisonError::into_inner) {

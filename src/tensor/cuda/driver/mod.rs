@@ -51,6 +51,13 @@ impl Drop for Context {
 }
 
 fn failed(call: &str, error: DriverError) -> DeviceError {
+    // Contexts, modules and launches need memory as allocations do; how much is not told.
+    if error == DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) {
+        return DeviceError::OutOfMemory {
+            asked: 0,
+            free: result::mem_get_info().map_or(0, |(free, _)| free),
+        };
+    }
     DeviceError::Failed { call: call.to_string(), what: error.to_string(), remedy: REPORT }
 }
 
@@ -63,6 +70,13 @@ pub struct CudaDevice {
     staging: Mutex<Staging>,
     /// Last, so that what belongs to the context goes before it.
     context: Arc<Context>,
+}
+
+impl Drop for CudaDevice {
+    fn drop(&mut self) {
+        // Modules are unloaded in the current context, when no kernel of theirs runs any more.
+        let _ = self.synchronize();
+    }
 }
 
 /// A block of memory of a device.
@@ -142,6 +156,15 @@ impl CudaDevice {
             staging: Mutex::default(),
             context,
         })
+    }
+
+    /// What `work` returns, done with the device's context current and its stream at hand.
+    ///
+    /// # Errors
+    /// The context cannot be made current.
+    pub fn with_stream<T>(&self, work: impl FnOnce(sys::CUstream) -> T) -> Result<T, DeviceError> {
+        self.context.enter()?;
+        Ok(work(self.context.stream))
     }
 
     /// Bytes free and in all, on this device, for every process.

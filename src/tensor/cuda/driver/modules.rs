@@ -14,6 +14,8 @@ use std::sync::{Mutex, PoisonError};
 /// Dynamic shared memory that a kernel may have without asking.
 const PLAIN_SHARED_BYTES: u32 = 48 << 10;
 
+/// A kernel file with its macros.
+type Unit = (&'static str, Vec<(&'static str, u32)>);
 /// Identity of a kernel within the program.
 type Key = (&'static str, Vec<(&'static str, u32)>, String);
 
@@ -29,9 +31,17 @@ struct Module(sys::CUmodule);
 // SAFETY: as above.
 unsafe impl Send for Module {}
 
+impl Drop for Module {
+    fn drop(&mut self) {
+        // Runs that follow one another on a device that others keep open would else pile them up.
+        // SAFETY: loaded once, unloaded once; `CudaDevice`'s drop has waited for its kernels.
+        let _ = unsafe { result::module::unload(self.0) };
+    }
+}
+
 #[derive(Default)]
 struct Loaded {
-    modules: HashMap<(&'static str, Vec<(&'static str, u32)>), Module>,
+    modules: HashMap<Unit, Module>,
     functions: HashMap<Key, Function>,
 }
 

@@ -77,6 +77,11 @@ impl EmulatedDevice {
         found.then(|| EmulatedDevice { capacity, usage: Arc::default() })
     }
 
+    /// Bytes in use now, what a pool keeps included.
+    pub fn allocated_bytes(&self) -> usize {
+        self.usage.allocated_bytes.load(Ordering::Relaxed)
+    }
+
     /// Allocations made so far.
     pub fn allocations(&self) -> usize {
         self.usage.allocations.load(Ordering::Relaxed)
