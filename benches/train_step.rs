@@ -300,9 +300,9 @@ fn cell(value: Option<usize>) -> String {
 }
 
 fn rates<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, training: &mut Training<B>, peak: Peak) {
-    let product = product_flops_per_second(args, training.backend);
-    // The first accumulation allocates its sums; the peak of a plain step is read before.
+    // That of plain steps: what follows allocates operands of the product and the sums of saliency.
     let plain_peak = peak();
+    let product = product_flops_per_second(args, training.backend);
     training.accumulate_saliency();
     let (mut plain, mut salient) = (Vec::new(), Vec::new());
     for _ in 0..args.rounds {

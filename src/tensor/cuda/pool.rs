@@ -139,4 +139,19 @@ mod tests {
         let refused = pool.take(10_241).err().unwrap();
         assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
     }
+
+    #[test]
+    fn the_peak_is_the_most_that_was_in_use_at_once() {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let pool = Arc::new(Pool::new(Arc::new(device)));
+        drop(pool.take(1024).unwrap());
+        let large = pool.take(4096).unwrap();
+        assert_eq!(pool.peak_bytes(), large.size());
+        let small = pool.take(512).unwrap();
+        let both = large.size() + small.size();
+        drop(large);
+        drop(small);
+        let _again = pool.take(512).unwrap();
+        assert_eq!(pool.peak_bytes(), both);
+    }
 }
