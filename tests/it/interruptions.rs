@@ -49,7 +49,7 @@ fn assert_whole(results: &Path) {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(!name.starts_with(".tmp-"), "{name} was left in the store");
         assert!(
-            ["partial", "failed"].contains(&name.as_str()) || entry.path().join("stage.json").exists(),
+            ["partial", "failed", "checks"].contains(&name.as_str()) || entry.path().join("stage.json").exists(),
             "{name} is half a stage"
         );
     }
@@ -225,7 +225,8 @@ fn data_that_cannot_be_used_fail_all_runs_with_the_place() {
     let folder = desk.experiment("tiny", TINY);
     let world = "{ kind = \"world\", seed = 0, documents = 300 }";
     assert!(TINY.contains(world));
-    let files = "{ kind = \"jsonl\", train = [\"train.jsonl\"], validation = [\"train.jsonl\"] }";
+    let files = "{ kind = \"jsonl\", train = [\"train.jsonl\"], validation = [\"valid.jsonl\"] }";
+    fs::write(folder.join("valid.jsonl"), "{\"text\": \"Held out.\"}\n").unwrap();
     fs::write(folder.join("experiment.toml"), TINY.replace(world, files)).unwrap();
     let show = || crate::cli::without_times(&desk.show(&["run", "experiments/tiny", "--quiet"]));
     fs::write(folder.join("train.jsonl"), "{\"text\": \"A short text.\"}\n").unwrap();
