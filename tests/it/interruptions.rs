@@ -49,7 +49,8 @@ fn assert_whole(results: &Path) {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(!name.starts_with(".tmp-"), "{name} was left in the store");
         assert!(
-            ["partial", "failed", "checks"].contains(&name.as_str()) || entry.path().join("stage.json").exists(),
+            ["partial", "failed", "checks"].contains(&name.as_str())
+                || entry.path().join("stage.json").exists(),
             "{name} is half a stage"
         );
     }

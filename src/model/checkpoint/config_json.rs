@@ -255,7 +255,10 @@ impl Keys<'_> {
             if self.get(key).is_some_and(|rope| !rope.is_object() || !kind(rope)) {
                 return Err(self.fault(key, "null or of type `default`: scaled RoPE is not supported"));
             }
-            let inner = self.get(key).and_then(|rope| rope.get("partial_rotary_factor"));
+            let inner = self
+                .get(key)
+                .and_then(|rope| rope.get("partial_rotary_factor"))
+                .filter(|factor| !factor.is_null());
             let partial = inner.or_else(|| self.get("partial_rotary_factor"));
             if partial.is_some_and(|factor| factor.as_f64() != Some(1.0)) {
                 let expected = "1: RoPE on a part of each head is not supported";
