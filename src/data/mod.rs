@@ -24,3 +24,5 @@ pub use tokenizer::Tokenizer;
 mod hub_tests;
 #[cfg(test)]
 mod tables_fuzz_tests;
+#[cfg(test)]
+mod tokenizer_fuzz_tests;
