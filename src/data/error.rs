@@ -65,6 +65,11 @@ pub enum DataError {
         folder.display()
     )]
     Hub { place: String, reason: String, folder: PathBuf },
+    #[error(
+        "cannot fetch split `{split}` of the data set `{dataset}` (configuration `{config}`) from the hub: {reason}\nhint: run again to go on, or put that split as Parquet at `{}`",
+        file.display()
+    )]
+    HubSplit { dataset: String, config: String, split: String, reason: String, file: PathBuf },
     #[error("no home folder for the model hub's cache\nhint: name one in `HF_HOME`")]
     NoHubCache,
     #[error(
