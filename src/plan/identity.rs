@@ -5,8 +5,8 @@
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, PruneSpec,
-    RunSpec, Shuffle, TokenizerSpec, task_folder,
+    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, Packing,
+    PruneSpec, RunSpec, Shuffle, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -171,6 +171,9 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inp
     // Only where they say more than those identities did that were made before there were these keys.
     if spec.data.shuffle != Shuffle::Windows {
         identity["shuffle"] = json!(spec.data.shuffle);
+    }
+    if spec.data.packing != Packing::Crossing {
+        identity["packing"] = json!(spec.data.packing);
     }
     if let CorpusSpec::Mixture { .. } = spec.data.corpus {
         identity["weights"] = json!(spec.data.corpus.weights());

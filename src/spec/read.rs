@@ -70,6 +70,7 @@ fn data(t: &Table<'_>, folder: &Path) -> DataSpec {
         tokenizer: tokenizer(&t.table("tokenizer", true), folder),
         context_length: t.count("context_length", 2..=1_048_576).required(),
         shuffle: t.name("shuffle", &SHUFFLES).or(Shuffle::Windows),
+        packing: t.name("packing", &PACKINGS).or(Packing::Crossing),
     };
     t.finish();
     data
