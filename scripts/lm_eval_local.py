@@ -103,6 +103,7 @@ class Files:
         for split in ["training", "validation", "test"]:
             file = {"training": "train"}.get(split, split)
             config[f"{split}_split"] = file if file in files else None
+        config["fewshot_split"] = None
         if self.num_fewshot:
             config["num_fewshot"] = self.num_fewshot
             config["fewshot_split"] = next(split for split in files if split in ("train", "dev"))
