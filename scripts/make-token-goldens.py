@@ -64,6 +64,11 @@ def pieces(path):
     return lines[:: size // MOST_BYTES + 1]
 
 
+def is_plain(piece):
+    """SentencePiece drops extra spaces, which llama2.c keeps, and what looks like a special token is one to some."""
+    return "<" not in piece and "  " not in piece and piece == piece.strip(" ")
+
+
 def reference(data, name):
     if name == "stories260K":
         model = sentencepiece.SentencePieceProcessor(model_file=str(data / "models/stories260K/tok512.model"))
@@ -80,6 +85,8 @@ def main():
         for text in TEXTS:
             digest, tokens = hashlib.sha256(), 0
             for piece in pieces(data / text):
+                if name == "stories260K" and not is_plain(piece):
+                    continue
                 ids = encode(piece)
                 tokens += len(ids)
                 digest.update(struct.pack(f"<{len(ids)}I", *ids) + b"\xff\xff\xff\xff")

@@ -37,6 +37,11 @@ fn pieces(path: &Path) -> Vec<String> {
     pieces.into_iter().step_by(size / MOST_BYTES + 1).collect()
 }
 
+/// As in the script: SentencePiece drops extra spaces, which llama2.c keeps.
+fn is_plain(piece: &str) -> bool {
+    !piece.contains('<') && !piece.contains("  ") && piece == piece.trim_matches(' ')
+}
+
 /// Number and hash of the ids.
 fn ids(tokenizer: &Tokenizer, texts: &[String], with_defaults: bool) -> (u64, String) {
     let (mut bytes, mut count) = (Vec::new(), 0);
@@ -85,6 +90,10 @@ fn ids_are_those_of_the_reference_implementations() {
         for (name, way, tokenizer, with_defaults) in &tokenizers {
             let row = golden.iter().find(|row| row["text"] == text && row["tokenizer"] == *name);
             let row = row.expect("a golden for each text and tokenizer");
+            let mut pieces = pieces.clone();
+            if *name == "stories260K" {
+                pieces.retain(|piece| is_plain(piece));
+            }
             let (count, hash) = ids(tokenizer, &pieces, *with_defaults);
             assert_eq!(Some(count), row["tokens"].as_u64(), "{name} by {way}: number of ids in {text}");
             assert_eq!(Some(hash.as_str()), row["sha256"].as_str(), "{name} by {way}: ids of {text}");
