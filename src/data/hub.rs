@@ -96,19 +96,16 @@ impl Hub {
     /// # Errors
     /// The hub is out of reach or lacks the file, or it is not what its hash says.
     pub fn split_file(&self, split: DatasetSplit) -> Result<PathBuf, DataError> {
-        let DatasetSplit { dataset, config, split } = split;
-        let (id, revision) = (dataset.to_string(), CONVERTED.to_string());
+        let (id, revision) = (split.dataset.to_string(), CONVERTED.to_string());
         let name = Name { kind: RepoType::Dataset, id, revision };
-        let file = format!("{config}/{split}/0000.parquet");
+        let file = format!("{}/{}/0000.parquet", split.config, split.split);
         let has_file = |folder: &Path| folder.join(&file).is_file();
         let folder = match self.cached(&name, has_file) {
             Some(folder) => folder,
             None => {
                 let fetched = self.fetch_alone(&name, has_file, |files| only(files, &file));
                 fetched.map_err(|reason| DataError::HubSplit {
-                    dataset: dataset.to_string(),
-                    config: config.to_string(),
-                    split: split.to_string(),
+                    split,
                     reason,
                     file: self.snapshot(&name, &name.revision).join(&file),
                 })?
