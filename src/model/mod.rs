@@ -1,6 +1,7 @@
-//! The Llama family: config with per-layer widths, named parameters, forward and backward, checkpoints.
+//! The Llama family: config with per-layer widths, named parameters, forward and backward, decoding, checkpoints.
 pub mod checkpoint;
 pub mod config;
+pub mod decode;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod flops;

@@ -1,7 +1,7 @@
 //! One body of tests for every backend: each operation against its formula, written naively in f64.
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
-use super::{AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, Scalar};
+use super::{AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, Scalar};
 use crate::base::random::stream;
 use rand::RngExt;
 
@@ -75,6 +75,11 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
     {
         for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
             packed_attention(&case, PackedShape { prefix, tails: &tails, num_heads, num_kv_heads, head_dim });
+        }
+    }
+    for (past, queries) in [(0, 1), (0, 7), (5, 1), (130, 1), (3, 70), (64, 64), (1, 129)] {
+        for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
+            cached_attention(&case, CachedShape { past, queries, num_heads, num_kv_heads, head_dim });
         }
     }
     for (tokens, vocab, d) in [(1, 3, 2), (70, 41, 9), (33, 1000, 5)] {
@@ -332,6 +337,41 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
         }
     }
     case.compare("packed attention", &out, &y);
+}
+
+/// The cache is filled in two parts and has rows to spare, whose values must not matter.
+fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
+    let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
+    let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
+    let (q, q_tensor) = case.random(queries, wide, "q");
+    let fill = |name: &str| {
+        let (host, _) = case.random(n, narrow, name);
+        let (_, mut cache) = case.random(n + 3, narrow, "spare rows");
+        let scalars: Vec<B::Scalar> = host.data.iter().map(|&x| B::Scalar::from_f64(x)).collect();
+        let (old, new) = scalars.split_at(past * narrow);
+        b.put_rows(&mut cache, past, &b.from_host(queries, narrow, new));
+        b.put_rows(&mut cache, 0, &b.from_host(past, narrow, old));
+        (host, cache)
+    };
+    let ((k, keys), (v, values)) = (fill("k"), fill("v"));
+    let mut out = b.zeros(queries, wide);
+    b.cached_attention(shape, &mut out, &q_tensor, &keys, &values);
+    let alpha = 1.0 / (h as f64).sqrt();
+    let mut y = vec![0.0; queries * wide];
+    for i in 0..queries {
+        for head in 0..num_heads {
+            let kv = head * num_kv_heads / num_heads;
+            let score =
+                |j: usize| alpha * (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>();
+            let total: f64 = (0..=past + i).map(|j| score(j).exp()).sum();
+            for j in 0..=past + i {
+                for c in 0..h {
+                    y[i * wide + head * h + c] += score(j).exp() / total * v.at(j, kv * h + c);
+                }
+            }
+        }
+    }
+    case.compare("cached attention", &out, &y);
 }
 
 fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {

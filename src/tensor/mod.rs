@@ -16,6 +16,6 @@ pub mod cpu;
 pub mod cuda;
 
 pub use backend::{
-    AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable, Scalar,
+    AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable, Scalar,
 };
 pub use cpu::{CpuBackend, Matrix};
