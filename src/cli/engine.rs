@@ -1,7 +1,12 @@
 //! Which engine an experiment gets on this machine.
+use crate::plan::Plan;
+use crate::run::memory::available_memory_bytes;
 use crate::spec::EngineKind;
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
+
+/// Share of the free memory that runs may take together.
+const MEMORY_SHARE: f64 = 0.9;
 
 /// `auto` resolved; an engine that cannot run here is an error that names the remedy.
 pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
@@ -26,8 +31,20 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
     }
 }
 
-/// Runs at once: as asked, or as many as the cores can give their threads to.
-pub(super) fn workers(asked: usize, threads_per_worker: usize) -> usize {
+/// Runs at once: as asked, or as many as the cores can give their threads to and as fit into memory.
+pub(super) fn workers(asked: usize, threads_per_worker: usize, plan: &Plan) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if asked == 0 { (cores / threads_per_worker.max(1)).max(1) } else { asked }
+    if asked > 0 {
+        return asked;
+    }
+    let fit = match available_memory_bytes() {
+        Some(free) => (MEMORY_SHARE * free as f64 / memory_of_worker(plan).max(1) as f64) as usize,
+        None => usize::MAX,
+    };
+    (cores / threads_per_worker.max(1)).min(fit).max(1)
+}
+
+/// Estimated bytes that the largest stage of `plan` takes.
+pub(super) fn memory_of_worker(plan: &Plan) -> u64 {
+    plan.stages.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0)
 }

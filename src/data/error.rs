@@ -60,6 +60,8 @@ pub enum DataError {
     Checksum { path: PathBuf, expected: String, found: String },
     #[error("tokenizer: {reason}")]
     Tokenize { reason: String },
+    #[error("tokenizer: that of the source model was asked for, and nobody handed it over")]
+    ModelTokenizer,
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

@@ -22,7 +22,8 @@ pub struct Prepared {
 
 /// Reads or generates the corpus, trains or loads the tokenizer, and packs the tokens.
 ///
-/// Relative paths are taken from the current folder. The world's validation part has a twentieth of `documents`, at
+/// Relative paths are taken from the current folder. The tokenizer of a source model is not known here: whoever knows the
+/// model hands it over as a file. The world's validation part has a twentieth of `documents`, at
 /// least 200 and at most 5000.
 ///
 /// # Errors
@@ -39,6 +40,7 @@ pub fn prepare(spec: &DataSpec) -> Result<Prepared, DataError> {
     let tokenizer = match &spec.tokenizer {
         TokenizerSpec::Bpe { vocab_size } => Tokenizer::train(&train, *vocab_size)?,
         TokenizerSpec::File { path } => Tokenizer::from_file(Path::new(path))?,
+        TokenizerSpec::Model { .. } => return Err(DataError::ModelTokenizer),
     };
     let validation_bytes = validation.iter().map(|d| d.len() as u64).sum();
     let (train, validation) = (pack(&tokenizer, &train)?, pack(&tokenizer, &validation)?);

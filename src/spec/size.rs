@@ -14,6 +14,12 @@ pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
     embeddings + d + model.num_layers as u64 * layer
 }
 
+/// Parameters of embedding and head of that model.
+pub fn num_embedding_params(model: &ModelSpec, vocab_size: usize) -> u64 {
+    let rows = if model.tie_word_embeddings { vocab_size as u64 } else { 2 * vocab_size as u64 };
+    rows * model.hidden_size as u64
+}
+
 /// The smallest shape that `prune` can reach from `model`: every prunable type at its floor.
 pub fn smallest(model: &ModelSpec, prune: &PruneSpec) -> ModelSpec {
     let mut least = model.clone();
@@ -37,11 +43,26 @@ pub fn smallest(model: &ModelSpec, prune: &PruneSpec) -> ModelSpec {
     least
 }
 
-/// The most parameters that the pruned model may have: the target itself, or its share of the source's, rounded down.
-pub fn target_params(target: Target, source_params: u64) -> u64 {
-    match target {
-        Target::Params(params) => params,
-        Target::Ratio(ratio) => (ratio * source_params as f64).floor() as u64,
+impl Target {
+    /// Whether parameters of embedding and head count towards the target.
+    pub fn counts_embedding(self) -> bool {
+        !matches!(self, Target::NonEmbeddingRatio(_))
+    }
+
+    /// What the target counts of a model with `params` parameters, `embedding` of them in embedding and head.
+    pub fn counted(self, params: u64, embedding: u64) -> u64 {
+        if self.counts_embedding() { params } else { params - embedding }
+    }
+
+    /// The most that the pruned model may have of what is counted, `source_count` being the source's: the number
+    /// itself, or the share, rounded down.
+    pub fn limit(self, source_count: u64) -> u64 {
+        match self {
+            Target::Params(params) => params,
+            Target::Ratio(ratio) | Target::NonEmbeddingRatio(ratio) => {
+                (ratio * source_count as f64).floor() as u64
+            }
+        }
     }
 }
 
@@ -65,12 +86,22 @@ mod tests {
             rms_norm_eps: 1e-5,
         };
         assert_eq!(num_params(&model, 5), 20 + 4 + 2 * (8 + 32 + 16 + 36));
-        assert_eq!(num_params(&ModelSpec { tie_word_embeddings: false, ..model }, 5), 40 + 4 + 2 * 92);
+        assert_eq!(num_embedding_params(&model, 5), 20);
+        let untied = ModelSpec { tie_word_embeddings: false, ..model };
+        assert_eq!(num_params(&untied, 5), 40 + 4 + 2 * 92);
+        assert_eq!(num_embedding_params(&untied, 5), 40);
     }
 
     #[test]
     fn ratios_round_down() {
-        assert_eq!(target_params(Target::Ratio(0.5), 101), 50);
-        assert_eq!(target_params(Target::Params(7), 101), 7);
+        assert_eq!(Target::Ratio(0.5).limit(101), 50);
+        assert_eq!(Target::Params(7).limit(101), 7);
+    }
+
+    #[test]
+    fn the_embedding_counts_unless_the_target_leaves_it_out() {
+        assert_eq!(Target::Ratio(0.5).counted(100, 30), 100);
+        assert_eq!(Target::NonEmbeddingRatio(0.5).counted(100, 30), 70);
+        assert_eq!(Target::NonEmbeddingRatio(0.5).limit(71), 35);
     }
 }

@@ -8,3 +8,4 @@ mod export;
 mod golden;
 mod interruptions;
 mod rooms;
+mod source;

@@ -2,8 +2,10 @@
 use super::super::executor::StageFailure;
 use crate::base::hash::sha256_hex;
 use crate::data::{Prepared, Tokenizer, prepare};
+use crate::eval::tokenizer_of;
+use crate::model::checkpoint::describe;
 use crate::plan::Plan;
-use crate::spec::DataSpec;
+use crate::spec::{DataSpec, RunSpec, TokenizerSpec};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,10 +38,18 @@ struct Header {
 }
 
 /// Prepares the data of `spec` and writes them to `to`: little-endian u32 tokens, `tokenizer.json`, a header.
-pub(super) fn write(plan: &Plan, spec: &DataSpec, to: &Path) -> Result<(), StageFailure> {
+pub(super) fn write(plan: &Plan, spec: &RunSpec, to: &Path) -> Result<(), StageFailure> {
+    let mut spec = spec.clone();
+    if let (TokenizerSpec::Model { .. }, Some(model)) = (&spec.data.tokenizer, &spec.source.model) {
+        let tokenizer = tokenizer_of(&describe(&model.path)?.tokenizer)?;
+        let path = to.join(TOKENIZER);
+        fs::write(&path, tokenizer.to_json())?;
+        spec.data.tokenizer = TokenizerSpec::File { path: path.to_string_lossy().into_owned() };
+    }
+    let spec = spec.data;
     // The corpus is shared by all context lengths of the grid: it must hold at least the shortest.
     let shortest = plan.experiment.points.iter().map(|point| point.spec.data.context_length).min();
-    let spec = DataSpec { context_length: shortest.unwrap_or(spec.context_length), ..spec.clone() };
+    let spec = DataSpec { context_length: shortest.unwrap_or(spec.context_length), ..spec };
     let prepared = prepare(&spec)?;
     let tokens =
         |tokens: &[u32]| -> Vec<u8> { tokens.iter().flat_map(|token| token.to_le_bytes()).collect() };

@@ -1,6 +1,7 @@
-//! The real executor: corpus, models and evaluations by the engine wing.
+//! The real executor: corpus, models, evaluations and latencies by the engine wing.
 mod corpus;
 mod evaluation;
+mod latency;
 mod model;
 
 use super::executor::{Executor, Progress, StageFailure, Task};
@@ -8,7 +9,7 @@ use crate::data::Prepared;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::reference::ReferenceNetwork;
 use crate::plan::StageKind;
-use crate::spec::EngineKind;
+use crate::spec::{ArmSpec, EngineKind};
 use crate::tensor::CpuBackend;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -35,14 +36,15 @@ impl Engine {
 
 impl Executor for Engine {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
-        let folder = match (task.stage.kind, task.inputs.corpus.as_deref()) {
-            (StageKind::Corpus, _) | (_, None) => {
-                return corpus::write(task.plan, &task.stage.spec.data, task.folder);
-            }
-            (_, Some(folder)) => folder,
-        };
-        let data = self.corpus(folder)?;
         let backend = CpuBackend::<f32>::new();
+        match (task.stage.kind, &task.stage.spec.source.model) {
+            (StageKind::Corpus, _) => return corpus::write(task.plan, &task.stage.spec, task.folder),
+            (StageKind::Latency(_), _) => return latency::measure(&backend, task, progress),
+            (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(&backend, model, task),
+            _ => {}
+        }
+        let folder = task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"))?;
+        let data = self.corpus(folder)?;
         let mut explicit;
         let mut reference;
         let network: &mut dyn Network<CpuBackend<f32>> = match task.plan.engine {
@@ -58,7 +60,8 @@ impl Executor for Engine {
         match task.stage.kind {
             StageKind::Model(arm) => model::make(&backend, network, arm, task, &data, progress),
             StageKind::Evaluation(arm) => evaluation::write(&backend, network, arm, task, &data, progress),
-            StageKind::Corpus => Ok(()),
+            // Carried out above.
+            StageKind::Corpus | StageKind::Latency(_) => Ok(()),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
 use super::super::executor::{Progress, StageFailure, Task};
 use crate::data::{Batches, Prepared};
-use crate::model::checkpoint;
+use crate::model::checkpoint::{self, LoadedModel};
+use crate::model::flops::training_flops_per_token;
 use crate::model::network::Network;
 use crate::model::{ModelConfig, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, RunSpec};
+use crate::spec::{ArmSpec, RunSpec, SourceModel};
 use crate::tensor::Backend;
 use crate::train::arms::{self, Context};
 use crate::train::pretrain::{Observer, StepReport};
-use crate::train::{CurvePoint, Ledger, TrainError};
+use crate::train::{CurvePoint, Ledger, Part, TrainError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,26 @@ pub(super) fn load<B: Backend>(
         let remedy = format!("hint: delete `{}` and run again; it is then made anew", folder.display());
         StageFailure::Failed(format!("{error}\n{remedy}"))
     })
+}
+
+/// Copies the source model from disk into the stage's folder, with what is known of its making.
+pub(super) fn import<B: Backend>(
+    backend: &B,
+    model: &SourceModel,
+    task: &Task<'_>,
+) -> Result<(), StageFailure> {
+    let spec = &task.stage.spec;
+    let LoadedModel { config, weights, .. } = checkpoint::load_any(backend, &model.path)?;
+    checkpoint::save(backend, &task.folder.join(MODEL), &config, &weights)?;
+    let mut ledger = Ledger::default();
+    if let Some(tokens) = spec.source.tokens {
+        // Somewhere else, at a context length and in a time that nobody told.
+        let flops = training_flops_per_token(&config, spec.data.context_length) * tokens as f64;
+        ledger.add(Part::Source, tokens, flops, 0.0);
+    }
+    let summary = Summary { ledger, source_ledger: None, curve: vec![], events: vec![], pruner: None };
+    fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
+    Ok(())
 }
 
 /// Makes the model of `arm` and writes it to the stage's folder.
