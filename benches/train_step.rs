@@ -159,12 +159,10 @@ impl<'a> Training<'a> {
             &mut self.grads,
             None,
         );
-        let norm = optimizer::global_norm(self.backend, &self.grads);
         optimizer::step(
             self.backend,
             &self.spec,
             self.spec.learning_rate,
-            norm,
             &mut self.weights,
             &self.grads,
             &mut self.moments,

@@ -1,6 +1,7 @@
 //! What `plan` says of benchmark items that stand in a training corpus from disk.
 //!
 //! The embedded world is not looked at: its items are held out of its text by construction, and tests hold it to that.
+use crate::data::documents::Unwatched;
 use crate::data::world::World;
 use crate::data::{Contamination, contamination, visit_training};
 use crate::eval::{self, Item, Source, Task};
@@ -30,13 +31,12 @@ pub(super) fn describe(experiment: &Experiment) -> String {
     }
     let mut text = String::new();
     for spec in different {
-        let files = match &spec.data.corpus {
-            CorpusSpec::World { .. } => continue,
-            CorpusSpec::Text { train, .. }
-            | CorpusSpec::Jsonl { train, .. }
-            | CorpusSpec::Parquet { train, .. } => train,
-        };
-        let _ = writeln!(text, "\nitems whose words stand in the training corpus, {}", list(files));
+        if let CorpusSpec::World { .. } = spec.data.corpus {
+            continue;
+        }
+        let files: Vec<String> =
+            spec.data.corpus.sources().iter().flat_map(|s| s.train_files().to_vec()).collect();
+        let _ = writeln!(text, "\nitems whose words stand in the training corpus, {}", list(&files));
         match check(spec) {
             Ok(check) => text.push_str(&table(&check)),
             Err(error) => drop(writeln!(text, "  not checked: {error}")),
@@ -57,7 +57,10 @@ fn check(spec: &RunSpec) -> Result<Contamination> {
         let items = eval::load(Task::from_name(name)?, source, spec.eval.items, 0)?;
         check.add(name, items.iter().map(question_and_answer));
     }
-    visit_training(&spec.data.corpus, &mut |document| check.see(document))?;
+    visit_training(&spec.data.corpus, &Unwatched, &mut |_, document| {
+        check.see(document);
+        Ok(())
+    })?;
     Ok(check)
 }
 

@@ -1,14 +1,14 @@
 //! Packed tokens cut into windows, in an order that needs no state.
 //!
-//! Documents are joined by `<|endoftext|>`. Window w holds tokens w·T … w·T + T: T inputs, and the same shifted by one
-//! as targets, so in each epoch every token but the first is predicted once. Epoch e visits all windows in the
-//! permutation drawn from the stream `batches/epoch/e` of the seed. A batch is a function of the index of its first
-//! sequence, so resuming needs a counter only, and every arm with the seed sees the same order.
+//! Each document is followed by `<|endoftext|>`; windows are cut without regard to documents (`stream` tells how), so a
+//! window may hold the end of one and the beginning of the next, and attention sees both. In a mixture sequence n comes
+//! from the source that `mixture` gives, which is at its own window of its own epoch. A batch is a function of the index
+//! of its first sequence, so resuming needs a counter only, and every arm with the seed sees the same order.
 use super::error::DataError;
-use super::tokenizer::Tokenizer;
-use crate::base::random::stream;
-use rand::seq::SliceRandom;
-use std::sync::{Arc, Mutex, PoisonError};
+use super::mixture::Shares;
+use super::stream::Stream;
+use super::tokens::Tokens;
+use crate::spec::Shuffle;
 
 /// Inputs and targets of some sequences, both (B, T) in row-major order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,28 +23,26 @@ pub struct Batch {
     pub context_length: usize,
 }
 
-/// An endless stream of training sequences.
-pub struct Batches {
-    tokens: Arc<[u32]>,
-    context_length: usize,
-    num_windows: usize,
-    seed: u64,
-    /// The permutation used last, to draw each only once.
-    last: Mutex<Option<(u64, Arc<[u32]>)>>,
+impl Batch {
+    /// A batch of no sequences yet.
+    pub(super) fn with_capacity(sequences: usize, context_length: usize) -> Self {
+        let tokens = || Vec::with_capacity(sequences * context_length);
+        Batch { inputs: tokens(), targets: tokens(), sequences: 0, context_length }
+    }
+
+    /// Appends a sequence: T inputs and, from the second on, their targets.
+    pub(super) fn push(&mut self, window: &[u32]) {
+        self.inputs.extend_from_slice(&window[..self.context_length]);
+        self.targets.extend_from_slice(&window[1..]);
+        self.sequences += 1;
+    }
 }
 
-/// Windows of `context_length` in `tokens` tokens.
-///
-/// # Errors
-/// There is not one.
-fn count_windows(split: &'static str, tokens: usize, context_length: usize) -> Result<usize, DataError> {
-    if context_length == 0 {
-        return Err(DataError::ZeroContext);
-    }
-    match tokens.saturating_sub(1) / context_length {
-        0 => Err(DataError::TooShort { split, found: tokens, needed: context_length + 1, context_length }),
-        windows => Ok(windows),
-    }
+/// An endless stream of training sequences.
+pub struct Batches {
+    sources: Vec<Stream>,
+    shares: Shares,
+    context_length: usize,
 }
 
 impl Batches {
@@ -52,101 +50,43 @@ impl Batches {
     ///
     /// # Errors
     /// The tokens do not fill one window.
-    pub fn new(tokens: Arc<[u32]>, context_length: usize, seed: u64) -> Result<Self, DataError> {
-        let num_windows = count_windows("training", tokens.len(), context_length)?;
-        Ok(Batches { tokens, context_length, num_windows, seed, last: Mutex::new(None) })
+    pub fn new(tokens: Tokens, context_length: usize, seed: u64) -> Result<Self, DataError> {
+        Self::mixture(vec![(tokens, 1.0)], context_length, Shuffle::Windows, seed)
     }
 
-    /// Windows of one epoch.
-    pub fn windows_per_epoch(&self) -> usize {
-        self.num_windows
-    }
-
-    /// Epochs that `tokens` training tokens amount to; more than 1 means that data are repeated.
-    pub fn epochs(&self, tokens: u64) -> f64 {
-        tokens as f64 / (self.num_windows * self.context_length) as f64
-    }
-
-    /// The window that sequence `index` of the stream holds.
-    fn window(&self, index: u64) -> usize {
-        let n = self.num_windows as u64;
-        self.permutation(index / n)[(index % n) as usize] as usize
-    }
-
-    fn permutation(&self, epoch: u64) -> Arc<[u32]> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((e, permutation)) if *e == epoch => permutation.clone(),
-            _ => {
-                let mut order: Vec<u32> = (0..self.num_windows as u32).collect();
-                order.shuffle(&mut stream(self.seed, &format!("batches/epoch/{epoch}")));
-                let order: Arc<[u32]> = order.into();
-                *last = Some((epoch, order.clone()));
-                order
-            }
-        }
+    /// The stream over several sources with their weights, all positive: shares of the sequences.
+    ///
+    /// # Errors
+    /// The tokens of a source do not fill one window.
+    pub fn mixture(
+        sources: Vec<(Tokens, f64)>,
+        context_length: usize,
+        shuffle: Shuffle,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let (tokens, weights): (Vec<Tokens>, Vec<f64>) = sources.into_iter().unzip();
+        let alone = tokens.len() == 1;
+        let sources = tokens.into_iter().enumerate().map(|(source, tokens)| {
+            // A corpus of one source draws from the streams that it drew from before there were mixtures.
+            let name = if alone { "batches".to_string() } else { format!("batches/source/{source}") };
+            Stream::new(tokens, context_length, shuffle, seed, name)
+                .map_err(|error| if alone { error } else { error.in_source(source) })
+        });
+        let sources = sources.collect::<Result<_, _>>()?;
+        Ok(Batches { sources, shares: Shares::new(&weights), context_length })
     }
 
     /// Sequences `first` … `first + sequences - 1` of the stream.
     pub fn batch(&self, first: u64, sequences: usize) -> Batch {
-        let t = self.context_length;
-        let mut inputs = Vec::with_capacity(sequences * t);
-        let mut targets = Vec::with_capacity(sequences * t);
+        let mut batch = Batch::with_capacity(sequences, self.context_length);
+        let mut window = Vec::with_capacity(self.context_length + 1);
         for index in first..first + sequences as u64 {
-            let start = self.window(index) * t;
-            inputs.extend_from_slice(&self.tokens[start..start + t]);
-            targets.extend_from_slice(&self.tokens[start + 1..start + t + 1]);
+            let (source, index) = self.shares.place(index);
+            window.clear();
+            self.sources[source].read(index, &mut window);
+            batch.push(&window);
         }
-        Batch { inputs, targets, sequences, context_length: t }
-    }
-}
-
-/// Held-out tokens in their order, for bits per byte.
-pub struct ValidationWindows {
-    tokens: Arc<[u32]>,
-    context_length: usize,
-    num_windows: usize,
-}
-
-impl ValidationWindows {
-    /// The windows of the first `limit` tokens (0: of all), at least one.
-    ///
-    /// # Errors
-    /// The tokens do not fill one window.
-    pub fn new(tokens: Arc<[u32]>, context_length: usize, limit: u64) -> Result<Self, DataError> {
-        let all = count_windows("validation", tokens.len(), context_length)?;
-        let wanted = if limit == 0 { all } else { (limit as usize / context_length).max(1) };
-        Ok(ValidationWindows { tokens, context_length, num_windows: all.min(wanted) })
-    }
-
-    /// Windows in all.
-    pub fn len(&self) -> usize {
-        self.num_windows
-    }
-
-    /// Never: there is at least one window.
-    pub fn is_empty(&self) -> bool {
-        self.num_windows == 0
-    }
-
-    /// The windows in order, `sequences` at a time, the last batch maybe smaller, each with the UTF-8 bytes of its
-    /// targets. `<|endoftext|>` counts no bytes, though it is predicted.
-    pub fn batches<'a>(
-        &'a self,
-        sequences: usize,
-        tokenizer: &'a Tokenizer,
-    ) -> impl Iterator<Item = (Batch, u64)> + 'a {
-        let t = self.context_length;
-        (0..self.num_windows).step_by(sequences.max(1)).map(move |first| {
-            let n = sequences.max(1).min(self.num_windows - first);
-            let (start, end) = (first * t, (first + n) * t);
-            let targets = self.tokens[start + 1..end + 1].to_vec();
-            let bytes = targets.iter().map(|&id| u64::from(tokenizer.num_bytes(id))).sum();
-            (
-                Batch { inputs: self.tokens[start..end].to_vec(), targets, sequences: n, context_length: t },
-                bytes,
-            )
-        })
+        batch
     }
 }
 
@@ -155,15 +95,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn numbers(n: u32) -> Arc<[u32]> {
-        (0..n).collect()
+    fn numbers(n: u32) -> Tokens {
+        (0..n).collect::<Vec<u32>>().into()
     }
 
     #[test]
     fn an_epoch_predicts_every_token_once() {
         // 25 tokens, T = 4: 6 windows, targets 1 … 24.
         let batches = Batches::new(numbers(25), 4, 1).expect("batches");
-        assert_eq!(batches.windows_per_epoch(), 6);
         let batch = batches.batch(0, 6);
         let mut targets = batch.targets.clone();
         targets.sort_unstable();
@@ -172,15 +111,59 @@ mod tests {
         // A second epoch has another order of the same windows.
         let second = batches.batch(6, 6);
         assert_ne!(batch, second);
-        assert_eq!(batches.epochs(48), 2.0);
+    }
+
+    /// The order of one source is that of the first version: committed results depend on it.
+    #[test]
+    fn the_order_of_windows_is_that_of_committed_results() {
+        let batches = Batches::new(numbers(41), 4, 3).expect("batches");
+        let starts = |first| -> Vec<u32> {
+            batches.batch(first, 10).inputs.iter().step_by(4).map(|t| t / 4).collect()
+        };
+        let permutation = |epoch: u64| {
+            use rand::seq::SliceRandom;
+            let mut order: Vec<u32> = (0..10).collect();
+            order.shuffle(&mut crate::base::random::stream(3, &format!("batches/epoch/{epoch}")));
+            order
+        };
+        assert_eq!(starts(0), permutation(0));
+        assert_eq!(starts(10), permutation(1));
+    }
+
+    /// Two sources whose tokens tell them apart: even 1000s and odd ones.
+    fn mixed(seed: u64, shuffle: Shuffle) -> Batches {
+        let second: Vec<u32> = (1000..1045).collect();
+        let sources = vec![(numbers(100), 3.0), (Tokens::in_memory(second, vec![7, 30, 45]), 1.0)];
+        Batches::mixture(sources, 7, shuffle, seed).expect("batches")
+    }
+
+    #[test]
+    fn sources_of_a_mixture_have_their_shares_and_epochs_of_their_own() {
+        let batches = mixed(1, Shuffle::Windows);
+        // 14 and 6 windows: after 24 sequences the second has had its first epoch, whole, and the first is in its second.
+        let batch = batches.batch(0, 24);
+        let mut firsts: Vec<u32> = batch.inputs.iter().step_by(7).copied().filter(|t| *t >= 1000).collect();
+        firsts.sort_unstable();
+        assert_eq!(firsts, (0..6).map(|w| 1000 + 7 * w).collect::<Vec<u32>>());
+        let mut firsts: Vec<u32> =
+            batch.inputs.iter().step_by(7).copied().filter(|t| *t < 1000).take(14).collect();
+        firsts.sort_unstable();
+        assert_eq!(firsts, (0..14).map(|w| 7 * w).collect::<Vec<u32>>());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::default() })]
         #[test]
-        fn a_batch_depends_on_its_index_alone(first in 0u64..100, n in 1usize..20, seed in 0u64..5) {
-            let whole = Batches::new(numbers(100), 7, seed).expect("batches").batch(first, n);
-            let batches = Batches::new(numbers(100), 7, seed).expect("batches");
+        fn a_batch_depends_on_its_index_alone(
+            first in 0u64..100, n in 1usize..20, seed in 0u64..5, mixture in any::<bool>(), documents in any::<bool>(),
+        ) {
+            let shuffle = if documents { Shuffle::Documents } else { Shuffle::Windows };
+            let new = || match mixture {
+                true => mixed(seed, shuffle),
+                false => Batches::mixture(vec![(numbers(100), 1.0)], 7, shuffle, seed).expect("batches"),
+            };
+            let whole = new().batch(first, n);
+            let batches = new();
             for k in (0..n).rev() {
                 let one = batches.batch(first + k as u64, 1);
                 prop_assert_eq!(&whole.inputs[k * 7..(k + 1) * 7], &one.inputs[..]);
@@ -198,22 +181,8 @@ mod tests {
         );
         assert!(Batches::new(numbers(9), 8, 0).is_ok());
         assert!(matches!(Batches::new(numbers(9), 0, 0), Err(DataError::ZeroContext)));
-    }
-
-    #[test]
-    fn validation_windows_count_bytes() {
-        let documents = vec!["ab ab".to_string(), "\u{e9}".to_string()];
-        let tokenizer = Tokenizer::train(&documents, 257).expect("a tokenizer");
-        let mut tokens = Vec::new();
-        for d in &documents {
-            tokens.extend(tokenizer.encode(d).expect("ids"));
-            tokens.push(tokenizer.eos_id());
-        }
-        // 5 + 1 + 2 + 1 = 9 tokens, T = 3: 2 windows, targets 1 … 6: "b ab", end, first byte of é: 5 bytes.
-        let windows = ValidationWindows::new(tokens.into(), 3, 0).expect("windows");
-        let all: Vec<(Batch, u64)> = windows.batches(2, &tokenizer).collect();
-        assert_eq!((all.len(), all[0].1, all[0].0.sequences), (1, 5, 2));
-        let ones: u64 = windows.batches(1, &tokenizer).map(|(_, bytes)| bytes).sum();
-        assert_eq!((windows.len(), ones), (2, 5));
+        let sources = vec![(numbers(9), 1.0), (numbers(3), 1.0)];
+        let error = Batches::mixture(sources, 8, Shuffle::Windows, 0).err().expect("a fault").to_string();
+        assert!(error.starts_with("source 2 of the mixture: training corpus too short: 3 tokens"), "{error}");
     }
 }

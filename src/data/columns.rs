@@ -1,4 +1,5 @@
 //! One text column of a Parquet file, row by row; other columns are not decoded.
+use super::corpus::Visit;
 use super::error::DataError;
 use super::guard::guarded;
 use super::tables::{damaged, open};
@@ -13,8 +14,8 @@ use std::path::Path;
 /// Shows `visit` the text in `column` of each row, in order.
 ///
 /// # Errors
-/// The file cannot be read or is damaged; the column is missing, holds no text, or is null in a row.
-pub(super) fn visit_column(path: &Path, column: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+/// The file cannot be read or is damaged; the column is missing, holds no text, or is null in a row; `visit` fails.
+pub(super) fn visit_column(path: &Path, column: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
     let fault = |row: usize, reason: ParquetError| damaged(path, "Parquet", row, reason);
     let panicked = |row: usize| move |reason: String| damaged(path, "Parquet", row, reason);
     let open = || SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e));
@@ -22,11 +23,17 @@ pub(super) fn visit_column(path: &Path, column: &str, visit: &mut dyn FnMut(&str
     let projection = project(reader.metadata().file_metadata().schema(), path, column)?;
     let rows = guarded(|| reader.get_row_iter(Some(projection))).map_err(panicked(0))?;
     let mut rows = rows.map_err(|e| fault(0, e))?;
+    let num_rows = reader.metadata().file_metadata().num_rows().max(1) as u64;
+    let num_bytes = std::fs::metadata(path).map_or(0, |data| data.len());
     for index in 0.. {
         // Only the library's part is guarded: a panic of `visit` is a defect of ours.
         let Some(row) = guarded(|| rows.next()).map_err(panicked(index))? else { break };
         match row.map_err(|e| fault(index, e))?.get_column_iter().next() {
-            Some((_, Field::Str(text))) => visit(text),
+            // The reader does not tell where it stands: rows stand for bytes.
+            Some((_, Field::Str(text))) => {
+                let share = (index as u64 + 1) as f64 / num_rows as f64;
+                visit(text, (num_bytes as f64 * share) as u64)?;
+            }
             _ => {
                 let (path, column) = (path.to_path_buf(), column.to_string());
                 return Err(DataError::NullCell { path, row: index + 1, column });
@@ -149,7 +156,11 @@ mod tests {
         let path = folder.path().join("null.parquet");
         written(&path, &[b"a"], &[1, 0]);
         let mut seen = Vec::new();
-        assert!(visit_parquet(&path, "text", &mut |text| seen.push(text.to_string())).is_err());
+        let mut keep = |text: &str, _| {
+            seen.push(text.to_string());
+            Ok(())
+        };
+        assert!(visit_parquet(&path, "text", &mut keep).is_err());
         assert_eq!(seen, ["a"]);
     }
 }

@@ -17,7 +17,7 @@ pub const SEPARATOR: &str = "<|endoftext|>";
 /// # Errors
 /// As [`visit_text`].
 pub fn read_text(paths: &[PathBuf]) -> Result<Vec<String>, DataError> {
-    collect(paths, |path, visit| visit_text(path, visit))
+    collect(paths, visit_text)
 }
 
 /// The documents in `field` of each line of JSON Lines files, in order; blank lines and empty documents are left out.
@@ -38,27 +38,35 @@ pub fn read_parquet(paths: &[PathBuf], column: &str) -> Result<Vec<String>, Data
 
 fn collect(
     paths: &[PathBuf],
-    each: impl Fn(&Path, &mut dyn FnMut(&str)) -> Result<(), DataError>,
+    each: impl Fn(&Path, &mut Visit<'_>) -> Result<(), DataError>,
 ) -> Result<Vec<String>, DataError> {
     let mut documents = Vec::new();
-    paths.iter().try_for_each(|path| each(path, &mut |document| documents.push(document.to_string())))?;
+    let mut keep = |document: &str, _| {
+        documents.push(document.to_string());
+        Ok(())
+    };
+    paths.iter().try_for_each(|path| each(path, &mut keep))?;
     Ok(documents)
 }
+
+/// What is done with a document; beside it stand the bytes of the file, as it is on disk, that are read by then. Its
+/// failure ends the reading.
+pub type Visit<'a> = dyn FnMut(&str, u64) -> Result<(), DataError> + 'a;
 
 /// Shows `visit` the documents of one plain-text file, as [`read_text`] gives them.
 ///
 /// # Errors
-/// The file cannot be read, has none of the endings of plain text, is damaged, cut short, or not UTF-8.
-pub fn visit_text(path: &Path, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+/// The file cannot be read, has none of the endings of plain text, is damaged, cut short, or not UTF-8; `visit` fails.
+pub fn visit_text(path: &Path, visit: &mut Visit<'_>) -> Result<(), DataError> {
     if !ends_in(path, &[".txt", ".txt.gz", ".txt.zst", ".raw"]) {
         let expected = "`.txt`, `.txt.gz`, `.txt.zst` or `.raw`";
         return Err(DataError::Extension { path: path.to_path_buf(), expected });
     }
     let mut file = TextFile::open(path)?;
-    while let Some(document) = file.until(SEPARATOR)? {
+    while let Some((document, read)) = file.until(SEPARATOR)? {
         let document = document.trim();
         if !document.is_empty() {
-            visit(document);
+            visit(document, read)?;
         }
     }
     Ok(())
@@ -68,13 +76,10 @@ pub fn visit_text(path: &Path, visit: &mut dyn FnMut(&str)) -> Result<(), DataEr
 ///
 /// # Errors
 /// As [`visit_objects`], and where the field is missing or no text.
-pub fn visit_jsonl(path: &Path, field: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
-    visit_objects(path, &mut |line, object| match object.get(field) {
+pub fn visit_jsonl(path: &Path, field: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
+    visit_objects(path, &mut |line, object, read| match object.get(field) {
         Some(Value::String(text)) if text.trim().is_empty() => Ok(()),
-        Some(Value::String(text)) => {
-            visit(text);
-            Ok(())
-        }
+        Some(Value::String(text)) => visit(text, read),
         Some(other) => Err(wrong_type(path, line, field, other, "text")),
         None => Err(missing_field(path, line, field, &object)),
     })
@@ -84,15 +89,14 @@ pub fn visit_jsonl(path: &Path, field: &str, visit: &mut dyn FnMut(&str)) -> Res
 ///
 /// # Errors
 /// The file cannot be read, is no `.parquet`, is damaged or cut short; the column is missing, holds no text, or
-/// lacks it in a row.
-pub fn visit_parquet(path: &Path, column: &str, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
+/// lacks it in a row; `visit` fails.
+pub fn visit_parquet(path: &Path, column: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
     if !ends_in(path, &[".parquet"]) {
         return Err(DataError::Extension { path: path.to_path_buf(), expected: "`.parquet`" });
     }
-    visit_column(path, column, &mut |text| {
-        if !text.trim().is_empty() {
-            visit(text);
-        }
+    visit_column(path, column, &mut |text, read| match text.trim() {
+        "" => Ok(()),
+        _ => visit(text, read),
     })
 }
 
@@ -105,15 +109,15 @@ pub type Line = (usize, Map<String, Value>);
 /// As [`visit_objects`].
 pub fn read_objects(path: &Path) -> Result<Vec<Line>, DataError> {
     let mut objects = Vec::new();
-    visit_objects(path, &mut |line, object| {
+    visit_objects(path, &mut |line, object, _| {
         objects.push((line, object));
         Ok(())
     })?;
     Ok(objects)
 }
 
-/// What is done with the object on a line, whose number counts from 1.
-type VisitObject<'a> = dyn FnMut(usize, Map<String, Value>) -> Result<(), DataError> + 'a;
+/// What is done with the object on a line, whose number counts from 1, and with the bytes read by then.
+type VisitObject<'a> = dyn FnMut(usize, Map<String, Value>, u64) -> Result<(), DataError> + 'a;
 
 /// Shows `visit` the objects of a JSON Lines file one by one, and stops at its first fault.
 ///
@@ -128,7 +132,7 @@ pub fn visit_objects(path: &Path, visit: &mut VisitObject<'_>) -> Result<(), Dat
     let mut file = TextFile::open(path)?;
     let mut number = 0;
     // Only the newline ends a line: U+2028 and others may stand inside a JSON string.
-    while let Some(line) = file.until("\n")? {
+    while let Some((line, read)) = file.until("\n")? {
         number += 1;
         if line.trim().is_empty() {
             continue;
@@ -136,7 +140,7 @@ pub fn visit_objects(path: &Path, visit: &mut VisitObject<'_>) -> Result<(), Dat
         let broken =
             |column, found| DataError::BrokenJson { path: path.to_path_buf(), line: number, column, found };
         match serde_json::from_str(line).map_err(|e| broken(e.column(), describe(&e, line)))? {
-            Value::Object(object) => visit(number, object)?,
+            Value::Object(object) => visit(number, object, read)?,
             other => return Err(broken(1, format!("{}, where an object was expected", kind(&other)))),
         }
     }

@@ -1,4 +1,5 @@
 //! Faults of data: each with the place, what was found, and what would do.
+use crate::base::files::folder_of;
 use std::path::PathBuf;
 
 /// Why a corpus, a tokenizer or a benchmark file cannot be used.
@@ -33,7 +34,20 @@ pub enum DataError {
     #[error(
         "{split} corpus too short: {found} tokens found, {needed} needed for one window (context_length {context_length} + 1)"
     )]
-    TooShort { split: &'static str, found: usize, needed: usize, context_length: usize },
+    TooShort { split: &'static str, found: u64, needed: u64, context_length: usize },
+    #[error("{found} windows or documents are more than the {} that one source may have", u32::MAX)]
+    TooLong { found: u64 },
+    #[error("source {number} of the mixture: {fault}")]
+    OfSource { number: usize, fault: Box<DataError> },
+    #[error("cannot write `{}`: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error(
+        "`{}` is not what was written: {what}\nhint: delete `{}` and run again; it is then made anew",
+        path.display(), folder_of(path).display()
+    )]
+    Stored { path: PathBuf, what: String },
+    #[error("interrupted while the corpus was read; run again to start it anew")]
+    Interrupted,
     #[error("context_length must be at least 1")]
     ZeroContext,
     #[error(
@@ -62,6 +76,16 @@ pub enum DataError {
     Tokenize { reason: String },
     #[error("tokenizer: that of the source model was asked for, and nobody handed it over")]
     ModelTokenizer,
+}
+
+impl DataError {
+    /// The same fault of a mixture's source, counted from 0.
+    pub(super) fn in_source(self, place: usize) -> Self {
+        match self {
+            DataError::Interrupted => self,
+            fault => DataError::OfSource { number: place + 1, fault: Box::new(fault) },
+        }
+    }
 }
 
 fn did_you_mean(nearest: &Option<String>) -> String {

@@ -3,9 +3,11 @@
 //! One piece (a line, a document) is in memory at a time, so a corpus may be larger than memory.
 use super::error::DataError;
 use flate2::read::MultiGzDecoder;
+use std::cell::Cell;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Whether the file's name ends in one of `endings`.
 pub(super) fn ends_in(path: &Path, endings: &[&str]) -> bool {
@@ -20,6 +22,8 @@ pub(super) struct TextFile {
     compression: Option<&'static str>,
     /// Bytes of text taken so far, after decompression.
     offset: usize,
+    /// Bytes of the file itself that the readers have asked for.
+    read: Rc<Cell<u64>>,
     piece: Vec<u8>,
 }
 
@@ -30,7 +34,8 @@ impl TextFile {
     /// It cannot be read.
     pub fn open(path: &Path) -> Result<TextFile, DataError> {
         let fault = |source| DataError::Read { path: path.to_path_buf(), source };
-        let file = File::open(path).map_err(fault)?;
+        let read = Rc::new(Cell::new(0));
+        let file = Counted { file: File::open(path).map_err(fault)?, read: read.clone() };
         let (reader, compression): (Box<dyn BufRead>, _) = if ends_in(path, &[".zst"]) {
             (Box::new(BufReader::new(zstd::Decoder::new(file).map_err(fault)?)), Some("zstd"))
         } else if ends_in(path, &[".gz"]) {
@@ -39,14 +44,15 @@ impl TextFile {
         } else {
             (Box::new(BufReader::new(file)), None)
         };
-        Ok(TextFile { path: path.to_path_buf(), reader, compression, offset: 0, piece: Vec::new() })
+        Ok(TextFile { path: path.to_path_buf(), reader, compression, offset: 0, read, piece: Vec::new() })
     }
 
-    /// The text up to the next `end`, without it, or up to the end of the file; `None` where nothing is left.
+    /// The text up to the next `end`, without it, or up to the end of the file, and how many bytes of the file, as it
+    /// is on disk, are read by then; `None` where nothing is left.
     ///
     /// # Errors
     /// The file is damaged, cut short or not UTF-8.
-    pub fn until(&mut self, end: &str) -> Result<Option<&str>, DataError> {
+    pub fn until(&mut self, end: &str) -> Result<Option<(&str, u64)>, DataError> {
         // No byte below 128 is part of a longer UTF-8 character; all ends that are asked for are ASCII.
         let Some(last) = end.bytes().last() else { return Ok(None) };
         self.piece.clear();
@@ -63,7 +69,7 @@ impl TextFile {
         self.offset += self.piece.len();
         let text = self.piece.strip_suffix(end.as_bytes()).unwrap_or(&self.piece);
         std::str::from_utf8(text)
-            .map(Some)
+            .map(|text| Some((text, self.read.get())))
             .map_err(|e| DataError::NotUtf8 { path: self.path.clone(), offset: start + e.valid_up_to() })
     }
 
@@ -75,5 +81,19 @@ impl TextFile {
             }
             None => DataError::Read { path, source },
         }
+    }
+}
+
+/// A file that counts what is read of it.
+struct Counted {
+    file: File,
+    read: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        self.read.set(self.read.get() + n as u64);
+        Ok(n)
     }
 }

@@ -3,22 +3,30 @@ pub mod batches;
 mod columns;
 pub mod contamination;
 pub mod corpus;
+pub mod documents;
 pub mod error;
 mod files;
 mod gguf_tables;
 pub mod gguf_tokenizer;
 mod guard;
 pub mod hub;
+mod mixture;
 pub mod prepare;
+mod stream;
 pub mod tables;
 pub mod tokenizer;
+pub mod tokens;
+pub mod validation;
 pub mod world;
 
-pub use batches::{Batch, Batches, ValidationWindows};
+pub use batches::{Batch, Batches};
 pub use contamination::Contamination;
+pub use documents::{Watch, visit_training};
 pub use error::DataError;
-pub use prepare::{Prepared, prepare, visit_training};
+pub use prepare::{Prepared, prepare};
 pub use tokenizer::Tokenizer;
+pub use tokens::Tokens;
+pub use validation::ValidationWindows;
 
 #[cfg(test)]
 mod hub_tests;

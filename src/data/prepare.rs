@@ -1,221 +1,252 @@
-//! From a [`DataSpec`] to token streams: documents, tokenizer, packing, fingerprint.
-use super::corpus::{read_jsonl, read_parquet, read_text, visit_jsonl, visit_parquet, visit_text};
+//! From a [`DataSpec`] to a folder of tokens, and back.
+//!
+//! ```text
+//! corpus.json            header: counts and SHA-256 of every file, fingerprint
+//! tokenizer.json         trained on the training documents, or the one that was named
+//! train-0-00000.u16 …    tokens of the first source's training documents (see `tokens`)
+//! validation-0-00000.u16 … train-1-00000.u16 …
+//! ```
+//!
+//! Documents are read as a stream, encoded some megabytes at a time on all threads at hand, and written: a corpus may be
+//! larger than memory. Written into a folder that is renamed once it is whole, it is there in full or not at all.
+use super::batches::Batches;
+use super::documents::{Meter, Watch, files, size};
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
-use super::world::{Split, World};
-use crate::spec::types::{CorpusSpec, DataSpec, TokenizerSpec};
+use super::tokens::{Stored, Tokens, Writer, damaged};
+use super::validation::ValidationWindows;
+use super::world::Split;
+use crate::base::hash::{canonical_json, sha256_hex};
+use crate::spec::{CorpusSpec, DataSpec, TokenizerSpec};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+
+const HEADER: &str = "corpus.json";
+const TOKENIZER: &str = "tokenizer.json";
+/// Raised with every change of the files' form.
+const FORMAT: u32 = 2;
+/// A shard file is closed once it has so many bytes.
+const SHARD_BYTES: u64 = 1 << 28;
+/// Text that is encoded, or handed to the tokenizer's training, at once.
+const BATCH_BYTES: usize = 1 << 22;
+
+/// `corpus.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Header {
+    format: u32,
+    /// SHA-256 over the tokenizer and all tokens: equal data, equal fingerprint.
+    pub fingerprint: String,
+    tokenizer_sha256: String,
+    /// In the order of the spec; one where the corpus is no mixture.
+    pub sources: Vec<StoredSource>,
+}
+
+/// What is stored of one source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredSource {
+    pub train: Stored,
+    pub validation: Stored,
+}
 
 /// Tokens ready for training and validation.
 pub struct Prepared {
-    pub train: Arc<[u32]>,
-    pub validation: Arc<[u32]>,
-    /// UTF-8 bytes of the validation documents.
-    pub validation_bytes: u64,
+    pub header: Header,
     pub tokenizer: Tokenizer,
-    /// SHA-256 over the tokenizer and both token streams: equal data, equal fingerprint.
-    pub fingerprint: String,
+    /// Training and validation tokens of each source.
+    sources: Vec<[Tokens; 2]>,
 }
 
-/// Reads or generates the corpus, trains or loads the tokenizer, and packs the tokens.
+/// Reads or generates the corpus, trains or loads the tokenizer, and writes the tokens to `folder`, which is empty.
 ///
 /// Relative paths are taken from the current folder. The tokenizer of a source model is not known here: whoever knows the
-/// model hands it over as a file. The world's validation part has a twentieth of `documents`, at
-/// least 200 and at most 5000.
+/// model hands it over as a file.
 ///
 /// # Errors
 /// See [`DataError`]: among others, an empty corpus and one shorter than a window.
-pub fn prepare(spec: &DataSpec) -> Result<Prepared, DataError> {
-    let (train, validation, [train_files, validation_files]) = documents(&spec.corpus)?;
-    for (split, documents, files) in
-        [("training", &train, train_files), ("validation", &validation, validation_files)]
-    {
-        if documents.is_empty() {
-            return Err(DataError::EmptyCorpus { split, files });
-        }
-    }
+pub fn prepare(spec: &DataSpec, folder: &Path, watch: &dyn Watch) -> Result<(), DataError> {
+    prepare_in_shards(spec, folder, watch, SHARD_BYTES)
+}
+
+fn prepare_in_shards(
+    spec: &DataSpec,
+    folder: &Path,
+    watch: &dyn Watch,
+    shard_bytes: u64,
+) -> Result<(), DataError> {
+    let sources = spec.corpus.sources();
+    let of = |split| sources.iter().map(|source| size(source, split)).sum::<u64>();
+    let trains = matches!(spec.tokenizer, TokenizerSpec::Bpe { .. });
+    let reads_of_train = if trains { 2 } else { 1 };
+    let mut meter = Meter::new(watch, reads_of_train * of(Split::Train) + of(Split::Validation));
     let tokenizer = match &spec.tokenizer {
-        TokenizerSpec::Bpe { vocab_size } => Tokenizer::train(&train, *vocab_size)?,
+        TokenizerSpec::Bpe { vocab_size } => train(&sources, *vocab_size, &mut meter)?,
         TokenizerSpec::File { path } => Tokenizer::from_file(Path::new(path))?,
         TokenizerSpec::Model { .. } => return Err(DataError::ModelTokenizer),
     };
-    let validation_bytes = validation.iter().map(|d| d.len() as u64).sum();
-    let (train, validation) = (pack(&tokenizer, &train)?, pack(&tokenizer, &validation)?);
-    let needed = spec.context_length + 1;
-    for (split, tokens) in [("training", &train), ("validation", &validation)] {
-        if tokens.len() < needed {
-            let (found, context_length) = (tokens.len(), spec.context_length);
-            return Err(DataError::TooShort { split, found, needed, context_length });
-        }
+    let mut stored = Vec::with_capacity(sources.len());
+    for (place, source) in sources.iter().enumerate() {
+        let mut write = |split| {
+            let name = format!("{}-{place}", name_of(split));
+            let writer = Writer::create(folder, &name, tokenizer.vocab_size(), shard_bytes)?;
+            encode(source, split, &tokenizer, writer, &mut meter, spec.context_length)
+                .map_err(|error| if sources.len() == 1 { error } else { error.in_source(place) })
+        };
+        let (train, validation) = (write(Split::Train)?, write(Split::Validation)?);
+        stored.push(StoredSource { train, validation });
     }
-    let fingerprint = fingerprint(&tokenizer, &[&train, &validation]);
-    Ok(Prepared {
-        train: train.into(),
-        validation: validation.into(),
-        validation_bytes,
-        tokenizer,
-        fingerprint,
+    let tokenizer_sha256 = sha256_hex(tokenizer.to_json().as_bytes());
+    // Structs of texts and numbers are always serialisable.
+    let everything = canonical_json(&(&tokenizer_sha256, &stored)).unwrap_or_default();
+    let fingerprint = sha256_hex(everything.as_bytes());
+    let header = Header { format: FORMAT, fingerprint, tokenizer_sha256, sources: stored };
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        fs::write(&path, bytes).map_err(|source| DataError::Write { path, source })
+    };
+    write(TOKENIZER, tokenizer.to_json().as_bytes())?;
+    write(HEADER, &serde_json::to_vec_pretty(&header).unwrap_or_default())
+}
+
+fn name_of(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Validation => "validation",
+    }
+}
+
+/// Trains a tokenizer on the training documents of all sources, read in a thread of their own.
+fn train(sources: &[&CorpusSpec], vocab_size: usize, meter: &mut Meter<'_>) -> Result<Tokenizer, DataError> {
+    let (sender, receiver) = sync_channel::<Vec<String>>(2);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            // Nobody takes them any more: training has failed, and tells so itself.
+            let hand_over = |batch| sender.send(batch).map_err(|_| DataError::Interrupted);
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            for source in sources {
+                meter.visit(source, Split::Train, &mut |document, _| {
+                    bytes += document.len();
+                    batch.push(document.to_string());
+                    if bytes < BATCH_BYTES {
+                        return Ok(());
+                    }
+                    bytes = 0;
+                    hand_over(std::mem::take(&mut batch))
+                })?;
+            }
+            hand_over(batch)
+        });
+        let tokenizer = Tokenizer::train_on(receiver.into_iter().flatten(), vocab_size);
+        match (tokenizer, reader.join()) {
+            (_, Err(panic)) => std::panic::resume_unwind(panic),
+            (Err(error), _) | (_, Ok(Err(error))) => Err(error),
+            (Ok(tokenizer), Ok(Ok(()))) => Ok(tokenizer),
+        }
     })
 }
 
-type Documents = (Vec<String>, Vec<String>, [Vec<PathBuf>; 2]);
-
-fn documents(spec: &CorpusSpec) -> Result<Documents, DataError> {
-    let paths = |names: &[String]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
-    Ok(match spec {
-        CorpusSpec::World { seed, documents } => {
-            let world = World::new(*seed);
-            let texts = |n, split| world.documents(n, split).map(|d| d.text).collect();
-            let held_out = (documents / 20).clamp(200, 5000);
-            (texts(*documents, Split::Train), texts(held_out, Split::Validation), [Vec::new(), Vec::new()])
+/// Writes the tokens of one split of one source, each document followed by the end-of-document token.
+fn encode(
+    source: &CorpusSpec,
+    split: Split,
+    tokenizer: &Tokenizer,
+    mut writer: Writer,
+    meter: &mut Meter<'_>,
+    context_length: usize,
+) -> Result<Stored, DataError> {
+    let mut write = |batch: &mut Vec<String>| -> Result<(), DataError> {
+        let encoded: Vec<Vec<u32>> =
+            batch.par_iter().map(|document| tokenizer.encode(document)).collect::<Result<_, _>>()?;
+        for (document, mut ids) in batch.drain(..).zip(encoded) {
+            ids.push(tokenizer.eos_id());
+            writer.push(&ids, document.len() as u64)?;
         }
-        CorpusSpec::Text { train, validation } => {
-            let files = [paths(train), paths(validation)];
-            (read_text(&files[0])?, read_text(&files[1])?, files)
+        Ok(())
+    };
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    meter.visit(source, split, &mut |document, _| {
+        bytes += document.len();
+        batch.push(document.to_string());
+        if bytes < BATCH_BYTES {
+            return Ok(());
         }
-        CorpusSpec::Jsonl { train, validation, field } => {
-            let files = [paths(train), paths(validation)];
-            (read_jsonl(&files[0], field)?, read_jsonl(&files[1], field)?, files)
-        }
-        CorpusSpec::Parquet { train, validation, column } => {
-            let files = [paths(train), paths(validation)];
-            (read_parquet(&files[0], column)?, read_parquet(&files[1], column)?, files)
-        }
-    })
-}
-
-/// Shows `visit` the training documents in order, one at a time, without a tokenizer.
-///
-/// # Errors
-/// A file of the corpus cannot be read, is damaged, or has no text where the spec says.
-pub fn visit_training(spec: &CorpusSpec, visit: &mut dyn FnMut(&str)) -> Result<(), DataError> {
-    match spec {
-        CorpusSpec::World { seed, documents } => {
-            World::new(*seed).documents(*documents, Split::Train).for_each(|d| visit(&d.text));
-            Ok(())
-        }
-        CorpusSpec::Text { train, .. } => {
-            train.iter().try_for_each(|path| visit_text(Path::new(path), visit))
-        }
-        CorpusSpec::Jsonl { train, field, .. } => {
-            train.iter().try_for_each(|path| visit_jsonl(Path::new(path), field, visit))
-        }
-        CorpusSpec::Parquet { train, column, .. } => {
-            train.iter().try_for_each(|path| visit_parquet(Path::new(path), column, visit))
-        }
+        bytes = 0;
+        write(&mut batch)
+    })?;
+    write(&mut batch)?;
+    let stored = writer.finish()?;
+    let (split_name, found, needed) = (
+        if split == Split::Train { "training" } else { "validation" },
+        stored.tokens,
+        context_length as u64 + 1,
+    );
+    match stored.documents {
+        0 => Err(DataError::EmptyCorpus { split: split_name, files: files(source, split) }),
+        _ if found < needed => Err(DataError::TooShort { split: split_name, found, needed, context_length }),
+        _ => Ok(stored),
     }
 }
 
-/// The documents' tokens, each document followed by the end-of-document token.
-fn pack(tokenizer: &Tokenizer, documents: &[String]) -> Result<Vec<u32>, DataError> {
-    let encoded: Vec<Vec<u32>> =
-        documents.par_iter().map(|d| tokenizer.encode(d)).collect::<Result<_, _>>()?;
-    let mut tokens = Vec::with_capacity(encoded.iter().map(|ids| ids.len() + 1).sum());
-    for ids in encoded {
-        tokens.extend(ids);
-        tokens.push(tokenizer.eos_id());
+impl Header {
+    /// Reads the header of a prepared corpus.
+    ///
+    /// # Errors
+    /// It cannot be read, or is another program's or another version's.
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        let path = folder.join(HEADER);
+        let bytes = fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        let value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error.to_string()))?;
+        if value["format"] != FORMAT {
+            return Err(damaged(&path, &format!("it is not of format {FORMAT}")));
+        }
+        serde_json::from_value(value).map_err(|error| damaged(&path, &error.to_string()))
     }
-    Ok(tokens)
 }
 
-fn fingerprint(tokenizer: &Tokenizer, streams: &[&Vec<u32>]) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update((tokenizer.to_json().len() as u64).to_le_bytes());
-    hasher.update(tokenizer.to_json().as_bytes());
-    for tokens in streams {
-        hasher.update((tokens.len() as u64).to_le_bytes());
-        for token in *tokens {
-            hasher.update(token.to_le_bytes());
+impl Prepared {
+    /// Opens what [`prepare`] wrote; the tokens stay on disk.
+    ///
+    /// # Errors
+    /// A file is missing or not what was written.
+    pub fn open(folder: &Path) -> Result<Self, DataError> {
+        let header = Header::read(folder)?;
+        let path = folder.join(TOKENIZER);
+        let json =
+            fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        if sha256_hex(json.as_bytes()) != header.tokenizer_sha256 {
+            return Err(damaged(&path, "its SHA-256 is another"));
         }
+        let tokenizer = Tokenizer::from_json(&json)?;
+        let open = |source: &StoredSource| -> Result<_, DataError> {
+            Ok([Tokens::open(folder, &source.train)?, Tokens::open(folder, &source.validation)?])
+        };
+        let sources = header.sources.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Prepared { header, tokenizer, sources })
     }
-    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+
+    /// The training sequences of `spec`, which this was prepared for, in the order of `seed`.
+    ///
+    /// # Errors
+    /// A source does not fill one window.
+    pub fn batches(&self, spec: &DataSpec, seed: u64) -> Result<Batches, DataError> {
+        Batches::mixture(self.weighted(spec, 0), spec.context_length, spec.shuffle, seed)
+    }
+
+    /// The held-out windows of `spec`, up to `limit` tokens.
+    ///
+    /// # Errors
+    /// A source does not fill one window.
+    pub fn validation(&self, spec: &DataSpec, limit: u64) -> Result<ValidationWindows, DataError> {
+        ValidationWindows::mixture(self.weighted(spec, 1), spec.context_length, limit)
+    }
+
+    fn weighted(&self, spec: &DataSpec, split: usize) -> Vec<(Tokens, f64)> {
+        self.sources.iter().zip(spec.corpus.weights()).map(|(s, weight)| (s[split].clone(), weight)).collect()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn world(documents: usize, context_length: usize) -> DataSpec {
-        DataSpec {
-            corpus: CorpusSpec::World { seed: 0, documents },
-            tokenizer: TokenizerSpec::Bpe { vocab_size: 400 },
-            context_length,
-        }
-    }
-
-    #[test]
-    fn the_world_is_prepared_reproducibly() {
-        let prepared = prepare(&world(300, 32)).expect("data");
-        assert_eq!(prepared.fingerprint, prepare(&world(300, 32)).expect("data").fingerprint);
-        assert_ne!(prepared.fingerprint, prepare(&world(301, 32)).expect("data").fingerprint);
-        let t = &prepared.tokenizer;
-        assert_eq!(prepared.train.iter().filter(|&&id| id == t.eos_id()).count(), 300);
-        let bytes: u64 = prepared.validation.iter().map(|&id| u64::from(t.num_bytes(id))).sum();
-        assert_eq!(bytes, prepared.validation_bytes);
-        let text = t.decode(&prepared.train).expect("text");
-        let first = World::new(0).documents(1, Split::Train).next().expect("a document").text;
-        assert!(text.starts_with(&format!("{first}<|endoftext|>")));
-    }
-
-    #[test]
-    fn training_documents_are_those_that_are_prepared() {
-        let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
-        let name = |file: &str| vec![table.join(file).display().to_string()];
-        let (train, validation) = (name("rows.jsonl"), name("rows.jsonl"));
-        for corpus in [
-            CorpusSpec::World { seed: 3, documents: 20 },
-            CorpusSpec::Jsonl { train, validation, field: "question".into() },
-            CorpusSpec::Parquet {
-                train: name("zstd.parquet"),
-                validation: name("snappy.parquet"),
-                column: "question".into(),
-            },
-        ] {
-            let mut seen = Vec::new();
-            visit_training(&corpus, &mut |document| seen.push(document.to_string())).expect("documents");
-            assert_eq!(seen, documents(&corpus).expect("documents").0);
-        }
-    }
-
-    #[test]
-    fn short_and_empty_corpora_are_faults() {
-        let error = prepare(&world(1, 5000)).err().expect("a fault").to_string();
-        assert!(error.starts_with("training corpus too short: "), "{error}");
-        let error = prepare(&world(0, 8)).err().expect("a fault").to_string();
-        assert_eq!(error, "no training documents");
-        let corpus = CorpusSpec::Text { train: vec![], validation: vec![] };
-        assert!(prepare(&DataSpec { corpus, ..world(1, 8) }).is_err());
-    }
-
-    #[test]
-    fn real_corpora_are_read_and_round_trip() {
-        let shared = std::env::var("EFFICIENTLLM_SHARED")
-            .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-        let folder = shared.join("data/corpora/tinystories_sample");
-        if !folder.exists() {
-            eprintln!("skipped: no {}", folder.display());
-            return;
-        }
-        let name = |file: &str| vec![folder.join(file).display().to_string()];
-        let spec = DataSpec {
-            corpus: CorpusSpec::Text { train: name("valid.txt"), validation: name("valid.txt") },
-            tokenizer: TokenizerSpec::Bpe { vocab_size: 512 },
-            context_length: 128,
-        };
-        let prepared = prepare(&spec).expect("data");
-        let text = prepared.tokenizer.decode(&prepared.validation).expect("text");
-        let documents = read_text(&[folder.join("valid.txt")]).expect("documents");
-        assert_eq!(text, documents.iter().map(|d| format!("{d}<|endoftext|>")).collect::<String>());
-        assert!(read_text(&[folder.join("train.txt.zst")]).expect("documents").len() > 1000);
-        let smollm2 = shared.join("data/tokenizers/smollm2/tokenizer.json");
-        let spec =
-            DataSpec { tokenizer: TokenizerSpec::File { path: smollm2.display().to_string() }, ..spec };
-        let prepared = prepare(&spec).expect("data");
-        let bytes: u64 =
-            prepared.validation.iter().map(|&id| u64::from(prepared.tokenizer.num_bytes(id))).sum();
-        assert_eq!(bytes, prepared.validation_bytes);
-    }
-}
+mod tests;

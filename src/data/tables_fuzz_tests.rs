@@ -20,7 +20,7 @@ fn read(name: &str, bytes: &[u8]) {
     std::fs::write(&path, bytes).expect("written");
     let _ = read_rows(&path);
     if name.ends_with(".parquet") {
-        let _ = visit_parquet(&path, "question", &mut |_| ());
+        let _ = visit_parquet(&path, "question", &mut |_, _| Ok(()));
     }
 }
 

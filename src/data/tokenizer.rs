@@ -34,6 +34,17 @@ impl Tokenizer {
     /// # Errors
     /// `vocab_size` cannot hold the 256 bytes and the special token.
     pub fn train(documents: &[String], vocab_size: usize) -> Result<Self, DataError> {
+        Self::train_on(documents.iter(), vocab_size)
+    }
+
+    /// As [`Self::train`], of documents that need not be in memory at once; their order does not matter.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    pub fn train_on<T: AsRef<str> + Send>(
+        documents: impl Iterator<Item = T> + Send,
+        vocab_size: usize,
+    ) -> Result<Self, DataError> {
         let minimum = 257;
         if vocab_size < minimum {
             return Err(DataError::VocabularyTooSmall { vocab_size, minimum });
@@ -61,7 +72,7 @@ impl Tokenizer {
         .with_decoder(Some(DecoderWrapper::ByteLevel(byte_level)))
         .build()
         .map_err(fault)?;
-        inner.train(&mut trainer, documents.iter()).map_err(fault)?;
+        inner.train(&mut trainer, documents).map_err(fault)?;
         let json = inner.to_string(false).map_err(fault)?;
         Self::from_json(&json)
     }

@@ -67,11 +67,11 @@ pub struct Workspace<B: Backend> {
 
 impl<B: Backend> Workspace<B> {
     pub fn new(backend: &B) -> Self {
-        let empty = || backend.zeros(0, 0);
+        let empty = || backend.activation(0, 0);
         Workspace {
             layers: Vec::new(),
             x_out: empty(),
-            inv_rms: empty(),
+            inv_rms: backend.zeros(0, 0),
             final_in: empty(),
             d_x: empty(),
             d_normed: empty(),
@@ -87,18 +87,18 @@ impl<B: Backend> Workspace<B> {
     fn fit(&mut self, backend: &B, config: &ModelConfig, tokens: usize, context_length: usize) {
         let d = config.hidden_size;
         let fresh = || {
-            let empty = || backend.zeros(0, 0);
+            let empty = || backend.activation(0, 0);
             LayerActivations {
                 x_in: empty(),
-                inv_rms1: empty(),
+                inv_rms1: backend.zeros(0, 0),
                 attn_in: empty(),
                 q: empty(),
                 k: empty(),
                 v: empty(),
-                log_sum_exp: empty(),
+                log_sum_exp: backend.zeros(0, 0),
                 o_in: empty(),
                 x_mid: empty(),
-                inv_rms2: empty(),
+                inv_rms2: backend.zeros(0, 0),
                 ffn_in: empty(),
                 gate: empty(),
                 up: empty(),
@@ -229,7 +229,7 @@ pub fn loss_and_gradients<B: Backend>(
     grads: &mut Weights<B::Tensor>,
     work: &mut Workspace<B>,
     tap: Option<Tap<B::Tensor>>,
-) -> f64 {
+) -> B::Sum {
     forward(backend, config, weights, inputs, sequences, work, tap);
     let context_length = inputs.len() / sequences;
     let head = weights.head.as_ref().unwrap_or(&weights.embed);

@@ -21,7 +21,7 @@ pub trait Network<B: Backend>: Send {
         scale: f64,
         grads: &mut Weights<B::Tensor>,
         tap: Option<Tap<B::Tensor>>,
-    ) -> f64;
+    ) -> B::Sum;
 
     /// Natural-log probability of each target.
     fn log_probabilities(
@@ -80,7 +80,7 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         scale: f64,
         grads: &mut Weights<B::Tensor>,
         tap: Option<Tap<B::Tensor>>,
-    ) -> f64 {
+    ) -> B::Sum {
         let ExplicitNetwork { backend, work, .. } = self;
         llama::loss_and_gradients(
             *backend, config, weights, inputs, targets, sequences, scale, grads, work, tap,

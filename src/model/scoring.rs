@@ -105,11 +105,11 @@ pub struct ScoringWorkspace<B: Backend> {
 
 impl<B: Backend> ScoringWorkspace<B> {
     pub fn new(backend: &B) -> Self {
-        let empty = || backend.zeros(0, 0);
+        let empty = || backend.activation(0, 0);
         ScoringWorkspace {
             x: empty(),
             normed: empty(),
-            inv_rms: empty(),
+            inv_rms: backend.zeros(0, 0),
             q: empty(),
             k: empty(),
             v: empty(),
@@ -119,7 +119,7 @@ impl<B: Backend> ScoringWorkspace<B> {
             activated: empty(),
             scored: empty(),
             angles: None,
-            packed_angles: RopeTable { cos: empty(), sin: empty() },
+            packed_angles: RopeTable { cos: backend.zeros(0, 0), sin: backend.zeros(0, 0) },
         }
     }
 

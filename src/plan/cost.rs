@@ -65,9 +65,11 @@ pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
     };
     let disk_bytes = match corpus {
         CorpusSpec::World { documents, .. } => *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN,
-        CorpusSpec::Text { train, validation }
-        | CorpusSpec::Jsonl { train, validation, .. }
-        | CorpusSpec::Parquet { train, validation, .. } => bytes_of(train) + bytes_of(validation),
+        files => {
+            let of =
+                |source: &&CorpusSpec| bytes_of(source.train_files()) + bytes_of(source.validation_files());
+            files.sources().iter().map(of).sum()
+        }
     };
     Cost { disk_bytes, ..Cost::default() }
 }

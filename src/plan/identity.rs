@@ -5,8 +5,8 @@
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, DirectShape, EngineKind, EvalSpec, LatencySpec, PruneSpec, RunSpec,
-    SourceModel, TokenizerSpec, task_folder,
+    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EvalSpec, LatencySpec, PruneSpec,
+    RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -50,19 +50,7 @@ impl Files {
     }
 
     pub fn corpus(&self, spec: &RunSpec) -> Result<Value, PlanError> {
-        let corpus = match &spec.data.corpus {
-            world @ CorpusSpec::World { .. } => json!(world),
-            CorpusSpec::Text { train, validation } => {
-                json!({ "kind": "text", "train": self.hashes(train)?, "validation": self.hashes(validation)? })
-            }
-            CorpusSpec::Jsonl { train, validation, field } => json!({
-                "kind": "jsonl", "field": field, "train": self.hashes(train)?, "validation": self.hashes(validation)?
-            }),
-            CorpusSpec::Parquet { train, validation, column } => json!({
-                "kind": "parquet", "column": column,
-                "train": self.hashes(train)?, "validation": self.hashes(validation)?
-            }),
-        };
+        let corpus = self.documents(&spec.data.corpus)?;
         let tokenizer = match &spec.data.tokenizer {
             bpe @ TokenizerSpec::Bpe { .. } => json!(bpe),
             TokenizerSpec::Model { .. } => {
@@ -74,6 +62,27 @@ impl Files {
         Ok(
             json!({ "stage": "corpus", "corpus": corpus, "tokenizer": tokenizer, "revision": ENGINE_REVISION }),
         )
+    }
+
+    /// The documents of a corpus. The weights of a mixture decide nothing before its tokens are drawn.
+    fn documents(&self, corpus: &CorpusSpec) -> Result<Value, PlanError> {
+        Ok(match corpus {
+            world @ CorpusSpec::World { .. } => json!(world),
+            CorpusSpec::Text { train, validation } => {
+                json!({ "kind": "text", "train": self.hashes(train)?, "validation": self.hashes(validation)? })
+            }
+            CorpusSpec::Jsonl { train, validation, field } => json!({
+                "kind": "jsonl", "field": field, "train": self.hashes(train)?, "validation": self.hashes(validation)?
+            }),
+            CorpusSpec::Parquet { train, validation, column } => json!({
+                "kind": "parquet", "column": column,
+                "train": self.hashes(train)?, "validation": self.hashes(validation)?
+            }),
+            CorpusSpec::Mixture { sources, .. } => {
+                let sources = sources.iter().map(|source| self.documents(source));
+                json!({ "kind": "mixture", "sources": sources.collect::<Result<Vec<_>, _>>()? })
+            }
+        })
     }
 
     /// A source model from disk: neither seed nor training nor corpus changes it.
@@ -88,7 +97,7 @@ impl Files {
     pub fn evaluation(
         &self,
         eval: &EvalSpec,
-        context_length: usize,
+        data: &DataSpec,
         model: &str,
         corpus: Option<&str>,
     ) -> Result<Value, PlanError> {
@@ -109,13 +118,17 @@ impl Files {
             }
         }
         let mut identity = json!({
-            "stage": "evaluation", "model": model, "context_length": context_length, "tasks": eval.tasks,
+            "stage": "evaluation", "model": model, "context_length": data.context_length, "tasks": eval.tasks,
             "items": eval.items, "validation_tokens": eval.validation_tokens,
             "benchmarks": eval.folder.as_ref().map(|_| benchmarks),
             "revision": EVALUATION_REVISION,
         });
         if let Some(corpus) = corpus {
             identity["corpus"] = json!(corpus);
+        }
+        // Held-out windows have the weights, too.
+        if let CorpusSpec::Mixture { .. } = data.corpus {
+            identity["weights"] = json!(data.corpus.weights());
         }
         Ok(identity)
     }
@@ -176,6 +189,13 @@ pub(super) fn model(
     };
     if let (Value::Object(all), Value::Object(own)) = (&mut identity, own) {
         all.extend(own);
+    }
+    // Only where they say more than those identities did that were made before there were these keys.
+    if spec.data.shuffle != Shuffle::Windows {
+        identity["shuffle"] = json!(spec.data.shuffle);
+    }
+    if let CorpusSpec::Mixture { .. } = spec.data.corpus {
+        identity["weights"] = json!(spec.data.corpus.weights());
     }
     identity
 }

@@ -82,7 +82,7 @@ impl Builder {
         let model = &self.stages[made];
         // The identity of a model that was trained here holds its corpus.
         let held_out = model.inputs.corpus.is_none().then(|| self.stages[corpus].id.as_str());
-        let identity = self.files.evaluation(&spec.eval, spec.data.context_length, &model.id, held_out)?;
+        let identity = self.files.evaluation(&spec.eval, &spec.data, &model.id, held_out)?;
         let seed = self.stages[made].seed;
         let evaluation = self.add(Stage {
             id: stage_id(&format!("eval-{}", slug(arm, seed)), &identity),

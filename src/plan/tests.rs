@@ -85,9 +85,10 @@ fn files_count_by_contents_not_by_path() {
     let folder = tempfile::tempdir().unwrap();
     let plan_of = |name: &str, contents: &str| {
         std::fs::write(folder.path().join(name), contents).unwrap();
+        std::fs::write(folder.path().join("held-out.txt"), "z").unwrap();
         let text = EXAMPLE.replace(
             "{ kind = \"world\", seed = 0, documents = 40_000 }",
-            &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"{name}\"] }}"),
+            &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"held-out.txt\"] }}"),
         );
         plan(&spec::parse(&text, "test", folder.path(), &no_model).unwrap(), EngineKind::Cpu).unwrap().stages
             [0]
@@ -96,6 +97,30 @@ fn files_count_by_contents_not_by_path() {
     };
     assert_eq!(plan_of("a.txt", "x"), plan_of("b.txt", "x"));
     assert_ne!(plan_of("a.txt", "x"), plan_of("a.txt", "y"));
+}
+
+#[test]
+fn weights_and_shuffles_change_models_and_not_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    ["a.txt", "b.txt"].iter().for_each(|name| std::fs::write(folder.path().join(name), name).unwrap());
+    let plan_of = |weights: &str, shuffle: &str| {
+        let source = "{ kind = \"text\", train = [\"a.txt\"], validation = [\"b.txt\"] }";
+        let corpus = format!("{{ kind = \"mixture\", weights = {weights}, sources = [{source}, {source}] }}");
+        let text = EXAMPLE.replace("{ kind = \"world\", seed = 0, documents = 40_000 }", &corpus).replacen(
+            "context_length = 128",
+            &format!("context_length = 128\n{shuffle}"),
+            1,
+        );
+        plan(&spec::parse(&text, "test", folder.path(), &no_model).unwrap(), EngineKind::Cpu).unwrap()
+    };
+    let ids = |plan: &Plan| plan.stages.iter().map(|stage| stage.id.clone()).collect::<Vec<_>>();
+    let first = ids(&plan_of("[0.7, 0.3]", ""));
+    assert_eq!(first, ids(&plan_of("[7, 3]", "shuffle = \"windows\"")));
+    for other in [plan_of("[0.5, 0.5]", ""), plan_of("[0.7, 0.3]", "shuffle = \"documents\"")] {
+        let other = ids(&other);
+        assert_eq!(first[0], other[0]);
+        assert!(first[1..].iter().all(|id| !other.contains(id)));
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! standard error is no terminal.
 use super::executor::{Progress, StageFailure};
 use crate::base::units;
-use crate::plan::Stage;
+use crate::plan::{Stage, StageKind};
+use crate::spec::CorpusSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -197,8 +198,13 @@ impl Progress for StageProgress<'_> {
         if let Some(params) = params {
             message.push_str(&format!("{}  ", units::si(params as f64, "params")));
         }
-        if rate > 0.0 {
-            message.push_str(&units::si(rate, "tok/s"));
+        match self.stage.kind {
+            StageKind::Model(_) if rate > 0.0 => message.push_str(&units::si(rate, "tok/s")),
+            StageKind::Corpus if rate > 0.0 => {
+                let left = units::seconds(total.saturating_sub(done) as f64 / rate);
+                message.push_str(&format!("{}  {left} left", of_corpus(self.stage, done, total)));
+            }
+            _ => {}
         }
         self.bar.set_message(message);
         self.display.draw(&work);
@@ -212,6 +218,14 @@ impl Progress for StageProgress<'_> {
 impl Drop for StageProgress<'_> {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// What a corpus is counted in as it is read.
+fn of_corpus(stage: &Stage, done: u64, total: u64) -> String {
+    match stage.spec.data.corpus {
+        CorpusSpec::World { .. } => format!("{done} of {total} documents"),
+        _ => format!("{} of {}", units::si(done as f64, "B"), units::si(total as f64, "B")),
     }
 }
 

@@ -5,6 +5,7 @@
 //!                                                      └─ places: files, and what a source model says of itself
 //! ```
 mod check;
+mod corpus;
 mod error;
 mod grid;
 mod names;

@@ -9,6 +9,8 @@ pub(super) const ENGINES: [(&str, EngineKind); 4] = [
 ];
 pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
+pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
+    [("windows", Shuffle::Windows), ("documents", Shuffle::Documents)];
 pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
     [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
 pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
@@ -53,6 +55,7 @@ mod tests {
     fn words_of_the_file_are_the_serialised_names() {
         same(&ENGINES);
         same(&SCHEDULES);
+        same(&SHUFFLES);
         same(&GROUP_TYPES);
         same(&SCOPES);
         same(&HEAD_UNITS);

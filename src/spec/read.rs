@@ -1,4 +1,5 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
+use super::corpus;
 use super::names::*;
 use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
@@ -6,7 +7,7 @@ use super::types::*;
 use std::path::Path;
 
 /// No limit but that of TOML's integers.
-const MAX: u64 = i64::MAX as u64;
+pub(super) const MAX: u64 = i64::MAX as u64;
 /// Tokens of anything: beyond this, sums of counts would no longer be exact in f64.
 const MAX_TOKENS: u64 = 1_000_000_000_000_000;
 /// Widths and heads: products of three stay far below 2⁶⁴.
@@ -86,45 +87,13 @@ fn engine(t: &Table<'_>) -> EngineSpec {
 /// `model_vocab_size`: rows of the embedding of a source model from disk.
 fn data(t: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usize>) -> DataSpec {
     let data = DataSpec {
-        corpus: corpus(&t.table("corpus", true), places),
+        corpus: corpus::read(&t.table("corpus", true), places),
         tokenizer: tokenizer(t, places, model_vocab_size),
         context_length: t.count("context_length", 2..=1_048_576).required(),
+        shuffle: t.name("shuffle", &SHUFFLES).or(Shuffle::Windows),
     };
     t.finish();
     data
-}
-
-fn corpus(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        World,
-        Text,
-        Jsonl,
-        Parquet,
-    }
-    const KINDS: [(&str, Kind); 4] =
-        [("world", Kind::World), ("text", Kind::Text), ("jsonl", Kind::Jsonl), ("parquet", Kind::Parquet)];
-    let corpus = match t.name("kind", &KINDS).required() {
-        Kind::World => CorpusSpec::World {
-            seed: t.whole("seed", 0..=MAX).or(0),
-            documents: t.count("documents", 1..=1_000_000_000).required(),
-        },
-        Kind::Text => {
-            CorpusSpec::Text { train: files(t, "train", places), validation: files(t, "validation", places) }
-        }
-        Kind::Jsonl => CorpusSpec::Jsonl {
-            train: files(t, "train", places),
-            validation: files(t, "validation", places),
-            field: t.text("field").or("text".into()),
-        },
-        Kind::Parquet => CorpusSpec::Parquet {
-            train: files(t, "train", places),
-            validation: files(t, "validation", places),
-            column: t.text("column").or("text".into()),
-        },
-    };
-    t.finish();
-    corpus
 }
 
 fn tokenizer(data: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usize>) -> TokenizerSpec {
@@ -166,15 +135,6 @@ fn tokenizer(data: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usi
 }
 
 const KIND_HINT: &str = "give `source.model`, or `bpe` or `file` here";
-
-fn files(t: &Table<'_>, key: &'static str, places: &Places<'_>) -> Vec<String> {
-    let names = t.texts(key).required();
-    names
-        .into_iter()
-        .enumerate()
-        .map(|(i, name)| places.path(t, &format!("{key}[{i}]"), name, Path::is_file))
-        .collect()
-}
 
 fn model(t: &Table<'_>) -> ModelSpec {
     let hidden_size = t.count("hidden_size", 1..=MAX_WIDTH).required();

@@ -188,22 +188,7 @@ impl<'a> Table<'a> {
 
     /// A finite number that `rule` accepts; `words` tell the rule.
     pub fn number(&self, key: &'static str, rule: fn(f64) -> bool, words: &str) -> Got<'_, 'a, f64> {
-        let value = self.node(key).map(|node| {
-            let number = match node.value {
-                Value::Float(number) => number,
-                Value::Integer(number) => number as f64,
-                ref other => {
-                    let message = format!("expected a number, found {}", other.describe());
-                    self.findings.add(self.path_of(key), node.line, message, None);
-                    return 1.0;
-                }
-            };
-            if !(number.is_finite() && rule(number)) {
-                let message = format!("{number:?} is out of range: {words}");
-                self.findings.add(self.path_of(key), node.line, message, None);
-            }
-            number
-        });
+        let value = self.node(key).map(|node| number(self.findings, &self.path_of(key), node, rule, words));
         Got { table: self, key, value, fallback: 1.0 }
     }
 
@@ -251,6 +236,14 @@ impl<'a> Table<'a> {
         let value = self.items(key).map(|items| {
             self.distinct(key, &items);
             items.into_iter().map(|(path, node)| whole(self.findings, &path, node, &range)).collect()
+        });
+        Got { table: self, key, value, fallback: Vec::new() }
+    }
+
+    /// A list of finite numbers that `rule` accepts, at least one.
+    pub fn numbers(&self, key: &'static str, rule: fn(f64) -> bool, words: &str) -> Got<'_, 'a, Vec<f64>> {
+        let value = self.items(key).map(|items| {
+            items.into_iter().map(|(path, node)| number(self.findings, &path, node, rule, words)).collect()
         });
         Got { table: self, key, value, fallback: Vec::new() }
     }
@@ -337,6 +330,21 @@ fn whole(findings: &Findings, path: &str, node: &Node, range: &RangeInclusive<u6
             nearest
         }
     }
+}
+
+fn number(findings: &Findings, path: &str, node: &Node, rule: fn(f64) -> bool, words: &str) -> f64 {
+    let number = match node.value {
+        Value::Float(number) => number,
+        Value::Integer(number) => number as f64,
+        ref other => {
+            findings.add(path, node.line, format!("expected a number, found {}", other.describe()), None);
+            return 1.0;
+        }
+    };
+    if !(number.is_finite() && rule(number)) {
+        findings.add(path, node.line, format!("{number:?} is out of range: {words}"), None);
+    }
+    number
 }
 
 fn text(findings: &Findings, path: &str, node: &Node) -> String {

@@ -269,16 +269,16 @@ fn files_that_are_not_there_are_faults_of_their_keys() {
 #[test]
 fn a_parquet_corpus_has_a_column_of_text() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables");
-    let file = folder.join("zstd.parquet").display().to_string();
+    let [train, validation] =
+        ["zstd.parquet", "snappy.parquet"].map(|name| folder.join(name).display().to_string());
     let corpus = |rest: &str| {
         let table =
-            format!("{{ kind = \"parquet\", train = [\"{file}\"], validation = [\"{file}\"]{rest} }}");
+            format!("{{ kind = \"parquet\", train = [\"{train}\"], validation = [\"{validation}\"]{rest} }}");
         check(&with("{ kind = \"world\", seed = 0, documents = 40_000 }", &table))
     };
-    let files = vec![file.clone()];
     let spec = |column: &str| CorpusSpec::Parquet {
-        train: files.clone(),
-        validation: files.clone(),
+        train: vec![train.clone()],
+        validation: vec![validation.clone()],
         column: column.into(),
     };
     assert_eq!(corpus("").unwrap().base.data.corpus, spec("text"));
@@ -370,6 +370,82 @@ fn values_of_the_command_line_stand_in_the_place_of_the_files() {
     // Relative paths start at the current folder, where tests find the crate.
     let corpus = "data.corpus={ kind = \"text\", train = [\"Cargo.toml\"], validation = [\"Cargo.toml\"] }";
     assert!(set(&[corpus]).is_ok());
+}
+
+/// A folder with these files, and the example with its corpus in their place.
+fn on_files(names: &[&str], corpus: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    names.iter().for_each(|name| std::fs::write(folder.path().join(name), "a").unwrap());
+    let section = with("corpus = { kind = \"world\", seed = 0, documents = 40_000 }\n", "");
+    (folder, section.replacen("[model]", &format!("{corpus}\n[model]"), 1))
+}
+
+const MIXTURE: &str = "[data.corpus]
+kind = \"mixture\"
+weights = [7, 3.0]
+[[data.corpus.sources]]
+kind = \"text\"
+train = [\"a.txt\"]
+validation = [\"b.txt\"]
+[[data.corpus.sources]]
+kind = \"jsonl\"
+train = [\"c.jsonl\"]
+validation = [\"d.jsonl\"]
+";
+const MIXED: [&str; 4] = ["a.txt", "b.txt", "c.jsonl", "d.jsonl"];
+
+#[test]
+fn a_mixture_has_a_weight_for_each_source() {
+    let (folder, text) = on_files(&MIXED, MIXTURE);
+    let corpus = parse(&text, "test", folder.path(), &no_model).unwrap().base.data.corpus;
+    assert_eq!(corpus.weights(), [0.7, 0.3]);
+    assert_eq!(corpus.sources()[0].train_files(), [folder.path().join("a.txt").display().to_string()]);
+    assert!(matches!(corpus.sources()[1], CorpusSpec::Jsonl { field, .. } if field == "text"));
+    // Weights can be an axis.
+    let axis = |values: &str| {
+        let text = format!("{text}\n[axes]\n\"data.corpus.weights\" = {values}\n");
+        parse(&text, "test", folder.path(), &no_model)
+    };
+    assert_eq!(axis("[[0.7, 0.3], [0.5, 0.5]]").unwrap().points[1].values, ["0.5+0.5"]);
+    assert!(axis("[[0.7, 0.3], [0.5]]").is_err());
+}
+
+#[test]
+fn faults_of_mixtures_name_source_weight_and_file() {
+    let mut messages = Vec::new();
+    let mut expect = |from: &str, to: &str| {
+        assert!(MIXTURE.contains(from), "{from}");
+        let (folder, text) = on_files(&MIXED, &MIXTURE.replacen(from, to, 1));
+        for fault in parse(&text, "test", folder.path(), &no_model).expect_err("a fault") {
+            let hint = fault.hint.as_ref().map_or(String::new(), |hint| format!(" | {hint}"));
+            messages.push(format!("{fault}{hint}").replace(&folder.path().display().to_string(), "<folder>"));
+        }
+    };
+    expect("[7, 3.0]", "[7, 0]");
+    expect("[7, 3.0]", "[7, -3.0]");
+    expect("[7, 3.0]", "[nan, 3.0]");
+    expect("[7, 3.0]", "[inf, 3.0]");
+    expect("[7, 3.0]", "[7]");
+    expect("[7, 3.0]", "[]");
+    expect("weights = [7, 3.0]", "");
+    expect("kind = \"jsonl\"", "kind = \"world\"\ndocuments = 10");
+    expect("kind = \"jsonl\"", "kind = \"mixture\"");
+    expect("kind = \"jsonl\"", "kind = \"jsonl\"\nweight = 3");
+    expect("train = [\"c.jsonl\"]", "train = []");
+    expect("validation = [\"d.jsonl\"]", "");
+    expect("validation = [\"d.jsonl\"]", "validation = [\"a.txt\"]");
+    expect("train = [\"a.txt\"]", "train = [\"./b.txt\"]");
+    let (folder, text) = on_files(&MIXED, &MIXTURE[..MIXTURE.find("[[").unwrap()]);
+    messages.push(parse(&text, "test", folder.path(), &no_model).expect_err("a fault")[0].to_string());
+    let both = "corpus = { kind = \"text\", train = [\"a.txt\", \"b.txt\"], validation = [\"b.txt\"] }\nshuffle = \"document\"";
+    let (folder, text) = on_files(&MIXED, both);
+    let faults = parse(&text, "test", folder.path(), &no_model).expect_err("faults");
+    messages.extend(
+        faults
+            .iter()
+            .map(|fault| fault.to_string().replace(&folder.path().display().to_string(), "<folder>")),
+    );
+    insta::assert_snapshot!(messages.join("\n"));
 }
 
 #[test]

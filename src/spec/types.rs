@@ -65,6 +65,17 @@ pub struct DataSpec {
     pub tokenizer: TokenizerSpec,
     /// T: tokens of one training sequence.
     pub context_length: usize,
+    pub shuffle: Shuffle,
+}
+
+/// What is put into a new order in each epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shuffle {
+    /// Windows of context_length tokens, cut from documents in the order of the files.
+    Windows,
+    /// Documents, and then the windows that are cut from them.
+    Documents,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +89,8 @@ pub enum CorpusSpec {
     Jsonl { train: Vec<String>, validation: Vec<String>, field: String },
     /// Parquet, one document in the text `column` of each row.
     Parquet { train: Vec<String>, validation: Vec<String>, column: String },
+    /// Corpora from files, each with its share of the training sequences: `weights`, of any sum.
+    Mixture { sources: Vec<CorpusSpec>, weights: Vec<f64> },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

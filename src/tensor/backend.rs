@@ -135,6 +135,16 @@ pub struct AdamwStep {
     pub gradient_scale: f64,
 }
 
+/// One tensor of an AdamW step over a whole model.
+pub struct AdamwLeaf<'a, T> {
+    pub weight: &'a mut T,
+    pub grad: &'a T,
+    pub m: &'a mut T,
+    pub v: &'a mut T,
+    /// Whether weight decay applies to it.
+    pub decays: bool,
+}
+
 /// Operations on dense row-major matrices of one device.
 ///
 /// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
@@ -145,8 +155,19 @@ pub trait Backend: Send + Sync + 'static {
     type Scalar: Scalar;
     /// A dense row-major matrix on the device.
     type Tensor: Send + Sync;
+    /// A sum that the device may still be working out: reading it waits, holding it does not. A plain number where the
+    /// device is the host.
+    type Sum: Send;
+
+    /// The value of a sum.
+    fn read_sum(&self, sum: &Self::Sum) -> f64;
 
     fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
+    /// As [`Self::zeros`], for values of the forward and backward pass that no optimiser step reads: an engine of mixed
+    /// precision holds them narrower than parameters, gradients and moments.
+    fn activation(&self, rows: usize, cols: usize) -> Self::Tensor {
+        self.zeros(rows, cols)
+    }
     #[allow(clippy::wrong_self_convention)]
     fn from_host(&self, rows: usize, cols: usize, values: &[Self::Scalar]) -> Self::Tensor;
     /// All elements, row-major.
@@ -298,7 +319,7 @@ pub trait Backend: Send + Sync + 'static {
         head: &Self::Tensor,
         targets: &[u32],
         scale: f64,
-    ) -> f64;
+    ) -> Self::Sum;
     /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above.
     fn head_log_probabilities(&self, hidden: &Self::Tensor, head: &Self::Tensor, targets: &[u32])
     -> Vec<f64>;
@@ -312,4 +333,13 @@ pub trait Backend: Send + Sync + 'static {
         m: &mut Self::Tensor,
         v: &mut Self::Tensor,
     );
+
+    /// One AdamW step on all tensors of a model, the gradient scaled by `min(1, c/‖g‖)` beside `step.gradient_scale` (c =
+    /// `clip_norm`; 0 does not clip); returns ‖g‖², g as given. `step.weight_decay` is for the leaves that decay.
+    fn clipped_adamw(
+        &self,
+        step: AdamwStep,
+        clip_norm: f64,
+        leaves: &mut [AdamwLeaf<'_, Self::Tensor>],
+    ) -> Self::Sum;
 }

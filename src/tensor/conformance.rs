@@ -389,6 +389,7 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
         &targets,
         scale,
     );
+    let loss = case.backend.read_sum(&loss);
     let (mut expected, mut logs, mut dx, mut dw) = (0.0, vec![], vec![0.0; tokens * d], dw0.data);
     for n in 0..tokens {
         let z: Vec<f64> = (0..vocab).map(|v| (0..d).map(|c| x.at(n, c) * w.at(v, c)).sum()).collect();

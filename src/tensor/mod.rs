@@ -16,6 +16,7 @@ pub mod cpu;
 pub mod cuda;
 
 pub use backend::{
-    AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product,
+    RopeTable, Scalar,
 };
 pub use cpu::{CpuBackend, Matrix};

@@ -4,7 +4,7 @@
 //! arXiv:1211.5063) scales the gradient by min(1, c/‖g‖), fused into the step.
 use crate::model::Weights;
 use crate::spec::TrainSpec;
-use crate::tensor::{AdamwStep, Backend};
+use crate::tensor::{AdamwLeaf, AdamwStep, Backend};
 
 /// First and second moments, and the number of steps taken.
 pub struct Moments<T> {
@@ -29,25 +29,18 @@ pub fn zeros_like<B: Backend>(backend: &B, weights: &Weights<B::Tensor>) -> Weig
     })
 }
 
-/// ‖g‖₂ over all tensors.
-pub fn global_norm<B: Backend>(backend: &B, grads: &Weights<B::Tensor>) -> f64 {
-    grads.leaves().into_iter().map(|leaf| backend.sum_of_squares(leaf)).sum::<f64>().sqrt()
-}
-
-/// One AdamW step; `grad_norm` is ‖g‖₂.
+/// One AdamW step; returns ‖g‖² over all tensors, before clipping.
 pub fn step<B: Backend>(
     backend: &B,
     spec: &TrainSpec,
     learning_rate: f64,
-    grad_norm: f64,
     weights: &mut Weights<B::Tensor>,
     grads: &Weights<B::Tensor>,
     moments: &mut Moments<B::Tensor>,
-) {
+) -> B::Sum {
     moments.steps += 1;
-    let clipped = spec.clip_norm > 0.0 && grad_norm > spec.clip_norm;
     let power = |beta: f64| 1.0 - beta.powi(moments.steps.min(i32::MAX as u64) as i32);
-    let decaying = AdamwStep {
+    let step = AdamwStep {
         learning_rate,
         weight_decay: spec.weight_decay,
         beta1: spec.beta1,
@@ -55,15 +48,17 @@ pub fn step<B: Backend>(
         epsilon: spec.epsilon,
         bias_correction1: power(spec.beta1),
         bias_correction2: power(spec.beta2),
-        gradient_scale: if clipped { spec.clip_norm / grad_norm } else { 1.0 },
+        gradient_scale: 1.0,
     };
     let decays: Vec<bool> = weights.named().iter().map(|(name, _)| !name.ends_with("norm.weight")).collect();
-    let leaves = weights.leaves_mut().into_iter().zip(grads.leaves());
+    let pairs = weights.leaves_mut().into_iter().zip(grads.leaves());
     let moments = moments.m.leaves_mut().into_iter().zip(moments.v.leaves_mut());
-    for (((weight, grad), (m, v)), decays) in leaves.zip(moments).zip(decays) {
-        let step = if decays { decaying } else { AdamwStep { weight_decay: 0.0, ..decaying } };
-        backend.adamw(step, weight, grad, m, v);
-    }
+    let mut leaves: Vec<_> = pairs
+        .zip(moments)
+        .zip(decays)
+        .map(|(((weight, grad), (m, v)), decays)| AdamwLeaf { weight, grad, m, v, decays })
+        .collect();
+    backend.clipped_adamw(step, spec.clip_norm, &mut leaves)
 }
 
 #[cfg(test)]
@@ -107,9 +102,10 @@ mod tests {
             epsilon: 1e-8,
             clip_norm: 0.1,
         };
-        let norm = global_norm(&backend, &grads);
         let mut moments = Moments::new(&backend, &weights);
-        step(&backend, &spec, 0.01, norm, &mut weights, &grads, &mut moments);
+        let norm = step(&backend, &spec, 0.01, &mut weights, &grads, &mut moments).sqrt();
+        let squares = grads.leaves().into_iter().flat_map(|leaf| &leaf.data).map(|g| g * g);
+        assert!((norm - squares.sum::<f64>().sqrt()).abs() < 1e-14);
         for ((name, after), before) in weights.named().into_iter().zip(before.leaves()) {
             let keep = if name.ends_with("norm.weight") { 1.0 } else { 1.0 - 0.01 * 0.1 };
             for (i, (after, before)) in after.data.iter().zip(&before.data).enumerate() {

@@ -170,11 +170,12 @@ pub fn pretrain<B: Backend>(
         let sequences = spec.batch_tokens / plan.context_length;
         gradient.reset(backend, &state.weights, needs_fisher);
         let micro_batches = sequences.div_ceil(spec.micro_batch);
-        let mut loss = 0.0;
+        // Read after the step, so that nothing waits for the device before all of its work is asked for.
+        let mut losses = Vec::with_capacity(micro_batches);
         for index in 0..micro_batches {
             let offset = index * spec.micro_batch;
             let batch = batches.batch(first + offset as u64, spec.micro_batch.min(sequences - offset));
-            loss += gradient.accumulate(
+            losses.push(gradient.accumulate(
                 backend,
                 network,
                 &state.config,
@@ -182,25 +183,18 @@ pub fn pretrain<B: Backend>(
                 &batch,
                 spec.batch_tokens,
                 grams.as_mut(),
-            );
+            ));
         }
-        let loss = loss / spec.batch_tokens as f64;
         let rate = learning_rate(spec, tokens_after, plan.tokens);
+        let squared_norm =
+            optimizer::step(backend, spec, rate, &mut state.weights, &gradient.mean, &mut state.moments);
+        let loss = losses.iter().map(|sum| backend.read_sum(sum)).sum::<f64>() / spec.batch_tokens as f64;
+        let grad_norm = backend.read_sum(&squared_norm).sqrt();
         let progress = &mut state.progress;
         if !loss.is_finite() {
             let (step, tokens_seen) = (progress.step + 1, tokens_after);
             return Err(TrainError::Diverged { loss, step, tokens_seen, learning_rate: rate });
         }
-        let grad_norm = optimizer::global_norm(backend, &gradient.mean);
-        optimizer::step(
-            backend,
-            spec,
-            rate,
-            grad_norm,
-            &mut state.weights,
-            &gradient.mean,
-            &mut state.moments,
-        );
         progress.step += 1;
         progress.tokens_seen = tokens_after;
         progress.loss_sum += loss;
@@ -385,7 +379,7 @@ impl<B: Backend> StepGradient<B> {
         batch: &Batch,
         total_tokens: usize,
         grams: Option<&mut GramAccumulator<B>>,
-    ) -> f64 {
+    ) -> B::Sum {
         let run = |scale: f64, grads: &mut Weights<B::Tensor>| {
             let (inputs, targets) = (&batch.inputs, &batch.targets);
             match grams {

@@ -16,13 +16,14 @@ fn plan(lines: &str) -> String {
     let text = example_with(&[
         (
             "{ kind = \"world\", seed = 0, documents = 40_000 }",
-            "{ kind = \"jsonl\", train = [\"train.jsonl\"], validation = [\"train.jsonl\"] }",
+            "{ kind = \"jsonl\", train = [\"train.jsonl\"], validation = [\"valid.jsonl\"] }",
         ),
         (&format!("tasks = {tasks}"), "tasks = [\"arc_easy\", \"piqa\"]\nfolder = \"benchmarks\""),
         ("items = 200", "items = 0"),
     ]);
     let folder = desk.experiment("example", &text);
     fs::write(folder.join("train.jsonl"), lines).unwrap();
+    fs::write(folder.join("valid.jsonl"), "{\"text\": \"Snow.\"}\n").unwrap();
     for (name, items) in [("arc_easy/test.jsonl", ARC), ("piqa/validation.jsonl", PIQA)] {
         let path = folder.join("benchmarks").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -2,8 +2,8 @@
 use super::super::executor::{Progress, StageFailure, Task};
 use super::super::memory::peak_memory_bytes;
 use super::model::{self, Summary};
+use crate::data::Prepared;
 use crate::data::world::World;
-use crate::data::{Prepared, ValidationWindows};
 use crate::eval::{self, NetworkScorer, Source, TaskResult};
 use crate::model::ModelConfig;
 use crate::model::flops::forward_flops_per_token;
@@ -54,8 +54,7 @@ pub(super) fn write<B: Backend>(
         results.push(eval::evaluate(benchmark, &items, &data.tokenizer, context_length, &mut scorer)?);
         progress.update(results.len() as u64, parts, None, Some(config.num_params()));
     }
-    let windows =
-        ValidationWindows::new(data.validation.clone(), context_length, spec.eval.validation_tokens)?;
+    let windows = data.validation(&spec.data, spec.eval.validation_tokens)?;
     let held_out = eval::held_out(&mut scorer, &windows, &data.tokenizer, spec.train.micro_batch)?;
 
     let flops = forward_flops_per_token(&config, context_length) * scorer.tokens as f64;

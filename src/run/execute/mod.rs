@@ -28,7 +28,8 @@ impl Engine {
         if let Some(prepared) = corpora.get(folder) {
             return Ok(prepared.clone());
         }
-        let prepared = Arc::new(corpus::read(folder)?);
+        // Its hashes are checked here, once for all stages of this process.
+        let prepared = Arc::new(Prepared::open(folder)?);
         corpora.insert(folder.to_path_buf(), prepared.clone());
         Ok(prepared)
     }
@@ -38,7 +39,9 @@ impl Executor for Engine {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
         let backend = CpuBackend::<f32>::new();
         match (task.stage.kind, &task.stage.spec.source.model) {
-            (StageKind::Corpus, _) => return corpus::write(task.plan, &task.stage.spec, task.folder),
+            (StageKind::Corpus, _) => {
+                return corpus::write(task.plan, &task.stage.spec, task.folder, progress);
+            }
             (StageKind::Latency(_), _) => return latency::measure(&backend, task, progress),
             (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(&backend, model, task),
             _ => {}

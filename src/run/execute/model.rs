@@ -1,6 +1,6 @@
 //! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
 use super::super::executor::{Progress, StageFailure, Task};
-use crate::data::{Batches, Prepared};
+use crate::data::Prepared;
 use crate::model::checkpoint::{self, LoadedModel};
 use crate::model::flops::training_flops_per_token;
 use crate::model::network::Network;
@@ -103,7 +103,7 @@ pub(super) fn make<B: Backend>(
 ) -> Result<(), StageFailure> {
     let spec = &task.stage.spec;
     let seed = task.stage.seed.unwrap_or_default();
-    let batches = Batches::new(data.train.clone(), spec.data.context_length, seed)?;
+    let batches = data.batches(&spec.data, seed)?;
     let state = task.partial.join(STATE);
     let mut context = Context {
         backend,

@@ -14,7 +14,7 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -58,6 +58,11 @@ fn for_each_piece(pieces: usize, f: impl Fn(usize) + Sync + Send) {
 impl<T: Real> Backend for CpuBackend<T> {
     type Scalar = T;
     type Tensor = Matrix<T>;
+    type Sum = f64;
+
+    fn read_sum(&self, sum: &f64) -> f64 {
+        *sum
+    }
 
     fn zeros(&self, rows: usize, cols: usize) -> Matrix<T> {
         Matrix { rows, cols, data: vec![T::ZERO; rows * cols] }
@@ -281,6 +286,18 @@ impl<T: Real> Backend for CpuBackend<T> {
         v: &mut Matrix<T>,
     ) {
         elementwise::adamw(step, &mut weight.data, &grad.data, &mut m.data, &mut v.data);
+    }
+
+    fn clipped_adamw(&self, step: AdamwStep, clip_norm: f64, leaves: &mut [AdamwLeaf<'_, Matrix<T>>]) -> f64 {
+        let squared = leaves.iter().map(|leaf| self.sum_of_squares(leaf.grad)).sum::<f64>();
+        let norm = squared.sqrt();
+        let clip = if clip_norm > 0.0 && norm > clip_norm { clip_norm / norm } else { 1.0 };
+        let step = AdamwStep { gradient_scale: step.gradient_scale * clip, ..step };
+        for AdamwLeaf { weight, grad, m, v, decays } in leaves {
+            let weight_decay = if *decays { step.weight_decay } else { 0.0 };
+            self.adamw(AdamwStep { weight_decay, ..step }, weight, grad, m, v);
+        }
+        squared
     }
 }
 

@@ -1,2 +1,7 @@
-//! CUDA, as far as there is any: today a probe of what is installed; the engine itself comes later.
+//! The CUDA engine: kernels compiled at first use by NVRTC, products by cuBLASLt, everything loaded at run time.
+pub mod compile;
+pub mod device;
+#[cfg(test)]
+pub mod emulated;
+pub mod kernels;
 pub mod probe;

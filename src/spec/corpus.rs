@@ -1,0 +1,145 @@
+//! The section `data.corpus`: where text comes from, alone or as a mixture of sources.
+use super::places::Places;
+use super::read::MAX;
+use super::reader::Table;
+use super::types::CorpusSpec;
+use std::path::{Path, PathBuf};
+
+impl CorpusSpec {
+    /// The sources of a mixture; the corpus itself where it is none.
+    pub fn sources(&self) -> Vec<&CorpusSpec> {
+        match self {
+            CorpusSpec::Mixture { sources, .. } => sources.iter().collect(),
+            alone => vec![alone],
+        }
+    }
+
+    /// Shares of the training sequences, one for each of [`Self::sources`]; they sum to 1.
+    pub fn weights(&self) -> Vec<f64> {
+        match self {
+            CorpusSpec::Mixture { weights, .. } => {
+                let sum: f64 = weights.iter().sum();
+                weights.iter().map(|weight| weight / sum).collect()
+            }
+            _ => vec![1.0],
+        }
+    }
+
+    /// Training files; none of the embedded world, and none of a mixture, whose sources have them.
+    pub fn train_files(&self) -> &[String] {
+        self.files().0
+    }
+
+    /// As [`Self::train_files`], held-out ones.
+    pub fn validation_files(&self) -> &[String] {
+        self.files().1
+    }
+
+    fn files(&self) -> (&[String], &[String]) {
+        match self {
+            CorpusSpec::World { .. } | CorpusSpec::Mixture { .. } => (&[], &[]),
+            CorpusSpec::Text { train, validation }
+            | CorpusSpec::Jsonl { train, validation, .. }
+            | CorpusSpec::Parquet { train, validation, .. } => (train, validation),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    World,
+    Text,
+    Jsonl,
+    Parquet,
+    Mixture,
+}
+
+/// What a corpus can be; a source of a mixture is one of those from files.
+const KINDS: [(&str, Kind); 5] = [
+    ("text", Kind::Text),
+    ("jsonl", Kind::Jsonl),
+    ("parquet", Kind::Parquet),
+    ("world", Kind::World),
+    ("mixture", Kind::Mixture),
+];
+const FROM_FILES: usize = 3;
+
+pub(super) fn read(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {
+    let corpus = one(t, places, t.name("kind", &KINDS).required());
+    overlaps(t, &corpus);
+    corpus
+}
+
+fn one(t: &Table<'_>, places: &Places<'_>, kind: Kind) -> CorpusSpec {
+    let corpus = match kind {
+        Kind::World => CorpusSpec::World {
+            seed: t.whole("seed", 0..=MAX).or(0),
+            documents: t.count("documents", 1..=1_000_000_000).required(),
+        },
+        Kind::Text => {
+            CorpusSpec::Text { train: files(t, "train", places), validation: files(t, "validation", places) }
+        }
+        Kind::Jsonl => CorpusSpec::Jsonl {
+            train: files(t, "train", places),
+            validation: files(t, "validation", places),
+            field: t.text("field").or("text".into()),
+        },
+        Kind::Parquet => CorpusSpec::Parquet {
+            train: files(t, "train", places),
+            validation: files(t, "validation", places),
+            column: t.text("column").or("text".into()),
+        },
+        Kind::Mixture => mixture(t, places),
+    };
+    t.finish();
+    corpus
+}
+
+fn mixture(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {
+    let source = |t: &Table<'_>| one(t, places, t.name("kind", &KINDS[..FROM_FILES]).required());
+    let sources: Vec<CorpusSpec> = t.tables("sources").iter().map(source).collect();
+    let weights = t.numbers("weights", |weight| weight > 0.0, "more than 0").required();
+    if t.findings().sound(&[&t.path_of("sources")]) && sources.is_empty() {
+        let hint = "give at least one as `[[data.corpus.sources]]`".to_string();
+        t.findings().add(t.path_of("sources"), t.line_of("sources"), "no sources to mix", Some(hint));
+    } else if t.findings().sound(&[&t.path_of("sources"), &t.path_of("weights")])
+        && sources.len() != weights.len()
+    {
+        let message = format!("{} weights for {} sources", weights.len(), sources.len());
+        let hint = format!("give {} weights, in the order of the sources", sources.len());
+        t.findings().add(t.path_of("weights"), t.line_of("weights"), message, Some(hint));
+    }
+    CorpusSpec::Mixture { sources, weights }
+}
+
+fn files(t: &Table<'_>, key: &'static str, places: &Places<'_>) -> Vec<String> {
+    let names = t.texts(key).required();
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(i, name)| places.path(t, &format!("{key}[{i}]"), name, Path::is_file))
+        .collect()
+}
+
+/// Held-out text that is trained on measures nothing.
+fn overlaps(t: &Table<'_>, corpus: &CorpusSpec) {
+    if !t.findings().sound(&["data.corpus"]) {
+        return;
+    }
+    let sources = corpus.sources();
+    let real = |file: &String| std::fs::canonicalize(file).unwrap_or_else(|_| PathBuf::from(file));
+    let trained: Vec<PathBuf> = sources.iter().flat_map(|source| source.train_files()).map(real).collect();
+    for (place, source) in sources.iter().enumerate() {
+        for (i, file) in source.validation_files().iter().enumerate() {
+            if trained.contains(&real(file)) {
+                let (within, line) = match corpus {
+                    CorpusSpec::Mixture { .. } => (format!("sources[{place}]."), t.line_of("sources")),
+                    _ => (String::new(), t.line_of("validation")),
+                };
+                let message = format!("`{file}` is a training file as well");
+                let hint = "hold out a part of the text in a file of its own".to_string();
+                t.findings().add(t.path_of(&format!("{within}validation[{i}]")), line, message, Some(hint));
+            }
+        }
+    }
+}
