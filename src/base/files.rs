@@ -35,7 +35,8 @@ pub fn write_atomic_with<E: From<io::Error>>(
     let folder = folder_of(path);
     let file = builder().tempfile_in(folder)?;
     write(file.path())?;
-    file.as_file().sync_all()?;
+    // Opened anew: `write` may have put another file in its place.
+    File::open(file.path())?.sync_all()?;
     file.persist(path).map_err(|failure| failure.error)?;
     Ok(sync_folder(folder)?)
 }
