@@ -6,6 +6,11 @@ use std::fmt::Write;
 
 /// Name (with the ending) and text of every file under `kernels/`.
 const FILES: &[(&str, &str)] = &[
+    ("attention.cuh", include_str!("kernels/attention.cuh")),
+    ("attention_backward.cu", include_str!("kernels/attention_backward.cu")),
+    ("attention_f32.cu", include_str!("kernels/attention_f32.cu")),
+    ("attention_forward.cu", include_str!("kernels/attention_forward.cu")),
+    ("attention_statistics.cu", include_str!("kernels/attention_statistics.cu")),
     ("common.cuh", include_str!("kernels/common.cuh")),
     ("cross_entropy.cu", include_str!("kernels/cross_entropy.cu")),
     ("elementwise.cu", include_str!("kernels/elementwise.cu")),
@@ -14,6 +19,8 @@ const FILES: &[(&str, &str)] = &[
     ("optimizer.cu", include_str!("kernels/optimizer.cu")),
     ("reduce.cu", include_str!("kernels/reduce.cu")),
     ("rope.cu", include_str!("kernels/rope.cu")),
+    ("span.cuh", include_str!("kernels/span.cuh")),
+    ("tensor_core.cuh", include_str!("kernels/tensor_core.cuh")),
 ];
 
 /// A file to compile with given macros: what tests compile and what a device may be asked for.
@@ -26,8 +33,17 @@ pub struct Unit {
     pub spill_allowance: u32,
 }
 
-/// Every unit that the engine launches kernels of.
+/// Every unit that the engine launches kernels of; of the widths that attention is compiled for, the narrowest, that of
+/// most models, and the widest.
 pub const UNITS: &[Unit] = &[
+    for_heads("attention_backward", &[("HEAD", 16)]),
+    for_heads("attention_backward", &[("HEAD", 64)]),
+    for_heads("attention_backward", &[("HEAD", 128)]),
+    plain("attention_f32"),
+    for_heads("attention_forward", &[("HEAD", 16)]),
+    for_heads("attention_forward", &[("HEAD", 64)]),
+    for_heads("attention_forward", &[("HEAD", 128)]),
+    plain("attention_statistics"),
     plain("cross_entropy"),
     plain("elementwise"),
     plain("layout"),
@@ -39,6 +55,10 @@ pub const UNITS: &[Unit] = &[
 
 const fn plain(file: &'static str) -> Unit {
     Unit { file, defines: &[], spill_allowance: 0 }
+}
+
+const fn for_heads(file: &'static str, defines: &'static [(&'static str, u32)]) -> Unit {
+    Unit { file, defines, spill_allowance: 0 }
 }
 
 /// The text of kernel file `file` (without its ending) with `defines`, ready to compile.

@@ -1,4 +1,5 @@
 //! The CUDA engine: kernels compiled at first use by NVRTC, products by cuBLASLt, everything loaded at run time.
+pub mod attention;
 pub mod compile;
 pub mod device;
 #[cfg(test)]

@@ -1,0 +1,191 @@
+//! The kernels themselves, run on the host, against the CPU backend over random shapes.
+use super::super::emulated::EmulatedDevice;
+use super::*;
+use crate::tensor::{Backend, CpuBackend, Matrix};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rand::{RngExt, SeedableRng};
+
+type Memory<D> = <D as Device>::Memory;
+
+/// A matrix on the device with its rows padded to a stride, and the values that it holds.
+struct Padded<D: Device> {
+    memory: Memory<D>,
+    operand: Operand,
+}
+
+impl<D: Device> Padded<D> {
+    /// Rounds `values` to the element type, and uploads them; the padding is NaN, so that a kernel that reads it fails.
+    fn new(device: &D, element: Element, values: &mut Matrix<f32>) -> Self {
+        let stride = values.cols.next_multiple_of(8);
+        let mut bytes = Vec::new();
+        for row in 0..values.rows {
+            for col in 0..stride {
+                let value = match values.data.get_mut(row * values.cols + col).filter(|_| col < values.cols) {
+                    Some(value) => {
+                        if element == Element::Bf16 {
+                            *value = half::bf16::from_f32(*value).to_f32();
+                        }
+                        *value
+                    }
+                    None => f32::NAN,
+                };
+                match element {
+                    Element::F32 => bytes.extend(value.to_ne_bytes()),
+                    Element::Bf16 => bytes.extend(half::bf16::from_f32(value).to_ne_bytes()),
+                }
+            }
+        }
+        let memory = device.allocate(bytes.len().max(1)).unwrap();
+        let address = device.address(&memory);
+        // SAFETY: as many bytes as were allocated.
+        unsafe { device.upload(address, &bytes) }.unwrap();
+        let operand = Operand { address, element, rows: values.rows, cols: values.cols, stride };
+        Padded { memory, operand }
+    }
+
+    /// The values, once it is certain that the padding is as it was.
+    fn read(&self, device: &D) -> Vec<f32> {
+        let Operand { address, element, rows, cols, stride } = self.operand;
+        assert_eq!(address, device.address(&self.memory));
+        let mut bytes = vec![0; rows * stride * element.bytes()];
+        // SAFETY: as many bytes as were allocated.
+        unsafe { device.download(address, &mut bytes) }.unwrap();
+        let values = bytes.chunks_exact(element.bytes()).map(|bytes| match element {
+            Element::F32 => f32::from_ne_bytes(bytes.try_into().unwrap()),
+            Element::Bf16 => half::bf16::from_ne_bytes(bytes.try_into().unwrap()).to_f32(),
+        });
+        let values: Vec<f32> = values.collect();
+        assert!(values.iter().enumerate().all(|(i, value)| i % stride < cols || value.is_nan()));
+        values.into_iter().enumerate().filter(|(i, _)| i % stride < cols).map(|(_, value)| value).collect()
+    }
+}
+
+fn random(rows: usize, cols: usize, generator: &mut rand_chacha::ChaCha8Rng) -> Matrix<f32> {
+    Matrix { rows, cols, data: (0..rows * cols).map(|_| generator.random::<f32>() * 2.0 - 1.0).collect() }
+}
+
+/// The CPU backend computes in f32 from the same rounded inputs. In f32 only the order of sums differs. In bf16 results,
+/// probabilities and their gradients are rounded, each by at most 2⁻⁹ of its size; a result is a sum of products of rounded
+/// probabilities that add up to 1 with values below 1 (gradients of V: that add up to the number of rows that
+/// look at a key, about ln T for random scores), so 2⁻⁷ of the largest result bounds the rounding with room for the
+/// cancellation in dP − D, which is of the size of dP.
+fn compare(what: &str, element: Element, values: &[f32], expected: &[f32]) {
+    assert_eq!(values.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
+    let bound = match element {
+        Element::F32 => 2e-6 * largest,
+        Element::Bf16 => largest / 128.0,
+    };
+    for (i, (value, expected)) in values.iter().zip(expected).enumerate() {
+        assert!((value - expected).abs() <= bound, "{what}[{i}]: {value}, expected {expected} ± {bound}");
+    }
+}
+
+fn check_sequences_on<D: Device>(device: &D, element: Element, shape: AttentionShape, seed: u64) {
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim } = shape;
+    let (n, wide, narrow) = (sequences * context_length, num_heads * head_dim, num_kv_heads * head_dim);
+    let mut host = |cols| random(n, cols, &mut generator);
+    let (mut q, mut k, mut v, mut d_out) = (host(wide), host(narrow), host(narrow), host(wide));
+    let on_device = |element, values: &mut Matrix<f32>| Padded::new(device, element, values);
+    let (q_on, k_on) = (on_device(element, &mut q), on_device(element, &mut k));
+    let (v_on, d_out_on) = (on_device(element, &mut v), on_device(element, &mut d_out));
+    let empty = |element, cols| on_device(element, &mut Matrix { rows: n, cols, data: vec![9.0; n * cols] });
+    let (out_on, lse_on) = (empty(element, wide), empty(Element::F32, num_heads));
+    let [d_q_on, d_k_on, d_v_on] = [wide, narrow, narrow].map(|cols| empty(element, cols));
+    let statistics = device.allocate(statistics_bytes(shape)).unwrap();
+    let saved = Saved {
+        d_out: &d_out_on.operand,
+        out: &out_on.operand,
+        log_sum_exp: &lse_on.operand,
+        q: &q_on.operand,
+        k: &k_on.operand,
+        v: &v_on.operand,
+    };
+    let (inputs, outputs) =
+        ([&q_on.operand, &k_on.operand, &v_on.operand], [&d_q_on.operand, &d_k_on.operand, &d_v_on.operand]);
+    // SAFETY: all operands are live, and the outputs apart from the inputs.
+    unsafe {
+        forward(device, shape, [&out_on.operand, &lse_on.operand], inputs).unwrap();
+        backward(device, shape, outputs, &saved, device.address(&statistics)).unwrap();
+    }
+    let cpu = CpuBackend::<f32>::new();
+    let (mut out, mut lse) = (cpu.zeros(n, wide), cpu.zeros(n, num_heads));
+    cpu.attention(shape, &mut out, &mut lse, &q, &k, &v);
+    let (mut d_q, mut d_k, mut d_v) = (cpu.zeros(n, wide), cpu.zeros(n, narrow), cpu.zeros(n, narrow));
+    cpu.attention_backward(shape, &mut d_q, &mut d_k, &mut d_v, &d_out, &out, &lse, &q, &k, &v);
+    for (what, ours, expected) in [
+        ("out", &out_on, out),
+        ("log-sum-exp", &lse_on, lse),
+        ("dq", &d_q_on, d_q),
+        ("dk", &d_k_on, d_k),
+        ("dv", &d_v_on, d_v),
+    ] {
+        compare(&format!("{what} of {shape:?}"), element, &ours.read(device), &expected.data);
+    }
+}
+
+fn check_packed_on<D: Device>(device: &D, element: Element, shape: PackedShape, seed: u64) {
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let (n, h) = (shape.tokens(), shape.head_dim);
+    let mut host = |heads: usize| random(n, heads * h, &mut generator);
+    let (mut q, mut k, mut v) = (host(shape.num_heads), host(shape.num_kv_heads), host(shape.num_kv_heads));
+    let [q_on, k_on, v_on] = [&mut q, &mut k, &mut v].map(|values| Padded::new(device, element, values));
+    let mut expected = CpuBackend::<f32>::new().zeros(n, shape.num_heads * h);
+    let out_on = Padded::new(device, element, &mut expected);
+    let spans = packed_spans(shape, element);
+    let table = device.allocate(spans.len().max(1)).unwrap();
+    // SAFETY: the table has as many bytes; the operands are live.
+    unsafe {
+        device.upload(device.address(&table), &spans).unwrap();
+        let inputs = [&q_on.operand, &k_on.operand, &v_on.operand];
+        let heads = [shape.num_heads, shape.num_kv_heads, h];
+        of_spans(device, heads, &out_on.operand, inputs, &spans, device.address(&table)).unwrap();
+    }
+    CpuBackend::<f32>::new().packed_attention(shape, &mut expected, &q, &k, &v);
+    compare(&format!("{shape:?}"), element, &out_on.read(device), &expected.data);
+}
+
+/// Kv heads, query heads of each, head dim: any width up to 128, those of real models more often.
+fn heads() -> impl Strategy<Value = (usize, usize, usize)> {
+    let width = prop_oneof![1..=128usize, Just(64), Just(128), (1..=16usize).prop_map(|n| 8 * n)];
+    (1..=2usize, 1..=3usize, width)
+}
+
+fn on_random_shapes<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let generator = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    TestRunner::new_with_rng(config, generator)
+        .run(&strategy, |value| {
+            test(value);
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn sequences_of_any_shape() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let shapes = (1..=2usize, prop_oneof![1..=20usize, 60..=70usize, 120..=140usize], heads(), 0..1000u64);
+    on_random_shapes(12, shapes, |(sequences, context_length, (kv, group, head_dim), seed)| {
+        let shape =
+            AttentionShape { sequences, context_length, num_heads: kv * group, num_kv_heads: kv, head_dim };
+        for element in [Element::F32, Element::Bf16] {
+            check_sequences_on(&device, element, shape, seed);
+        }
+    });
+}
+
+#[test]
+fn packed_passes_of_any_shape() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let length = || prop_oneof![0..=9usize, 60..=66usize];
+    let shapes = (prop_oneof![length(), 120..=140usize], prop::collection::vec(length(), 0..4), heads());
+    on_random_shapes(12, (shapes, 0..1000u64), |((prefix, tails, (kv, group, head_dim)), seed)| {
+        let shape = PackedShape { prefix, tails: &tails, num_heads: kv * group, num_kv_heads: kv, head_dim };
+        for element in [Element::F32, Element::Bf16] {
+            check_packed_on(&device, element, shape, seed);
+        }
+    });
+}
