@@ -1,27 +1,27 @@
-//! Which engine an experiment gets on this machine.
+//! Which engine an experiment gets on this machine, and which devices.
 use crate::plan::Plan;
 use crate::run::memory::available_memory_bytes;
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, EngineSpec};
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
 
 /// Share of the free memory that runs may take together.
 const MEMORY_SHARE: f64 = 0.9;
 
+/// What `auto` is on a machine like this.
+pub(super) fn automatic(_: &CudaProbe) -> EngineKind {
+    EngineKind::Cpu
+}
+
 /// `auto` resolved; an engine that cannot run here is an error that names the remedy.
 pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
     match kind {
-        EngineKind::Auto | EngineKind::Cpu => Ok(EngineKind::Cpu),
-        EngineKind::Reference => Ok(EngineKind::Reference),
+        EngineKind::Auto => Ok(automatic(&CudaProbe::new())),
+        EngineKind::Cpu | EngineKind::Reference => Ok(kind),
         EngineKind::Cuda => {
-            let probe = CudaProbe::new();
-            let what = match &probe.devices {
-                Ok(devices) if probe.is_usable() => {
-                    format!("this version has no CUDA engine yet ({devices} CUDA devices are here)")
-                }
-                Ok(0) => "there is no CUDA device here".to_string(),
-                Ok(_) => "NVRTC or cuBLASLt cannot be loaded".to_string(),
-                Err(why) => format!("there is no CUDA here: {why}"),
+            let what = match CudaProbe::new().why_not() {
+                None => "this version has no CUDA engine yet".to_string(),
+                Some(why) => why,
             };
             bail!(
                 "engine.kind = \"cuda\" cannot run: {what}\n\
@@ -31,20 +31,117 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
     }
 }
 
-/// Runs at once: as asked, or as many as the cores can give their threads to and as fit into memory.
-pub(super) fn workers(asked: usize, threads_per_worker: usize, plan: &Plan) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    if asked > 0 {
-        return asked;
+/// The devices of each run that goes on at the same time: a group for every `data_parallel` devices. On engines without
+/// devices there is one group, whose numbers mean nothing.
+pub(super) fn groups(kind: EngineKind, spec: &EngineSpec) -> Result<Vec<Vec<usize>>> {
+    match kind {
+        EngineKind::Cuda => {
+            let found = CudaProbe::new().devices.map_or(0, |devices| devices.len());
+            grouped(spec, found)
+        }
+        _ => Ok(vec![vec![0; spec.data_parallel]]),
     }
-    let fit = match available_memory_bytes() {
-        Some(free) => (MEMORY_SHARE * free as f64 / memory_of_worker(plan).max(1) as f64) as usize,
-        None => usize::MAX,
-    };
-    (cores / threads_per_worker.max(1)).min(fit).max(1)
 }
 
-/// Estimated bytes that the largest stage of `plan` takes.
-pub(super) fn memory_of_worker(plan: &Plan) -> u64 {
-    plan.stages.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0)
+fn grouped(spec: &EngineSpec, found: usize) -> Result<Vec<Vec<usize>>> {
+    if let Some(missing) = spec.devices.iter().find(|device| **device >= found) {
+        bail!(
+            "engine.devices names CUDA device {missing}, and this machine has {found}\n\
+             hint: nearest valid device: {}; `efficientllm doctor` lists them",
+            found.saturating_sub(1)
+        );
+    }
+    let devices = if spec.devices.is_empty() { (0..found).collect() } else { spec.devices.clone() };
+    if devices.len() < spec.data_parallel {
+        bail!(
+            "engine.data_parallel = {} is more than the {} CUDA devices to use\n\
+             hint: nearest valid data_parallel: {}",
+            spec.data_parallel,
+            devices.len(),
+            devices.len().max(1)
+        );
+    }
+    // What is left over of all devices of the machine stays idle; devices that the file names make whole groups.
+    Ok(devices.chunks_exact(spec.data_parallel).map(<[usize]>::to_vec).collect())
+}
+
+/// Runs at once: as asked, or one for each group of devices, or as many as the cores can give their threads to and as fit
+/// into memory.
+pub(super) fn workers(
+    asked: usize,
+    kind: EngineKind,
+    groups: &[Vec<usize>],
+    threads: usize,
+    plan: &Plan,
+) -> usize {
+    match (asked, kind) {
+        (0, EngineKind::Cuda) => groups.len(),
+        (0, _) => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let ranks = groups.first().map_or(1, Vec::len);
+            let run =
+                ranks as u64 * plan.stages.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
+            (cores / (threads * ranks).max(1)).min(fitting(available_memory_bytes(), run)).max(1)
+        }
+        (asked, _) => asked,
+    }
+}
+
+/// How many runs of `run` bytes each fit into `free` bytes of memory, where that is known.
+fn fitting(free: Option<u64>, run: u64) -> usize {
+    free.map_or(usize::MAX, |free| (MEMORY_SHARE * free as f64 / run.max(1) as f64) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan;
+    use crate::spec::{self, Precision, no_model};
+    use std::path::Path;
+
+    fn spec(devices: &[usize], data_parallel: usize) -> EngineSpec {
+        EngineSpec {
+            kind: EngineKind::Cuda,
+            precision: Precision::Bf16,
+            workers: 0,
+            threads_per_worker: 1,
+            devices: devices.to_vec(),
+            data_parallel,
+            halve_micro_batch: true,
+        }
+    }
+
+    #[test]
+    fn devices_are_grouped_by_ranks() {
+        let groups = |devices: &[usize], data_parallel, found| {
+            grouped(&spec(devices, data_parallel), found).map_err(|error| error.to_string())
+        };
+        assert_eq!(groups(&[], 1, 3), Ok(vec![vec![0], vec![1], vec![2]]));
+        assert_eq!(groups(&[], 2, 5), Ok(vec![vec![0, 1], vec![2, 3]]));
+        assert_eq!(groups(&[3, 1], 1, 4), Ok(vec![vec![3], vec![1]]));
+        assert_eq!(groups(&[3, 1], 2, 4), Ok(vec![vec![3, 1]]));
+        let fault = groups(&[0, 2], 1, 2).unwrap_err();
+        assert!(fault.contains("CUDA device 2") && fault.contains("nearest valid device: 1"), "{fault}");
+        let fault = groups(&[], 4, 2).unwrap_err();
+        assert!(fault.contains("hint: nearest valid data_parallel: 2"), "{fault}");
+    }
+
+    #[test]
+    fn every_group_gets_a_worker_unless_told_otherwise() {
+        let text = include_str!("../../tests/fixtures/example.toml");
+        let experiment = spec::parse(text, "test", Path::new("/nowhere"), &no_model).unwrap();
+        let plan = plan::plan(&experiment, EngineKind::Cpu).unwrap();
+        let groups = vec![vec![0, 1], vec![2, 3]];
+        assert_eq!(workers(0, EngineKind::Cuda, &groups, 1, &plan), 2);
+        assert_eq!(workers(6, EngineKind::Cuda, &groups, 1, &plan), 6);
+        assert_eq!(workers(5, EngineKind::Cpu, &[vec![0]], 1, &plan), 5);
+        assert_eq!(workers(0, EngineKind::Cpu, &[vec![0]], usize::MAX / 2, &plan), 1);
+    }
+
+    #[test]
+    fn runs_that_do_not_fit_into_memory_wait() {
+        assert_eq!(fitting(Some(10_000), 3_000), 3);
+        assert_eq!(fitting(Some(1_000), 3_000), 0);
+        assert_eq!(fitting(None, 3_000), usize::MAX);
+    }
 }

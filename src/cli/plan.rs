@@ -1,6 +1,7 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
 use super::{Place, Settings, contamination, engine, speed};
 use crate::base::units::{self, grouped, si};
+use crate::model::Engine;
 use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
 use crate::run::{StageState, Store, stage_states, write_plan};
 use crate::spec::ArmSpec;
@@ -9,14 +10,16 @@ use std::fmt::Write;
 
 pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     let (experiment, results) = place.load(settings)?;
-    let plan = plan(&experiment, engine::resolve(experiment.engine.kind)?)?;
+    let kind = engine::resolve(experiment.engine.kind)?;
+    let groups = engine::groups(kind, &experiment.engine)?;
+    let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
     let states = stage_states(&plan, &store);
     let engine = &experiment.engine;
-    let workers = engine::workers(engine.workers, engine.threads_per_worker, &plan);
+    let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     print!("{}", describe(&plan, &states));
     print!("{}", contamination::describe(&experiment));
-    println!("{}", spending(&plan, &states, &store, workers, engine.threads_per_worker));
+    println!("{}", spending(&plan, &states, &store, &groups, workers));
     write_plan(&results, &document(&plan))?;
     println!("\nplan written to {}", results.join("plan.json").display());
     Ok(0)
@@ -78,7 +81,14 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
 }
 
 /// What is left to spend.
-fn spending(plan: &Plan, states: &[StageState], store: &Store, workers: usize, threads: usize) -> String {
+fn spending(
+    plan: &Plan,
+    states: &[StageState],
+    store: &Store,
+    groups: &[Vec<usize>],
+    workers: usize,
+) -> String {
+    let (threads, precision) = (plan.experiment.engine.threads_per_worker, plan.experiment.engine.precision);
     let left: Vec<&Stage> = plan
         .stages
         .iter()
@@ -96,7 +106,10 @@ fn spending(plan: &Plan, states: &[StageState], store: &Store, workers: usize, t
         .filter_map(|stage| store.record(&stage.id).ok())
         .map(|record| (record.estimated_flops, record.seconds))
         .collect();
-    let measured = if finished.is_empty() { speed::gemm_rate(workers, threads) } else { 0.0 };
+    let measured = match finished.len() {
+        0 => speed::gemm_rate(&Engine::alone(plan.engine, precision, 0), groups, workers, threads),
+        _ => 0.0,
+    };
     let rate = training_rate(&finished, measured);
     let seconds: Vec<f64> = plan.stages.iter().map(|stage| stage.cost.flops / rate).collect();
     let done: Vec<bool> = states.iter().map(|state| *state != StageState::Waiting).collect();

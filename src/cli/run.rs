@@ -13,7 +13,7 @@ use std::time::Instant;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Runs at once; 0: one per core [default: engine.workers of the file]
+    /// Runs at once; 0: one per device, on cpu one per core [default: engine.workers of the file]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     workers: Option<u16>,
     /// Threads of each run; results do not depend on it [default: engine.threads_per_worker of the file]
@@ -26,17 +26,19 @@ pub(super) struct Options {
 
 pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
     let (experiment, results) = place.load(settings)?;
-    let plan = plan(&experiment, engine::resolve(experiment.engine.kind)?)?;
+    let kind = engine::resolve(experiment.engine.kind)?;
+    let groups = engine::groups(kind, &experiment.engine)?;
+    let plan = plan(&experiment, kind)?;
     let threads = options.threads.map_or(experiment.engine.threads_per_worker, usize::from);
     let asked = options.workers.map_or(experiment.engine.workers, usize::from);
     let options = run::Options {
-        workers: engine::workers(asked, threads, &plan),
+        workers: engine::workers(asked, kind, &groups, threads, &plan),
         threads_per_worker: threads,
         style: Style::detect(options.quiet),
         interrupted: stop_on_signals()?,
     };
     let started = Instant::now();
-    let executor = run::execute::Engine::default();
+    let executor = run::execute::EngineExecutor::new(groups);
     let outcome = match carry_out(&plan, &results, &executor, &options) {
         Ok(outcome) => outcome,
         // What was asked for is fine, but its results cannot be kept: whatever was not reached has failed.

@@ -1,12 +1,12 @@
 //! What makes two stages the same: the canonical form of everything that can change one of their numbers.
 //!
 //! Files count by their contents, never by their path; inputs by their ids, which hold all that *they* depend on.
-//! Threads, workers, folders and log intervals are left out.
+//! Threads, workers, devices, folders and log intervals are left out.
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EvalSpec, LatencySpec, PruneSpec,
-    RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
+    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, LatencySpec,
+    PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -134,6 +134,22 @@ impl Files {
     }
 }
 
+/// The part of an engine that can change a number: its name, the precision of CUDA, and how many ranks add up a
+/// gradient. One rank on an engine that knows one precision is its name alone.
+pub(super) fn engine(kind: EngineKind, spec: &EngineSpec) -> Value {
+    let mut engine = json!({ "kind": kind });
+    if kind == EngineKind::Cuda {
+        engine["precision"] = json!(spec.precision);
+    }
+    if spec.data_parallel > 1 {
+        engine["data_parallel"] = json!(spec.data_parallel);
+    }
+    match engine.as_object().map(serde_json::Map::len) {
+        Some(1) => json!(kind),
+        _ => engine,
+    }
+}
+
 /// Ids of a model's inputs.
 pub(super) struct InputIds<'a> {
     pub corpus: &'a str,
@@ -146,13 +162,7 @@ pub(super) fn latency(latency: LatencySpec, model: &str) -> Value {
     json!({ "stage": "latency", "model": model, "latency": latency, "revision": LATENCY_REVISION })
 }
 
-pub(super) fn model(
-    arm: ArmSpec,
-    spec: &RunSpec,
-    seed: u64,
-    engine: EngineKind,
-    inputs: &InputIds<'_>,
-) -> Value {
+pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inputs: &InputIds<'_>) -> Value {
     let mut identity = json!({
         "stage": arm.label(), "seed": seed, "engine": engine, "revision": ENGINE_REVISION,
         "corpus": inputs.corpus, "context_length": spec.data.context_length, "train": spec.train,

@@ -1,14 +1,16 @@
 //! Making stages on demand, each after its inputs, and runs out of them.
 use super::cost;
 use super::error::PlanError;
-use super::identity::{Files, InputIds, latency, model, stage_id};
+use super::identity::{self, Files, InputIds, stage_id};
 use super::{Inputs, Plan, Run, Stage, StageKind};
 use crate::spec::vocabulary::vocab_size;
 use crate::spec::{ArmSpec, DirectBudget, DirectShape, EngineKind, Experiment, RunSpec, SourceModel};
 use std::collections::HashMap;
 
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
-    let mut builder = Builder { engine, files: Files::default(), stages: Vec::new(), places: HashMap::new() };
+    let identity = identity::engine(engine, &experiment.engine);
+    let mut builder =
+        Builder { engine: identity, files: Files::default(), stages: Vec::new(), places: HashMap::new() };
     let mut runs: Vec<Run> = Vec::new();
     for seed in &experiment.seeds {
         for point in &experiment.points {
@@ -60,7 +62,7 @@ fn slug(arm: ArmSpec, seed: Option<u64>) -> String {
 }
 
 struct Builder {
-    engine: EngineKind,
+    engine: serde_json::Value,
     files: Files,
     stages: Vec<Stage>,
     /// Place of the stage with an id.
@@ -141,7 +143,7 @@ impl Builder {
             source: source.map(id_of),
             pruning_aware: pruning_aware.map(id_of),
         };
-        let identity = model(arm, spec, seed, self.engine, &ids);
+        let identity = identity::model(arm, spec, seed, &self.engine, &ids);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         self.add(Stage {
             id: stage_id(&slug(arm, Some(seed)), &identity),
@@ -173,7 +175,7 @@ impl Builder {
     fn latency(&mut self, arm: ArmSpec, made: usize) -> Result<Option<usize>, PlanError> {
         let Stage { id, seed, spec, .. } = &self.stages[made];
         let Some(asked) = spec.latency else { return Ok(None) };
-        let identity = latency(asked, id);
+        let identity = identity::latency(asked, id);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         let stage = Stage {
             id: stage_id(&format!("latency-{}", slug(arm, *seed)), &identity),

@@ -56,6 +56,27 @@ fn a_shared_source_is_one_run_of_the_first_seed() {
     assert_eq!(plan.runs[0].seed, 1);
 }
 
+/// Precision counts where there is a choice of it, ranks where there are several; ids of one rank on cpu stay what they
+/// were before either could be chosen.
+#[test]
+fn the_identity_of_an_engine_is_what_its_numbers_depend_on() {
+    let with = |keys: &str, kind: EngineKind| {
+        let text = EXAMPLE.replace("[engine]\n", &format!("[engine]\n{keys}\n"));
+        let experiment = spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap();
+        plan(&experiment, kind).unwrap().stages[1].identity["engine"].clone()
+    };
+    let (cpu, cuda) = (EngineKind::Cpu, EngineKind::Cuda);
+    assert_eq!(with("", cpu), "cpu");
+    assert_eq!(with("precision = \"f32\"\ndevices = [3]\nhalve_micro_batch = false", cpu), "cpu");
+    assert_eq!(with("", cuda), serde_json::json!({ "kind": "cuda", "precision": "bf16" }));
+    assert_eq!(with("precision = \"f32\"", cuda), serde_json::json!({ "kind": "cuda", "precision": "f32" }));
+    let parallel = EXAMPLE.replace("micro_batch = 32", "micro_batch = 16");
+    let parallel = parallel.replace("[engine]\n", "[engine]\ndata_parallel = 2\n");
+    let experiment = spec::parse(&parallel, "test", Path::new("/nowhere"), &no_model).unwrap();
+    let identity = &plan(&experiment, cpu).unwrap().stages[1].identity;
+    assert_eq!(identity["engine"], serde_json::json!({ "kind": "cpu", "data_parallel": 2 }));
+}
+
 #[test]
 fn identity_holds_what_changes_numbers_and_nothing_else() {
     let plan = planned(EXAMPLE);

@@ -15,7 +15,7 @@ use super::error::PruneError;
 use super::survivors::{Survivors, head_rows};
 use crate::model::ModelConfig;
 use crate::model::llama::LayerInputs;
-use crate::tensor::{Backend, Product, Scalar};
+use crate::tensor::{Backend, Communicator, Product, RankError, Scalar};
 use nalgebra::DMatrix;
 
 /// G of the four inputs of one decoder layer, n × n each.
@@ -112,6 +112,21 @@ impl<B: Backend> GramAccumulator<B> {
         for (sum, x) in self.layers[layer].iter_mut().zip(parts) {
             backend.matmul(Product::TN, sum, true, x, x);
         }
+    }
+
+    /// Makes the sums those of all ranks.
+    ///
+    /// # Errors
+    /// Another rank has stopped.
+    pub fn sum_over_ranks(
+        &mut self,
+        backend: &B,
+        communicator: &dyn Communicator<B>,
+    ) -> Result<(), RankError> {
+        let mut sums: Vec<&mut B::Tensor> = self.layers.iter_mut().flatten().collect();
+        communicator.sum_tensors(backend, &mut sums)?;
+        self.num_tokens = communicator.sum(self.num_tokens as f64)? as u64;
+        Ok(())
     }
 
     /// The sums on the host, collected through the weights of optimiser step `step`.

@@ -54,6 +54,7 @@ const NEVER: &str = "never";
 const FAILED: &str = "the run failed before it was known";
 const UNKNOWN: &str =
     "the run failed before it was known, or it includes a source from disk whose tokens nobody stated";
+const UNTOLD: &str = "the run failed, or was made before engines were told, or is a model from disk";
 const RUN: &str = "id of the run, as in `plan.json`";
 const ARM: &str = "arm of the comparison";
 const SEED: &str = "seed of the replicate";
@@ -96,6 +97,22 @@ pub const COLUMNS: &[Column] = &[
         "bytes",
         "largest resident memory of the process; differs from run to run",
         "not known on this system",
+    ),
+    column(RUNS, "engine", "cpu, cuda, reference", "engine that made the model", UNTOLD),
+    column(RUNS, "precision", "f32, bf16", "precision of its products", UNTOLD),
+    column(
+        RUNS,
+        "devices",
+        "",
+        "device of the engine and the numbers of those used; may differ from run to run",
+        "the processor did it",
+    ),
+    column(
+        RUNS,
+        "sequences_at_once",
+        "sequences",
+        "sequences of one pass: fewer than train.micro_batch where memory did not hold more",
+        UNTOLD,
     ),
     column(
         RUNS,
@@ -314,7 +331,7 @@ pub fn markdown(axes: &[String]) -> String {
     let mut page = format!(
         "# Data dictionary\n\nSchema version {SCHEMA_VERSION}. CSV with a header line, UTF-8, `\\n` line ends. An empty \
          cell means not measured, never zero. Everything is reproducible to the byte but `seconds`, \
-         `peak_memory_bytes` and `latency.csv`.\n"
+         `peak_memory_bytes`, `devices` and `latency.csv`.\n"
     );
     for (file, row) in FILES {
         // Writing to a string cannot fail.

@@ -87,6 +87,10 @@ pub struct RunTotals {
     #[serde(serialize_with = "finite")]
     pub seconds: Option<f64>,
     pub peak_memory_bytes: Option<u64>,
+    pub engine: Option<String>,
+    pub precision: Option<String>,
+    pub devices: Option<String>,
+    pub sequences_at_once: Option<u64>,
     pub saliency_hessian: Option<String>,
     pub update_hessian: Option<String>,
 }

@@ -82,6 +82,7 @@ fn fake_run(arm: &Arm, seed: u64, items: usize, axes: Vec<(String, String)>) -> 
         peak_memory_bytes: Some(210_000_000),
         saliency_hessian: arm.prunes.then(|| "global_diagonal".into()),
         update_hessian: arm.prunes.then(|| "none".into()),
+        ..RunTotals::default()
     };
     for (t, (task, choices)) in TASKS.iter().enumerate() {
         for i in 0..items {

@@ -49,7 +49,8 @@ pub fn carry_out(
     let records = Records { plan, store: &store, results, rows: Mutex::default() };
     records.gather(&states)?;
     if to_do().next().is_some() {
-        let threads = options.workers * options.threads_per_worker;
+        let ranks = plan.experiment.engine.data_parallel;
+        let threads = options.workers * options.threads_per_worker * ranks;
         let engine = serde_json::to_value(plan.engine).ok();
         let engine = engine.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
         let source_tree = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -15,6 +15,8 @@ pub struct InputFolders {
 pub struct Task<'a> {
     pub plan: &'a Plan,
     pub stage: &'a Stage,
+    /// The worker that carries it out, from 0: by it stages are dealt out to devices.
+    pub worker: usize,
     pub inputs: InputFolders,
     /// Where to write; synced and renamed by the caller once the executor returns.
     pub folder: &'a Path,

@@ -154,7 +154,7 @@ fn work_off(
         let stage = &shared.plan.stages[place];
         let started = Instant::now();
         let progress = listener.stage_started(worker, stage);
-        let result = carry_out(shared, stage, pool, executor, progress.as_ref(), started);
+        let result = carry_out(shared, stage, (worker, pool), executor, progress.as_ref(), started);
         drop(progress);
         listener.stage_finished(worker, stage, &result, started.elapsed().as_secs_f64());
         shared.finish(place, result, listener);
@@ -164,7 +164,7 @@ fn work_off(
 fn carry_out(
     shared: &Shared<'_>,
     stage: &Stage,
-    pool: &rayon::ThreadPool,
+    (worker, pool): (usize, &rayon::ThreadPool),
     executor: &dyn Executor,
     progress: &dyn Progress,
     started: Instant,
@@ -179,7 +179,7 @@ fn carry_out(
         pruning_aware: of(stage.inputs.pruning_aware),
         model: of(stage.inputs.model),
     };
-    let task = Task { plan: shared.plan, stage, inputs, folder: folder.path(), partial: &partial };
+    let task = Task { plan: shared.plan, stage, worker, inputs, folder: folder.path(), partial: &partial };
     // A defect in one stage must not take the other runs with it.
     let result = catch_unwind(AssertUnwindSafe(|| pool.install(|| executor.execute(&task, progress))));
     result.unwrap_or_else(|payload| {

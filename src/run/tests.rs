@@ -2,9 +2,11 @@
 use super::*;
 use crate::plan::{Plan, Stage, StageKind, plan};
 use crate::spec::{self, EngineKind, no_model};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
 
@@ -17,9 +19,9 @@ fn small_plan() -> Plan {
 #[derive(Default)]
 struct Mock {
     executed: Mutex<Vec<String>>,
-    running: AtomicUsize,
-    /// Milliseconds that a stage takes.
-    slow: u8,
+    /// Workers that are at a stage now, and all that ever were.
+    busy: Mutex<(BTreeSet<usize>, BTreeSet<usize>)>,
+    takes: Duration,
     fails: Option<String>,
     panics: Option<String>,
     interrupts: Option<String>,
@@ -32,13 +34,24 @@ impl Executor for Mock {
             let folder = task.folder.parent().unwrap().join(&task.plan.stages[input].id);
             assert!(folder.join("result").exists(), "{id} was begun before its input was finished");
         }
+        let at_work = |busy: bool| {
+            let mut workers = self.busy.lock().unwrap();
+            let changed = if busy { workers.0.insert(task.worker) } else { workers.0.remove(&task.worker) };
+            assert!(changed, "worker {} is at two stages at once", task.worker);
+            workers.1.insert(task.worker);
+        };
+        // A measurement of latency has no company, neither when it begins nor when it ends.
+        let alone = || {
+            let others = self.busy.lock().unwrap().0.len() > 1;
+            assert!(!others || !matches!(task.stage.kind, StageKind::Latency(_)), "{id} has company");
+        };
+        at_work(true);
+        alone();
+        std::thread::sleep(self.takes);
+        alone();
+        at_work(false);
         let is = |name: &Option<String>| name.as_deref().is_some_and(|name| id.starts_with(name));
         self.executed.lock().unwrap().push(id.to_string());
-        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        assert!(running == 1 || !matches!(task.stage.kind, StageKind::Latency(_)), "{id} has company");
-        std::thread::sleep(std::time::Duration::from_millis(u64::from(self.slow)));
-        let alone = self.running.fetch_sub(1, Ordering::SeqCst) == 1;
-        assert!(alone || !matches!(task.stage.kind, StageKind::Latency(_)), "{id} got company");
         std::fs::write(task.folder.join("result"), id)?;
         if is(&self.fails) {
             return Err(StageFailure::Failed("loss is NaN".into()));
@@ -137,6 +150,18 @@ fn every_stage_is_carried_out_once_and_a_second_sweep_does_nothing() {
     }
 }
 
+/// Stages are dealt out to devices by the number of their worker: with as many workers as wanted on each device, no
+/// device ever has more than that.
+#[test]
+fn a_worker_has_its_number_to_itself() {
+    let bench = Bench::new();
+    let mock = Mock { takes: Duration::from_millis(2), ..Mock::default() };
+    bench.sweep(&mock, 4).0.unwrap();
+    let (busy, ever) = mock.busy.into_inner().unwrap();
+    assert!(busy.is_empty());
+    assert!(ever.iter().all(|worker| *worker < 4) && !ever.is_empty(), "{ever:?}");
+}
+
 #[test]
 fn one_worker_takes_stages_in_plan_order() {
     let bench = Bench::new();
@@ -219,7 +244,7 @@ fn bench_with_latency() -> Bench {
 #[test]
 fn latencies_are_measured_alone_after_everything_else() {
     let bench = bench_with_latency();
-    let mock = Mock { slow: 2, ..Mock::default() };
+    let mock = Mock { takes: Duration::from_millis(2), ..Mock::default() };
     let log = Log::default();
     let outcome = sweep(&bench.plan, &bench.store, &mock, &log, 3, 1).unwrap();
     assert_eq!(outcome, Outcome { done: 12, ..Outcome::default() });

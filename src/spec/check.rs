@@ -1,5 +1,6 @@
 //! Rules between keys. Each is checked only where all of its operands could be read.
 use super::names::FOLDER_TASKS;
+use super::read::Header;
 use super::reader::{Findings, Table};
 use super::size::{num_embedding_params, num_params, smallest};
 use super::types::*;
@@ -7,12 +8,13 @@ use super::vocabulary::vocab_size;
 use std::path::{Path, PathBuf};
 
 /// Reports every broken rule of `spec`; `root` is asked for the lines.
-pub(super) fn rules(spec: &RunSpec, arms: &[ArmSpec], root: &Table<'_>, findings: &Findings) {
+pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings: &Findings) {
     let check = Check { root, findings };
     check.batch(spec);
+    check.ranks(spec, &header.engine);
     check.heads(spec);
-    check.tokens(spec, arms);
-    check.source(spec, arms);
+    check.tokens(spec, &header.arms);
+    check.source(spec, &header.arms);
     check.groups(spec);
     check.target(spec);
     check.eval(spec);
@@ -43,6 +45,24 @@ impl Check<'_> {
             let unit = (spec.data.context_length * spec.train.micro_batch) as u64;
             let words = "data.context_length × train.micro_batch";
             self.multiple("train.batch_tokens", spec.train.batch_tokens as u64, unit, words);
+        }
+    }
+
+    /// Every rank has a micro-batch of every step.
+    fn ranks(&self, spec: &RunSpec, engine: &EngineSpec) {
+        let keys = ["data.context_length", "train.micro_batch", "train.batch_tokens", "engine.data_parallel"];
+        if !self.findings.sound(&keys) {
+            return;
+        }
+        let sequences = spec.train.batch_tokens / spec.data.context_length;
+        let micro_batches = sequences.div_ceil(spec.train.micro_batch);
+        if engine.data_parallel > micro_batches {
+            let message =
+                format!("{} ranks, and a step has {micro_batches} micro-batches", engine.data_parallel);
+            let micro_batch = (sequences / engine.data_parallel).max(1);
+            let hint =
+                format!("nearest valid data_parallel: {micro_batches}, or train.micro_batch = {micro_batch}");
+            self.fault("engine.data_parallel", message, Some(hint));
         }
     }
 

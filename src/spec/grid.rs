@@ -52,7 +52,7 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
                 findings.add(&axis.key, axis.line, "leads through a key that is not a table", None);
             }
         }
-        let spec = read::read_and_check(&Table::root(&tree, &findings), places, &header.arms);
+        let spec = read::read_and_check(&Table::root(&tree, &findings), places, &header);
         for mut fault in findings.into_faults() {
             if let Some(axis) = axes.iter().find(|axis| reaches(&axis.key, &fault.key)) {
                 fault.key = format!("axes.{}", fault.key);

@@ -7,6 +7,7 @@ pub(super) const ENGINES: [(&str, EngineKind); 4] = [
     ("cuda", EngineKind::Cuda),
     ("reference", EngineKind::Reference),
 ];
+pub(super) const PRECISIONS: [(&str, Precision); 2] = [("bf16", Precision::Bf16), ("f32", Precision::F32)];
 pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
 pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
@@ -54,6 +55,7 @@ mod tests {
     #[test]
     fn words_of_the_file_are_the_serialised_names() {
         same(&ENGINES);
+        same(&PRECISIONS);
         same(&SCHEDULES);
         same(&SHUFFLES);
         same(&GROUP_TYPES);

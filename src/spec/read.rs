@@ -77,9 +77,20 @@ const NO_SHAPE: ModelSpec = ModelSpec {
 fn engine(t: &Table<'_>) -> EngineSpec {
     let engine = EngineSpec {
         kind: t.name("kind", &ENGINES).or(EngineKind::Auto),
+        precision: t.name("precision", &PRECISIONS).or(Precision::Bf16),
         workers: t.count("workers", 0..=1024).or(0),
         threads_per_worker: t.count("threads_per_worker", 1..=1024).or(1),
+        devices: t.wholes("devices", 0..=1023).or(Vec::new()).into_iter().map(|d| d as usize).collect(),
+        data_parallel: t.count("data_parallel", 1..=1024).or(1),
+        halve_micro_batch: t.flag("halve_micro_batch").or(true),
     };
+    let named = engine.devices.len();
+    if !named.is_multiple_of(engine.data_parallel) {
+        let message =
+            format!("{named} devices do not make groups of data_parallel = {}", engine.data_parallel);
+        let hint = format!("name a multiple of {} devices", engine.data_parallel);
+        t.findings().add(t.path_of("devices"), t.line_of("devices"), message, Some(hint));
+    }
     t.finish();
     engine
 }
@@ -421,9 +432,9 @@ impl Table<'_> {
 }
 
 /// Rules that need no other key are checked while reading; this runs the ones between keys.
-pub(super) fn read_and_check(root: &Table<'_>, places: &Places<'_>, arms: &[ArmSpec]) -> RunSpec {
+pub(super) fn read_and_check(root: &Table<'_>, places: &Places<'_>, header: &Header) -> RunSpec {
     let spec = run_spec(root, places);
-    super::check::rules(&spec, arms, root, root.findings());
+    super::check::rules(&spec, header, root, root.findings());
     spec
 }
 

@@ -449,6 +449,28 @@ fn faults_of_mixtures_name_source_weight_and_file() {
 }
 
 #[test]
+fn ranks_and_devices_must_fit_together() {
+    let engine = |keys: &str| with("[engine]\n", &format!("[engine]\n{keys}\n"));
+    let text = engine("data_parallel = 3");
+    assert_eq!(
+        faults(&text),
+        [format!(
+            "engine.data_parallel (line {}): 3 ranks, and a step has 1 micro-batches | nearest valid data_parallel: 1, or train.micro_batch = 10",
+            line_of(&text, "data_parallel")
+        )]
+    );
+    let found = faults(&engine("devices = [0, 1, 2]\ndata_parallel = 2"));
+    assert!(found[0].contains("3 devices do not make groups of data_parallel = 2"), "{found:?}");
+    assert!(faults(&engine("devices = [1, 1]"))[0].contains("stands twice"));
+    assert!(
+        faults(&engine("precision = \"fp16\""))[0].contains("precision is one of `bf16`, `f32`"),
+        "{:?}",
+        faults(&engine("precision = \"fp16\""))
+    );
+    assert_eq!(check(&engine("devices = [2, 0]")).unwrap().engine.devices, [2, 0]);
+}
+
+#[test]
 fn a_missing_experiment_names_its_neighbour() {
     let error = load(Path::new("experiments/quikstart"), &[], &no_model).unwrap_err().to_string();
     assert!(error.contains("did you mean `experiments/quickstart`?"), "{error}");

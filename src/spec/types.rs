@@ -50,13 +50,30 @@ pub enum EngineKind {
     Reference,
 }
 
+/// What the CUDA engine computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Activations and products in bf16; sums, gradients and masters of the weights in f32.
+    Bf16,
+    F32,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineSpec {
     pub kind: EngineKind,
-    /// Runs carried out at once; 0: one per core.
+    /// Of the CUDA engine; the others compute in f32.
+    pub precision: Precision,
+    /// Runs carried out at once; 0: one per device, or as many as the cores can give threads to.
     pub workers: usize,
-    /// Threads of one run; results do not depend on it.
+    /// Threads of one rank of a run; results do not depend on it.
     pub threads_per_worker: usize,
+    /// CUDA devices to use, by number; none named: all.
+    pub devices: Vec<usize>,
+    /// Devices that train one model together, each with a share of every batch.
+    pub data_parallel: usize,
+    /// Whether a run that finds no memory is tried again with half the sequences in one pass.
+    pub halve_micro_batch: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

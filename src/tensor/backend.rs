@@ -162,6 +162,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The value of a sum.
     fn read_sum(&self, sum: &Self::Sum) -> f64;
 
+    /// Name of the device for the record; `None` where it is the processor.
+    fn device_name(&self) -> Option<String> {
+        None
+    }
+
     fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
     /// As [`Self::zeros`], for values of the forward and backward pass that no optimiser step reads: an engine of mixed
     /// precision holds them narrower than parameters, gradients and moments.

@@ -14,9 +14,13 @@ pub mod backend;
 pub mod conformance;
 pub mod cpu;
 pub mod cuda;
+pub mod ranks;
+pub mod unwind;
 
 pub use backend::{
     AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product,
     RopeTable, Scalar,
 };
 pub use cpu::{CpuBackend, Matrix};
+pub use cuda::device::DeviceError;
+pub use ranks::{Alone, Communicator, RankError};

@@ -18,17 +18,15 @@ use super::pretrain::{Observer, TrainError, TrainPlan, pretrain};
 use super::{CurvePoint, Ledger, Part, calibrate, widths};
 use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
-use crate::model::network::Network;
-use crate::model::{LayerShape, ModelConfig, Weights, init};
+use crate::model::{LayerShape, ModelConfig, Rank, Weights, init};
 use crate::prune::{EventRecord, Goal, PrunerState};
 use crate::spec::{DirectBudget, DirectShape, ModelSpec, RunSpec};
 use crate::tensor::Backend;
 use std::path::Path;
 
 /// What every arm works with.
-pub struct Context<'a, B: Backend> {
-    pub backend: &'a B,
-    pub network: &'a mut dyn Network<B>,
+pub struct Context<'a, 'r, B: Backend> {
+    pub rank: Rank<'r, B>,
     pub batches: &'a Batches,
     pub spec: &'a RunSpec,
     pub seed: u64,
@@ -76,7 +74,7 @@ struct Steps {
     prunes: bool,
 }
 
-impl<B: Backend> Context<'_, B> {
+impl<B: Backend> Context<'_, '_, B> {
     fn pretrain(
         &mut self,
         steps: Steps,
@@ -94,8 +92,7 @@ impl<B: Backend> Context<'_, B> {
             seed: self.seed,
             resume: self.resume,
         };
-        let state =
-            pretrain(self.backend, self.network, self.batches, &plan, config, weights, self.observer)?;
+        let state = pretrain(&mut self.rank, self.batches, &plan, config, weights, self.observer)?;
         let progress = state.progress;
         Ok(TrainedModel {
             config: state.config,
@@ -109,7 +106,7 @@ impl<B: Backend> Context<'_, B> {
 
     /// Pretrains the source model.
     pub fn source(&mut self, config: ModelConfig) -> Result<TrainedModel<B>, TrainError> {
-        let weights = init::random_weights(self.backend, &config, self.seed);
+        let weights = init::random_weights(self.rank.backend, &config, self.seed);
         let steps =
             Steps { tokens: self.spec.source.stream_tokens(), after: 0, part: Part::Source, prunes: false };
         self.pretrain(steps, config, weights)
@@ -134,8 +131,7 @@ impl<B: Backend> Context<'_, B> {
         let spec = self.spec;
         let context_length = spec.data.context_length;
         let pruned = calibrate::one_shot(
-            self.backend,
-            self.network,
+            &mut self.rank,
             self.batches,
             &spec.prune,
             context_length,
@@ -198,7 +194,7 @@ impl<B: Backend> Context<'_, B> {
                 ((spent_flops / per_token) as u64 / batch * batch, 0)
             }
         };
-        let weights = init::random_weights(self.backend, &config, self.seed);
+        let weights = init::random_weights(self.rank.backend, &config, self.seed);
         self.pretrain(Steps { tokens, after, part: Part::Train, prunes: false }, config, weights)
     }
 }

@@ -5,9 +5,12 @@
 //! All write to one [`Ledger`], so that every arm's tokens and FLOPs are counted by the same code.
 pub mod arms;
 pub mod calibrate;
+mod gradient;
 pub mod ledger;
 pub mod optimizer;
 pub mod pretrain;
+#[cfg(test)]
+mod ranks_tests;
 pub mod schedule;
 pub mod state;
 #[cfg(test)]

@@ -10,18 +10,21 @@
 //! No pass over data is made for pruning: saliency is read from the training gradients, Gram matrices from the
 //! activations of the same forward pass. Removed parameters leave weights, moments, running means and gradients
 //! at once, so later steps are cheaper. The sample unit of F is the micro-batch.
+//!
+//! Several ranks deal the micro-batches out among themselves and sum g, F and Gram matrices; from there on all of them
+//! do the same, rank 0 alone tells of it and writes checkpoints.
 use super::Part;
+use super::gradient::{StepGradient, agree_on};
 use super::optimizer::{self, Moments, zeros_like};
 use super::schedule::learning_rate;
 use super::state::{Progress, TrainState};
-use crate::data::{Batch, Batches};
+use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
-use crate::model::network::Network;
-use crate::model::{ModelConfig, Weights};
+use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::cost::{fisher_flops, gram_flops};
 use crate::prune::{GramAccumulator, PruneError, Pruner, Trees};
 use crate::spec::{PruneSpec, TrainSpec};
-use crate::tensor::Backend;
+use crate::tensor::{Backend, RankError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,6 +40,8 @@ pub enum TrainError {
     Checkpoint { path: PathBuf, what: String },
     #[error(transparent)]
     Prune(#[from] PruneError),
+    #[error(transparent)]
+    Rank(#[from] RankError),
     #[error(
         "no proportional model has as few as {target} parameters\nhint: raise `prune.target`; the narrowest model has {least}"
     )]
@@ -120,10 +125,10 @@ const CHECKPOINT_PACE: u32 = 20;
 /// Points of a training curve, at most.
 const CURVE_POINTS: u64 = 200;
 
-/// Trains `weights` by `plan`; the finished state holds the model, its curve, its events and its ledger.
+/// Trains `weights` by `plan`; the finished state holds the model, its curve, its events and its ledger, and is the
+/// same on all ranks.
 pub fn pretrain<B: Backend>(
-    backend: &B,
-    network: &mut dyn Network<B>,
+    rank: &mut Rank<'_, B>,
     batches: &Batches,
     plan: &TrainPlan,
     config: ModelConfig,
@@ -131,6 +136,7 @@ pub fn pretrain<B: Backend>(
     observer: &mut dyn Observer,
 ) -> Result<TrainState<B>, TrainError> {
     let spec = plan.spec;
+    let (backend, communicator) = (rank.backend, rank.communicator);
     let source = config.clone();
     let resumed = match plan.resume {
         Some((path, key)) => TrainState::load(backend, path, key).unwrap_or_else(|error| {
@@ -147,6 +153,8 @@ pub fn pretrain<B: Backend>(
             TrainState { config, weights, moments, mean_gradient: None, mean_fisher: None, progress }
         }
     };
+    // A checkpoint that one rank cannot read would part them.
+    communicator.agree("checkpoint", &[state.progress.step as f64])?;
     let mut pruner = match (plan.prune, &state.progress.pruner) {
         (Some(prune), Some(saved)) => Some(Pruner::resume(prune, &source, plan.seed, saved.clone())?),
         (Some(prune), None) => Some(Pruner::new(prune, &source, plan.seed)?),
@@ -172,12 +180,11 @@ pub fn pretrain<B: Backend>(
         let micro_batches = sequences.div_ceil(spec.micro_batch);
         // Read after the step, so that nothing waits for the device before all of its work is asked for.
         let mut losses = Vec::with_capacity(micro_batches);
-        for index in 0..micro_batches {
+        for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
             let offset = index * spec.micro_batch;
             let batch = batches.batch(first + offset as u64, spec.micro_batch.min(sequences - offset));
-            losses.push(gradient.accumulate(
-                backend,
-                network,
+            losses.extend(gradient.accumulate(
+                rank,
                 &state.config,
                 &state.weights,
                 &batch,
@@ -185,10 +192,12 @@ pub fn pretrain<B: Backend>(
                 grams.as_mut(),
             ));
         }
+        gradient.sum_over_ranks(backend, communicator, grams.as_mut())?;
         let rate = learning_rate(spec, tokens_after, plan.tokens);
         let squared_norm =
             optimizer::step(backend, spec, rate, &mut state.weights, &gradient.mean, &mut state.moments);
-        let loss = losses.iter().map(|sum| backend.read_sum(sum)).sum::<f64>() / spec.batch_tokens as f64;
+        let loss = losses.iter().map(|sum| backend.read_sum(sum)).sum::<f64>();
+        let loss = communicator.sum(loss)? / spec.batch_tokens as f64;
         let grad_norm = backend.read_sum(&squared_norm).sqrt();
         let progress = &mut state.progress;
         if !loss.is_finite() {
@@ -210,7 +219,7 @@ pub fn pretrain<B: Backend>(
             progress.ledger.add(Part::Saliency, 0, flops, 0.0);
         }
         if let Some(pruner) = pruner.as_mut().filter(|pruner| !pruner.is_done()) {
-            prune_after_step(backend, pruner, plan.prune, &mut state, &mut gradient, grams, due)?;
+            prune_after_step(rank, pruner, plan.prune, &mut state, &mut gradient, grams, due)?;
         }
         record_curve(&mut state, rate, grad_norm, curve_interval, total_steps);
         let progress = &state.progress;
@@ -221,8 +230,8 @@ pub fn pretrain<B: Backend>(
             loss,
         });
         if let Some((path, key)) = plan.resume {
-            let stop = observer.interrupted();
-            if stop || saved.elapsed() > interval {
+            let stop = communicator.as_rank_0(observer.interrupted())?;
+            if communicator.rank() == 0 && (stop || saved.elapsed() > interval) {
                 let started = Instant::now();
                 state.save(backend, path, key)?;
                 saved = Instant::now();
@@ -276,7 +285,7 @@ fn record_curve<B: Backend>(
 
 /// Carries out the events that are due after this step.
 fn prune_after_step<B: Backend>(
-    backend: &B,
+    rank: &Rank<'_, B>,
     pruner: &mut Pruner,
     spec: Option<&PruneSpec>,
     state: &mut TrainState<B>,
@@ -284,6 +293,7 @@ fn prune_after_step<B: Backend>(
     grams: Option<GramAccumulator<B>>,
     due: bool,
 ) -> Result<(), TrainError> {
+    let backend = rank.backend;
     let decay = spec.map_or(0.0, |spec| spec.gradient_ema);
     if decay > 0.0 {
         running_mean(backend, decay, &gradient.mean, &mut state.mean_gradient);
@@ -304,6 +314,7 @@ fn prune_after_step<B: Backend>(
         let trees = Trees { weights, grads: Some(scored), fisher, companions };
         let events =
             pruner.step(backend, config, trees, grams.as_mut(), progress.tokens_seen, progress.step)?;
+        agree_on(rank.communicator, &events)?;
         super::ledger::add_events(&mut progress.ledger, &events, started.elapsed().as_secs_f64());
         progress.events.extend(events);
     }
@@ -333,100 +344,6 @@ fn running_mean<B: Backend>(
                 backend.copy(fresh, x);
             }
             *mean = Some(fresh);
-        }
-    }
-}
-
-/// Gradient of one step: its mean over micro-batches and, where asked for, the mean of its square.
-pub(super) struct StepGradient<B: Backend> {
-    pub mean: Weights<B::Tensor>,
-    pub fisher: Option<Weights<B::Tensor>>,
-    /// Gradient of one micro-batch, only where F is asked for.
-    micro: Option<Weights<B::Tensor>>,
-}
-
-impl<B: Backend> StepGradient<B> {
-    pub fn new(backend: &B, weights: &Weights<B::Tensor>) -> Self {
-        StepGradient { mean: zeros_like(backend, weights), fisher: None, micro: None }
-    }
-
-    /// Zeros in the shape of `weights`.
-    pub fn reset(&mut self, backend: &B, weights: &Weights<B::Tensor>, needs_fisher: bool) {
-        let fit = |tree: &mut Weights<B::Tensor>| {
-            for (leaf, weight) in tree.leaves_mut().into_iter().zip(weights.leaves()) {
-                let [rows, cols] = backend.shape(weight);
-                backend.reshape(leaf, rows, cols);
-                backend.fill_zero(leaf);
-            }
-        };
-        fit(&mut self.mean);
-        for tree in [&mut self.fisher, &mut self.micro] {
-            match tree {
-                Some(tree) if needs_fisher => fit(tree),
-                _ => *tree = needs_fisher.then(|| zeros_like(backend, weights)),
-            }
-        }
-    }
-
-    /// Adds one micro-batch of a batch of `total_tokens`; returns its summed loss.
-    #[allow(clippy::too_many_arguments)]
-    pub fn accumulate(
-        &mut self,
-        backend: &B,
-        network: &mut dyn Network<B>,
-        config: &ModelConfig,
-        weights: &Weights<B::Tensor>,
-        batch: &Batch,
-        total_tokens: usize,
-        grams: Option<&mut GramAccumulator<B>>,
-    ) -> B::Sum {
-        let run = |scale: f64, grads: &mut Weights<B::Tensor>| {
-            let (inputs, targets) = (&batch.inputs, &batch.targets);
-            match grams {
-                Some(grams) => {
-                    let tap = &mut |layer, inputs: crate::model::llama::LayerInputs<'_, B::Tensor>| {
-                        grams.add(backend, layer, &inputs)
-                    };
-                    network.loss_and_gradients(
-                        config,
-                        weights,
-                        inputs,
-                        targets,
-                        batch.sequences,
-                        scale,
-                        grads,
-                        Some(tap),
-                    )
-                }
-                None => network.loss_and_gradients(
-                    config,
-                    weights,
-                    inputs,
-                    targets,
-                    batch.sequences,
-                    scale,
-                    grads,
-                    None,
-                ),
-            }
-        };
-        let tokens = batch.inputs.len() as f64;
-        // A short last micro-batch weighs by its tokens, so that accumulation equals one large batch.
-        let share = tokens / total_tokens as f64;
-        match (&mut self.micro, &mut self.fisher) {
-            (Some(micro), Some(fisher)) => {
-                for leaf in micro.leaves_mut() {
-                    backend.fill_zero(leaf);
-                }
-                let loss = run(1.0 / tokens, micro);
-                let sums = self.mean.leaves_mut().into_iter().zip(fisher.leaves_mut());
-                for ((mean, fisher), micro) in sums.zip(micro.leaves()) {
-                    backend.axpby(share, micro, 1.0, mean);
-                    backend.square_axpby(share, micro, 1.0, fisher);
-                }
-                loss
-            }
-            _ => run(share / tokens, &mut self.mean),
         }
     }
 }

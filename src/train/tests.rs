@@ -3,19 +3,19 @@ use super::optimizer::zeros_like;
 use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::{Part, TrainState, calibrate};
 use crate::data::Batches;
-use crate::model::network::ExplicitNetwork;
-use crate::model::{LayerShape, ModelConfig, init};
+use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::{LayerShape, ModelConfig, Rank, init};
 use crate::spec::{
     GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, ScheduleKind, Scope, Target,
     TrainSpec, Update,
 };
-use crate::tensor::CpuBackend;
+use crate::tensor::{Alone, CpuBackend};
 use std::path::Path;
 
-const CONTEXT: usize = 16;
-const BACKEND: CpuBackend<f32> = CpuBackend::new();
+pub(super) const CONTEXT: usize = 16;
+pub(super) const BACKEND: CpuBackend<f32> = CpuBackend::new();
 
-fn config() -> ModelConfig {
+pub(super) fn config() -> ModelConfig {
     ModelConfig {
         vocab_size: 40,
         hidden_size: 24,
@@ -28,7 +28,7 @@ fn config() -> ModelConfig {
     }
 }
 
-fn train_spec() -> TrainSpec {
+pub(super) fn train_spec() -> TrainSpec {
     TrainSpec {
         batch_tokens: 8 * CONTEXT,
         micro_batch: 8,
@@ -45,7 +45,7 @@ fn train_spec() -> TrainSpec {
     }
 }
 
-fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
+pub(super) fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
     PruneSpec {
         target: Target::Ratio(ratio),
         types: vec![GroupType::Ffn, GroupType::Head, GroupType::Stem],
@@ -66,7 +66,7 @@ fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
 }
 
 /// Text in which the next token follows from the last: v ↦ 7v + 3, restarted now and then.
-fn batches() -> Batches {
+pub(super) fn batches() -> Batches {
     let mut token = 1u32;
     let tokens: Vec<u32> = (0..20_000u32)
         .map(|i| {
@@ -77,7 +77,11 @@ fn batches() -> Batches {
     Batches::new(tokens.into(), CONTEXT, 5).expect("a long enough corpus")
 }
 
-struct StopAt(u64, u64);
+pub(super) fn alone<'a>(network: &'a mut dyn Network<CpuBackend<f32>>) -> Rank<'a, CpuBackend<f32>> {
+    Rank { backend: &BACKEND, network, communicator: &Alone, at_once: usize::MAX }
+}
+
+pub(super) struct StopAt(pub u64, pub u64);
 
 impl Observer for StopAt {
     fn on_step(&mut self, report: StepReport) {
@@ -108,10 +112,11 @@ fn run(
         seed: 2,
         resume,
     };
-    pretrain(&BACKEND, &mut ExplicitNetwork::new(&BACKEND), &batches(), &plan, config, weights, observer)
+    let mut network = ExplicitNetwork::new(&BACKEND);
+    pretrain(&mut alone(&mut network), &batches(), &plan, config, weights, observer)
 }
 
-fn assert_same(a: &TrainState<CpuBackend<f32>>, b: &TrainState<CpuBackend<f32>>) {
+pub(super) fn assert_same(a: &TrainState<CpuBackend<f32>>, b: &TrainState<CpuBackend<f32>>) {
     assert_eq!(a.config, b.config);
     assert!(a.weights == b.weights, "weights differ");
     assert!(a.moments.m == b.moments.m && a.moments.v == b.moments.v, "moments differ");
@@ -249,8 +254,7 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
         let mut network = ExplicitNetwork::new(&BACKEND);
         let (config, weights) = (state.config.clone(), state.weights.clone());
         let pruned = calibrate::one_shot(
-            &BACKEND,
-            &mut network,
+            &mut alone(&mut network),
             &batches(),
             &prune,
             CONTEXT,
@@ -264,7 +268,6 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
         assert!(pruned.config.num_params() <= state.config.num_params() * 3 / 4);
         let batch = batches().batch(500, 64);
         let mut grads = zeros_like(&BACKEND, &pruned.weights);
-        use crate::model::network::Network;
         network.loss_and_gradients(
             &pruned.config,
             &pruned.weights,

@@ -5,12 +5,11 @@ mod results;
 use super::{SOME_FAILED, engine, run::stop_on_signals};
 use crate::base::{lock::try_lock, units};
 use crate::eval::{Benchmark, EvalError, Journal, Journalled, Loaded, NetworkScorer, Setting, TokenRequest};
-use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::reference::ReferenceNetwork;
+use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
-use crate::spec::EngineKind;
+use crate::spec::{EngineKind, Precision};
 use crate::stats::proportion::wilson;
-use crate::tensor::CpuBackend;
+use crate::tensor::Backend;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -58,9 +57,21 @@ pub(super) struct Options {
     /// Engine
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "reference"])]
     engine: String,
+    /// Precision of the CUDA engine; the others compute in f32
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = ["f32", "bf16"])]
+    precision: String,
+    /// CUDA device
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    device: u16,
     /// Threads; results do not depend on it [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+}
+
+impl Options {
+    fn precision(&self) -> Precision {
+        if self.precision == "bf16" { Precision::Bf16 } else { Precision::F32 }
+    }
 }
 
 pub(super) fn main(options: &Options) -> Result<u8> {
@@ -74,8 +85,32 @@ pub(super) fn main(options: &Options) -> Result<u8> {
     if let Some(threads) = options.threads {
         rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global()?;
     }
-    let backend = CpuBackend::<f32>::new();
-    let model = model::load(&backend, &options.model)?;
+    Engine::alone(engine, options.precision(), usize::from(options.device)).run(Scoring {
+        options,
+        benchmarks,
+        engine,
+    })?
+}
+
+/// What is to be done on whatever engine.
+struct Scoring<'a> {
+    options: &'a Options,
+    benchmarks: Vec<Benchmark>,
+    engine: EngineKind,
+}
+
+impl OnRank for Scoring<'_> {
+    type Output = Result<u8>;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Result<u8> {
+        score(self, rank)
+    }
+}
+
+fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
+    let Scoring { options, benchmarks, engine } = scoring;
+    let Rank { backend, network, .. } = rank;
+    let model = model::load(backend, &options.model)?;
     let longest = model.config.max_position_embeddings;
     let context_length = options.context_length.map_or(longest, |length| length as usize);
     if context_length > longest {
@@ -102,25 +137,18 @@ pub(super) fn main(options: &Options) -> Result<u8> {
             out.display()
         );
     };
-    let engine_name = if engine == EngineKind::Reference { "reference" } else { "cpu" };
-    let fingerprint = format!("{}-{engine_name}-f32-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
+    let (engine_name, precision) = match engine {
+        EngineKind::Reference => ("reference", "f32"),
+        EngineKind::Cuda => ("cuda", options.precision.as_str()),
+        EngineKind::Auto | EngineKind::Cpu => ("cpu", "f32"),
+    };
+    let fingerprint =
+        format!("{}-{engine_name}-{precision}-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
     let mut journal = Journal::open(&out.join(JOURNAL), &fingerprint)?;
     if !journal.is_empty() {
         eprintln!("{} items are scored already", units::grouped(journal.len() as u64));
     }
 
-    let mut explicit;
-    let mut reference;
-    let network: &mut dyn Network<CpuBackend<f32>> = match engine {
-        EngineKind::Reference => {
-            reference = ReferenceNetwork;
-            &mut reference
-        }
-        _ => {
-            explicit = ExplicitNetwork::new(&backend);
-            &mut explicit
-        }
-    };
     let mut scorer = NetworkScorer { network, config: &model.config, weights: &model.weights, tokens: 0 };
     let interrupted = stop_on_signals()?;
     let started = Instant::now();
@@ -155,9 +183,10 @@ pub(super) fn main(options: &Options) -> Result<u8> {
     let config = json!({
         "model": options.model,
         "model_num_parameters": model.config.num_params(),
-        "model_dtype": "float32",
+        "model_dtype": if precision == "bf16" { "bfloat16" } else { "float32" },
         "model_fingerprint": model.fingerprint,
         "engine": engine_name,
+        "device": backend.device_name(),
         "context_length": context_length,
         "limit": options.limit,
         "num_fewshot": num_fewshot,

@@ -5,9 +5,8 @@ use super::model::{self, Summary};
 use crate::data::Prepared;
 use crate::data::world::World;
 use crate::eval::{self, NetworkScorer, Source, TaskResult};
-use crate::model::ModelConfig;
 use crate::model::flops::forward_flops_per_token;
-use crate::model::network::Network;
+use crate::model::{ModelConfig, Rank};
 use crate::prune::{EventRecord, Goal};
 use crate::record::{
     CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
@@ -21,14 +20,14 @@ use std::time::Instant;
 
 /// Scores the model of `arm` and writes the run's record to the stage's folder.
 pub(super) fn write<B: Backend>(
-    backend: &B,
-    network: &mut dyn Network<B>,
+    rank: Rank<'_, B>,
     arm: ArmSpec,
     task: &Task<'_>,
     data: &Prepared,
     progress: &dyn Progress,
 ) -> Result<(), StageFailure> {
     let started = Instant::now();
+    let Rank { backend, network, at_once, .. } = rank;
     let spec = &task.stage.spec;
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
@@ -55,7 +54,8 @@ pub(super) fn write<B: Backend>(
         progress.update(results.len() as u64, parts, None, Some(config.num_params()));
     }
     let windows = data.validation(&spec.data, spec.eval.validation_tokens)?;
-    let held_out = eval::held_out(&mut scorer, &windows, &data.tokenizer, spec.train.micro_batch)?;
+    let sequences = at_once.min(spec.train.micro_batch);
+    let held_out = eval::held_out(&mut scorer, &windows, &data.tokenizer, sequences)?;
 
     let flops = forward_flops_per_token(&config, context_length) * scorer.tokens as f64;
     summary.ledger.add(Part::Evaluation, scorer.tokens, flops, started.elapsed().as_secs_f64());
@@ -96,6 +96,7 @@ fn totals(
     summary: &Summary,
 ) -> Result<RunTotals, StageFailure> {
     let (own, source) = (&summary.ledger, summary.source_ledger.as_ref());
+    let made = summary.made_on.as_ref();
     let prunes = matches!(arm, ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover);
     let saliency_hessian = match spec.prune.saliency {
         Saliency::Random | Saliency::MagnitudeL2 | Saliency::Taylor1 => "none",
@@ -123,6 +124,10 @@ fn totals(
         train_loss: summary.curve.last().map(|point| point.loss),
         seconds: Some(Part::ALL.iter().map(|part| own.entry(*part).seconds).sum()),
         peak_memory_bytes: peak_memory_bytes(),
+        engine: made.map(|made| made.engine.clone()),
+        precision: made.map(|made| made.precision.clone()),
+        devices: made.and_then(|made| made.devices.clone()),
+        sequences_at_once: made.map(|made| made.sequences_at_once),
         saliency_hessian: prunes.then(|| saliency_hessian.to_string()),
         update_hessian: prunes.then(|| update_hessian.to_string()),
         ..RunTotals::default()

@@ -3,26 +3,39 @@ mod corpus;
 mod evaluation;
 mod latency;
 mod model;
+mod retry;
 
+use self::retry::with_less_at_once;
 use super::executor::{Executor, Progress, StageFailure, Task};
 use crate::data::Prepared;
-use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::reference::ReferenceNetwork;
+use crate::model::engine::{Engine, OnRank};
+use crate::model::rank::Rank;
 use crate::plan::StageKind;
-use crate::spec::{ArmSpec, EngineKind};
-use crate::tensor::CpuBackend;
+use crate::spec::ArmSpec;
+use crate::tensor::{Backend, RankError};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Carries out stages on the engine that the plan names.
-#[derive(Default)]
-pub struct Engine {
+pub struct EngineExecutor {
+    /// Devices of one run; worker w is given group w modulo their number.
+    groups: Vec<Vec<usize>>,
     /// Corpora read so far; stages that run at once share one copy.
     corpora: Mutex<HashMap<PathBuf, Arc<Prepared>>>,
 }
 
-impl Engine {
+impl EngineExecutor {
+    /// An executor that gives each run one of `groups` of devices, at least one; a group has a device for each rank.
+    pub fn new(groups: Vec<Vec<usize>>) -> Self {
+        EngineExecutor { groups, corpora: Mutex::default() }
+    }
+
+    /// Each group has as many workers as any other, or one more.
+    fn devices_of(&self, worker: usize) -> &[usize] {
+        &self.groups[worker % self.groups.len()]
+    }
+
     fn corpus(&self, folder: &Path) -> Result<Arc<Prepared>, StageFailure> {
         let mut corpora = self.corpora.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(prepared) = corpora.get(folder) {
@@ -35,36 +48,113 @@ impl Engine {
     }
 }
 
-impl Executor for Engine {
+impl Executor for EngineExecutor {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
-        let backend = CpuBackend::<f32>::new();
-        match (task.stage.kind, &task.stage.spec.source.model) {
-            (StageKind::Corpus, _) => {
-                return corpus::write(task.plan, &task.stage.spec, task.folder, progress);
-            }
-            (StageKind::Latency(_), _) => return latency::measure(&backend, task, progress),
-            (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(&backend, model, task),
+        let spec = &task.stage.spec;
+        match (task.stage.kind, &spec.source.model) {
+            (StageKind::Corpus, _) => return corpus::write(task.plan, spec, task.folder, progress),
+            (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(model, task),
             _ => {}
         }
-        let folder = task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"))?;
-        let data = self.corpus(folder)?;
-        let mut explicit;
-        let mut reference;
-        let network: &mut dyn Network<CpuBackend<f32>> = match task.plan.engine {
-            EngineKind::Reference => {
-                reference = ReferenceNetwork;
-                &mut reference
-            }
-            _ => {
-                explicit = ExplicitNetwork::new(&backend);
-                &mut explicit
-            }
+        let engine = Engine {
+            kind: task.plan.engine,
+            precision: task.plan.experiment.engine.precision,
+            devices: self.devices_of(task.worker).to_vec(),
+            at_once: spec.train.micro_batch,
         };
+        let may_halve = task.plan.experiment.engine.halve_micro_batch;
+        let corpus = || task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"));
         match task.stage.kind {
-            StageKind::Model(arm) => model::make(&backend, network, arm, task, &data, progress),
-            StageKind::Evaluation(arm) => evaluation::write(&backend, network, arm, task, &data, progress),
+            StageKind::Model(arm) => {
+                let data = self.corpus(corpus()?)?;
+                let data = data.as_ref();
+                let make =
+                    |engine: &Engine| engine.run_on_ranks(|_| Make { arm, engine, task, data, progress });
+                together(with_less_at_once(engine, may_halve, make)?)
+            }
+            StageKind::Evaluation(arm) => {
+                let data = self.corpus(corpus()?)?;
+                let data = data.as_ref();
+                let evaluate = |engine: &Engine| engine.run(Evaluate { arm, task, data, progress });
+                with_less_at_once(engine, may_halve, evaluate)?
+            }
+            StageKind::Latency(_) => engine.run(Measure { task, progress })?,
             // Carried out above.
-            StageKind::Corpus | StageKind::Latency(_) => Ok(()),
+            StageKind::Corpus => Ok(()),
         }
+    }
+}
+
+/// What became of a stage on all of its ranks: of failures the first that is no consequence of another.
+fn together(ranks: Vec<Result<(), StageFailure>>) -> Result<(), StageFailure> {
+    let consequence = StageFailure::from(RankError::Left);
+    let mut failures: Vec<StageFailure> = ranks.into_iter().filter_map(Result::err).collect();
+    let cause = failures.iter().position(|failure| *failure != consequence).unwrap_or(0);
+    if failures.is_empty() { Ok(()) } else { Err(failures.swap_remove(cause)) }
+}
+
+struct Make<'a> {
+    arm: ArmSpec,
+    engine: &'a Engine,
+    task: &'a Task<'a>,
+    data: &'a Prepared,
+    progress: &'a dyn Progress,
+}
+
+impl OnRank for Make<'_> {
+    type Output = Result<(), StageFailure>;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
+        model::make(rank, self.arm, self.engine, self.task, self.data, self.progress)
+    }
+}
+
+struct Evaluate<'a> {
+    arm: ArmSpec,
+    task: &'a Task<'a>,
+    data: &'a Prepared,
+    progress: &'a dyn Progress,
+}
+
+impl OnRank for Evaluate<'_> {
+    type Output = Result<(), StageFailure>;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
+        evaluation::write(rank, self.arm, self.task, self.data, self.progress)
+    }
+}
+
+struct Measure<'a> {
+    task: &'a Task<'a>,
+    progress: &'a dyn Progress,
+}
+
+impl OnRank for Measure<'_> {
+    type Output = Result<(), StageFailure>;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
+        latency::measure(rank.backend, self.task, self.progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_the_groups_evenly() {
+        let executor = EngineExecutor::new(vec![vec![0, 1], vec![4, 5]]);
+        let given: Vec<&[usize]> = (0..5).map(|worker| executor.devices_of(worker)).collect();
+        assert_eq!(given, [&[0, 1], &[4, 5], &[0, 1], &[4, 5], &[0, 1]]);
+    }
+
+    #[test]
+    fn of_several_failures_the_cause_is_told() {
+        let failed = |what: &str| Err(StageFailure::Failed(what.to_string()));
+        let left = || Err(StageFailure::from(RankError::Left));
+        assert_eq!(together(vec![Ok(()), Ok(())]), Ok(()));
+        assert_eq!(together(vec![left(), failed("no memory"), left()]), failed("no memory"));
+        assert_eq!(together(vec![left(), Ok(())]), left());
+        assert_eq!(together(vec![Err(StageFailure::Interrupted); 2]), Err(StageFailure::Interrupted));
     }
 }

@@ -3,14 +3,13 @@ use super::super::executor::{Progress, StageFailure, Task};
 use crate::data::Prepared;
 use crate::model::checkpoint::{self, LoadedModel};
 use crate::model::flops::training_flops_per_token;
-use crate::model::network::Network;
-use crate::model::{ModelConfig, Weights};
+use crate::model::{Engine, ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, RunSpec, SourceModel};
-use crate::tensor::Backend;
+use crate::spec::{ArmSpec, EngineKind, Precision, RunSpec, SourceModel};
+use crate::tensor::{Backend, CpuBackend};
 use crate::train::arms::{self, Context};
-use crate::train::pretrain::{Observer, StepReport};
+use crate::train::pretrain::{Observer, Silent, StepReport};
 use crate::train::{CurvePoint, Ledger, Part, TrainError};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -23,6 +22,31 @@ const SUMMARY: &str = "training.json";
 /// State of a training run under way.
 const STATE: &str = "state.safetensors";
 
+/// What a model was made on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MadeOn {
+    pub engine: String,
+    pub precision: String,
+    /// Name and numbers of the devices; `None` where the processor did it.
+    pub devices: Option<String>,
+    /// Sequences of one pass.
+    pub sequences_at_once: u64,
+}
+
+impl MadeOn {
+    fn of<B: Backend>(rank: &Rank<'_, B>, engine: &Engine, micro_batch: usize) -> Self {
+        let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_string();
+        let numbers = || engine.devices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let precision = if engine.kind == EngineKind::Cuda { engine.precision } else { Precision::F32 };
+        MadeOn {
+            engine: name(serde_json::json!(engine.kind)),
+            precision: name(serde_json::json!(precision)),
+            devices: rank.backend.device_name().map(|device| format!("{device} ({})", numbers())),
+            sequences_at_once: rank.at_once.min(micro_batch) as u64,
+        }
+    }
+}
+
 /// How a model came about.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Summary {
@@ -34,6 +58,8 @@ pub(super) struct Summary {
     pub events: Vec<EventRecord>,
     /// Which groups of the source are left, for arms that prune.
     pub pruner: Option<PrunerState>,
+    /// `None` in what was written before engines were told.
+    pub made_on: Option<MadeOn>,
 }
 
 /// A stage's folder that cannot be read back.
@@ -73,46 +99,45 @@ pub(super) fn load<B: Backend>(
 }
 
 /// Copies the source model from disk into the stage's folder, with what is known of its making.
-pub(super) fn import<B: Backend>(
-    backend: &B,
-    model: &SourceModel,
-    task: &Task<'_>,
-) -> Result<(), StageFailure> {
-    let spec = &task.stage.spec;
-    let LoadedModel { config, weights, .. } = checkpoint::load_any(backend, &model.path)?;
-    checkpoint::save(backend, &task.folder.join(MODEL), &config, &weights)?;
+pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFailure> {
+    let (backend, spec) = (CpuBackend::<f32>::new(), &task.stage.spec);
+    let LoadedModel { config, weights, .. } = checkpoint::load_any(&backend, &model.path)?;
+    checkpoint::save(&backend, &task.folder.join(MODEL), &config, &weights)?;
     let mut ledger = Ledger::default();
     if let Some(tokens) = spec.source.tokens {
         // Somewhere else, at a context length and in a time that nobody told.
         let flops = training_flops_per_token(&config, spec.data.context_length) * tokens as f64;
         ledger.add(Part::Source, tokens, flops, 0.0);
     }
-    let summary = Summary { ledger, source_ledger: None, curve: vec![], events: vec![], pruner: None };
+    let (curve, events) = (Vec::new(), Vec::new());
+    let summary = Summary { ledger, source_ledger: None, curve, events, pruner: None, made_on: None };
     fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
     Ok(())
 }
 
-/// Makes the model of `arm` and writes it to the stage's folder.
+/// Makes the model of `arm`; rank 0 writes it to the stage's folder.
 pub(super) fn make<B: Backend>(
-    backend: &B,
-    network: &mut dyn Network<B>,
+    rank: Rank<'_, B>,
     arm: ArmSpec,
+    engine: &Engine,
     task: &Task<'_>,
     data: &Prepared,
     progress: &dyn Progress,
 ) -> Result<(), StageFailure> {
     let spec = &task.stage.spec;
     let seed = task.stage.seed.unwrap_or_default();
+    let (backend, is_first) = (rank.backend, rank.communicator.rank() == 0);
+    let made_on = MadeOn::of(&rank, engine, spec.train.micro_batch);
     let batches = data.batches(&spec.data, seed)?;
     let state = task.partial.join(STATE);
+    let (mut watch, mut silent) = (Watch(progress), Silent);
     let mut context = Context {
-        backend,
-        network,
+        rank,
         batches: &batches,
         spec,
         seed,
         resume: Some((&state, &task.stage.id)),
-        observer: &mut Watch(progress),
+        observer: if is_first { &mut watch } else { &mut silent },
     };
     let source_folder = || task.inputs.source.as_deref().ok_or(SummaryError::NoInput("source"));
     let searched_folder =
@@ -156,6 +181,9 @@ pub(super) fn make<B: Backend>(
         TrainError::Interrupted { .. } => StageFailure::Interrupted,
         error => StageFailure::Failed(error.to_string()),
     })?;
+    if !is_first {
+        return Ok(());
+    }
     checkpoint::save(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
     let summary = Summary {
         ledger: made.ledger,
@@ -163,6 +191,7 @@ pub(super) fn make<B: Backend>(
         curve: made.curve,
         events: made.events,
         pruner: made.pruner,
+        made_on: Some(made_on),
     };
     fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
     Ok(())

@@ -5,4 +5,5 @@ pub mod device;
 #[cfg(test)]
 pub mod emulated;
 pub mod kernels;
+pub mod nccl;
 pub mod probe;

@@ -1,0 +1,176 @@
+//! Engines: what the names `cpu`, `cuda` and `reference` stand for, and how work gets onto one of them.
+//!
+//! Work is written once, generic in the backend ([`OnRank`]); [`Engine`] opens the devices, makes the network and hands
+//! both over. A run on several devices is one thread per rank.
+use super::network::{ExplicitNetwork, Network};
+use super::rank::Rank;
+use super::reference::ReferenceNetwork;
+use crate::spec::{EngineKind, Precision};
+use crate::tensor::ranks::ThreadRanks;
+use crate::tensor::unwind::caught;
+use crate::tensor::{Alone, Backend, Communicator, CpuBackend, DeviceError};
+use std::any::Any;
+use std::panic::resume_unwind;
+
+/// Work that can be done on any engine.
+pub trait OnRank {
+    type Output;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output;
+}
+
+/// An engine on the devices of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Engine {
+    /// Resolved: not [`EngineKind::Auto`].
+    pub kind: EngineKind,
+    /// Of CUDA.
+    pub precision: Precision,
+    /// CUDA device of each rank; on the other engines their number alone counts.
+    pub devices: Vec<usize>,
+    /// See [`Rank::at_once`].
+    pub at_once: usize,
+}
+
+/// Makes the network of a backend.
+type MakeNetwork<B> = for<'b> fn(&'b B) -> Box<dyn Network<B> + 'b>;
+
+impl Engine {
+    /// One rank of `kind` that takes whole micro-batches.
+    pub fn alone(kind: EngineKind, precision: Precision, device: usize) -> Self {
+        Engine { kind, precision, devices: vec![device], at_once: usize::MAX }
+    }
+
+    /// Does `work` on the first device.
+    ///
+    /// # Errors
+    /// The device cannot be opened, or fails in the middle of the work.
+    pub fn run<W: OnRank>(&self, work: W) -> Result<W::Output, DeviceError> {
+        caught(|| match self.kind {
+            EngineKind::Reference => self.first(CpuBackend::<f32>::new(), reference, work),
+            _ => self.first(CpuBackend::<f32>::new(), explicit, work),
+        })
+    }
+
+    /// Does the work that `work` makes for each rank, all at the same time, and returns what they return, in rank order.
+    ///
+    /// # Errors
+    /// A device cannot be opened, or fails in the middle of the work: the first of those in rank order. Its rank takes the
+    /// others with it.
+    pub fn run_on_ranks<W: OnRank + Send>(
+        &self,
+        work: impl Fn(usize) -> W + Sync,
+    ) -> Result<Vec<W::Output>, DeviceError>
+    where
+        W::Output: Send,
+    {
+        if self.devices.len() == 1 {
+            return Ok(vec![self.run(work(0))?]);
+        }
+        caught(|| match self.kind {
+            EngineKind::Reference => self.ranks(|_| CpuBackend::<f32>::new(), reference, work),
+            _ => self.ranks(|_| CpuBackend::<f32>::new(), explicit, work),
+        })
+    }
+
+    fn first<B: Backend, W: OnRank>(&self, backend: B, network: MakeNetwork<B>, work: W) -> W::Output {
+        let mut network = network(&backend);
+        work.on(Rank {
+            backend: &backend,
+            network: network.as_mut(),
+            communicator: &Alone,
+            at_once: self.at_once,
+        })
+    }
+
+    fn ranks<B: Backend, W: OnRank + Send>(
+        &self,
+        open: impl Fn(usize) -> B + Sync,
+        network: MakeNetwork<B>,
+        work: impl Fn(usize) -> W + Sync,
+    ) -> Vec<W::Output>
+    where
+        W::Output: Send,
+    {
+        // Ranks wait for one another: in a common pool of threads one could wait for ever for a thread to start on.
+        let threads = rayon::current_num_threads();
+        let one = |member: ThreadRanks<B::Scalar>, device: usize| {
+            let communicator: &dyn Communicator<B> = &member;
+            let backend = open(device);
+            let mut network = network(&backend);
+            let rank =
+                Rank { backend: &backend, network: network.as_mut(), communicator, at_once: self.at_once };
+            let work = work(communicator.rank());
+            match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+                Ok(pool) => pool.install(|| work.on(rank)),
+                // Without threads of its own a rank shares everyone's: slower, and the same numbers.
+                Err(_) => work.on(rank),
+            }
+        };
+        let ended: Vec<Result<W::Output, Box<dyn Any + Send>>> = std::thread::scope(|scope| {
+            let started: Vec<_> = ThreadRanks::group(self.devices.len())
+                .into_iter()
+                .zip(&self.devices)
+                .map(|(member, device)| {
+                    let one = &one;
+                    scope.spawn(move || one(member, *device))
+                })
+                .collect();
+            started.into_iter().map(|thread| thread.join()).collect()
+        });
+        ended.into_iter().collect::<Result<_, _>>().unwrap_or_else(|payload| resume_unwind(payload))
+    }
+}
+
+fn explicit<B: Backend>(backend: &B) -> Box<dyn Network<B> + '_> {
+    Box::new(ExplicitNetwork::new(backend))
+}
+
+fn reference(_: &CpuBackend<f32>) -> Box<dyn Network<CpuBackend<f32>> + '_> {
+    Box::new(ReferenceNetwork)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::unwind::raise;
+
+    const NO_MEMORY: DeviceError = DeviceError::OutOfMemory { asked: 2, free: 1 };
+
+    /// Doubles its rank on the device and sums over ranks; rank `fails` unwinds instead.
+    struct Sum {
+        fails: Option<usize>,
+    }
+
+    impl OnRank for Sum {
+        type Output = (usize, f64);
+
+        fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
+            let own = rank.communicator.rank();
+            if self.fails == Some(own) {
+                raise(NO_MEMORY);
+            }
+            (own, rank.communicator.sum(2.0 * own as f64).unwrap_or(f64::NAN))
+        }
+    }
+
+    fn engine(kind: EngineKind, ranks: usize) -> Engine {
+        Engine { devices: vec![0; ranks], ..Engine::alone(kind, Precision::F32, 0) }
+    }
+
+    #[test]
+    fn every_rank_is_handed_its_share_and_results_come_in_order() {
+        for kind in [EngineKind::Cpu, EngineKind::Reference] {
+            assert_eq!(engine(kind, 1).run_on_ranks(|_| Sum { fails: None }), Ok(vec![(0, 0.0)]));
+            let all = engine(kind, 3).run_on_ranks(|_| Sum { fails: None });
+            assert_eq!(all, Ok(vec![(0, 6.0), (1, 6.0), (2, 6.0)]));
+        }
+    }
+
+    #[test]
+    fn what_a_device_raises_is_an_error_and_no_rank_hangs() {
+        let failing = || Sum { fails: Some(1) };
+        assert_eq!(engine(EngineKind::Cpu, 3).run_on_ranks(|_| failing()), Err(NO_MEMORY));
+        assert_eq!(engine(EngineKind::Cpu, 1).run(Sum { fails: Some(0) }), Err(NO_MEMORY));
+    }
+}

@@ -1,0 +1,206 @@
+//! Several ranks against one: the same training, and the same groups gone, on every rank alike.
+use super::pretrain::{Observer, Silent, TrainError, TrainPlan, pretrain};
+use super::tests::{BACKEND, CONTEXT, StopAt, alone, assert_same, batches, config, prune_spec, train_spec};
+use super::{Part, TrainState, calibrate};
+use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::{ModelConfig, Rank, Weights, init};
+use crate::prune::EventRecord;
+use crate::spec::{PruneSpec, Saliency, TrainSpec, Update};
+use crate::tensor::ranks::ThreadRanks;
+use crate::tensor::{CpuBackend, RankError};
+use std::path::Path;
+
+/// 8 sequences of a step in 4 micro-batches: 4 + 0, 2 + 2, 2 + 1 + 1 on one, two and three ranks.
+fn spec() -> TrainSpec {
+    TrainSpec { micro_batch: 2, ..train_spec() }
+}
+
+/// What each of `count` ranks returns, in rank order.
+fn on_ranks<T: Send>(count: usize, work: impl Fn(&mut Rank<'_, CpuBackend<f32>>) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = ThreadRanks::<f32>::group(count)
+            .into_iter()
+            .map(|member| {
+                let work = &work;
+                scope.spawn(move || {
+                    let mut network = ExplicitNetwork::new(&BACKEND);
+                    work(&mut Rank { communicator: &member, ..alone(&mut network) })
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    })
+}
+
+fn train(
+    rank: &mut Rank<'_, CpuBackend<f32>>,
+    prune: Option<&PruneSpec>,
+    resume: Option<(&Path, &str)>,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<CpuBackend<f32>>, TrainError> {
+    let (spec, config) = (spec(), config());
+    let weights = init::random_weights(&BACKEND, &config, 2);
+    let plan = TrainPlan {
+        spec: &spec,
+        context_length: CONTEXT,
+        tokens: 20 * spec.batch_tokens as u64,
+        first_sequence: 0,
+        part: Part::Train,
+        prune,
+        seed: 2,
+        resume,
+    };
+    pretrain(rank, &batches(), &plan, config, weights, observer)
+}
+
+/// Which groups went, in which order.
+fn gone(events: &[EventRecord]) -> Vec<(u64, u8, Vec<usize>)> {
+    events.iter().map(|event| (event.step, event.group_type as u8, event.indices.clone())).collect()
+}
+
+/// f32 sums in another order differ by 1e-7 of a gradient; over 20 steps of AdamW, whose g/√v magnifies that where g is
+/// tiny, weights of size 1 part by less than 2e-3.
+fn assert_close(one: &Weights<crate::tensor::Matrix<f32>>, many: &Weights<crate::tensor::Matrix<f32>>) {
+    for ((name, a), b) in one.named().into_iter().zip(many.leaves()) {
+        for (i, (a, b)) in a.data.iter().zip(&b.data).enumerate() {
+            assert!((a - b).abs() <= 2e-3, "{name}[{i}]: {a} on one rank, {b} on several");
+        }
+    }
+}
+
+#[test]
+fn several_ranks_train_and_prune_as_one() {
+    for (saliency, update, gradient_ema) in [
+        (Saliency::TaylorMix, Update::None, 0.9),
+        (Saliency::TaylorMix, Update::Layerwise, 0.0),
+        (Saliency::Taylor1, Update::None, 0.0),
+        (Saliency::MagnitudeL2, Update::None, 0.0),
+        (Saliency::Random, Update::None, 0.0),
+    ] {
+        let prune = PruneSpec { gradient_ema, ..prune_spec(saliency, update, 0.6) };
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let one = train(&mut alone(&mut network), Some(&prune), None, &mut Silent).expect("one rank");
+        for count in [2, 3] {
+            let many = on_ranks(count, |rank| train(rank, Some(&prune), None, &mut Silent).expect("a rank"));
+            for other in &many[1..] {
+                assert_same(&many[0], other);
+            }
+            assert_eq!(many[0].config, one.config, "{saliency:?} on {count} ranks");
+            assert_eq!(gone(&many[0].progress.events), gone(&one.progress.events), "{saliency:?}");
+            assert_eq!(many[0].progress.ledger.method_flops(), one.progress.ledger.method_flops());
+            assert_close(&one.weights, &many[0].weights);
+        }
+    }
+}
+
+#[test]
+fn one_shot_on_several_ranks_removes_the_same_groups() {
+    let prune = PruneSpec {
+        calibration_tokens: 16 * CONTEXT as u64,
+        ..prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6)
+    };
+    let prune_with = |rank: &mut Rank<'_, CpuBackend<f32>>| {
+        let weights = init::random_weights(&BACKEND, &config(), 2);
+        calibrate::one_shot(rank, &batches(), &prune, CONTEXT, 3, 100, 2, config(), weights)
+            .expect("it prunes")
+    };
+    let mut network = ExplicitNetwork::new(&BACKEND);
+    let one = prune_with(&mut alone(&mut network));
+    for many in on_ranks(3, prune_with) {
+        assert_eq!(gone(&many.events), gone(&one.events));
+        assert_close(&one.weights, &many.weights);
+    }
+}
+
+/// Stopped on all ranks at once by what rank 0 sees, and gone on with from the one checkpoint that it wrote.
+#[test]
+fn resumed_ranks_equal_uninterrupted_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.safetensors");
+    let prune = PruneSpec { gradient_ema: 0.5, ..prune_spec(Saliency::TaylorMix, Update::None, 0.6) };
+    let whole = on_ranks(2, |rank| train(rank, Some(&prune), None, &mut Silent).expect("a rank"));
+    let stop = 7 * spec().batch_tokens as u64;
+    let stopped = on_ranks(2, |rank| {
+        let seen_by = if rank.communicator.rank() == 0 { stop } else { u64::MAX };
+        train(rank, Some(&prune), Some((&path, "key")), &mut StopAt(seen_by, 0)).err()
+    });
+    for error in stopped {
+        assert!(matches!(error, Some(TrainError::Interrupted { tokens_seen }) if tokens_seen == stop));
+    }
+    let resumed =
+        on_ranks(2, |rank| train(rank, Some(&prune), Some((&path, "key")), &mut Silent).expect("a rank"));
+    assert_same(&whole[0], &resumed[0]);
+    assert_same(&whole[0], &resumed[1]);
+}
+
+/// A network that fails on its third pass, as a device without memory does.
+struct Failing<'a>(ExplicitNetwork<'a, CpuBackend<f32>>, u32);
+
+impl Network<CpuBackend<f32>> for Failing<'_> {
+    fn loss_and_gradients(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<crate::tensor::Matrix<f32>>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+        scale: f64,
+        grads: &mut Weights<crate::tensor::Matrix<f32>>,
+        tap: Option<crate::model::llama::Tap<crate::tensor::Matrix<f32>>>,
+    ) -> f64 {
+        self.1 += 1;
+        if self.1 == 3 {
+            crate::tensor::unwind::raise(RankError::Left);
+        }
+        self.0.loss_and_gradients(config, weights, inputs, targets, sequences, scale, grads, tap)
+    }
+
+    fn log_probabilities(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<crate::tensor::Matrix<f32>>,
+        inputs: &[u32],
+        targets: &[u32],
+        sequences: usize,
+    ) -> Vec<f64> {
+        self.0.log_probabilities(config, weights, inputs, targets, sequences)
+    }
+}
+
+#[test]
+fn a_rank_that_fails_ends_the_others() {
+    let mut members = ThreadRanks::<f32>::group(2).into_iter();
+    let (sound, failing) = (members.next().expect("rank 0"), members.next().expect("rank 1"));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let sound = sound;
+            let mut network = ExplicitNetwork::new(&BACKEND);
+            let mut rank = Rank { communicator: &sound, ..alone(&mut network) };
+            train(&mut rank, None, None, &mut Silent).err().map(|error| error.to_string())
+        });
+        let failed = crate::tensor::unwind::caught::<RankError, _>(|| {
+            let failing = failing;
+            let mut network = Failing(ExplicitNetwork::new(&BACKEND), 0);
+            let mut rank = Rank { communicator: &failing, ..alone(&mut network) };
+            train(&mut rank, None, None, &mut Silent).is_ok()
+        });
+        assert_eq!(failed, Err(RankError::Left));
+        let told = waiting.join().expect("no panic");
+        assert_eq!(told, Some("another rank of this run stopped".to_string()));
+    });
+}
+
+/// A micro-batch in pieces is the same micro-batch: F keeps its sample unit.
+#[test]
+fn pieces_of_a_micro_batch_change_the_order_of_sums_alone() {
+    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6);
+    let with = |at_once: usize| {
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let mut rank = Rank { at_once, ..alone(&mut network) };
+        train(&mut rank, Some(&prune), None, &mut Silent).expect("it trains")
+    };
+    let (whole, pieces) = (with(usize::MAX), with(1));
+    assert_same(&whole, &with(2));
+    assert_eq!(gone(&whole.progress.events), gone(&pieces.progress.events));
+    assert_close(&whole.weights, &pieces.weights);
+}
