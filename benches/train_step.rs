@@ -84,6 +84,7 @@ impl Shape {
             hidden_size: self.hidden_size,
             head_dim: self.head_dim,
             tie_word_embeddings: true,
+            qkv_bias: false,
             rope_theta: 10000.0,
             rms_norm_eps: 1e-5,
             max_position_embeddings: self.context_length,

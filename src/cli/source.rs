@@ -52,6 +52,7 @@ fn model_spec(config: &ModelConfig) -> Result<ModelSpec> {
         tie_word_embeddings: config.tie_word_embeddings,
         rope_theta: config.rope_theta,
         rms_norm_eps: config.rms_norm_eps,
+        qkv_bias: config.qkv_bias,
     };
     if source_config(&spec, config.vocab_size, config.max_position_embeddings) != *config {
         bail!("layers of different widths cannot be a source\nhint: name a model whose layers are alike");

@@ -3,11 +3,12 @@
 //! Files go into the cache that the hub's own libraries use (`HF_HUB_CACHE`, else `HF_HOME/hub`, else
 //! `~/.cache/huggingface/hub`), so that what one of them has fetched none fetches again, and a revision that is there
 //! is not asked for again: a name stands for the same weights until the cache is emptied. An interrupted download
-//! goes on where it stopped. Large files are stored under their SHA-256, which is checked at every use; the small
+//! goes on where it stopped; of several processes that want the same model one fetches it and the others wait. Large files are stored under their SHA-256, which is checked at every use; the small
 //! ones (JSON) are stored under a Git hash, and their readers check them.
 use super::error::DataError;
 use super::guard::guarded;
 use crate::base::hash::sha256_file;
+use crate::base::lock;
 use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use serde_json::Value;
@@ -67,7 +68,7 @@ impl Hub {
         let name = Name::parse(place)?;
         let folder = match self.cached(&name) {
             Some(folder) => folder,
-            None => self.fetch(&name).map_err(|reason| DataError::Hub {
+            None => self.fetch_alone(&name).map_err(|reason| DataError::Hub {
                 place: place.to_string(),
                 reason,
                 folder: self.snapshot(&name, &name.revision),
@@ -88,6 +89,29 @@ impl Hub {
 
     fn snapshot(&self, name: &Name, commit: &str) -> PathBuf {
         self.cache.join(name.repo(commit).folder_name()).join("snapshots").join(commit)
+    }
+
+    /// Fetches under the lock of the model's folder: nothing that another process is writing is taken for a leftover.
+    fn fetch_alone(&self, name: &Name) -> Result<PathBuf, String> {
+        let home = self.cache.join(name.repo(&name.revision).folder_name());
+        let unwritable = |e| format!("cannot write to the cache: {e}");
+        fs::create_dir_all(&home).map_err(unwritable)?;
+        let lock = match lock::try_lock(&home).map_err(unwritable)? {
+            Some(lock) => lock,
+            None => {
+                if self.progress {
+                    eprintln!("another process is fetching `{}`: waiting for it", name.id);
+                }
+                lock::wait_lock(&home).map_err(unwritable)?
+            }
+        };
+        // Who held the lock may have fetched it.
+        let folder = match self.cached(name) {
+            Some(folder) => folder,
+            None => self.fetch(name)?,
+        };
+        drop(lock);
+        Ok(folder)
     }
 
     /// Asks for the commit first, so that all files are of one.
@@ -206,17 +230,20 @@ fn shards(folder: &Path) -> Option<BTreeSet<String>> {
     Some(map.values().filter_map(Value::as_str).map(str::to_string).collect())
 }
 
+/// The SHA-256 of a file in a folder that [`Hub::folder`] answered, where it has been checked there.
+pub fn checked_sha256(file: &Path) -> Option<String> {
+    let blob = fs::canonicalize(file).ok().filter(|_| file.is_symlink())?;
+    let name = blob.file_name()?.to_str()?;
+    (name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit())).then(|| name.to_string())
+}
+
 /// Holds every file that is a link to a blob named by its SHA-256 against that name; what differs is removed.
 fn check(folder: &Path) -> Result<(), DataError> {
     let read = |source| DataError::Read { path: folder.to_path_buf(), source };
     for entry in fs::read_dir(folder).map_err(read)?.flatten() {
         let path = entry.path();
+        let Some(expected) = checked_sha256(&path) else { continue };
         let Ok(blob) = fs::canonicalize(&path) else { continue };
-        let expected = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_sha256 = expected.len() == 64 && expected.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_sha256 || !path.is_symlink() {
-            continue;
-        }
         let found = sha256_file(&blob).map_err(|source| DataError::Read { path: path.clone(), source })?;
         if found != expected {
             // The link first: a link without a blob would read as a missing file for ever.

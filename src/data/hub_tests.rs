@@ -1,6 +1,6 @@
 //! The hub's client against a hub of a few lines on this machine.
 use super::DataError;
-use super::hub::Hub;
+use super::hub::{Hub, checked_sha256};
 use crate::base::hash::sha256_hex;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -120,6 +120,8 @@ fn a_model_is_fetched_once() {
     assert!(folder.ends_with(Path::new("models--small--one/snapshots").join(COMMIT)));
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), weights);
     assert!(folder.join("tokenizer.json").is_file() && !folder.join("onnx").exists());
+    assert_eq!(checked_sha256(&folder.join("model.safetensors")), Some(sha256_hex(weights)));
+    assert_eq!(checked_sha256(&folder.join("config.json")), None, "stored under a Git hash");
     // The second time nothing is asked for, under the branch's name as under the commit's.
     for place in ["hf:small/one", "hf:small/one@main", &format!("hf:small/one@{COMMIT}")] {
         assert_eq!(nowhere(cache.path()).folder(place).unwrap(), folder);
@@ -137,6 +139,29 @@ fn a_cut_download_goes_on_where_it_stopped() {
     assert_eq!(ranges.len(), 2, "{ranges:?}");
     assert_eq!(ranges[0], "0-");
     assert!(ranges[1].trim_end_matches('-').parse::<usize>().unwrap() > 0, "{ranges:?}");
+}
+
+/// Several at once, each with a lock of its own as processes have: one fetches, and the others find what it fetched.
+#[test]
+fn of_several_at_once_one_fetches() {
+    let cache = tempfile::tempdir().unwrap();
+    let weights: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+    // Cut again and again: whoever did not wait would remove or append to the part of another.
+    let served = Arc::new(Served { cut_after: 30_000, cuts_left: AtomicUsize::new(2), ..served(&weights) });
+    let endpoint = serve(served.clone());
+    let start = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                start.wait();
+                let folder = hub(endpoint.clone(), cache.path()).folder("hf:small/one").unwrap();
+                assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), weights);
+            });
+        }
+    });
+    let ranges = served.ranges.lock().unwrap().clone();
+    assert_eq!(ranges.iter().filter(|range| *range == "0-").count(), 1, "{ranges:?}");
+    assert_eq!(ranges.len(), 3, "{ranges:?}");
 }
 
 /// Killed between the last byte and the new name.

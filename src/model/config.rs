@@ -21,6 +21,10 @@ pub struct ModelConfig {
     /// h: even, since RoPE rotates pairs (p, p + h/2).
     pub head_dim: usize,
     pub tie_word_embeddings: bool,
+    /// Whether q, k and v have biases (Qwen2). Left out where false: files and identities of models without stay as
+    /// they were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qkv_bias: bool,
     pub rope_theta: f64,
     pub rms_norm_eps: f64,
     /// Longest context that the model was made for.
@@ -42,11 +46,19 @@ impl ModelConfig {
         tables * self.vocab_size as u64 * self.hidden_size as u64
     }
 
-    /// Parameters of one layer: two norms, q and o (H·h × d), k and v (K·h × d), gate, up and down (f × d).
+    /// Parameters of one layer: two norms, q and o (H·h × d), k and v (K·h × d), gate, up and down (f × d), and the
+    /// biases.
     pub fn layer_params(&self, layer: &LayerShape) -> u64 {
         let (d, h) = (self.hidden_size as u64, self.head_dim as u64);
         let (heads, kv) = (layer.num_heads as u64, layer.num_kv_heads as u64);
-        2 * d + 2 * heads * h * d + 2 * kv * h * d + 3 * layer.intermediate_size as u64 * d
+        let matrices = 2 * heads * h * d + 2 * kv * h * d + 3 * layer.intermediate_size as u64 * d;
+        2 * d + matrices + self.layer_bias_params(layer)
+    }
+
+    /// Biases of q (H·h), k and v (K·h) of one layer, where the model has them.
+    pub fn layer_bias_params(&self, layer: &LayerShape) -> u64 {
+        let rows = (layer.num_heads + 2 * layer.num_kv_heads) * self.head_dim;
+        if self.qkv_bias { rows as u64 } else { 0 }
     }
 
     /// True when all layers have one shape, so that a stock Llama config can describe the model.

@@ -112,6 +112,11 @@ impl<B: Backend> Decoder<B> {
             backend.matmul(Product::NT, &mut self.q, false, &self.normed, &w.q);
             backend.matmul(Product::NT, &mut self.k, false, &self.normed, &w.k);
             backend.matmul(Product::NT, &mut self.v, false, &self.normed, &w.v);
+            if let Some(bias) = &w.bias {
+                backend.add_row(&mut self.q, &bias.q);
+                backend.add_row(&mut self.k, &bias.k);
+                backend.add_row(&mut self.v, &bias.v);
+            }
             // Row n of the gathered table holds the angle of new token n: one sequence of n tokens to the backend.
             backend.rope(&mut self.q, &self.turned, n, h, false);
             backend.rope(&mut self.k, &self.turned, n, h, false);

@@ -19,6 +19,7 @@ pub(crate) fn config(
         hidden_size,
         head_dim,
         tie_word_embeddings: tied,
+        qkv_bias: false,
         rope_theta: 100.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 64,
@@ -33,6 +34,11 @@ pub(crate) fn config(
     }
 }
 
+/// The same shape with biases of q, k and v.
+pub(crate) fn biased(config: ModelConfig) -> ModelConfig {
+    ModelConfig { qkv_bias: true, ..config }
+}
+
 /// Named shapes with a batch each: `(name, config, sequences B, length T)`.
 pub(crate) fn cases() -> Vec<(&'static str, ModelConfig, usize, usize)> {
     vec![
@@ -40,6 +46,8 @@ pub(crate) fn cases() -> Vec<(&'static str, ModelConfig, usize, usize)> {
         ("gqa_untied", config(13, 8, 2, false, &[(4, 2, 10)]), 3, 4),
         ("mqa_per_layer_widths", config(9, 6, 4, true, &[(3, 1, 5), (2, 2, 1), (1, 1, 7)]), 2, 6),
         ("odd_widths_untied", config(7, 5, 6, false, &[(3, 3, 3), (3, 1, 9)]), 1, 7),
+        ("biased_gqa", biased(config(13, 8, 4, false, &[(2, 1, 6), (2, 1, 6)])), 2, 5),
+        ("biased_per_layer_widths", biased(config(9, 6, 4, true, &[(3, 1, 5), (2, 2, 3)])), 2, 4),
         ("one_token", config(10, 8, 4, true, &[(2, 1, 6)]), 1, 1),
         ("one_position", config(10, 8, 4, false, &[(2, 1, 6)]), 4, 1),
         ("one_channel", config(5, 1, 2, true, &[(1, 1, 1)]), 2, 3),

@@ -4,6 +4,8 @@
 //! products      2 · (Σ weights of all linear layers + V·d for the head)          per token
 //! attention     2 · 2 · H·h · (T + 1)/2  per layer: q kᵀ and p v over the visible keys, mean over positions
 //! ```
+//!
+//! What is done once per element is left out: norms, RoPE, softmax, SwiGLU, biases.
 use super::config::ModelConfig;
 
 /// FLOPs of one forward pass per token at context length T.

@@ -1,7 +1,7 @@
 //! Random initial weights.
 //!
 //! Normal with standard deviation 0.02 (GPT-2; Radford et al. 2019), the two projections into the residual
-//! stream (`o`, `down`) scaled by 1/√(2L) so that its variance does not grow with depth; norms start at 1.
+//! stream (`o`, `down`) scaled by 1/√(2L) so that its variance does not grow with depth; norms start at 1, biases at 0.
 //! The hidden width does not enter, so a narrow and a wide model start alike.
 use super::config::ModelConfig;
 use super::weights::Weights;
@@ -22,6 +22,8 @@ pub fn random_weights<B: Backend>(backend: &B, config: &ModelConfig, seed: u64) 
         let name = names.pop_front().unwrap_or_default();
         let values: Vec<B::Scalar> = if name.ends_with("norm.weight") {
             vec![B::Scalar::from_f64(1.0); rows * cols]
+        } else if name.ends_with(".bias") {
+            vec![B::Scalar::from_f64(0.0); rows * cols]
         } else {
             let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
             let deviation = STANDARD_DEVIATION * if residual { residual_scale } else { 1.0 };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! x⁰ = embed[tokens]                                              N × d
-//! for ℓ:  a = rmsnorm(x, w₁)   q,k,v = a Wqᵀ, a Wkᵀ, a Wvᵀ        q,k turned by RoPE
+//! for ℓ:  a = rmsnorm(x, w₁)   q,k,v = a Wqᵀ, a Wkᵀ, a Wvᵀ        plus biases (Qwen2); q,k turned by RoPE
 //!         x ← x + attention(q, k, v) Woᵀ
 //!         b = rmsnorm(x, w₂)   x ← x + (silu(b Wgᵀ) ∘ b Wuᵀ) Wdᵀ
 //! loss = cross-entropy(rmsnorm(x, w_f) headᵀ)
@@ -187,6 +187,11 @@ fn forward<B: Backend>(
         backend.matmul(Product::NT, &mut a.q, false, &a.attn_in, &w.q);
         backend.matmul(Product::NT, &mut a.k, false, &a.attn_in, &w.k);
         backend.matmul(Product::NT, &mut a.v, false, &a.attn_in, &w.v);
+        if let Some(bias) = &w.bias {
+            backend.add_row(&mut a.q, &bias.q);
+            backend.add_row(&mut a.k, &bias.k);
+            backend.add_row(&mut a.v, &bias.v);
+        }
         backend.rope(&mut a.q, rope, context_length, config.head_dim, false);
         backend.rope(&mut a.k, rope, context_length, config.head_dim, false);
         let shape = attention_shape(config, i, sequences, context_length);
@@ -272,6 +277,11 @@ pub fn loss_and_gradients<B: Backend>(
         backend.matmul(Product::TN, &mut g.q, true, d_q, &a.attn_in);
         backend.matmul(Product::TN, &mut g.k, true, d_k, &a.attn_in);
         backend.matmul(Product::TN, &mut g.v, true, d_v, &a.attn_in);
+        if let Some(bias) = &mut g.bias {
+            backend.add_column_sums(&mut bias.q, d_q);
+            backend.add_column_sums(&mut bias.k, d_k);
+            backend.add_column_sums(&mut bias.v, d_v);
+        }
         backend.matmul(Product::NN, d_normed, false, d_q, &w.q);
         backend.matmul(Product::NN, d_normed, true, d_k, &w.k);
         backend.matmul(Product::NN, d_normed, true, d_v, &w.v);
@@ -302,12 +312,13 @@ mod tests {
     use crate::model::{LayerShape, init};
     use crate::tensor::CpuBackend;
 
-    fn config(tied: bool, layers: &[(usize, usize, usize)]) -> ModelConfig {
+    fn config(tied: bool, qkv_bias: bool, layers: &[(usize, usize, usize)]) -> ModelConfig {
         ModelConfig {
             vocab_size: 37,
             hidden_size: 13,
             head_dim: 6,
             tie_word_embeddings: tied,
+            qkv_bias,
             rope_theta: 100.0,
             rms_norm_eps: 1e-5,
             max_position_embeddings: 16,
@@ -329,13 +340,15 @@ mod tests {
     fn gradients_equal_central_differences() {
         let backend = CpuBackend::<f64>::new();
         let cases = [
-            (true, vec![(2, 2, 11)], 2, 5),
-            (false, vec![(4, 2, 7), (2, 1, 9)], 2, 4),
-            (true, vec![(3, 1, 5), (3, 3, 1)], 1, 7),
-            (true, vec![(2, 1, 3)], 3, 1),
+            (true, false, vec![(2, 2, 11)], 2, 5),
+            (false, false, vec![(4, 2, 7), (2, 1, 9)], 2, 4),
+            (true, false, vec![(3, 1, 5), (3, 3, 1)], 1, 7),
+            (true, false, vec![(2, 1, 3)], 3, 1),
+            (true, true, vec![(4, 2, 7), (3, 1, 5)], 2, 4),
+            (false, true, vec![(2, 2, 3)], 1, 6),
         ];
-        for (tied, layers, sequences, context) in cases {
-            let config = config(tied, &layers);
+        for (tied, qkv_bias, layers, sequences, context) in cases {
+            let config = config(tied, qkv_bias, &layers);
             let mut weights = init::random_weights(&backend, &config, 3);
             // Larger weights than the initial ones, so that no gradient hides near zero.
             for leaf in weights.leaves_mut() {

@@ -1,4 +1,5 @@
-//! The Llama family: config with per-layer widths, named parameters, forward and backward, decoding, checkpoints.
+//! The Llama family, Qwen2's biases included: config with per-layer widths, named parameters, forward and backward,
+//! decoding, checkpoints.
 pub mod checkpoint;
 pub mod config;
 pub mod decode;
@@ -17,4 +18,4 @@ pub mod weights;
 pub use config::{LayerShape, ModelConfig};
 pub use engine::{Engine, OnRank};
 pub use rank::Rank;
-pub use weights::{LayerWeights, Weights};
+pub use weights::{LayerWeights, QkvBias, Weights};

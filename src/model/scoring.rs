@@ -216,6 +216,11 @@ fn forward<B: Backend>(
         backend.matmul(Product::NT, q, false, normed, &w.q);
         backend.matmul(Product::NT, k, false, normed, &w.k);
         backend.matmul(Product::NT, v, false, normed, &w.v);
+        if let Some(bias) = &w.bias {
+            backend.add_row(q, &bias.q);
+            backend.add_row(k, &bias.k);
+            backend.add_row(v, &bias.v);
+        }
         // The table's row n holds the angle of packed token n: one sequence of n tokens to the backend.
         backend.rope(q, packed_angles, n, h, false);
         backend.rope(k, packed_angles, n, h, false);

@@ -3,7 +3,7 @@
 use super::config::ModelConfig;
 
 /// Leaves of one decoder layer. Shapes for weights: norms 1 × d, `q` H·h × d, `k` and `v` K·h × d,
-/// `o` d × H·h, `gate` and `up` f × d, `down` d × f.
+/// `o` d × H·h, `gate` and `up` f × d, `down` d × f; biases where the family has them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerWeights<T> {
     pub attn_norm: T,
@@ -15,6 +15,15 @@ pub struct LayerWeights<T> {
     pub gate: T,
     pub up: T,
     pub down: T,
+    pub bias: Option<QkvBias<T>>,
+}
+
+/// Biases of one layer's projections into heads: `q` 1 × H·h, `k` and `v` 1 × K·h.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QkvBias<T> {
+    pub q: T,
+    pub k: T,
+    pub v: T,
 }
 
 /// Leaves of a whole model. `embed` V × d, `norm` 1 × d, `head` V × d, absent when tied to `embed`.
@@ -26,10 +35,15 @@ pub struct Weights<T> {
     pub head: Option<T>,
 }
 
+/// Whether the parameter of this Hugging Face name is a vector there, a norm's weight or a bias; such do not decay.
+pub fn is_vector(name: &str) -> bool {
+    name.ends_with("norm.weight") || name.ends_with(".bias")
+}
+
 impl<T> LayerWeights<T> {
     /// Leaves with their Hugging Face names below `model.layers.{i}.`, in canonical order.
-    pub fn named(&self) -> [(&'static str, &T); 9] {
-        [
+    pub fn named(&self) -> Vec<(&'static str, &T)> {
+        let mut all = vec![
             ("input_layernorm.weight", &self.attn_norm),
             ("self_attn.q_proj.weight", &self.q),
             ("self_attn.k_proj.weight", &self.k),
@@ -39,11 +53,19 @@ impl<T> LayerWeights<T> {
             ("mlp.gate_proj.weight", &self.gate),
             ("mlp.up_proj.weight", &self.up),
             ("mlp.down_proj.weight", &self.down),
-        ]
+        ];
+        if let Some(QkvBias { q, k, v }) = &self.bias {
+            all.extend([
+                ("self_attn.q_proj.bias", q),
+                ("self_attn.k_proj.bias", k),
+                ("self_attn.v_proj.bias", v),
+            ]);
+        }
+        all
     }
 
-    fn leaves_mut(&mut self) -> [&mut T; 9] {
-        [
+    fn leaves_mut(&mut self) -> Vec<&mut T> {
+        let mut all = vec![
             &mut self.attn_norm,
             &mut self.q,
             &mut self.k,
@@ -53,7 +75,11 @@ impl<T> LayerWeights<T> {
             &mut self.gate,
             &mut self.up,
             &mut self.down,
-        ]
+        ];
+        if let Some(QkvBias { q, k, v }) = &mut self.bias {
+            all.extend([q, k, v]);
+        }
+        all
     }
 }
 
@@ -62,7 +88,9 @@ impl<T> Weights<T> {
     pub fn named(&self) -> Vec<(String, &T)> {
         let mut all = vec![("model.embed_tokens.weight".to_string(), &self.embed)];
         for (i, layer) in self.layers.iter().enumerate() {
-            all.extend(layer.named().map(|(name, leaf)| (format!("model.layers.{i}.{name}"), leaf)));
+            all.extend(
+                layer.named().into_iter().map(|(name, leaf)| (format!("model.layers.{i}.{name}"), leaf)),
+            );
         }
         all.push(("model.norm.weight".to_string(), &self.norm));
         all.extend(self.head.as_ref().map(|head| ("lm_head.weight".to_string(), head)));
@@ -101,6 +129,7 @@ impl<T> Weights<T> {
                 gate: f(&l.gate),
                 up: f(&l.up),
                 down: f(&l.down),
+                bias: l.bias.as_ref().map(|b| QkvBias { q: f(&b.q), k: f(&b.k), v: f(&b.v) }),
             })
             .collect();
         Weights { embed, layers, norm: f(&self.norm), head: self.head.as_ref().map(f) }
@@ -140,6 +169,7 @@ impl<T> Weights<T> {
                     gate: f(l.gate),
                     up: f(l.up),
                     down: f(l.down),
+                    bias: l.bias.map(|b| QkvBias { q: f(b.q), k: f(b.k), v: f(b.v) }),
                 })
                 .collect(),
             norm: f(self.norm),
@@ -165,6 +195,11 @@ impl Weights<[usize; 2]> {
                 gate: [l.intermediate_size, d],
                 up: [l.intermediate_size, d],
                 down: [d, l.intermediate_size],
+                bias: config.qkv_bias.then_some(QkvBias {
+                    q: [1, l.num_heads * h],
+                    k: [1, l.num_kv_heads * h],
+                    v: [1, l.num_kv_heads * h],
+                }),
             })
             .collect();
         let head = (!config.tie_word_embeddings).then_some([config.vocab_size, d]);
@@ -179,12 +214,13 @@ mod tests {
 
     #[test]
     fn shapes_add_up_to_the_parameter_count() {
-        for tie_word_embeddings in [true, false] {
+        for (tie_word_embeddings, qkv_bias) in [(true, false), (false, false), (true, true), (false, true)] {
             let config = ModelConfig {
                 vocab_size: 50,
                 hidden_size: 12,
                 head_dim: 4,
                 tie_word_embeddings,
+                qkv_bias,
                 rope_theta: 10000.0,
                 rms_norm_eps: 1e-5,
                 max_position_embeddings: 32,
@@ -195,6 +231,9 @@ mod tests {
             };
             let total: usize = Weights::shapes(&config).leaves().iter().map(|[r, c]| r * c).sum();
             assert_eq!(total as u64, config.num_params());
+            let biases = if qkv_bias { (4 + 2 * 2 + 3 + 2) * 4 } else { 0 };
+            let without = ModelConfig { qkv_bias: false, ..config.clone() };
+            assert_eq!(config.num_params() - without.num_params(), biases);
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn source_config(model: &ModelSpec, vocab_size: usize, context_length
         hidden_size: model.hidden_size,
         head_dim: model.head_dim,
         tie_word_embeddings: model.tie_word_embeddings,
+        qkv_bias: model.qkv_bias,
         rope_theta: model.rope_theta,
         rms_norm_eps: model.rms_norm_eps,
         max_position_embeddings: context_length,

@@ -30,6 +30,9 @@ pub fn saliency_flops<B: Backend>(saliency: Saliency, groups: &Groups, config: &
         if attention {
             parameters += 2 * (layer.num_heads + layer.num_kv_heads) as u64 * h * d;
         }
+        if groups.allows(GroupType::Head) {
+            parameters += config.layer_bias_params(layer);
+        }
         if ffn {
             parameters += 3 * layer.intermediate_size as u64 * d;
         }
@@ -97,6 +100,13 @@ mod tests {
         let ffn = Groups::new(&ffn_only, &config).unwrap();
         assert_eq!(saliency_flops::<CpuBackend<f32>>(Saliency::Taylor1, &ffn, &config), 4 * 2 * 3 * 8 * 12);
         assert_eq!(fisher_flops(&config), 3 * 1620);
+        // Biases: (6 + 2·3)·2 per layer, scored with the heads.
+        let biased = ModelConfig { qkv_bias: true, ..config.clone() };
+        assert_eq!(fisher_flops(&biased), 3 * (1620 + 48));
+        assert_eq!(
+            saliency_flops::<CpuBackend<f32>>(Saliency::TaylorMix, &all, &biased),
+            8 * (1620 - 60 + 48)
+        );
         assert_eq!(gram_flops(&config, 5), 2 * 5 * 2 * (144 + 144 + 144 + 64));
         let kept = all.without(GroupType::Ffn, &config, &[0, 0]);
         // n = 8, s = 1, d_out = 12: 512/3 + 2·64 + 2·8 + 2·12·8 = 170 + 128 + 16 + 192.

@@ -3,8 +3,8 @@
 //! | type | group `i` is | parameters |
 //! |---|---|---|
 //! | `ffn` | channels i·k … i·k + k − 1 of a layer, k = `block` | 3·k·d |
-//! | `head`, `kv_group` | key-value head i of a layer with its H/K query heads | (2·H/K + 2)·h·d |
-//! | `head`, `query_per_group` | query head i of every key-value head of a layer | 2·K·h·d |
+//! | `head`, `kv_group` | key-value head i of a layer with its H/K query heads | (2·H/K + 2)·h·d, biases (H/K + 2)·h |
+//! | `head`, `query_per_group` | query head i of every key-value head of a layer | 2·K·h·d, biases K·h |
 //! | `stem` | hidden channels i·k … i·k + k − 1 of the model | k·(V·(1 + untied) + 1 + Σ_ℓ (2 + 2·H·h + 2·K·h + 3·f)) |
 //!
 //! Blocks are cut once, in the source, so a group keeps its number (its *original index*) while others
@@ -116,7 +116,9 @@ impl Groups {
         let [k, d, h] = [self.block, config.hidden_size, config.head_dim].map(|n| n as u64);
         match kind {
             GroupType::Ffn => 3 * k * d,
-            GroupType::Head => self.head_group_rows(&config.layers[place]) * h * d,
+            GroupType::Head => {
+                self.head_group_rows(&config.layers[place]) * h * d + self.head_group_biases(config, place)
+            }
             GroupType::Stem => k * stem_channel_params(config),
         }
     }
@@ -127,6 +129,16 @@ impl Groups {
             HeadUnit::KvGroup => 2 * (layer.num_heads / layer.num_kv_heads) as u64 + 2,
             HeadUnit::QueryPerGroup => 2 * layer.num_kv_heads as u64,
         }
+    }
+
+    /// Biases that one `head` group of layer `place` has.
+    pub(super) fn head_group_biases(&self, config: &ModelConfig, place: usize) -> u64 {
+        let layer = &config.layers[place];
+        let heads = match self.head_unit {
+            HeadUnit::KvGroup => layer.num_heads / layer.num_kv_heads + 2,
+            HeadUnit::QueryPerGroup => layer.num_kv_heads,
+        };
+        if config.qkv_bias { (heads * config.head_dim) as u64 } else { 0 }
     }
 
     /// The group's number in the source, of the group now at `position`.
@@ -169,7 +181,7 @@ impl Groups {
     }
 }
 
-/// Parameters of one hidden channel: the model's count is `hidden_size` times this.
+/// Parameters of one hidden channel: the model's count is `hidden_size` times this, and the biases.
 pub(super) fn stem_channel_params(config: &ModelConfig) -> u64 {
     let (v, h) = (config.vocab_size as u64, config.head_dim as u64);
     let embeddings = if config.tie_word_embeddings { v } else { 2 * v };
@@ -195,8 +207,8 @@ mod tests {
     #[test]
     fn group_params_are_what_removal_takes() {
         for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
-            for tied in [true, false] {
-                let source = small_config(tied);
+            for (tied, qkv_bias) in [(true, false), (false, false), (true, true)] {
+                let source = ModelConfig { qkv_bias, ..small_config(tied) };
                 let groups =
                     Groups::new(&PruneSpec { head_unit, block: 2, ..small_spec() }, &source).unwrap();
                 for kind in TYPES {

@@ -158,6 +158,11 @@ pub fn remove<B: Backend>(
             slice(&mut layer.gate, ffn, d);
             slice(&mut layer.up, ffn, d);
             slice(&mut layer.down, d, ffn);
+            if let Some(bias) = &mut layer.bias {
+                slice(&mut bias.q, None, q);
+                slice(&mut bias.k, None, kv);
+                slice(&mut bias.v, None, kv);
+            }
         }
         slice(&mut tree.norm, None, d);
         if let Some(head) = &mut tree.head {
@@ -176,24 +181,33 @@ mod tests {
     #[test]
     fn keeping_everything_changes_no_bit_and_slices_match_the_shape() {
         let backend = CpuBackend::<f32>::new();
-        let source = small_config(false);
-        let original = numbered_tree(&backend, &source, 0.5);
-        let (mut tree, mut config) = (original.clone(), source.clone());
-        remove(&backend, &mut config, &mut [&mut tree], &Survivors::all(&source));
-        assert_eq!((&tree, &config), (&original, &source));
+        for qkv_bias in [false, true] {
+            let source = ModelConfig { qkv_bias, ..small_config(false) };
+            let original = numbered_tree(&backend, &source, 0.5);
+            let (mut tree, mut config) = (original.clone(), source.clone());
+            remove(&backend, &mut config, &mut [&mut tree], &Survivors::all(&source));
+            assert_eq!((&tree, &config), (&original, &source));
 
-        let mut kept = Survivors::all(&source);
-        kept.stem.retain(|c| c % 3 != 1);
-        kept.layers[1].ffn.remove(4);
-        // Key-value head 0 of layer 0 goes with its query heads 0 and 1.
-        kept.layers[0].kv_heads.remove(0);
-        kept.layers[0].query_heads.drain(..2);
-        remove(&backend, &mut config, &mut [&mut tree], &kept);
-        assert_eq!(config, kept.shape(&source));
-        assert_eq!(tree.map(|leaf| backend.shape(leaf)), Weights::shapes(&config));
-        // Row 0 of the new q is row 2·h of the old, columns 0, 2, 3, 5, ….
-        let (old, new) = (&original.layers[0].q, &tree.layers[0].q);
-        assert_eq!(new.data[1], old.data[2 * source.head_dim * old.cols + 2]);
+            let mut kept = Survivors::all(&source);
+            kept.stem.retain(|c| c % 3 != 1);
+            kept.layers[1].ffn.remove(4);
+            // Key-value head 0 of layer 0 goes with its query heads 0 and 1.
+            kept.layers[0].kv_heads.remove(0);
+            kept.layers[0].query_heads.drain(..2);
+            remove(&backend, &mut config, &mut [&mut tree], &kept);
+            assert_eq!(config, kept.shape(&source));
+            assert_eq!(tree.map(|leaf| backend.shape(leaf)), Weights::shapes(&config));
+            // Row 0 of the new q is row 2·h of the old, columns 0, 2, 3, 5, ….
+            let (old, new) = (&original.layers[0].q, &tree.layers[0].q);
+            assert_eq!(new.data[1], old.data[2 * source.head_dim * old.cols + 2]);
+            // Biases follow the heads and do not feel the stem: q from query head 2 on, k from key-value head 1 on.
+            if let (Some(old), Some(new)) = (&original.layers[0].bias, &tree.layers[0].bias) {
+                let h = source.head_dim;
+                assert_eq!(new.q.data, old.q.data[2 * h..]);
+                assert_eq!((&new.k.data[..], &new.v.data[..]), (&old.k.data[h..], &old.v.data[h..]));
+                assert_eq!(tree.layers[1].bias, original.layers[1].bias);
+            }
+        }
     }
 
     #[test]

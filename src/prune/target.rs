@@ -5,8 +5,9 @@
 //! what the floors permit, with the largest final count
 //!
 //! ```text
-//! P(a, b, c) = (d − c·k) · (Q − a·3kL − b·R) ≤ target          d hidden width, Q parameters per hidden channel,
-//!                                                              R rows per head event, k block
+//! P(a, b, c) = (d − c·k) · (Q − a·3kL − b·R) + B − b·β ≤ target     d hidden width, Q parameters per hidden channel,
+//!                                                                   R rows per head event, k block, B biases of the
+//!                                                                   model, β of them per head event
 //! ```
 //!
 //! Where the target leaves embedding and head out (`non_embedding_ratio`), Q is without their rows, and so are source,
@@ -38,7 +39,8 @@ impl Goal {
 
     /// Parameters of `config` that count.
     pub fn count(&self, config: &ModelConfig) -> u64 {
-        config.hidden_size as u64 * self.per_channel(config)
+        let biases: u64 = config.layers.iter().map(|layer| config.layer_bias_params(layer)).sum();
+        config.hidden_size as u64 * self.per_channel(config) + biases
     }
 
     /// Those of one hidden channel.
@@ -51,7 +53,9 @@ impl Goal {
     pub fn count_after(&self, groups: &Groups, config: &ModelConfig, events: [u64; 3]) -> u64 {
         let [ffn, head] = per_channel(groups, config);
         let width = config.hidden_size as u64 - events[2] * groups.block() as u64;
-        width * (self.per_channel(config) - events[0] * ffn - events[1] * head)
+        let [biases, head_biases] = biases(groups, config);
+        width * (self.per_channel(config) - events[0] * ffn - events[1] * head) + biases
+            - events[1] * head_biases
     }
 }
 
@@ -73,6 +77,13 @@ pub fn checked_goal(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> 
     Ok(goal)
 }
 
+/// Biases of the model, and how many of them one `head` event removes.
+fn biases(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
+    let all = config.layers.iter().map(|layer| config.layer_bias_params(layer)).sum();
+    let per_event = (0..config.layers.len()).map(|place| groups.head_group_biases(config, place)).sum();
+    [all, per_event]
+}
+
 /// Parameters per hidden channel that one `ffn` and one `head` event remove.
 fn per_channel(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
     let ffn = 3 * (groups.block() * config.layers.len()) as u64;
@@ -86,18 +97,20 @@ pub fn completion(groups: &Groups, config: &ModelConfig, goal: Goal) -> Option<[
     let left = TYPES.map(|kind| groups.events_left(kind, config) as u64);
     let [ffn, head] = per_channel(groups, config);
     let (block, per_stem, target) = (groups.block() as u64, goal.per_channel(config), goal.limit);
+    let [biases, head_biases] = biases(groups, config);
     let mut best: Option<(u64, [u64; 3])> = None;
     for c in 0..=left[2] {
         let width = config.hidden_size as u64 - c * block;
         for b in 0..=left[1] {
-            // Least a with width·(per_stem − b·head − a·ffn) ≤ target.
-            let rows = per_stem - b * head;
-            let excess = rows.saturating_sub(target / width);
+            // Least a with width·(per_stem − b·head − a·ffn) + kept ≤ target.
+            let (rows, kept) = (per_stem - b * head, biases - b * head_biases);
+            let Some(room) = target.checked_sub(kept) else { continue };
+            let excess = rows.saturating_sub(room / width);
             let a = excess.div_ceil(ffn.max(1));
             if a > left[0] {
                 continue;
             }
-            let params = width * (rows - a * ffn);
+            let params = width * (rows - a * ffn) + kept;
             let events = [a, b, c];
             let rank = |params: u64, [a, b, c]: [u64; 3]| (params, std::cmp::Reverse(a + b + c), a, b);
             if best.is_none_or(|(most, of)| rank(params, events) > rank(most, of)) {
@@ -161,10 +174,11 @@ mod tests {
         #[test]
         fn completion_equals_brute_force(
             v in 1usize..30, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5,
-            half in 1usize..3, f in 1usize..9, block in 1usize..3, tied: bool, query_per_group: bool,
+            half in 1usize..3, f in 1usize..9, block in 1usize..3, tied: bool, qkv_bias: bool, query_per_group: bool,
             types in 1usize..8, share in 0.0..1.0f64, counts_embedding: bool,
         ) {
             let config = config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied);
+            let config = ModelConfig { qkv_bias, ..config };
             let spec = PruneSpec {
                 block,
                 types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),

@@ -20,6 +20,7 @@ pub fn config_of([v, d, layers, ratio, kv, h, f]: [usize; 7], tie_word_embedding
         hidden_size: d,
         head_dim: h,
         tie_word_embeddings,
+        qkv_bias: false,
         rope_theta: 10000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 16,

@@ -133,6 +133,9 @@ pub struct ModelSpec {
     pub tie_word_embeddings: bool,
     pub rope_theta: f64,
     pub rms_norm_eps: f64,
+    /// Biases of q, k and v: those of a Qwen2 from disk; models that are trained here have none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qkv_bias: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -193,6 +193,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
     fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
 
+    /// `x[n] += row` for every row n: the bias of a linear layer. `row` 1 × d, `x` N × d.
+    fn add_row(&self, x: &mut Self::Tensor, row: &Self::Tensor);
+    /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
+    fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
+
     /// Row sums and column sums (in f64, fixed order) of the per-parameter score over the matrix.
     ///
     /// `fisher` is required by [`ElementScore::TaylorMix`] and unused otherwise; `grad` is unused by

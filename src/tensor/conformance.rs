@@ -154,6 +154,15 @@ fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     b.square_axpby(0.5, &x_tensor, 1.0, &mut y_tensor);
     let squares: Vec<f64> = x.data.iter().zip(&sum).map(|(x, s)| 0.5 * x * x + s).collect();
     case.compare("square_axpby", &y_tensor, &squares);
+    let (row, row_tensor) = case.random(1, cols, "row");
+    let (sums, mut sums_tensor) = case.random(1, cols, "sums");
+    let (_, mut shifted) = case.random(rows, cols, "x");
+    b.add_row(&mut shifted, &row_tensor);
+    let expected: Vec<f64> = x.data.iter().enumerate().map(|(i, x)| x + row.at(0, i % cols)).collect();
+    case.compare("add_row", &shifted, &expected);
+    b.add_column_sums(&mut sums_tensor, &x_tensor);
+    let column = |c: usize| sums.at(0, c) + (0..rows).map(|n| x.at(n, c)).sum::<f64>();
+    case.compare("add_column_sums", &sums_tensor, &(0..cols).map(column).collect::<Vec<_>>());
     let expected: f64 = x.data.iter().map(|x| x * x).sum();
     let sum = b.sum_of_squares(&x_tensor);
     assert!((sum - expected).abs() <= case.tolerance.atol + case.tolerance.rtol * expected);

@@ -58,6 +58,7 @@ pub fn source_config(spec: &ModelSpec, vocab_size: usize, context_length: usize)
         hidden_size: spec.hidden_size,
         head_dim: spec.head_dim,
         tie_word_embeddings: spec.tie_word_embeddings,
+        qkv_bias: spec.qkv_bias,
         rope_theta: spec.rope_theta,
         rms_norm_eps: spec.rms_norm_eps,
         max_position_embeddings: context_length,

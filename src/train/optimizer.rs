@@ -1,8 +1,9 @@
 //! AdamW over the whole parameter tree, with global gradient clipping.
 //!
-//! Matrices decay, norm weights do not (as in GPT-3 and Llama). Clipping (Pascanu et al. 2013,
+//! Matrices decay, norm weights and biases do not (as in GPT-3 and Llama). Clipping (Pascanu et al. 2013,
 //! arXiv:1211.5063) scales the gradient by min(1, c/‖g‖), fused into the step.
 use crate::model::Weights;
+use crate::model::weights::is_vector;
 use crate::spec::TrainSpec;
 use crate::tensor::{AdamwLeaf, AdamwStep, Backend};
 
@@ -50,7 +51,7 @@ pub fn step<B: Backend>(
         bias_correction2: power(spec.beta2),
         gradient_scale: 1.0,
     };
-    let decays: Vec<bool> = weights.named().iter().map(|(name, _)| !name.ends_with("norm.weight")).collect();
+    let decays: Vec<bool> = weights.named().iter().map(|(name, _)| !is_vector(name)).collect();
     let pairs = weights.leaves_mut().into_iter().zip(grads.leaves());
     let moments = moments.m.leaves_mut().into_iter().zip(moments.v.leaves_mut());
     let mut leaves: Vec<_> = pairs
@@ -70,13 +71,14 @@ mod tests {
 
     /// One step by hand: t = 1, so m/c₁ = g and v/c₂ = g², hence w ← w(1 − ηλ) − η g/(|g| + ε).
     #[test]
-    fn first_step_is_the_sign_of_the_gradient_and_norms_do_not_decay() {
+    fn first_step_is_the_sign_of_the_gradient_and_norms_and_biases_do_not_decay() {
         let backend = CpuBackend::<f64>::new();
         let config = ModelConfig {
             vocab_size: 5,
             hidden_size: 4,
             head_dim: 2,
             tie_word_embeddings: true,
+            qkv_bias: true,
             rope_theta: 1e4,
             rms_norm_eps: 1e-5,
             max_position_embeddings: 8,
@@ -107,7 +109,11 @@ mod tests {
         let squares = grads.leaves().into_iter().flat_map(|leaf| &leaf.data).map(|g| g * g);
         assert!((norm - squares.sum::<f64>().sqrt()).abs() < 1e-14);
         for ((name, after), before) in weights.named().into_iter().zip(before.leaves()) {
-            let keep = if name.ends_with("norm.weight") { 1.0 } else { 1.0 - 0.01 * 0.1 };
+            let keep = if name.ends_with("norm.weight") || name.ends_with("proj.bias") {
+                1.0
+            } else {
+                1.0 - 0.01 * 0.1
+            };
             for (i, (after, before)) in after.data.iter().zip(&before.data).enumerate() {
                 let g = if i % 2 == 0 { 0.5 } else { -0.25 } * 0.1 / norm;
                 let expected = before * keep - 0.01 * g / (f64::abs(g) + 1e-8);

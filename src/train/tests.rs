@@ -21,6 +21,7 @@ pub(super) fn config() -> ModelConfig {
         hidden_size: 24,
         head_dim: 6,
         tie_word_embeddings: true,
+        qkv_bias: false,
         rope_theta: 1e4,
         rms_norm_eps: 1e-5,
         max_position_embeddings: CONTEXT,

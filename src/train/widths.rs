@@ -42,6 +42,7 @@ mod tests {
             hidden_size: 128,
             head_dim: 32,
             tie_word_embeddings: true,
+            qkv_bias: false,
             rope_theta: 1e4,
             rms_norm_eps: 1e-5,
             max_position_embeddings: 128,

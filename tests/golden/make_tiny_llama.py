@@ -5,29 +5,20 @@
 
 The model has what could go wrong: layers of different widths, grouped-query attention, an untied head, a head dim that
 does not divide the hidden width. Weights and tokens follow from a 32-bit linear congruential generator, so that the
-file need not hold them: x <- 1664525 x + 1013904223 mod 2^32, u = x / 2^32, one stream through all tensors in canonical
+file need not hold them (see tiny_common.py): one stream through all tensors in canonical
 order (embedding; per layer input norm, q, k, v, o, post norm, gate, up, down; final norm; head) and then the tokens.
 A matrix element is u - 0.5, a norm's 1 + (u - 0.5) / 2; a token is floor(u V).
 
 Training: AdamW on one batch, gradients clipped to a global norm, norms not decayed; losses are those before each step.
 """
-import json
-
 import torch
+
+from tiny_common import golden, token_rows, uniform
 
 torch.set_default_dtype(torch.float64)
 V, D, HEAD_DIM, EPS, THETA = 13, 10, 4, 1e-5, 100.0
 LAYERS = [(4, 2, 7), (3, 1, 11)]  # query heads, key-value heads, feed-forward width
 B, T = 2, 6
-TRAIN = {"learning_rate": 0.02, "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8, "weight_decay": 0.1, "clip_norm": 0.5}
-
-state = 1
-
-
-def uniform():
-    global state
-    state = (1664525 * state + 1013904223) % 2**32
-    return state / 2**32
 
 
 def matrix(rows, cols):
@@ -52,8 +43,7 @@ for i, (heads, kv, ffn) in enumerate(LAYERS):
     weights[p + "mlp.down_proj.weight"] = matrix(D, ffn)
 weights["model.norm.weight"] = norm()
 weights["lm_head.weight"] = matrix(V, D)
-inputs = torch.tensor([[int(uniform() * V) for _ in range(T)] for _ in range(B)])
-targets = torch.tensor([[int(uniform() * V) for _ in range(T)] for _ in range(B)])
+inputs, targets = token_rows(V, B, T), token_rows(V, B, T)
 
 
 def rms_norm(x, w):
@@ -86,41 +76,9 @@ def forward():
     return rms_norm(x, weights["model.norm.weight"]) @ weights["lm_head.weight"].T
 
 
-def loss_of(logits):
-    return torch.nn.functional.cross_entropy(logits.reshape(-1, V), targets.reshape(-1))
-
-
-logits = forward()
-loss = loss_of(logits)
-loss.backward()
-gradients = {name: w.grad.flatten().tolist() for name, w in weights.items()}
-log_probabilities = logits.log_softmax(-1).gather(-1, targets[..., None]).flatten().tolist()
-
-is_norm = lambda name: name.endswith("norm.weight")
-optimiser = torch.optim.AdamW(
-    [
-        {"params": [w for n, w in weights.items() if not is_norm(n)], "weight_decay": TRAIN["weight_decay"]},
-        {"params": [w for n, w in weights.items() if is_norm(n)], "weight_decay": 0.0},
-    ],
-    lr=TRAIN["learning_rate"],
-    betas=(TRAIN["beta1"], TRAIN["beta2"]),
-    eps=TRAIN["epsilon"],
-)
-losses = []
-for _ in range(10):
-    optimiser.zero_grad()
-    step_loss = loss_of(forward())
-    losses.append(step_loss.item())
-    step_loss.backward()
-    # clip_grad_norm_ divides by norm + 1e-6; the definition has no such term.
-    total = torch.sqrt(sum((w.grad**2).sum() for w in weights.values()))
-    for w in weights.values():
-        w.grad *= min(1.0, TRAIN["clip_norm"] / total.item())
-    optimiser.step()
-
-golden = {
-    "made_by": f"tests/golden/make_tiny_llama.py, PyTorch {torch.__version__}, f64",
-    "config": {
+golden(
+    made_by=f"tests/golden/make_tiny_llama.py, PyTorch {torch.__version__}, f64",
+    config={
         "vocab_size": V,
         "hidden_size": D,
         "head_dim": HEAD_DIM,
@@ -130,14 +88,8 @@ golden = {
         "max_position_embeddings": T,
         "layers": [{"num_heads": h, "num_kv_heads": k, "intermediate_size": f} for h, k, f in LAYERS],
     },
-    "sequences": B,
-    "inputs": inputs.flatten().tolist(),
-    "targets": targets.flatten().tolist(),
-    "logits": logits.flatten().tolist(),
-    "log_probabilities": log_probabilities,
-    "loss": loss.item(),
-    "gradients": gradients,
-    "train": TRAIN,
-    "losses": losses,
-}
-print("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in golden.items()) + "\n}")
+    weights=weights,
+    inputs=inputs,
+    targets=targets,
+    forward=forward,
+)

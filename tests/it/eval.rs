@@ -22,6 +22,7 @@ pub(super) fn model(desk: &Desk, name: &str, seed: u64) {
         hidden_size: 16,
         head_dim: 4,
         tie_word_embeddings: true,
+        qkv_bias: false,
         rope_theta: 10_000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 64,

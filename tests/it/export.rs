@@ -1,7 +1,12 @@
 //! `efficientllm export` as people meet it.
 use super::cli::Desk;
 use super::eval::{desk, model};
+use efficientllm::data::Tokenizer;
+use efficientllm::model::checkpoint::{load_any, pad_to_uniform};
+use efficientllm::tensor::CpuBackend;
 use std::fs;
+
+const TINY: &str = include_str!("../fixtures/tiny.toml");
 
 /// Log-likelihoods of the few items of ARC, as `eval` writes them.
 fn log_likelihoods(desk: &Desk, place: &str) -> Vec<f64> {
@@ -71,4 +76,83 @@ fn faults_of_an_export_name_what_would_do() {
     ];
     insta::assert_snapshot!("export_faults", shown.join("\n"));
     assert!(!desk.path().join("out").exists() && !desk.path().join("out.gguf").exists());
+}
+
+/// Lines of a card with what differs from machine to machine left out.
+fn without_numbers(card: &str) -> String {
+    let line = |line: &str| match line.split_once(" | ") {
+        Some((name, _)) if line.starts_with("| ") && line.contains(|c: char| c.is_ascii_digit()) => {
+            format!("{name} | #")
+        }
+        _ => line.to_string(),
+    };
+    card.lines()
+        .take_while(|line| !line.starts_with("## Specification"))
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_model_of_a_finished_run_comes_with_its_provenance() {
+    let desk = Desk::new();
+    desk.experiment("tiny", TINY);
+    let export = |arguments: &[&str]| desk.show(&[&["export", "experiments/tiny"], arguments].concat());
+    let before = export(&["pruning_aware", "--out", "early"]);
+    assert!(before.contains("no results in `results/tiny`"), "{before}");
+    assert!(desk.command(&["run", "experiments/tiny", "--quiet"]).output().unwrap().status.success());
+
+    let out = export(&["pruning_aware/1", "--out", "pruned"]);
+    assert!(out.contains("exit code 0"), "{out}");
+    let card = fs::read_to_string(desk.path().join("pruned/README.md")).unwrap();
+    insta::assert_snapshot!("run_card", without_numbers(&card));
+    // The figures are those of the tables, the specification that of the store.
+    let table = |file: &str| -> Vec<csv::StringRecord> {
+        csv::Reader::from_path(desk.path().join("results/tiny").join(file))
+            .unwrap()
+            .records()
+            .flatten()
+            .collect()
+    };
+    let run = table("runs.csv").into_iter().find(|row| &row[1] == "pruning_aware").unwrap();
+    let (name, stage) = (&run[0], &run[5]);
+    let score = table("evals.csv").into_iter().find(|row| &row[0] == name).unwrap();
+    let acc: f64 = score[5].parse().unwrap();
+    assert!(card.contains(&format!("| {} | acc | {acc:.4} |", &score[3])), "{card}");
+    assert!(card.contains(&format!("| run | {name} |")) && card.contains(&format!("| stage | {stage} |")));
+    let record = desk.path().join("results/tiny/store").join(stage).join("stage.json");
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+    let (_, spec) = card.split_once("```json\n").unwrap();
+    let spec: serde_json::Value = serde_json::from_str(spec.split_once("```").unwrap().0).unwrap();
+    assert_eq!(spec, record["identity"]);
+    // The weights are the checkpoint's, the tokenizer the corpus'.
+    let backend = CpuBackend::<f32>::new();
+    let load = |place: &str| load_any(&backend, &desk.path().join(place).to_string_lossy()).unwrap();
+    let (ours, theirs) = (load(&format!("results/tiny/store/{stage}/model")), load("pruned"));
+    assert_eq!(pad_to_uniform(&backend, &ours.config, &ours.weights), (theirs.config, theirs.weights));
+    let corpus = record["identity"]["corpus"].as_str().unwrap();
+    let tokenizer = desk.path().join("results/tiny/store").join(corpus).join("tokenizer.json");
+    let tokens = |path| {
+        Tokenizer::from_json(&fs::read_to_string(path).unwrap()).unwrap().encode("The sun shines.").unwrap()
+    };
+    assert_eq!(tokens(desk.path().join("pruned/tokenizer.json")), tokens(tokenizer));
+
+    // For llama.cpp the same, by the run's own name; the licence that is named is found again.
+    let licensed = export(&[name, "--out", "run.gguf", "--source-licence", "mit", "--name", "Pruned"]);
+    assert!(licensed.contains("exit code 0"), "{licensed}");
+    assert_eq!(load("run.gguf").licence.as_deref(), Some("mit"));
+    let again = desk.show(&["export", "run.gguf", "--out", "again"]);
+    assert!(again.contains("exit code 0"), "{again}");
+    assert_eq!(load("again").licence.as_deref(), Some("mit"));
+
+    let faults = [
+        export(&["pruning_awar", "--out", "out"]),
+        export(&["one_shot/7", "--out", "out"]),
+        desk.show(&["export", "experiments/tiny", "--results", "x", "--out", "out"]),
+    ];
+    insta::assert_snapshot!("run_faults", faults.join("\n"));
+    fs::remove_dir_all(desk.path().join("results/tiny/store").join(stage)).unwrap();
+    let gone = export(&["pruning_aware/1", "--out", "out"]);
+    assert!(gone.contains("the model of `pruning_aware/1` is not in"), "{gone}");
+    assert!(!desk.path().join("out").exists());
 }

@@ -1,5 +1,6 @@
-//! A small model against numbers made by PyTorch in f64 (`tests/golden/make_tiny_llama.py`): logits, loss, gradients of
-//! every parameter, and ten losses of training with clipping and AdamW; both engines.
+//! Two small models against numbers made in f64 by PyTorch (`tests/golden/make_tiny_llama.py`) and, with biases of q, k
+//! and v, by transformers (`make_tiny_qwen2.py`): logits, loss, gradients of every parameter, and ten losses of training
+//! with clipping and AdamW; both engines.
 use std::collections::BTreeMap;
 
 use efficientllm::model::network::{ExplicitNetwork, Network};
@@ -40,8 +41,9 @@ struct Train {
     clip_norm: f64,
 }
 
-fn golden() -> Golden {
-    serde_json::from_str(include_str!("../golden/tiny_llama.json")).expect("the file is sound")
+fn goldens() -> [Golden; 2] {
+    [include_str!("../golden/tiny_llama.json"), include_str!("../golden/tiny_qwen2.json")]
+        .map(|text| serde_json::from_str(text).expect("the file is sound"))
 }
 
 /// The generator of the script: `u = x / 2³²` after each `x ← 1664525 x + 1013904223 mod 2³²`.
@@ -73,10 +75,9 @@ fn assert_close(what: &str, found: &[f64], expected: &[f64]) {
     }
 }
 
-fn check_gradients(network: &mut dyn Network<CpuBackend<f64>>) {
-    let golden = golden();
-    let (weights, count) = (golden_weights(&golden), golden.targets.len() as f64);
-    let Golden { config, inputs, targets, sequences, .. } = &golden;
+fn check_gradients(network: &mut dyn Network<CpuBackend<f64>>, golden: &Golden) {
+    let (weights, count) = (golden_weights(golden), golden.targets.len() as f64);
+    let Golden { config, inputs, targets, sequences, .. } = golden;
     let mut grads = optimizer::zeros_like(&CpuBackend::new(), &weights);
     let sum = network.loss_and_gradients(
         config,
@@ -98,8 +99,7 @@ fn check_gradients(network: &mut dyn Network<CpuBackend<f64>>) {
 }
 
 /// Ten steps amplify differences of rounding by less than a thousand: rtol 1e-9.
-fn check_training(network: &mut dyn Network<CpuBackend<f64>>) {
-    let golden = golden();
+fn check_training(network: &mut dyn Network<CpuBackend<f64>>, golden: &Golden) {
     let backend = CpuBackend::<f64>::new();
     let spec = TrainSpec {
         batch_tokens: golden.inputs.len(),
@@ -116,13 +116,13 @@ fn check_training(network: &mut dyn Network<CpuBackend<f64>>) {
         clip_norm: golden.train.clip_norm,
     };
     let count = golden.targets.len() as f64;
-    let mut weights = golden_weights(&golden);
+    let mut weights = golden_weights(golden);
     let mut grads = optimizer::zeros_like(&backend, &weights);
     let mut moments = Moments::new(&backend, &weights);
     let mut clipped = 0;
     for (i, expected) in golden.losses.iter().enumerate() {
         grads.leaves_mut().into_iter().for_each(|grad| backend.fill_zero(grad));
-        let Golden { config, inputs, targets, sequences, .. } = &golden;
+        let Golden { config, inputs, targets, sequences, .. } = golden;
         let sum = network.loss_and_gradients(
             config,
             &weights,
@@ -145,16 +145,19 @@ fn check_training(network: &mut dyn Network<CpuBackend<f64>>) {
 #[test]
 fn explicit_engine_matches_pytorch() {
     let backend = CpuBackend::new();
-    check_gradients(&mut ExplicitNetwork::new(&backend));
-    check_training(&mut ExplicitNetwork::new(&backend));
+    for golden in &goldens() {
+        check_gradients(&mut ExplicitNetwork::new(&backend), golden);
+        check_training(&mut ExplicitNetwork::new(&backend), golden);
+    }
 }
 
 #[test]
 fn reference_engine_matches_pytorch() {
-    check_gradients(&mut ReferenceNetwork);
-    check_training(&mut ReferenceNetwork);
-    let golden = golden();
-    let weights = golden_weights(&golden);
-    let logits = reference::logits(&golden.config, &weights, &golden.inputs, golden.sequences);
-    assert_close("logits", &logits.data, &golden.logits);
+    for golden in &goldens() {
+        check_gradients(&mut ReferenceNetwork, golden);
+        check_training(&mut ReferenceNetwork, golden);
+        let weights = golden_weights(golden);
+        let logits = reference::logits(&golden.config, &weights, &golden.inputs, golden.sequences);
+        assert_close("logits", &logits.data, &golden.logits);
+    }
 }

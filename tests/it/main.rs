@@ -7,5 +7,6 @@ mod eval;
 mod export;
 mod golden;
 mod interruptions;
+mod llama_cpp;
 mod rooms;
 mod source;

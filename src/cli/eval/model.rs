@@ -1,7 +1,7 @@
 //! The model that `eval --model` names, with its tokenizer and a fingerprint of both.
 use crate::base::hash::{sha256_file, sha256_hex};
 use crate::cli::model::{resolve, tokenizer_for};
-use crate::data::Tokenizer;
+use crate::data::{Tokenizer, hub};
 use crate::model::{ModelConfig, Weights, checkpoint};
 use crate::tensor::Backend;
 use anyhow::{Result, anyhow};
@@ -26,7 +26,12 @@ pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
     let files = checkpoint::files_of(path, &loaded.tokenizer)
         .map_err(|e| anyhow!("cannot list `{}`: {e}", path.display()))?;
     for file in files {
-        let hash = sha256_file(&file).map_err(|e| anyhow!("cannot read `{}`: {e}", file.display()))?;
+        // What came from the hub has been held against its hash a moment ago.
+        let checked = hub::checked_sha256(&file).filter(|_| place.starts_with(hub::PREFIX));
+        let hash = match checked {
+            Some(hash) => hash,
+            None => sha256_file(&file).map_err(|e| anyhow!("cannot read `{}`: {e}", file.display()))?,
+        };
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         hashes.push_str(&format!("{name} {hash}\n"));
     }

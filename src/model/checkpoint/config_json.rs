@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | alike, `num_heads` divides `hidden_size` | `llama` | |
 //! | alike, it does not | `mistral`, `sliding_window: null` | the same network; `transformers` ≥ 5 refuses such a `llama`, even with an explicit `head_dim` |
-//! | of different widths | `efficientllm` | no stock class has per-layer widths; they stand in `layer_shapes` and not in the stock keys |
+//! | alike, biases of q, k and v | `qwen2`, `use_sliding_window: false` | |
+//! | of different widths | `efficientllm` | no stock class has per-layer widths; they stand in `layer_shapes` and not in the stock keys; `qkv_bias` says whether there are biases |
 //!
-//! All three are read, with the defaults of `transformers` for keys that older files omit. What this crate does not
-//! compute (biases, other activations, scaled RoPE, sliding windows) is refused, never ignored.
+//! All of them are read, with the defaults of `transformers` for keys that older files omit. What this crate does not
+//! compute (other biases, other activations, scaled RoPE, sliding windows) is refused, never ignored.
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -21,6 +22,10 @@ use crate::model::{LayerShape, ModelConfig};
 /// Largest accepted width or vocabulary: keeps every product of two widths far from overflow.
 const MAX_WIDTH: u64 = 1 << 24;
 const MAX_LAYERS: u64 = 1 << 12;
+/// Llama with biases of q, k and v.
+const QWEN2: &str = "qwen2";
+/// What no stock class describes.
+const OURS: &str = "efficientllm";
 
 /// The config as JSON text. `path` is for messages.
 pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, CheckpointError> {
@@ -43,7 +48,8 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
     });
     let uniform = config.layers.first().filter(|_| config.is_uniform());
     let (model_type, class) = match uniform {
-        None => ("efficientllm", "EfficientLlmForCausalLM"),
+        None => (OURS, "EfficientLlmForCausalLM"),
+        Some(_) if config.qkv_bias => (QWEN2, "Qwen2ForCausalLM"),
         Some(layer) if layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads) => {
             ("llama", "LlamaForCausalLM")
         }
@@ -60,10 +66,16 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
         None => {
             let shapes: Vec<Value> = config.layers.iter().map(layer_to_json).collect();
             json["layer_shapes"] = shapes.into();
+            if config.qkv_bias {
+                json["qkv_bias"] = true.into();
+            }
         }
     }
     if model_type == "mistral" {
         json["sliding_window"] = Value::Null;
+    }
+    if model_type == QWEN2 {
+        json["use_sliding_window"] = false.into();
     }
     let text = format!("{json:#}\n");
     // What would not be read back must not be written.
@@ -79,7 +91,7 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         return Err(fault(path, "(the whole file)", Some(&root), "an object"));
     };
     let keys = Keys { path, prefix: String::new(), map };
-    let model_type = keys.unsupported_unless("model_type", &["llama", "mistral", "efficientllm"])?;
+    let model_type = keys.unsupported_unless("model_type", &["llama", "mistral", QWEN2, OURS])?;
     keys.refuse_unsupported(&model_type)?;
 
     let hidden_size = keys.count("hidden_size", MAX_WIDTH, None)?;
@@ -107,15 +119,19 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         });
     }
     let rope = map.get("rope_parameters").and_then(Value::as_object);
+    let outer_theta = keys.positive("rope_theta", 10000.0)?;
     let rope_theta = match rope {
-        Some(map) => Keys { path, prefix: "rope_parameters.".into(), map }.positive("rope_theta", 10000.0)?,
-        None => keys.positive("rope_theta", 10000.0)?,
+        Some(map) => {
+            Keys { path, prefix: "rope_parameters.".into(), map }.positive("rope_theta", outer_theta)?
+        }
+        None => outer_theta,
     };
     Ok(ModelConfig {
         vocab_size: keys.count("vocab_size", MAX_WIDTH, None)?,
         hidden_size,
         head_dim,
         tie_word_embeddings: keys.flag("tie_word_embeddings", false)?,
+        qkv_bias: model_type == QWEN2 || model_type == OURS && keys.flag("qkv_bias", false)?,
         rope_theta,
         rms_norm_eps: keys.positive("rms_norm_eps", 1e-6)?,
         max_position_embeddings: keys.count("max_position_embeddings", u32::MAX as u64, Some(2048))?,
@@ -239,10 +255,26 @@ impl Keys<'_> {
             if self.get(key).is_some_and(|rope| !rope.is_object() || !kind(rope)) {
                 return Err(self.fault(key, "null or of type `default`: scaled RoPE is not supported"));
             }
+            let inner = self.get(key).and_then(|rope| rope.get("partial_rotary_factor"));
+            let partial = inner.or_else(|| self.get("partial_rotary_factor"));
+            if partial.is_some_and(|factor| factor.as_f64() != Some(1.0)) {
+                let expected = "1: RoPE on a part of each head is not supported";
+                return Err(fault(self.path, "partial_rotary_factor", partial, expected));
+            }
         }
-        // A missing window means 4096 to transformers, where the model is a `mistral`.
+        // transformers ≥ 4.53 says of each layer whether its attention has a window.
+        if let Some(kinds) = self.get("layer_types") {
+            let full = |kind: &Value| kind.as_str() == Some("full_attention");
+            if !kinds.as_array().is_some_and(|kinds| kinds.iter().all(full)) {
+                return Err(self.fault("layer_types", "\"full_attention\" for every layer"));
+            }
+        }
+        // A Qwen2 names a window that counts only where it is switched on. A missing window means 4096 to
+        // transformers, where the model is a `mistral` or the window is on.
+        let is_on = model_type != QWEN2 || self.flag("use_sliding_window", false)?;
         let window = match self.map.get("sliding_window") {
-            None if model_type == "mistral" => Some(4096),
+            _ if !is_on => None,
+            None if model_type == "mistral" || model_type == QWEN2 => Some(4096),
             None | Some(Value::Null) => None,
             Some(window) => Some(window.as_u64().unwrap_or(0)),
         };

@@ -1,7 +1,7 @@
 //! A model for others: a folder that stock `transformers` loads, with tokenizer and model card.
 use std::path::Path;
 
-use super::{CheckpointError, pad_to_uniform, save_with, tensors};
+use super::{CheckpointError, Licence, pad_to_uniform, save_with, tensors};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -11,31 +11,44 @@ pub struct ModelCard {
     pub name: String,
     /// The model that this one was made from.
     pub source: String,
-    /// Licence of the source, as an SPDX identifier in lower case, which passes on to what is made from it.
-    pub source_licence: String,
+    /// Licence of the source, which passes on to what is made from it.
+    pub licence: Option<Licence>,
     /// How it was made: `pruning_aware`, `one_shot`, …
     pub arm: String,
-    /// The experiment file.
+    /// What else is known of where it comes from, by name: run, seed, tokens, commit, …
+    pub facts: Vec<(String, String)>,
+    pub scores: Vec<Score>,
+    /// Everything that its numbers depend on, as JSON.
     pub spec: String,
-    pub tokens_seen: Option<u64>,
-    /// Task, metric, value.
-    pub scores: Vec<(String, String, f64)>,
+}
+
+/// A line of the table of scores.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    pub task: String,
+    pub metric: String,
+    pub value: f64,
+    /// 95 %
+    pub interval: Option<(f64, f64)>,
+    /// Items that the interval is over.
+    pub num_items: u64,
 }
 
 impl ModelCard {
     /// The card as `README.md`, with the front matter that the hub reads.
     pub fn to_markdown(&self, config: &ModelConfig) -> String {
         let mut text = String::from("---\nlibrary_name: transformers\npipeline_tag: text-generation\n");
-        if !self.source_licence.is_empty() {
+        if let Some(licence) = &self.licence {
             // A JSON string is a YAML string: nothing in it can end the front matter.
-            text += &format!("license: {}\n", serde_json::Value::from(self.source_licence.as_str()));
+            text += &format!("license: {}\n", serde_json::Value::from(licence.identifier()));
         }
         text += &format!("---\n# {}\n\n", if self.name.is_empty() { "Model" } else { &self.name });
         let mut rows = vec![("parameters", config.num_params().to_string())];
+        let licence = self.licence.as_ref().map(Licence::to_string).unwrap_or_default();
         let named =
-            [("source", &self.source), ("licence of the source", &self.source_licence), ("arm", &self.arm)];
-        rows.extend(named.into_iter().filter(|(_, value)| !value.is_empty()).map(|(k, v)| (k, v.clone())));
-        rows.extend(self.tokens_seen.map(|tokens| ("tokens seen", tokens.to_string())));
+            [("source", self.source.clone()), ("licence of the source", licence), ("arm", self.arm.clone())];
+        rows.extend(named.into_iter().filter(|(_, value)| !value.is_empty()));
+        rows.extend(self.facts.iter().map(|(name, value)| (name.as_str(), value.clone())));
         text += "| | |\n|---|---|\n";
         for (key, value) in rows {
             text += &format!("| {key} | {} |\n", cell(&value));
@@ -50,16 +63,25 @@ impl ModelCard {
             }
         }
         if !self.scores.is_empty() {
-            text += "\n## Scores\n\n| task | metric | value |\n|---|---|---|\n";
-            for (task, metric, value) in &self.scores {
-                text += &format!("| {} | {} | {value:.4} |\n", cell(task), cell(metric));
+            text +=
+                "\n## Scores\n\n| task | metric | value | 95 % interval | items |\n|---|---|---|---|---|\n";
+            for Score { task, metric, value, interval, num_items } in &self.scores {
+                let interval = interval.map_or(String::new(), |(low, high)| format!("{low:.4} to {high:.4}"));
+                text += &format!(
+                    "| {} | {} | {value:.4} | {interval} | {num_items} |\n",
+                    cell(task),
+                    cell(metric)
+                );
             }
         }
         if !self.spec.is_empty() {
             // A fence longer than any in the text.
             let longest = self.spec.split(|c| c != '`').map(str::len).max().unwrap_or(0);
             let fence = "`".repeat(longest.max(2) + 1);
-            text += &format!("\n## Experiment\n\n{fence}toml\n{}\n{fence}\n", self.spec.trim_end());
+            text += &format!(
+                "\n## Specification\n\nEverything that the numbers of this model depend on.\n\n{fence}json\n{}\n{fence}\n",
+                self.spec.trim_end()
+            );
         }
         text
     }
@@ -69,8 +91,9 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Mistral, where the heads do not
-/// divide the hidden width), with `tokenizer_files` by name and contents: layers of different widths are padded with zeros, which leaves the logits as they were.
+/// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Qwen2 where q, k and v have
+/// biases, or Mistral where the heads do not divide the hidden width), with `tokenizer_files` by name and contents: layers
+/// of different widths are padded with zeros, which leaves the logits as they were.
 ///
 /// # Errors
 /// As [`super::save`].
@@ -111,11 +134,17 @@ mod tests {
         let card = ModelCard {
             name: "tiny".into(),
             source: "a | b".into(),
-            source_licence: "apache-2.0".into(),
+            licence: Some(Licence::Unknown("it says | nothing".into())),
             arm: "one_shot".into(),
-            spec: "# ```\nname = \"x\"\n".into(),
-            tokens_seen: Some(12),
-            scores: vec![("piqa".into(), "acc".into(), 0.5)],
+            facts: vec![("tokens".into(), "12".into())],
+            scores: vec![Score {
+                task: "piqa".into(),
+                metric: "acc".into(),
+                value: 0.5,
+                interval: Some((0.25, 0.75)),
+                num_items: 4,
+            }],
+            spec: "{\"name\": \"```\"}\n".into(),
         };
         export_hf(&backend, &folder, &config, &weights, &[("tokenizer.json", "{}")], &card).unwrap();
         let json: serde_json::Value =
@@ -126,13 +155,14 @@ mod tests {
         assert_eq!((model.config, model.weights), pad_to_uniform(&backend, &config, &weights));
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();
         for part in [
-            "license: \"apache-2.0\"",
+            "license: \"unknown\"",
+            "| licence of the source | unknown: it says \\| nothing |",
             "# tiny",
             "| source | a \\| b |",
-            "| tokens seen | 12 |",
+            "| tokens | 12 |",
             "| 1 | 1 | 1 | 5 |",
-            "| piqa | acc | 0.5000 |",
-            "````toml\n# ```\nname = \"x\"\n````\n",
+            "| piqa | acc | 0.5000 | 0.2500 to 0.7500 | 4 |",
+            "````json\n{\"name\": \"```\"}\n````\n",
         ] {
             assert!(readme.contains(part), "{part} in\n{readme}");
         }

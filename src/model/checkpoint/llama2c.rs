@@ -75,6 +75,7 @@ pub fn load<B: Backend>(
             gate,
             up,
             down,
+            bias: None,
         })
         .collect();
     Ok((config, Weights { embed, layers, norm, head }))
@@ -140,6 +141,7 @@ fn read_header(bytes: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError
         hidden_size,
         head_dim: hidden_size / num_heads,
         tie_word_embeddings: vocab_size > 0,
+        qkv_bias: false,
         rope_theta: 10000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings,

@@ -16,6 +16,7 @@ mod config_json;
 mod error;
 mod export;
 pub mod gguf;
+mod licence;
 pub mod llama2c;
 mod llama2c_tokenizer;
 mod pad;
@@ -25,8 +26,9 @@ mod source;
 mod tensors;
 
 pub use error::CheckpointError;
-pub use export::{ModelCard, export_hf};
+pub use export::{ModelCard, Score, export_hf};
 pub use gguf::{GgufFormat, export_gguf};
+pub use licence::Licence;
 pub use llama2c_tokenizer::Llama2cTokenizer;
 pub use pad::pad_to_uniform;
 pub use source::{Description, LoadedModel, TokenizerSource, describe, files_of, load_any};
@@ -121,6 +123,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
     fs::read(path).map_err(|source| CheckpointError::Io { action: "read", path: path.to_path_buf(), source })
 }
 
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod llama2c_fuzz_tests;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! ```text
 //! K* = max K,  g* = max H/K,  H* = K* g*,  f* = max f           over the layers
 //! query head i of group j   →  place j g* + i
-//! zeros                     rows of q, k, v, gate, up; columns of o, down
+//! zeros                     rows (and biases) of q, k, v; rows of gate, up; columns of o, down
 //! ```
 //!
 //! The function is the same: an added channel gives silu(0) · 0 = 0, the output of an added head meets zero columns of
@@ -45,6 +45,11 @@ pub fn pad_to_uniform<B: Backend>(
         layer.gate = copy(backend, &layer.gate, Some(&channels), None);
         layer.up = copy(backend, &layer.up, Some(&channels), None);
         layer.down = copy(backend, &layer.down, None, Some(&channels));
+        if let Some(bias) = &mut layer.bias {
+            bias.q = copy(backend, &bias.q, None, Some(&heads));
+            bias.k = copy(backend, &bias.k, None, Some(&kv_heads));
+            bias.v = copy(backend, &bias.v, None, Some(&kv_heads));
+        }
     }
     (padded, out)
 }

@@ -50,7 +50,7 @@ pub(super) fn files(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{load, save};
     use super::*;
     use crate::model::fixtures::{config, weights};
@@ -58,7 +58,7 @@ mod tests {
     use std::fs;
 
     /// A saved model cut into two files, the first with the tensors of layer 0.
-    fn cut(folder: &Path) {
+    pub(in super::super) fn cut(folder: &Path) {
         let whole = folder.join("model.safetensors");
         let bytes = fs::read(&whole).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::vocabulary::VocabularyTables;
 
-use super::{CheckpointError, gguf, llama2c, load, load_config};
+use super::{CheckpointError, gguf, licence, llama2c, load, load_config};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -33,6 +33,8 @@ pub struct LoadedModel<T> {
     pub config: ModelConfig,
     pub weights: Weights<T>,
     pub tokenizer: TokenizerSource,
+    /// The licence that the model names.
+    pub licence: Option<String>,
 }
 
 /// What a model's files say without its weights.
@@ -116,22 +118,22 @@ fn kind(path: &Path) -> Result<Kind, CheckpointError> {
 /// `place` is none of these, or its reader fails.
 pub fn load_any<B: Backend>(backend: &B, place: &str) -> Result<LoadedModel<B::Tensor>, CheckpointError> {
     let path = Path::new(place);
-    let (config, weights, tokenizer) = match kind(path)? {
+    let (config, weights, tokenizer, licence) = match kind(path)? {
         Kind::Folder => {
             let (config, weights) = load(backend, path)?;
-            (config, weights, of_folder(path))
+            (config, weights, of_folder(path), licence::of_folder(path))
         }
         Kind::Gguf => {
-            let (config, weights, tables) = gguf::load(backend, path)?;
-            (config, weights, of_gguf(path, tables))
+            let gguf::Parts { config, weights, vocabulary, licence } = gguf::load(backend, path)?;
+            (config, weights, of_gguf(path, vocabulary), licence)
         }
         Kind::Llama2c => {
             let (config, weights) = llama2c::load(backend, path)?;
             let tokenizer = beside(path, config.vocab_size);
-            (config, weights, tokenizer)
+            (config, weights, tokenizer, None)
         }
     };
-    Ok(LoadedModel { config, weights, tokenizer })
+    Ok(LoadedModel { config, weights, tokenizer, licence })
 }
 
 fn of_folder(folder: &Path) -> TokenizerSource {

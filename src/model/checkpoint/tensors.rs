@@ -1,4 +1,5 @@
-//! `model.safetensors`: every parameter under its Hugging Face name, `(d_out, d_in)` row-major, norms as vectors.
+//! `model.safetensors`: every parameter under its Hugging Face name, `(d_out, d_in)` row-major, norms and biases as
+//! vectors.
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::{CheckpointError, read_file};
+use crate::model::weights::is_vector;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
@@ -44,9 +46,9 @@ impl<B: Backend> View for Leaf<'_, B> {
     }
 }
 
-/// Shape in the file: norms, which are 1 × d here, are vectors there.
+/// Shape in the file: norms and biases, which are 1 × n here, are vectors there.
 fn stored_shape(name: &str, [rows, cols]: [usize; 2]) -> Vec<usize> {
-    if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] }
+    if is_vector(name) { vec![cols] } else { vec![rows, cols] }
 }
 
 /// Errors unless `weights` have the shapes of `config`; messages name `path`.
@@ -61,7 +63,7 @@ pub(super) fn check_shapes<B: Backend>(
     let expected: HashMap<String, [usize; 2]> =
         shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
     let found = weights.named();
-    let num_found = found.len();
+    let missing = shapes.named().into_iter().find(|(name, _)| found.iter().all(|(other, _)| other != name));
     for (tensor, leaf) in found {
         let found = backend.shape(leaf);
         let shape = stored_shape(&tensor, found);
@@ -74,12 +76,13 @@ pub(super) fn check_shapes<B: Backend>(
             None => return Err(CheckpointError::UnexpectedTensor { path, tensor, found: shape }),
         }
     }
-    // As many leaves as shapes, since names are distinct: only the head can be missing.
-    if num_found < expected.len() {
-        let expected = vec![config.vocab_size, config.hidden_size];
-        return Err(CheckpointError::MissingTensor { path, tensor: "lm_head.weight".into(), expected });
+    match missing {
+        Some((tensor, shape)) => {
+            let expected = stored_shape(&tensor, *shape);
+            Err(CheckpointError::MissingTensor { path, tensor, expected })
+        }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes the parameters to `path`; messages name `final_path`.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::fixtures::{cases, config, weights};
+use crate::model::fixtures::{biased, cases, config, weights};
 use crate::tensor::CpuBackend;
 use crate::tensor::cpu::Matrix;
 
@@ -84,6 +84,9 @@ fn the_architecture_follows_from_the_shape() {
         (config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 6)]), "llama"),
         (config(11, 8, 4, true, &[(3, 1, 6), (3, 1, 6)]), "mistral"),
         (config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 5)]), "efficientllm"),
+        (biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 6)])), "qwen2"),
+        (biased(config(11, 8, 4, true, &[(3, 1, 6), (3, 1, 6)])), "qwen2"),
+        (biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 5)])), "efficientllm"),
     ] {
         let path = Path::new("config.json");
         let text = config_json::to_text(&config, path).unwrap();
@@ -123,6 +126,9 @@ fn weights_that_are_not_of_the_config_are_not_written() {
     assert!(matches!(try_save(&right, &wide), Err(CheckpointError::TensorShape { .. })));
     assert!(matches!(try_save(&right, &untied), Err(CheckpointError::UnexpectedTensor { .. })));
     assert!(matches!(try_save(&untied, &right), Err(CheckpointError::MissingTensor { .. })));
+    let with_biases = biased(right.clone());
+    assert!(matches!(try_save(&with_biases, &right), Err(CheckpointError::MissingTensor { .. })));
+    assert!(matches!(try_save(&right, &with_biases), Err(CheckpointError::UnexpectedTensor { .. })));
     assert!(matches!(try_save(&odd, &odd), Err(CheckpointError::Config { .. })));
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0, "leftovers");
 }
@@ -251,7 +257,7 @@ fn damaged_files_are_errors() {
 #[test]
 fn config_faults_name_key_and_remedy() {
     type Fault = (fn(&mut Value), &'static str);
-    let faults: [Fault; 12] = [
+    let faults: [Fault; 14] = [
         (
             |c| c["hidden_size"] = json!("8"),
             r#"`hidden_size` is "8", expected an integer from 1 to 16777216"#,
@@ -276,7 +282,7 @@ fn config_faults_name_key_and_remedy() {
         ),
         (
             |c| c["model_type"] = json!("gpt2"),
-            r#"`model_type` is "gpt2", expected one of llama, mistral, efficientllm"#,
+            r#"`model_type` is "gpt2", expected one of llama, mistral, qwen2, efficientllm"#,
         ),
         (
             |c| c["attention_bias"] = json!(true),
@@ -286,6 +292,14 @@ fn config_faults_name_key_and_remedy() {
         (
             |c| c["rope_scaling"] = json!({"rope_type": "llama3", "factor": 8.0}),
             "`rope_scaling` is an object, expected null or of type `default`: scaled RoPE is not supported",
+        ),
+        (
+            |c| c["partial_rotary_factor"] = json!(0.5),
+            "`partial_rotary_factor` is 0.5, expected 1: RoPE on a part of each head is not supported",
+        ),
+        (
+            |c| c["rope_parameters"] = json!({"rope_type": "default", "partial_rotary_factor": 0.25}),
+            "`partial_rotary_factor` is 0.25, expected 1: RoPE on a part of each head is not supported",
         ),
         (
             |c| c["rms_norm_eps"] = json!(-1e-5),
@@ -351,6 +365,31 @@ fn attention_windows_are_read_only_where_they_do_nothing() {
             "expected null, or at least max_position_embeddings = 64: attention windows are not supported";
         assert_eq!(message(&folder), format!("`config.json`: `sliding_window` is {window}, {expected}"));
     }
+}
+
+/// A Qwen2 names a window, which counts only where it is switched on.
+#[test]
+fn windows_of_qwen2_count_where_they_are_on() {
+    let config = biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 6)]));
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("model");
+    save(&f32s(), &folder, &config, &weights(&config, 1)).unwrap();
+    edit_config(&folder, |c| {
+        c["sliding_window"] = json!(32);
+        c["layer_types"] = json!(["full_attention", "full_attention"]);
+    });
+    assert_eq!(load_config(&folder).unwrap(), config);
+    edit_config(&folder, |c| drop(c.as_object_mut().unwrap().remove("use_sliding_window")));
+    assert_eq!(load_config(&folder).unwrap(), config);
+    edit_config(&folder, |c| c["use_sliding_window"] = json!(true));
+    let expected =
+        "expected null, or at least max_position_embeddings = 64: attention windows are not supported";
+    assert_eq!(message(&folder), format!("`config.json`: `sliding_window` is 32, {expected}"));
+    edit_config(&folder, |c| c["layer_types"] = json!(["full_attention", "sliding_attention"]));
+    assert_eq!(
+        message(&folder),
+        "`config.json`: `layer_types` is an array of 2 items, expected \"full_attention\" for every layer"
+    );
 }
 
 proptest! {

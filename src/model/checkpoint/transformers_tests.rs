@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{ModelCard, export_hf};
-use crate::model::fixtures::{config, tokens, weights};
+use crate::model::fixtures::{biased, config, tokens, weights};
 use crate::model::reference;
 use crate::tensor::CpuBackend;
 
@@ -46,6 +46,9 @@ fn models_load_in_transformers() {
         (config(37, 22, 4, true, &[(3, 1, 11), (3, 1, 11)]), "MistralForCausalLM"),
         (config(37, 24, 6, true, &[(4, 2, 20), (2, 1, 7)]), "LlamaForCausalLM"),
         (config(37, 20, 6, false, &[(4, 2, 5), (3, 3, 9), (3, 1, 2)]), "MistralForCausalLM"),
+        (biased(config(37, 24, 6, true, &[(4, 2, 20), (4, 2, 20)])), "Qwen2ForCausalLM"),
+        (biased(config(37, 22, 4, false, &[(3, 1, 11), (3, 1, 11)])), "Qwen2ForCausalLM"),
+        (biased(config(37, 24, 6, true, &[(4, 2, 20), (2, 1, 7)])), "Qwen2ForCausalLM"),
     ] {
         let weights = weights::<f32>(&config, 5);
         let ids = tokens(sequences * length, config.vocab_size, 6);

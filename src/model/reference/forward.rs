@@ -113,10 +113,11 @@ where
     ) -> (Tensor2<T, G>, LinearInputs<Tensor2<T>>) {
         // `with_empty_tape` starts a second branch of the graph at the same node; the tapes meet again in `+`.
         let attn_in = rms_norm(x.with_empty_tape(), &weights.attn_norm, eps);
-        let q = linear(attn_in.with_empty_tape(), &weights.q);
-        let k = linear(attn_in.with_empty_tape(), &weights.k);
+        let bias = weights.bias.as_ref();
+        let q = shifted(linear(attn_in.with_empty_tape(), &weights.q), bias.map(|bias| &bias.q));
+        let k = shifted(linear(attn_in.with_empty_tape(), &weights.k), bias.map(|bias| &bias.k));
         let attn_in_value = attn_in.retaped::<NoneTape>();
-        let v = linear(attn_in, &weights.v);
+        let v = shifted(linear(attn_in, &weights.v), bias.map(|bias| &bias.v));
         let o_in = self.attention(q, k, v, shape);
         let o_in_value = o_in.retaped::<NoneTape>();
         let x = linear(o_in, &weights.o) + x;
@@ -215,6 +216,20 @@ where
 {
     // On a tape of its own, since the transposition too must be recorded.
     x.matmul(weight.retaped::<G>().permute::<_, Axes2<1, 0>>())
+}
+
+/// y + bias in every row: N × d_out by 1 × d_out.
+fn shifted<T: ReferenceScalar, G: Tape<T, Cpu> + Merge<G>>(
+    y: Tensor2<T, G>,
+    bias: Option<&Tensor2<T>>,
+) -> Tensor2<T, G>
+where
+    Cpu: Device<T>,
+{
+    let Some(bias) = bias else { return y };
+    let shape = *y.shape();
+    let bias: Tensor<(usize,), T, Cpu, G> = bias.retaped::<G>().reshape_like(&(shape.1,));
+    y + bias.broadcast_like::<_, Axis<0>>(&shape)
 }
 
 /// x / √(mean x² + ε) ⊙ weight over the columns of x, which are all logical: N × d by 1 × d.

@@ -8,7 +8,7 @@
 //! x   = embed[tokens]                                                      N × d
 //! per layer:
 //!   a = rms(x) ⊙ attn_norm            rms(x) = x / √(mean_d x² + ε)        N × d       attn_in
-//!   q, k, v = a Wqᵀ, a Wkᵀ, a Wvᵀ     q and k rotated by RoPE              N × H·h, N × K·h
+//!   q, k, v = a Wqᵀ, a Wkᵀ, a Wvᵀ     plus biases where there are; q and k rotated by RoPE   N × H·h, N × K·h
 //!   s = softmax(q kᵀ / √h) v          causal; query head i reads KV head ⌊i·K/H⌋   N × H·h     o_in
 //!   x = x + s Woᵀ
 //!   m = rms(x) ⊙ ffn_norm                                                  N × d       ffn_in

@@ -14,7 +14,7 @@ mod taylor_mix;
 use super::error::PruneError;
 use super::groups::{Groups, TYPES};
 use super::survivors::Survivors;
-use crate::model::{LayerWeights, ModelConfig, Weights};
+use crate::model::{LayerWeights, ModelConfig, QkvBias, Weights};
 use crate::spec::{GroupType, HeadUnit, Normaliser, Saliency};
 use crate::tensor::{Backend, ElementScore};
 
@@ -161,6 +161,14 @@ fn sum_over_groups<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementS
                 let (mut query, mut kv) = (q.0, k.0);
                 add(&mut query, &o.1);
                 add(&mut kv, &v.0);
+                // Biases stand in one row: their scores are its columns.
+                let bias = |leaf: fn(&QkvBias<B::Tensor>) -> &B::Tensor| {
+                    let of = |tree| bias_of(tree, i, leaf);
+                    of(weights).map_or(Vec::new(), |w| margins(w, grads.and_then(of), fisher.and_then(of)).1)
+                };
+                add(&mut query, &bias(|b| &b.q));
+                add(&mut kv, &bias(|b| &b.k));
+                add(&mut kv, &bias(|b| &b.v));
                 let ratio = shape.num_heads / shape.num_kv_heads;
                 head_scores.push(by_head_group(
                     groups.head_unit(),
@@ -201,6 +209,10 @@ fn sum_over_groups<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementS
     scores.set(GroupType::Ffn, ffn_scores);
     scores.set(GroupType::Head, head_scores);
     scores
+}
+
+fn bias_of<T>(tree: &Weights<T>, layer: usize, leaf: fn(&QkvBias<T>) -> &T) -> Option<&T> {
+    tree.layers[layer].bias.as_ref().map(leaf)
 }
 
 fn add(to: &mut [f64], from: &[f64]) {

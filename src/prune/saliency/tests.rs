@@ -44,8 +44,13 @@ fn golden_taylor() {
 #[test]
 fn group_sums_equal_a_walk_over_every_parameter() {
     let backend = CpuBackend::<f64>::new();
-    for (unit, tied, block) in [(HeadUnit::KvGroup, true, 1), (HeadUnit::QueryPerGroup, false, 2)] {
-        let config = small_config(tied);
+    for (unit, tied, qkv_bias, block) in [
+        (HeadUnit::KvGroup, true, false, 1),
+        (HeadUnit::QueryPerGroup, false, false, 2),
+        (HeadUnit::KvGroup, false, true, 2),
+        (HeadUnit::QueryPerGroup, true, true, 1),
+    ] {
+        let config = ModelConfig { qkv_bias, ..small_config(tied) };
         let spec = PruneSpec { head_unit: unit, block, ..small_spec() };
         let groups = Groups::new(&spec, &config).unwrap();
         let survivors = Survivors::all(&config);
@@ -70,13 +75,17 @@ fn group_sums_equal_a_walk_over_every_parameter() {
                         HeadUnit::QueryPerGroup => Some(at / 2 % 2),
                     };
                     let kv = |at: usize| (unit == HeadUnit::KvGroup).then_some(at / 2);
-                    let (ffn, head, stem) = match name.rsplit('.').nth(1).unwrap() {
-                        "gate_proj" | "up_proj" => (Some(r), None, c),
-                        "down_proj" => (Some(c), None, r),
-                        "q_proj" => (None, query(r), c),
-                        "k_proj" | "v_proj" => (None, kv(r), c),
-                        "o_proj" => (None, query(c), r),
-                        _ => (None, None, c),
+                    let mut name = name.rsplit('.');
+                    let (ffn, head, stem) = match (name.next().unwrap(), name.next().unwrap()) {
+                        // No hidden channel owns a bias.
+                        ("bias", "q_proj") => (None, query(c), None),
+                        ("bias", _) => (None, kv(c), None),
+                        (_, "gate_proj" | "up_proj") => (Some(r), None, Some(c)),
+                        (_, "down_proj") => (Some(c), None, Some(r)),
+                        (_, "q_proj") => (None, query(r), Some(c)),
+                        (_, "k_proj" | "v_proj") => (None, kv(r), Some(c)),
+                        (_, "o_proj") => (None, query(c), Some(r)),
+                        _ => (None, None, Some(c)),
                     };
                     if let Some(channel) = ffn {
                         sums[0][layer][channel / block] += s;
@@ -84,7 +93,9 @@ fn group_sums_equal_a_walk_over_every_parameter() {
                     if let Some(head) = head {
                         sums[1][layer][head] += s;
                     }
-                    sums[2][0][stem / block] += s;
+                    if let Some(channel) = stem {
+                        sums[2][0][channel / block] += s;
+                    }
                 }
             }
             sums

@@ -50,6 +50,60 @@ pub fn sum_of_squares<T: Real>(x: &[T]) -> f64 {
     }
 }
 
+/// Rows of one piece of [`add_column_sums`]; fixes the order of its sums.
+const ROWS: usize = 128;
+
+pub fn add_row<T: Real>(x: &mut Matrix<T>, row: &Matrix<T>) {
+    assert!(row.data.len() == x.cols);
+    if x.data.is_empty() {
+        return;
+    }
+    let run = |piece: &mut [T]| {
+        vectorised(|| {
+            for x in piece.chunks_exact_mut(row.data.len()) {
+                for (x, &shift) in x.iter_mut().zip(&row.data) {
+                    *x += shift;
+                }
+            }
+        })
+    };
+    let (whole_rows, parallel) = (ROWS * x.cols, parallel(x.data.len()));
+    if parallel {
+        x.data.par_chunks_mut(whole_rows).for_each(run);
+    } else {
+        x.data.chunks_mut(whole_rows).for_each(run);
+    }
+}
+
+/// Each piece of rows by itself, pieces in order.
+pub fn add_column_sums<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>) {
+    assert!(out.data.len() == x.cols);
+    if x.data.is_empty() {
+        return;
+    }
+    let piece = |rows: &[T]| {
+        vectorised(|| {
+            let mut sums = vec![T::ZERO; x.cols];
+            for row in rows.chunks_exact(x.cols) {
+                for (sum, &x) in sums.iter_mut().zip(row) {
+                    *sum += x;
+                }
+            }
+            sums
+        })
+    };
+    let partial: Vec<Vec<T>> = if parallel(x.data.len()) {
+        x.data.par_chunks(ROWS * x.cols).map(piece).collect()
+    } else {
+        x.data.chunks(ROWS * x.cols).map(piece).collect()
+    };
+    for sums in partial {
+        for (out, sum) in out.data.iter_mut().zip(sums) {
+            *out += sum;
+        }
+    }
+}
+
 #[inline(always)]
 fn sigmoid<T: Real>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())

@@ -128,6 +128,14 @@ impl<T: Real> Backend for CpuBackend<T> {
         Matrix { rows: rows.len(), cols: num_cols, data }
     }
 
+    fn add_row(&self, x: &mut Matrix<T>, row: &Matrix<T>) {
+        elementwise::add_row(x, row);
+    }
+
+    fn add_column_sums(&self, out: &mut Matrix<T>, x: &Matrix<T>) {
+        elementwise::add_column_sums(out, x);
+    }
+
     fn score_margins(
         &self,
         score: ElementScore,
@@ -373,7 +381,10 @@ mod tests {
             let loss =
                 backend.head_cross_entropy(&mut dh, &mut d_head, &normed, &random(999, 40, 9), &targets, 0.1);
             let norm = backend.sum_of_squares(&random(700, 300, 1));
-            results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head]);
+            let (mut shifted, mut column_sums) = (random(700, 300, 1), random(1, 300, 2));
+            backend.add_row(&mut shifted, &random(1, 300, 3));
+            backend.add_column_sums(&mut column_sums, &shifted);
+            results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head, shifted, column_sums]);
             (results, loss.to_bits(), norm.to_bits())
         };
         let with_threads = |threads| {

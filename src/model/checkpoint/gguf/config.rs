@@ -20,7 +20,7 @@ const MAX_WIDTH: i128 = 1 << 24;
 /// The model families that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Architecture {
-    /// q and k rows in interleaved order.
+    /// q and k rows in interleaved order; q, k and v may have biases.
     Llama,
     /// q and k rows in half-split order, with biases.
     Qwen2,
@@ -87,6 +87,7 @@ pub(super) fn read(header: &Header) -> Result<(Architecture, ModelConfig), Fault
         hidden_size,
         head_dim,
         tie_word_embeddings: !header.tensors.contains_key("output.weight"),
+        qkv_bias: architecture == Architecture::Qwen2 || header.tensors.contains_key("blk.0.attn_q.bias"),
         rope_theta: keys.positive("rope.freq_base", Some(10000.0))?,
         rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
         max_position_embeddings: keys.count("context_length", u32::MAX.into())?,

@@ -27,8 +27,16 @@ use crate::tensor::Backend;
 /// First bytes of every GGUF file.
 pub const MAGIC: [u8; 4] = *b"GGUF";
 
-/// Config, weights and, where the file has one, the vocabulary.
-pub type Parts<T> = (ModelConfig, Weights<T>, Option<VocabularyTables>);
+/// What a file holds.
+#[derive(Debug)]
+pub struct Parts<T> {
+    pub config: ModelConfig,
+    pub weights: Weights<T>,
+    /// Where the file has one.
+    pub vocabulary: Option<VocabularyTables>,
+    /// `general.license`
+    pub licence: Option<String>,
+}
 
 /// Reads a GGUF model of architecture `llama` or `qwen2`, its tensors decoded to the backend's element type.
 ///
@@ -65,7 +73,13 @@ fn read<B: Backend>(backend: &B, file: &[u8]) -> Result<Parts<B::Tensor>, header
     let (architecture, config) = config::read(&header)?;
     let vocabulary = vocabulary::read(&header)?;
     let weights = tensors::read(backend, file, &header, architecture, &config)?;
-    Ok((config, weights, vocabulary))
+    let licence = match header.metadata.get("general.license") {
+        Some(header::Entry { value: header::Value::Text(text), .. }) if !text.is_empty() => {
+            Some(text.clone())
+        }
+        _ => None,
+    };
+    Ok(Parts { config, weights, vocabulary, licence })
 }
 
 #[cfg(test)]

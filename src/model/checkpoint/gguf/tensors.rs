@@ -4,14 +4,15 @@
 //! |---|---|
 //! | `model.embed_tokens.weight`, `model.norm.weight`, `lm_head.weight` | `token_embd.weight`, `output_norm.weight`, `output.weight` |
 //! | `model.layers.N.input_layernorm`, `…post_attention_layernorm` | `blk.N.attn_norm`, `blk.N.ffn_norm` |
-//! | `….self_attn.{q,k,v,o}_proj` | `blk.N.attn_{q,k,v,output}` |
+//! | `….self_attn.{q,k,v,o}_proj` (`.weight`, `.bias`) | `blk.N.attn_{q,k,v,output}` |
 //! | `….mlp.{gate,up,down}_proj` | `blk.N.ffn_{gate,up,down}` |
 //!
 //! Dimensions are listed fastest first: a matrix (d_out, d_in) is `[d_in, d_out]` there, with the same bytes. In files of
-//! architecture `llama` the rows of q and k stand in interleaved order (see `rotary`).
+//! architecture `llama` the rows (and biases) of q and k stand in interleaved order (see `rotary`).
 use super::config::Architecture;
 use super::header::{Fault, Header};
 use crate::model::checkpoint::rotary;
+use crate::model::weights::is_vector;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
@@ -53,9 +54,14 @@ pub(super) fn is_rotary(name: &str) -> bool {
     name.contains(".q_proj.") || name.contains(".k_proj.")
 }
 
-/// Dimensions in the file of a parameter: fastest first, norms as vectors.
+/// Elements that belong to one output of a projection: a row of its matrix, one element of its bias.
+pub(super) fn row_width(name: &str, cols: usize) -> usize {
+    if is_vector(name) { 1 } else { cols }
+}
+
+/// Dimensions in the file of a parameter: fastest first, norms and biases as vectors.
 pub(super) fn dimensions(name: &str, [rows, cols]: [usize; 2]) -> Vec<usize> {
-    if name.ends_with("norm.weight") { vec![cols] } else { vec![cols, rows] }
+    if is_vector(name) { vec![cols] } else { vec![cols, rows] }
 }
 
 pub(super) fn read<B: Backend>(
@@ -99,7 +105,9 @@ pub(super) fn read<B: Backend>(
         let info = header.tensors.get(name).ok_or_else(missing)?;
         let values = info.format.decode(&file[info.start..info.start + info.bytes]);
         let values = match architecture {
-            Architecture::Llama if is_rotary(theirs) => rotary::to_half_split(&values, cols, config.head_dim),
+            Architecture::Llama if is_rotary(theirs) => {
+                rotary::to_half_split(&values, row_width(theirs, cols), config.head_dim)
+            }
             _ => values,
         };
         let values: Vec<B::Scalar> = values.into_iter().map(|x| B::Scalar::from_f64(x.into())).collect();

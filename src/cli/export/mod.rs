@@ -1,10 +1,14 @@
-//! `efficientllm export`: a model for other programs, with its tokenizer and a card that says where it comes from.
+//! `efficientllm export`: a model for other programs, with its tokenizer and a card that says where it comes from: any
+//! model that can be read, or the model of a finished run.
+mod run;
+
+use super::Place;
 use super::model::{TOKENIZER_CONFIG, resolve, tokenizer_for};
 use crate::base::units;
 use crate::eval::tables_of;
 use crate::model::ModelConfig;
 use crate::model::checkpoint::{
-    GgufFormat, LoadedModel, ModelCard, TokenizerSource, export_gguf, export_hf, load_any,
+    GgufFormat, Licence, LoadedModel, ModelCard, TokenizerSource, export_gguf, export_hf, load_any,
 };
 use crate::tensor::CpuBackend;
 use anyhow::{Result, anyhow, bail};
@@ -16,9 +20,19 @@ use std::path::{Path, PathBuf};
 pub(super) struct Options {
     /// Where the model is.
     #[arg(
-        help = "Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]"
+        help = "Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]; before RUN the folder of an experiment"
     )]
     model: String,
+    /// A finished run of the experiment: its name, arm/seed, or an arm that has one
+    run: Option<String>,
+    /// Where its results are.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "run",
+        help = "Folder of the experiment's results [default: results/<name of the experiment>]"
+    )]
+    results: Option<PathBuf>,
     /// What is written: a folder for transformers, or a file that ends in .gguf for llama.cpp; it must not exist
     #[arg(long, value_name = "PLACE")]
     out: PathBuf,
@@ -31,9 +45,9 @@ pub(super) struct Options {
     /// Name in the card and in the file [default: that of the output]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Licence of the model that this one was made from, as an SPDX identifier in lower case
-    #[arg(long, value_name = "SPDX", default_value = "")]
-    source_licence: String,
+    /// Licence of the model that this one was made from, as an SPDX identifier in lower case [default: what it names]
+    #[arg(long, value_name = "SPDX")]
+    source_licence: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -58,31 +72,48 @@ pub(super) fn main(options: &Options) -> Result<u8> {
         bail!("`{}` exists already\nhint: name another place with `--out`", out.display());
     }
     let backend = CpuBackend::<f32>::new();
-    let place = resolve(&options.model)?;
-    let LoadedModel { config, weights, tokenizer: own } = load_any(&backend, &place.to_string_lossy())?;
-    let source = match &options.tokenizer {
-        Some(path) => TokenizerSource::TokenizerJson(path.clone()),
-        None => own,
+    let finished = match &options.run {
+        Some(run) => {
+            let place = Place { experiment: PathBuf::from(&options.model), results: options.results.clone() };
+            Some(run::find(&place, run)?)
+        }
+        None => None,
+    };
+    let place = match &finished {
+        Some(finished) => finished.model.clone(),
+        None => resolve(&options.model)?,
+    };
+    let LoadedModel { config, weights, tokenizer: own, licence } =
+        load_any(&backend, &place.to_string_lossy())?;
+    let source = match (&options.tokenizer, &finished) {
+        (Some(path), _) => TokenizerSource::TokenizerJson(path.clone()),
+        (None, Some(finished)) => TokenizerSource::TokenizerJson(finished.tokenizer.clone()),
+        (None, None) => own,
     };
     let tokenizer = tokenizer_for(&source, &config, &options.model)
         .map_err(|e| anyhow!("{e}\nhint: `--tokenizer` names a `tokenizer.json`"))?;
+    let mut card = finished.map_or_else(
+        || ModelCard {
+            source: options.model.clone(),
+            licence: Some(Licence::stated(licence)),
+            ..ModelCard::default()
+        },
+        |finished| finished.card,
+    );
     let stem = if is_gguf { out.file_stem() } else { out.file_name() };
     let name = options.name.clone();
-    let name = name.unwrap_or_else(|| stem.unwrap_or_default().to_string_lossy().into_owned());
+    card.name = name.unwrap_or_else(|| stem.unwrap_or_default().to_string_lossy().into_owned());
+    if let Some(licence) = &options.source_licence {
+        card.licence = Some(Licence::Named(licence.clone()));
+    }
     if is_gguf {
         let format = match options.gguf_type.unwrap_or(Type::F16) {
             Type::F16 => GgufFormat::F16,
             Type::Q8_0 => GgufFormat::Q8_0,
         };
         let tables = tables_of(&source, &tokenizer)?;
-        export_gguf(&backend, out, &config, &weights, Some(&tables), format, &name)?;
+        export_gguf(&backend, out, &config, &weights, Some(&tables), format, &card)?;
     } else {
-        let card = ModelCard {
-            name,
-            source: options.model.clone(),
-            source_licence: options.source_licence.clone(),
-            ..ModelCard::default()
-        };
         // Which token begins a text stands beside the tokenizer.
         let beside = match &source {
             TokenizerSource::TokenizerJson(path) => {

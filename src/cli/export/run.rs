@@ -1,0 +1,167 @@
+//! A finished run of an experiment: where its model lies, and what its card says, from result tables and store alone.
+use crate::base::suggest::nearest;
+use crate::base::units;
+use crate::cli::Place;
+use crate::model::checkpoint::{Licence, ModelCard, Score};
+use crate::record::{Provenance, Results, RunEntry, Status};
+use crate::run::{StageRecord, Store};
+use anyhow::{Result, anyhow, bail};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What of a run is exported.
+pub(super) struct Finished {
+    /// Folder of the checkpoint.
+    pub model: PathBuf,
+    /// The tokenizer that it was trained with.
+    pub tokenizer: PathBuf,
+    pub card: ModelCard,
+}
+
+/// Finds the run called `name` (its name in `runs.csv`, `arm/seed`, or an arm with one finished run) at `place`.
+pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
+    let folder = place.recorded()?;
+    let results = Results::read(&folder)?;
+    let at = choose(&results, name)?;
+    let run = &results.runs[at];
+    let store = Store::at(&folder);
+    let again = format!("hint: `efficientllm run {}` makes it", place.experiment.display());
+    let Some(stage) = run.identity.stage.as_deref().filter(|stage| store.is_done(stage)) else {
+        bail!("the model of `{name}` is not in `{}`\n{again}", folder.join("store").display());
+    };
+    let record = store.record(stage)?;
+    let named = |key: &str| record.identity.get(key).and_then(Value::as_str);
+    let corpus = named("corpus").filter(|corpus| store.is_done(corpus));
+    let Some(corpus) = corpus else {
+        bail!("the corpus of `{name}` is not in `{}`\n{again}", folder.join("store").display());
+    };
+    let source = match named("source") {
+        Some(id) => Some(store.record(id)?),
+        None => None,
+    };
+    let data = store.record(corpus)?;
+    let facts = facts(run, &record, &data, &folder)?;
+    Ok(Finished {
+        model: store.folder(stage).join("model"),
+        tokenizer: store.folder(corpus).join("tokenizer.json"),
+        card: ModelCard {
+            name: String::new(),
+            source: source.map_or_else(
+                || "none: trained from the beginning in this experiment".to_string(),
+                |source| format!("stage {}", source.id),
+            ),
+            licence: Some(Licence::Unknown(
+                "it was trained in this experiment, and what its corpus permits decides".to_string(),
+            )),
+            arm: run.identity.arm.clone(),
+            facts,
+            scores: scores(&results, at),
+            spec: serde_json::to_string_pretty(&record.identity)?,
+        },
+    })
+}
+
+/// The place of the run called `name` in the tables.
+fn choose(results: &Results, name: &str) -> Result<usize> {
+    let runs = &results.runs;
+    let by_arm: Vec<usize> = match runs.iter().position(|run| run.identity.run == name) {
+        Some(at) => vec![at],
+        None => {
+            let (arm, seed) = match name.rsplit_once('/') {
+                Some((arm, seed)) => (arm, Some(seed)),
+                None => (name, None),
+            };
+            let fits = |run: &RunEntry| {
+                run.identity.arm == arm && seed.is_none_or(|seed| run.identity.seed.to_string() == seed)
+            };
+            (0..runs.len()).filter(|at| fits(&runs[*at])).collect()
+        }
+    };
+    let is_done = |at: &&usize| runs[**at].identity.status == Status::Ok;
+    let done: Vec<usize> = by_arm.iter().filter(is_done).copied().collect();
+    match (done.as_slice(), by_arm.first()) {
+        ([only], _) => Ok(*only),
+        ([], Some(failed)) => {
+            let reason = runs[*failed].identity.reason.as_deref().unwrap_or("for an unknown reason");
+            Err(anyhow!("run `{}` failed: {reason}", runs[*failed].identity.run))
+        }
+        ([], None) => {
+            let arm_and_seed = |run: &RunEntry| format!("{}/{}", run.identity.arm, run.identity.seed);
+            let mut known: Vec<String> = runs.iter().map(arm_and_seed).collect();
+            known.dedup();
+            let names = known.iter().map(String::as_str).chain(runs.iter().map(|r| r.identity.run.as_str()));
+            let hint = match nearest(name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("runs: {}", known.join(", ")),
+            };
+            Err(anyhow!("no run `{name}` in the results\nhint: {hint}"))
+        }
+        (several, _) => {
+            let names: Vec<&str> = several.iter().map(|at| runs[*at].identity.run.as_str()).collect();
+            Err(anyhow!("`{name}` names {} runs\nhint: name one of {}", names.len(), names.join(", ")))
+        }
+    }
+}
+
+/// What is known of the run, by name. Nothing stands here that was not measured or recorded.
+fn facts(
+    run: &RunEntry,
+    record: &StageRecord,
+    data: &StageRecord,
+    folder: &Path,
+) -> Result<Vec<(String, String)>> {
+    let totals = &run.totals;
+    let mut facts: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: Option<String>| {
+        facts.extend(value.filter(|value| !value.is_empty()).map(|value| (name.to_string(), value)));
+    };
+    add("run", Some(run.identity.run.clone()));
+    add("seed", Some(run.identity.seed.to_string()));
+    for (axis, value) in &run.axes {
+        add(axis, Some(value.clone()));
+    }
+    add("target parameters", totals.target_params.map(|n| n.to_string()));
+    for key in ["saliency", "update", "head_unit", "types"] {
+        let value = record.identity.pointer(&format!("/prune/{key}"));
+        add(key, value.map(|value| value.as_str().map_or_else(|| value.to_string(), String::from)));
+    }
+    add("tokens", totals.tokens.map(|n| n.to_string()));
+    add("tokens with the source's", totals.total_tokens.map(|n| n.to_string()));
+    add("FLOPs", totals.flops.map(|flops| units::si(flops, "FLOP")));
+    add("FLOPs with the source's", totals.total_flops.map(|flops| units::si(flops, "FLOP")));
+    add("held-out loss (nats per token)", totals.valid_loss.map(|loss| format!("{loss:.4}")));
+    add("held-out bits per byte", totals.bits_per_byte.map(|bits| format!("{bits:.4}")));
+    add("corpus", data.identity.get("corpus").map(Value::to_string));
+    add("tokenizer", data.identity.get("tokenizer").map(Value::to_string));
+    add("stage", Some(record.id.clone()));
+    if let Some(made) = Provenance::read(folder)? {
+        let state = match made.git_dirty {
+            Some(true) => " with changes that are not committed",
+            _ => "",
+        };
+        add("commit", made.git_commit.map(|commit| format!("{commit}{state}")));
+        add("efficientllm", Some(made.crate_version));
+        add("engine", Some(made.engine));
+    }
+    Ok(facts)
+}
+
+/// The rows of `evals.csv` of one run.
+fn scores(results: &Results, run: usize) -> Vec<Score> {
+    let mut scores = Vec::new();
+    for row in results.evals.iter().filter(|row| row.run == run).map(|row| &row.row) {
+        for (metric, value, low, high) in [
+            ("acc", row.acc, row.acc_low, row.acc_high),
+            ("acc_norm", row.acc_norm, row.acc_norm_low, row.acc_norm_high),
+        ] {
+            scores.extend(value.map(|value| Score {
+                task: row.task.clone(),
+                metric: metric.to_string(),
+                value,
+                interval: low.zip(high),
+                num_items: row.num_items,
+            }));
+        }
+    }
+    scores
+}
