@@ -4,7 +4,7 @@
 //! item. An item is known by the hash of its token requests, so scores hold for any choice of tasks, limits, examples
 //! and context length, and never for another text. A line that a crash tore in two is dropped.
 use super::error::EvalError;
-use super::request::{Scorer, TokenRequest};
+use super::request::{Found, Scorer, TokenRequest};
 use crate::base::hash::sha256_hex;
 use crate::data::Batch;
 use serde::{Deserialize, Serialize};
@@ -100,29 +100,37 @@ fn key(requests: &[TokenRequest]) -> String {
 pub struct Journalled<'a> {
     pub journal: &'a mut Journal,
     pub scorer: &'a mut dyn Scorer,
-    /// Called after every item with its requests and whether it was known; `false` stops.
-    pub watch: &'a mut dyn FnMut(&[TokenRequest], bool) -> bool,
+    /// Called after every item with its index and whether it was known; `false` stops.
+    pub watch: &'a mut dyn FnMut(usize, bool) -> bool,
 }
 
 impl Scorer for Journalled<'_> {
-    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        let item = key(requests);
-        let known = self.journal.known.get(&item).filter(|scores| scores.len() == requests.len()).cloned();
-        let is_known = known.is_some();
-        let scores = match known {
-            Some(scores) => scores,
-            None => {
-                let loglikelihoods = self.scorer.loglikelihoods(requests)?;
-                // JSON has no word for what is not finite; such an item is scored again.
-                if loglikelihoods.iter().all(|ll| ll.is_finite()) {
-                    let entry = Entry { item, loglikelihoods: loglikelihoods.clone() };
-                    self.journal.append(&entry)?;
-                    self.journal.known.insert(entry.item, entry.loglikelihoods);
-                }
-                loglikelihoods
-            }
+    fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError> {
+        let Journalled { journal, scorer, watch } = self;
+        let mut watched = |item, is_known, scores| {
+            found(item, scores)?;
+            if watch(item, is_known) { Ok(()) } else { Err(EvalError::Interrupted) }
         };
-        if (self.watch)(requests, is_known) { Ok(scores) } else { Err(EvalError::Interrupted) }
+        let (mut unknown, mut indices) = (Vec::new(), Vec::new());
+        for (item, requests) in items.iter().enumerate() {
+            let known = journal.known.get(&key(requests)).filter(|scores| scores.len() == requests.len());
+            match known {
+                Some(scores) => watched(item, true, scores.clone())?,
+                None => {
+                    unknown.push(requests.clone());
+                    indices.push(item);
+                }
+            }
+        }
+        scorer.loglikelihoods(&unknown, &mut |index, scores| {
+            // JSON has no word for what is not finite; such an item is scored again.
+            if scores.iter().all(|ll| ll.is_finite()) {
+                let entry = Entry { item: key(&unknown[index]), loglikelihoods: scores.clone() };
+                journal.append(&entry)?;
+                journal.known.insert(entry.item, entry.loglikelihoods);
+            }
+            watched(indices[index], false, scores)
+        })
     }
 
     fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
@@ -140,12 +148,14 @@ mod tests {
         TokenRequest { tokens: ids.to_vec(), scored_from: 1 }
     }
 
+    /// Scores of items of one request each, and how many of them were not known.
     fn score(path: &Path, items: &[&[u32]]) -> (Vec<f64>, usize) {
         let (mut toy, mut journal) = (Toy::default(), Journal::open(path, "model").expect("a journal"));
-        let mut watch = |_: &[TokenRequest], _| true;
+        let mut watch = |_, _| true;
         let mut scorer = Journalled { journal: &mut journal, scorer: &mut toy, watch: &mut watch };
-        let scores = items.iter().map(|ids| scorer.loglikelihoods(&[request(ids)]).expect("a score")[0]);
-        (scores.collect(), toy.groups.len())
+        let items: Vec<_> = items.iter().map(|ids| vec![request(ids)]).collect();
+        let scores = super::super::request::score(&mut scorer, &items).expect("scores");
+        (scores.into_iter().flatten().collect(), toy.groups.len())
     }
 
     #[test]
@@ -163,6 +173,25 @@ mod tests {
         // A torn first line is no line.
         fs::write(&path, &bytes[..10]).expect("written");
         assert_eq!(score(&path, &[&[1, 2]]).1, 1);
+    }
+
+    #[test]
+    fn what_was_found_before_a_stop_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let (mut toy, mut journal) = (Toy::default(), Journal::open(&path, "model").expect("a journal"));
+        let mut seen = Vec::new();
+        let mut watch = |item, known| {
+            seen.push((item, known));
+            seen.len() < 2
+        };
+        let mut scorer = Journalled { journal: &mut journal, scorer: &mut toy, watch: &mut watch };
+        let items = [vec![request(&[1, 2])], vec![request(&[3, 4])], vec![request(&[5, 6])]];
+        let stopped = super::super::request::score(&mut scorer, &items);
+        assert!(matches!(stopped, Err(EvalError::Interrupted)));
+        // The toy goes from the last item to the first.
+        assert_eq!(seen, [(2, false), (1, false)]);
+        assert_eq!(Journal::open(&path, "model").expect("a journal").len(), 2);
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl TaskResult {
     }
 }
 
-/// Scores the items of a task, each by itself; requests are cut to `context_length`.
+/// Scores the items of a task; requests are cut to `context_length`.
 ///
 /// # Errors
 /// The tokenizer or the scorer fails, or a choice has no tokens of its own.
@@ -100,20 +100,22 @@ pub fn evaluate(
     context_length: usize,
     scorer: &mut dyn Scorer,
 ) -> Result<TaskResult, EvalError> {
-    let mut records = Vec::with_capacity(items.len());
+    let mut requests = Vec::with_capacity(items.len());
     for item in items {
-        let mut requests: Vec<TokenRequest> = Vec::with_capacity(item.requests.len());
+        let mut own: Vec<TokenRequest> = Vec::with_capacity(item.requests.len());
         for (choice, request) in item.requests.iter().enumerate() {
             let request = encode_pair(tokenizer, request, context_length)?;
             if request.num_scored() == 0 {
                 let place = format!("{} item {}", task.name(), item.id);
                 return Err(EvalError::NothingToScore { place, choice });
             }
-            requests.push(request);
+            own.push(request);
         }
-        let scores = score(scorer, &requests)?;
-        records.push(record(task, item, &scores, &requests));
+        requests.push(own);
     }
+    let scores = score(scorer, &requests)?;
+    let scored = items.iter().zip(&scores).zip(&requests);
+    let records = scored.map(|((item, scores), requests)| record(task, item, scores, requests)).collect();
     Ok(TaskResult::of(task, records))
 }
 

@@ -20,8 +20,8 @@ pub use metrics::{
     Accuracy, HeldOut, ItemRecord, TaskResult, bits_per_byte, evaluate, held_out, pooled_stderr,
 };
 pub use model_tokenizer::{tables_of, tokenizer_of};
-pub use network::NetworkScorer;
-pub use request::{Scorer, TokenRequest, encode_pair, score};
+pub use network::{NetworkScorer, PASS_TOKENS};
+pub use request::{Found, Scorer, TokenRequest, encode_pair, score};
 pub use task::{Item, Source, Task, TextRequest, load};
 
 #[cfg(test)]

@@ -1,33 +1,62 @@
-//! The scorer of a model: the requests of one item in one pass, their shared beginning computed once, no padding.
+//! The scorer of a model: items in passes of about [`PASS_TOKENS`] tokens, what the requests of an item share computed
+//! once, no padding.
 //!
-//! A product of matrices may sum in another order when it has more rows, so items that share a pass would change each
-//! other's last bits. One item a pass cannot; on a CPU its rows are enough to keep the products efficient.
+//! Items stand in the passes in their own order: without padding nothing is gained by sorting them, and an
+//! interrupted evaluation has a beginning of its items. An item's scores do not depend, to the bit, on the pass that
+//! it is in.
 use super::error::EvalError;
-use super::request::{Scorer, TokenRequest};
+use super::request::{Found, Scorer, TokenRequest};
 use crate::data::Batch;
 use crate::model::network::Network;
-use crate::model::scoring::ScoredSequence;
+use crate::model::scoring::{ScoredSequence, packed_tokens};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
+
+/// Tokens of a pass, unless one item has more: enough for wide matrix products, little enough to stay near the cores.
+pub const PASS_TOKENS: usize = 512;
 
 /// A model with its weights as a [`Scorer`].
 pub struct NetworkScorer<'a, B: Backend> {
     pub network: &'a mut dyn Network<B>,
     pub config: &'a ModelConfig,
     pub weights: &'a Weights<B::Tensor>,
+    /// Tokens of a pass; no score depends on it.
+    pub pass_tokens: usize,
     /// Tokens that have passed through the model so far.
     pub tokens: u64,
 }
 
-impl<B: Backend> Scorer for NetworkScorer<'_, B> {
-    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        let sequences: Vec<ScoredSequence> = requests
-            .iter()
-            .map(|r| ScoredSequence { tokens: &r.tokens, scored_from: r.scored_from })
-            .collect();
-        let scores = self.network.score_sequences(self.config, self.weights, &sequences);
+impl<B: Backend> NetworkScorer<'_, B> {
+    /// Scores the items `first..` of a pass.
+    fn pass(&mut self, first: usize, items: &[Vec<ScoredSequence>], found: Found) -> Result<(), EvalError> {
+        let scores = self.network.score_items(self.config, self.weights, items);
         self.tokens += scores.tokens as u64;
-        Ok(scores.log_probabilities.iter().map(|logs| logs.iter().sum()).collect())
+        for (index, item) in scores.log_probabilities.iter().enumerate() {
+            found(first + index, item.iter().map(|logs| logs.iter().sum()).collect())?;
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Scorer for NetworkScorer<'_, B> {
+    fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError> {
+        let (mut pass, mut tokens, mut first) = (Vec::new(), 0, 0);
+        for requests in items {
+            let item: Vec<ScoredSequence> = requests
+                .iter()
+                .map(|r| ScoredSequence { tokens: &r.tokens, scored_from: r.scored_from })
+                .collect();
+            let own = packed_tokens(&item);
+            if !pass.is_empty() && tokens + own > self.pass_tokens {
+                self.pass(first, &pass, found)?;
+                first += pass.len();
+                pass.clear();
+                tokens = 0;
+            }
+            pass.push(item);
+            tokens += own;
+        }
+        self.pass(first, &pass, found)
     }
 
     fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {

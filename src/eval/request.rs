@@ -1,4 +1,4 @@
-//! From text to token requests, and the scoring of those of one item: equal ones once.
+//! From text to token requests, and the scoring of those of many items: equal ones of an item once.
 use super::error::EvalError;
 use super::task::TextRequest;
 use super::text::python_strip_end;
@@ -21,13 +21,17 @@ impl TokenRequest {
     }
 }
 
+/// Takes the index of an item and the scores of its requests; an error stops the scorer.
+pub type Found<'a> = &'a mut dyn FnMut(usize, Vec<f64>) -> Result<(), EvalError>;
+
 /// A model that scores tokens.
 pub trait Scorer {
-    /// Summed natural-log probability of each request of one item. The result must not depend on other items.
+    /// Summed natural-log probability of each request of each item, told to `found` with the item's index as soon as
+    /// it is known, in any order. The result of an item must not depend on the others.
     ///
     /// # Errors
-    /// The engine fails.
-    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError>;
+    /// The engine or `found` fails.
+    fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError>;
 
     /// Σ of −ln p (nats) over all targets of the batch.
     ///
@@ -65,11 +69,28 @@ pub fn encode_pair(
     Ok(TokenRequest { tokens: tokens[cut..].to_vec(), scored_from: scored_from.saturating_sub(cut).max(1) })
 }
 
-/// Scores the requests of one item, equal ones once, so that equal choices tie exactly.
+/// Scores of the requests of each item; equal ones of an item are scored once, so that equal choices tie exactly.
 ///
 /// # Errors
 /// The scorer fails or returns another number of results.
-pub fn score(scorer: &mut dyn Scorer, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
+pub fn score(scorer: &mut dyn Scorer, items: &[Vec<TokenRequest>]) -> Result<Vec<Vec<f64>>, EvalError> {
+    let (different, places): (Vec<_>, Vec<_>) =
+        items.iter().map(|requests| without_repeats(requests)).unzip();
+    let mut scores: Vec<Option<Vec<f64>>> = vec![None; items.len()];
+    scorer.loglikelihoods(&different, &mut |item, found| {
+        if found.len() != different[item].len() {
+            let reason = format!("{} results for {} requests", found.len(), different[item].len());
+            return Err(EvalError::Scorer { reason });
+        }
+        scores[item] = Some(places[item].iter().map(|&place| found[place]).collect());
+        Ok(())
+    })?;
+    let missing = |item| EvalError::Scorer { reason: format!("no result for item {item}") };
+    scores.into_iter().enumerate().map(|(item, scores)| scores.ok_or_else(|| missing(item))).collect()
+}
+
+/// The different ones of `requests`, and the place among them of each.
+fn without_repeats(requests: &[TokenRequest]) -> (Vec<TokenRequest>, Vec<usize>) {
     let mut different: Vec<TokenRequest> = Vec::with_capacity(requests.len());
     let mut places = Vec::with_capacity(requests.len());
     for request in requests {
@@ -79,12 +100,7 @@ pub fn score(scorer: &mut dyn Scorer, requests: &[TokenRequest]) -> Result<Vec<f
         });
         places.push(place);
     }
-    let scores = scorer.loglikelihoods(&different)?;
-    if scores.len() != different.len() {
-        let reason = format!("{} results for {} requests", scores.len(), different.len());
-        return Err(EvalError::Scorer { reason });
-    }
-    Ok(places.into_iter().map(|place| scores[place]).collect())
+    (different, places)
 }
 
 #[cfg(test)]
@@ -98,13 +114,17 @@ pub(super) mod tests {
     }
 
     impl Scorer for Toy {
-        fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-            self.groups.push(requests.iter().map(|r| r.tokens.len()).collect());
+        /// In reverse, since the order is nobody's business.
+        fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError> {
             let score = |r: &TokenRequest| {
                 let sum: u32 = r.tokens[r.scored_from..].iter().sum();
                 -f64::from(sum) - r.scored_from as f64 / 1000.0
             };
-            Ok(requests.iter().map(score).collect())
+            for (index, requests) in items.iter().enumerate().rev() {
+                self.groups.push(requests.iter().map(|r| r.tokens.len()).collect());
+                found(index, requests.iter().map(score).collect())?;
+            }
+            Ok(())
         }
 
         fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
@@ -156,11 +176,13 @@ pub(super) mod tests {
     #[test]
     fn equal_requests_are_scored_once() {
         let request = |ids: &[u32], scored_from| TokenRequest { tokens: ids.to_vec(), scored_from };
-        let requests =
-            [request(&[1, 2], 1), request(&[1, 2, 3, 4], 2), request(&[1, 2], 1), request(&[1, 2, 3], 2)];
+        let items = [
+            vec![request(&[1, 2], 1), request(&[1, 2, 3, 4], 2), request(&[1, 2], 1), request(&[1, 2, 3], 2)],
+            vec![request(&[1, 2], 1)],
+        ];
         let mut toy = Toy::default();
-        let scores = score(&mut toy, &requests).expect("scores");
-        assert_eq!(toy.groups, vec![vec![2, 4, 3]]);
-        assert_eq!(scores, vec![-2.001, -7.002, -2.001, -3.002]);
+        let scores = score(&mut toy, &items).expect("scores");
+        assert_eq!(toy.groups, vec![vec![2], vec![2, 4, 3]]);
+        assert_eq!(scores, vec![vec![-2.001, -7.002, -2.001, -3.002], vec![-2.001]]);
     }
 }

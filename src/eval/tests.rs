@@ -275,9 +275,9 @@ fn real_wikitext_has_the_harness_s_documents() {
     assert!(text.len() == 1_290_590, "{}", text.len());
 }
 
-/// Scores of a model do not depend on which items are scored, nor in which order.
+/// Scores of a model do not depend on which items are scored, in which order, nor in passes of how many tokens.
 #[test]
-fn an_item_scores_alike_alone_in_a_list_and_in_reverse() {
+fn an_item_scores_alike_alone_in_a_list_in_reverse_and_in_any_pass() {
     use crate::model::fixtures;
     use crate::model::network::ExplicitNetwork;
     use crate::tensor::CpuBackend;
@@ -285,19 +285,22 @@ fn an_item_scores_alike_alone_in_a_list_and_in_reverse() {
     let backend = CpuBackend::<f32>::new();
     let weights = fixtures::weights::<f32>(&config, 3);
     let items = load(Task::ArcEasy, Source::World(&World::new(0)), 6, 0).expect("items");
-    let run = |items: &[Item]| {
+    let run = |items: &[Item], pass_tokens| {
         let mut network = ExplicitNetwork::new(&backend);
-        let mut scorer =
-            NetworkScorer { network: &mut network, config: &config, weights: &weights, tokens: 0 };
+        let (network, config, weights) = (&mut network, &config, &weights);
+        let mut scorer = NetworkScorer { network, config, weights, pass_tokens, tokens: 0 };
         let result = evaluate(Task::ArcEasy, items, &bytes_only(), 300, &mut scorer).expect("a result");
         let bits = |r: ItemRecord| r.loglikelihoods.iter().map(|ll| ll.to_bits()).collect::<Vec<_>>();
         result.items.into_iter().map(bits).collect::<Vec<_>>()
     };
-    let together = run(&items);
+    let together = run(&items, 100_000);
+    for pass_tokens in [0, 1, 150, 300] {
+        assert_eq!(run(&items, pass_tokens), together, "passes of {pass_tokens} tokens");
+    }
     let reversed: Vec<Item> = items.iter().rev().cloned().collect();
-    assert!(run(&reversed).into_iter().rev().eq(together.clone()));
+    assert!(run(&reversed, 250).into_iter().rev().eq(together.clone()));
     for (item, expected) in items.iter().zip(&together) {
-        assert_eq!(&run(std::slice::from_ref(item))[0], expected, "{}", item.id);
+        assert_eq!(&run(std::slice::from_ref(item), 1000)[0], expected, "{}", item.id);
     }
 }
 
@@ -353,8 +356,9 @@ struct Replay {
 }
 
 impl Scorer for Replay {
-    fn loglikelihoods(&mut self, requests: &[TokenRequest]) -> Result<Vec<f64>, EvalError> {
-        Ok(requests.iter().map(|r| self.scores[r]).collect())
+    fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError> {
+        let mut items = items.iter().enumerate();
+        items.try_for_each(|(item, requests)| found(item, requests.iter().map(|r| self.scores[r]).collect()))
     }
 
     fn nll_sum(&mut self, _: &crate::data::Batch) -> Result<f64, EvalError> {

@@ -11,7 +11,7 @@
 //! two newlines, tokenized once, cut into windows of T tokens, the rest left out; exp of the mean −ln p of a token
 //! given those before it in its window.
 use super::error::EvalError;
-use super::request::{Scorer, TokenRequest};
+use super::request::{Scorer, TokenRequest, score};
 use super::text::{is_python_space, python_strip};
 use crate::data::tables::{ENDINGS, read_rows};
 use crate::data::{DataError, Tokenizer};
@@ -209,10 +209,7 @@ pub fn document_perplexity(
     requests: &[Vec<TokenRequest>],
     scorer: &mut dyn Scorer,
 ) -> Result<DocumentPerplexity, EvalError> {
-    let mut sum = 0.0;
-    for request in requests.iter().flatten() {
-        sum += one(scorer, request)?;
-    }
+    let sum = sum(scorer, requests.iter().flatten())?;
     let words: usize = documents.iter().map(|d| d.words).sum();
     let bytes: usize = documents.iter().map(|d| d.bytes).sum();
     Ok(DocumentPerplexity {
@@ -231,11 +228,8 @@ pub fn window_perplexity(
     windows: &[TokenRequest],
     scorer: &mut dyn Scorer,
 ) -> Result<WindowPerplexity, EvalError> {
-    let (mut sum, mut tokens) = (0.0, 0);
-    for window in windows {
-        sum += one(scorer, window)?;
-        tokens += window.num_scored();
-    }
+    let sum = sum(scorer, windows)?;
+    let tokens: usize = windows.iter().map(TokenRequest::num_scored).sum();
     Ok(WindowPerplexity {
         perplexity: (-sum / tokens as f64).exp(),
         windows: windows.len(),
@@ -243,9 +237,13 @@ pub fn window_perplexity(
     })
 }
 
-fn one(scorer: &mut dyn Scorer, request: &TokenRequest) -> Result<f64, EvalError> {
-    let scores = scorer.loglikelihoods(std::slice::from_ref(request))?;
-    scores.first().copied().ok_or_else(|| EvalError::Scorer { reason: "no result for a window".into() })
+/// Σ of the log-likelihoods, each request an item of its own.
+fn sum<'a>(
+    scorer: &mut dyn Scorer,
+    requests: impl IntoIterator<Item = &'a TokenRequest>,
+) -> Result<f64, EvalError> {
+    let items: Vec<Vec<TokenRequest>> = requests.into_iter().map(|request| vec![request.clone()]).collect();
+    Ok(score(scorer, &items)?.iter().flatten().sum())
 }
 
 #[cfg(test)]

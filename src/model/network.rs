@@ -1,7 +1,7 @@
 //! What the training loop and the evaluation ask of a model: the seam between engines.
 use super::config::ModelConfig;
 use super::llama::{self, Tap, Workspace};
-use super::scoring::{self, ScoredSequence, ScoringWorkspace, SequenceScores};
+use super::scoring::{self, ItemScores, ScoredSequence, ScoringWorkspace};
 use super::weights::Weights;
 use crate::tensor::Backend;
 
@@ -33,24 +33,28 @@ pub trait Network<B: Backend>: Send {
         sequences: usize,
     ) -> Vec<f64>;
 
-    /// Scores sequences that may begin alike; what they are is told only by themselves, so the result is that of
-    /// each alone up to rounding. This body gives each a pass of its own.
-    fn score_sequences(
+    /// Scores items, the sequences of which may begin alike: the result of each is that of its sequences one by one up
+    /// to rounding, and does not depend on the other items. This body gives each sequence a pass of its own.
+    fn score_items(
         &mut self,
         config: &ModelConfig,
         weights: &Weights<B::Tensor>,
-        sequences: &[ScoredSequence],
-    ) -> SequenceScores {
-        let mut scores = SequenceScores { log_probabilities: Vec::new(), tokens: 0 };
-        for sequence in sequences {
-            let inputs = sequence.inputs();
-            let mut logs = match inputs {
-                [] => Vec::new(),
-                inputs => self.log_probabilities(config, weights, inputs, &sequence.tokens[1..], 1),
-            };
-            // Token n is the target at position n − 1.
-            scores.log_probabilities.push(logs.split_off((sequence.scored_from.max(1) - 1).min(logs.len())));
-            scores.tokens += inputs.len();
+        items: &[Vec<ScoredSequence>],
+    ) -> ItemScores {
+        let mut scores = ItemScores { log_probabilities: Vec::new(), tokens: 0 };
+        for item in items {
+            let mut own = Vec::with_capacity(item.len());
+            for sequence in item {
+                let inputs = sequence.inputs();
+                let mut logs = match inputs {
+                    [] => Vec::new(),
+                    inputs => self.log_probabilities(config, weights, inputs, &sequence.tokens[1..], 1),
+                };
+                // Token n is the target at position n − 1.
+                own.push(logs.split_off((sequence.scored_from.max(1) - 1).min(logs.len())));
+                scores.tokens += inputs.len();
+            }
+            scores.log_probabilities.push(own);
         }
         scores
     }
@@ -98,12 +102,12 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         llama::log_probabilities(self.backend, config, weights, inputs, targets, sequences, &mut self.work)
     }
 
-    fn score_sequences(
+    fn score_items(
         &mut self,
         config: &ModelConfig,
         weights: &Weights<B::Tensor>,
-        sequences: &[ScoredSequence],
-    ) -> SequenceScores {
-        scoring::score_sequences(self.backend, config, weights, sequences, &mut self.scoring)
+        items: &[Vec<ScoredSequence>],
+    ) -> ItemScores {
+        scoring::score_items(self.backend, config, weights, items, &mut self.scoring)
     }
 }

@@ -1,4 +1,5 @@
-//! Log-probabilities of several sequences that begin alike, in one forward pass that computes the beginning once.
+//! Log-probabilities of the sequences of several items in one forward pass; sequences of an item may begin alike, and
+//! the beginning is computed once.
 //!
 //! ```text
 //! a b c d e f        positions  0 1 2 3 | 4 5 | 4 5 6 | 4
@@ -6,12 +7,15 @@
 //! a b c d j                     prefix    tails; a tail's tokens see the prefix and their own tail
 //! ```
 //!
-//! Nothing is padded and nothing is kept for a backward pass. The output head is computed for scored positions only.
-//! A pass holds the sequences of one item of a benchmark and no others: the order of summation of a matrix product
-//! may depend on its number of rows, so only then is a result independent, to the bit, of what is scored beside it.
-use super::config::ModelConfig;
+//! Items stand one after the other. Nothing is padded but a pass of very few tokens, nothing is kept for a backward
+//! pass, and what follows the last layer's attention is computed for scored positions only. The order of summation of a
+//! small matrix product may depend on its number of rows: such a pass is filled up to
+//! [`Backend::independent_rows`], so that no item's result depends, to the bit, on what is scored beside it.
+use super::config::{LayerShape, ModelConfig};
 use super::weights::Weights;
-use crate::tensor::{Backend, PackedShape, Product, RopeTable};
+use crate::tensor::{Backend, PackedSegment, PackedShape, Product, RopeTable};
+use std::mem::swap;
+use std::ops::Range;
 
 /// A sequence of which `tokens[scored_from..]` are scored, each given all tokens before it; `scored_from` ≥ 1.
 #[derive(Clone, Copy, Debug)]
@@ -25,54 +29,80 @@ impl<'a> ScoredSequence<'a> {
     pub fn inputs(&self) -> &'a [u32] {
         &self.tokens[..self.tokens.len().saturating_sub(1)]
     }
+
+    fn num_scored(&self) -> usize {
+        self.tokens.len().saturating_sub(self.scored_from.max(1))
+    }
 }
 
 /// What a pass found, and what it cost.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SequenceScores {
-    /// Per sequence: the natural-log probability of each scored token.
-    pub log_probabilities: Vec<Vec<f64>>,
-    /// Tokens that passed through the model.
+pub struct ItemScores {
+    /// Per item and sequence: the natural-log probability of each scored token.
+    pub log_probabilities: Vec<Vec<Vec<f64>>>,
+    /// Tokens that passed through the model for the items.
     pub tokens: usize,
 }
 
-/// Sequences as one packed sequence.
+/// Tokens that pass through the model for an item: the beginning that its sequences share, and their tails.
+pub fn packed_tokens(item: &[ScoredSequence]) -> usize {
+    let prefix = common_prefix(item);
+    prefix + item.iter().map(|sequence| sequence.inputs().len() - prefix).sum::<usize>()
+}
+
+/// Items as one packed batch.
+#[derive(Default)]
 struct Packing {
-    prefix: usize,
-    tails: Vec<usize>,
+    segments: Vec<PackedSegment>,
     tokens: Vec<u32>,
     /// Place of each token in its own sequence.
     positions: Vec<u32>,
-    /// Row of the packed sequence after which each scored token stands, and that token; sequence by sequence.
+    /// Row of the batch after which each scored token stands, and that token; sequence by sequence.
     rows: Vec<u32>,
     targets: Vec<u32>,
 }
 
 impl Packing {
-    fn new(sequences: &[ScoredSequence]) -> Packing {
-        let prefix = common_prefix(sequences);
-        let first = sequences.first().map_or(&[][..], |s| &s.inputs()[..prefix]);
-        let mut packing = Packing {
-            prefix,
-            tails: Vec::new(),
-            tokens: first.to_vec(),
-            positions: (0..prefix as u32).collect(),
-            rows: Vec::new(),
-            targets: Vec::new(),
-        };
-        for sequence in sequences {
-            let start = packing.tokens.len();
-            let inputs = sequence.inputs();
-            packing.tails.push(inputs.len() - prefix);
-            packing.tokens.extend_from_slice(&inputs[prefix..]);
-            packing.positions.extend(prefix as u32..inputs.len() as u32);
-            for place in sequence.scored_from.max(1)..sequence.tokens.len() {
-                let before = place - 1;
-                packing.rows.push(if before < prefix { before } else { start + before - prefix } as u32);
-                packing.targets.push(sequence.tokens[place]);
-            }
+    fn new(items: &[Vec<ScoredSequence>]) -> Packing {
+        let mut packing = Packing::default();
+        for item in items {
+            packing.add(item);
         }
         packing
+    }
+
+    fn add(&mut self, item: &[ScoredSequence]) {
+        let prefix = common_prefix(item);
+        let beginning = item.first().map_or(&[][..], |s| &s.inputs()[..prefix]);
+        let seen = self.add_segment(beginning, 0, 0..0);
+        for sequence in item {
+            let inputs = sequence.inputs();
+            let tail = self.add_segment(&inputs[prefix..], prefix, seen.clone());
+            for place in sequence.scored_from.max(1)..sequence.tokens.len() {
+                let before = place - 1;
+                let row = if before < prefix { seen.start + before } else { tail.start + before - prefix };
+                self.rows.push(row as u32);
+                self.targets.push(sequence.tokens[place]);
+            }
+        }
+    }
+
+    /// Rows of the new segment; one without tokens is left out.
+    fn add_segment(&mut self, tokens: &[u32], position: usize, seen: Range<usize>) -> Range<usize> {
+        let rows = self.tokens.len()..self.tokens.len() + tokens.len();
+        if !rows.is_empty() {
+            self.tokens.extend_from_slice(tokens);
+            self.positions.extend((position..position + tokens.len()).map(|place| place as u32));
+            self.segments.push(PackedSegment { rows: rows.clone(), seen });
+        }
+        rows
+    }
+
+    /// Fills the batch up to `rows` tokens, each a sequence of its own of which nothing is asked.
+    fn fill_up(&mut self, rows: usize) {
+        while self.tokens.len() < rows {
+            self.add_segment(&[0], 0, 0..0);
+        }
     }
 }
 
@@ -84,7 +114,13 @@ fn common_prefix(sequences: &[ScoredSequence]) -> usize {
     rest.iter().map(shared).min().unwrap_or(first.len())
 }
 
-/// Reusable buffers of [`score_sequences`].
+/// Columns of the narrowest product of a pass.
+fn narrowest_product(config: &ModelConfig) -> usize {
+    let widths = |layer: &LayerShape| (layer.num_kv_heads * config.head_dim).min(layer.intermediate_size);
+    config.layers.iter().map(widths).fold(config.hidden_size, usize::min)
+}
+
+/// Reusable buffers of [`score_items`].
 pub struct ScoringWorkspace<B: Backend> {
     x: B::Tensor,
     normed: B::Tensor,
@@ -96,7 +132,8 @@ pub struct ScoringWorkspace<B: Backend> {
     gate: B::Tensor,
     up: B::Tensor,
     activated: B::Tensor,
-    scored: B::Tensor,
+    /// What is left of a buffer when its scored rows are gathered.
+    gathered: B::Tensor,
     /// Angles of all positions, with the length, head dim and θ that they are for.
     angles: Option<(usize, usize, f64, RopeTable<B::Tensor>)>,
     /// Angles of the packed positions.
@@ -117,7 +154,7 @@ impl<B: Backend> ScoringWorkspace<B> {
             gate: empty(),
             up: empty(),
             activated: empty(),
-            scored: empty(),
+            gathered: empty(),
             angles: None,
             packed_angles: RopeTable { cos: backend.zeros(0, 0), sin: backend.zeros(0, 0) },
         }
@@ -143,35 +180,45 @@ impl<B: Backend> ScoringWorkspace<B> {
     }
 }
 
-/// Scores `sequences` in one pass.
-pub fn score_sequences<B: Backend>(
+/// Scores `items` in one pass.
+pub fn score_items<B: Backend>(
     backend: &B,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
-    sequences: &[ScoredSequence],
+    items: &[Vec<ScoredSequence>],
     work: &mut ScoringWorkspace<B>,
-) -> SequenceScores {
-    let packing = Packing::new(sequences);
+) -> ItemScores {
+    let mut packing = Packing::new(items);
+    let tokens = packing.tokens.len();
     let log_probabilities = if packing.targets.is_empty() {
         Vec::new()
     } else {
+        packing.fill_up(backend.independent_rows(tokens, narrowest_product(config)));
         forward(backend, config, weights, &packing, work);
+        let kept: Vec<u32> = (0..packing.targets.len() as u32).collect();
+        gather(backend, &mut work.normed, &mut work.gathered, &kept);
         let head = weights.head.as_ref().unwrap_or(&weights.embed);
-        backend.head_log_probabilities(&work.scored, head, &packing.targets)
+        backend.head_log_probabilities(&work.normed, head, &packing.targets)
     };
     let mut rest = log_probabilities.as_slice();
     let mut take = |sequence: &ScoredSequence| {
-        let (own, later) = rest.split_at(sequence.tokens.len().saturating_sub(sequence.scored_from.max(1)));
+        let (own, later) = rest.split_at(sequence.num_scored());
         rest = later;
         own.to_vec()
     };
-    SequenceScores {
-        log_probabilities: sequences.iter().map(&mut take).collect(),
-        tokens: packing.tokens.len(),
-    }
+    let mut take_item = |item: &Vec<ScoredSequence>| item.iter().map(&mut take).collect();
+    ItemScores { log_probabilities: items.iter().map(&mut take_item).collect(), tokens }
 }
 
-/// Runs the model; the final norm's output at the scored rows stands in `work.scored`.
+/// `tensor ← tensor[rows]`
+fn gather<B: Backend>(backend: &B, tensor: &mut B::Tensor, spare: &mut B::Tensor, rows: &[u32]) {
+    let [_, cols] = backend.shape(tensor);
+    backend.reshape(spare, rows.len(), cols);
+    backend.embed(spare, tensor, rows);
+    swap(tensor, spare);
+}
+
+/// Runs the model; the final norm's output of the scored rows, and below them of filling, stands in `work.normed`.
 fn forward<B: Backend>(
     backend: &B,
     config: &ModelConfig,
@@ -179,7 +226,7 @@ fn forward<B: Backend>(
     packing: &Packing,
     work: &mut ScoringWorkspace<B>,
 ) {
-    let (n, d, h, eps) = (packing.tokens.len(), config.hidden_size, config.head_dim, config.rms_norm_eps);
+    let (d, h, eps) = (config.hidden_size, config.head_dim, config.rms_norm_eps);
     work.turn_to(backend, config, &packing.positions);
     let ScoringWorkspace {
         x,
@@ -192,26 +239,23 @@ fn forward<B: Backend>(
         gate,
         up,
         activated,
-        scored,
+        gathered,
         angles: _,
         packed_angles,
     } = work;
+    let mut scored = packing.rows.clone();
+    scored.resize(backend.independent_rows(scored.len(), narrowest_product(config)), 0);
+    let mut n = packing.tokens.len();
     backend.reshape(x, n, d);
-    backend.reshape(normed, n, d);
-    backend.reshape(inv_rms, 1, n);
     backend.embed(x, &weights.embed, &packing.tokens);
-    for (w, shape) in weights.layers.iter().zip(&config.layers) {
-        for (buffer, width) in [
-            (&mut *q, shape.num_heads * h),
-            (&mut *attended, shape.num_heads * h),
-            (&mut *k, shape.num_kv_heads * h),
-            (&mut *v, shape.num_kv_heads * h),
-            (&mut *gate, shape.intermediate_size),
-            (&mut *up, shape.intermediate_size),
-            (&mut *activated, shape.intermediate_size),
-        ] {
+    for (index, (w, shape)) in weights.layers.iter().zip(&config.layers).enumerate() {
+        let (wide, narrow) = (shape.num_heads * h, shape.num_kv_heads * h);
+        for (buffer, width) in
+            [(&mut *normed, d), (&mut *q, wide), (&mut *attended, wide), (&mut *k, narrow), (&mut *v, narrow)]
+        {
             backend.reshape(buffer, n, width);
         }
+        backend.reshape(inv_rms, 1, n);
         backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
         backend.matmul(Product::NT, q, false, normed, &w.q);
         backend.matmul(Product::NT, k, false, normed, &w.k);
@@ -225,24 +269,38 @@ fn forward<B: Backend>(
         backend.rope(q, packed_angles, n, h, false);
         backend.rope(k, packed_angles, n, h, false);
         let packed = PackedShape {
-            prefix: packing.prefix,
-            tails: &packing.tails,
+            segments: &packing.segments,
             num_heads: shape.num_heads,
             num_kv_heads: shape.num_kv_heads,
             head_dim: h,
         };
         backend.packed_attention(packed, attended, q, k, v);
+        if index + 1 == weights.layers.len() {
+            // From here on no row reads another.
+            n = scored.len();
+            gather(backend, x, gathered, &scored);
+            gather(backend, attended, gathered, &scored);
+        }
         backend.matmul(Product::NT, x, true, attended, &w.o);
 
+        backend.reshape(normed, n, d);
+        backend.reshape(inv_rms, 1, n);
+        for buffer in [&mut *gate, &mut *up, &mut *activated] {
+            backend.reshape(buffer, n, shape.intermediate_size);
+        }
         backend.rmsnorm(normed, inv_rms, x, &w.ffn_norm, eps);
         backend.matmul(Product::NT, gate, false, normed, &w.gate);
         backend.matmul(Product::NT, up, false, normed, &w.up);
         backend.swiglu(activated, gate, up);
         backend.matmul(Product::NT, x, true, activated, &w.down);
     }
+    if weights.layers.is_empty() {
+        n = scored.len();
+        gather(backend, x, gathered, &scored);
+    }
+    backend.reshape(normed, n, d);
+    backend.reshape(inv_rms, 1, n);
     backend.rmsnorm(normed, inv_rms, x, &weights.norm, eps);
-    backend.reshape(scored, packing.rows.len(), d);
-    backend.embed(scored, normed, &packing.rows);
 }
 
 #[cfg(test)]
@@ -253,53 +311,84 @@ mod tests {
     use crate::model::llama::{self, Workspace};
     use crate::tensor::CpuBackend;
     use crate::tensor::cpu::real::Real;
-    use rand::RngExt;
+    use rand::{Rng, RngExt};
 
-    /// Packed against one plain pass per sequence, over random models and items with shared beginnings; some tails
-    /// are empty, some sequences share nothing, some are equal.
+    /// An item: its sequences, and from where they are scored.
+    type Drawn = (Vec<Vec<u32>>, usize);
+
+    fn as_item((sequences, scored_from): &Drawn) -> Vec<ScoredSequence<'_>> {
+        sequences.iter().map(|tokens| ScoredSequence { tokens, scored_from: *scored_from }).collect()
+    }
+
+    /// Items of four sequences with shared beginnings; some tails are empty, some sequences share nothing, some are equal.
+    fn draw_items(count: usize, index: usize, vocab_size: usize, rng: &mut impl Rng) -> Vec<Drawn> {
+        let mut draw = |count: usize| -> Vec<u32> {
+            (0..count).map(|_| rng.random_range(0..vocab_size as u32)).collect()
+        };
+        let mut item = |_| {
+            let shared = draw(index * 3 % 8);
+            let sequences =
+                (0..4).map(|i| [shared.clone(), draw(1 + (i * 5 + index) % 4)].concat()).collect();
+            (sequences, shared.len().max(1))
+        };
+        (0..count).map(&mut item).collect()
+    }
+
+    /// Packed against one plain pass per sequence, over random models and items.
     fn agrees<T: Real>(tolerance: f64) {
         let backend = CpuBackend::<T>::new();
         let mut rng = stream(11, "packed items");
         let mut work = ScoringWorkspace::new(&backend);
+        let mut plain_work = Workspace::new(&backend);
         for (index, (name, config, ..)) in fixtures::cases().into_iter().enumerate() {
             let weights = fixtures::weights::<T>(&config, index as u64);
-            let mut plain_work = Workspace::new(&backend);
-            for _ in 0..20 {
-                let mut draw = |count: usize| -> Vec<u32> {
-                    (0..count).map(|_| rng.random_range(0..config.vocab_size as u32)).collect()
-                };
-                let shared = draw(index * 3 % 8);
-                let sequences: Vec<Vec<u32>> = (0..4)
-                    .map(|i| {
-                        let own = draw(1 + (i * 5 + index) % 4);
-                        [shared.clone(), own].concat()
-                    })
-                    .collect();
-                let scored: Vec<ScoredSequence> = sequences
-                    .iter()
-                    .map(|tokens| ScoredSequence { tokens, scored_from: shared.len().max(1) })
-                    .collect();
-                let scores = score_sequences(&backend, &config, &weights, &scored, &mut work);
-                for (sequence, ours) in scored.iter().zip(&scores.log_probabilities) {
+            let drawn = draw_items(20, index, config.vocab_size, &mut rng);
+            let items: Vec<_> = drawn.iter().map(as_item).collect();
+            let scores = score_items(&backend, &config, &weights, &items, &mut work);
+            for (item, scores) in items.iter().zip(&scores.log_probabilities) {
+                for (sequence, ours) in item.iter().zip(scores) {
                     let (inputs, targets) = (sequence.inputs(), &sequence.tokens[1..]);
                     assert_eq!(ours.len(), sequence.tokens.len() - sequence.scored_from, "{name}");
                     if inputs.is_empty() {
                         continue;
                     }
-                    let plain = llama::log_probabilities(
-                        &backend,
-                        &config,
-                        &weights,
-                        inputs,
-                        targets,
-                        1,
-                        &mut plain_work,
-                    );
+                    let work = &mut plain_work;
+                    let plain =
+                        llama::log_probabilities(&backend, &config, &weights, inputs, targets, 1, work);
                     for (a, b) in ours.iter().zip(&plain[sequence.scored_from - 1..]) {
                         assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{name}: {a} against {b}");
                     }
                 }
             }
+        }
+    }
+
+    /// To the bit, an item scores alike alone, among others and in any order.
+    #[test]
+    fn company_does_not_change_a_bit() {
+        let backend = CpuBackend::<f32>::new();
+        let mut rng = stream(12, "packed items");
+        let wide = fixtures::config(300, 96, 8, true, &[(4, 2, 130), (2, 1, 3), (1, 1, 2)]);
+        let cases = fixtures::cases().into_iter().map(|(name, config, ..)| (name, config));
+        for (index, (name, config)) in cases.chain([("wide", wide)]).enumerate() {
+            let weights = fixtures::weights::<f32>(&config, index as u64);
+            let mut work = ScoringWorkspace::new(&backend);
+            let mut bits = |items: &[Vec<ScoredSequence>]| -> Vec<Vec<u64>> {
+                let scores = score_items(&backend, &config, &weights, items, &mut work);
+                let of_item = |logs: &Vec<Vec<f64>>| logs.iter().flatten().map(|x| x.to_bits()).collect();
+                scores.log_probabilities.iter().map(of_item).collect()
+            };
+            let drawn = draw_items(70, index, config.vocab_size, &mut rng);
+            let mut items: Vec<_> = drawn.iter().map(as_item).collect();
+            let together = bits(&items);
+            for (item, expected) in items.iter().zip(&together).step_by(9) {
+                assert_eq!(&bits(std::slice::from_ref(item))[0], expected, "{name}: alone");
+            }
+            assert_eq!(bits(&items[..7]), together[..7], "{name}: a few");
+            items.reverse();
+            let mut reversed = bits(&items);
+            reversed.reverse();
+            assert_eq!(reversed, together, "{name}: reversed");
         }
     }
 
@@ -319,9 +408,11 @@ mod tests {
         let (backend, weights) = (CpuBackend::<f32>::new(), fixtures::weights::<f32>(&config, 1));
         let mut work = ScoringWorkspace::new(&backend);
         let mut tokens = |sequences: &[&[u32]]| {
-            let scored: Vec<ScoredSequence> =
+            let item: Vec<ScoredSequence> =
                 sequences.iter().map(|tokens| ScoredSequence { tokens, scored_from: 3 }).collect();
-            score_sequences(&backend, &config, &weights, &scored, &mut work).tokens
+            let count = packed_tokens(&item);
+            assert_eq!(score_items(&backend, &config, &weights, &[item], &mut work).tokens, count);
+            count
         };
         // The prefix, and tails of one token, none and one.
         assert_eq!(tokens(&[&[1, 2, 3, 4, 5], &[1, 2, 3, 6], &[1, 2, 3, 4, 7]]), 3 + 2);

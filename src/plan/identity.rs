@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub const ENGINE_REVISION: u32 = 1;
 
 /// As [`ENGINE_REVISION`], of evaluation alone, so that models need not be made anew. 2: the requests of an item share
-/// one pass.
-pub const EVALUATION_REVISION: u32 = 2;
+/// one pass. 3: items share passes, and small passes are filled up.
+pub const EVALUATION_REVISION: u32 = 3;
 
 /// As [`EVALUATION_REVISION`], of the way in which latency is measured.
 pub const LATENCY_REVISION: u32 = 1;

@@ -4,6 +4,8 @@
 //! backward pass is explicit (no tape), so that saliency and layerwise statistics are taps on values that
 //! exist anyway, and every engine implements one short list that tests compare one by one.
 
+use std::ops::Range;
+
 /// Element type of host buffers: f32 for work, f64 for finite-difference checks.
 pub trait Scalar: Copy + Send + Sync + 'static + PartialOrd + Default + std::fmt::Debug {
     fn from_f64(value: f64) -> Self;
@@ -67,14 +69,20 @@ pub struct AttentionShape {
     pub head_dim: usize,
 }
 
-/// Head layout of attention over one packed sequence: a prefix of P tokens, then tails one after the other, each of
-/// which continues the prefix by itself.
+/// Neighbouring rows of a packed batch: a token sees the rows `seen` whole, and the segment's own up to itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackedSegment {
+    pub rows: Range<usize>,
+    /// Rows of one earlier segment, which itself sees none; empty where the segment continues nothing
+    pub seen: Range<usize>,
+}
+
+/// Head layout of attention over a packed batch: sequences that begin alike are a segment that all of them see and a
+/// tail each; many such groups stand one after the other, and nothing is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedShape<'a> {
-    /// P; 0 where the tails have nothing in common
-    pub prefix: usize,
-    /// Tokens of each tail
-    pub tails: &'a [usize],
+    /// In the order of their rows, all of which they cover
+    pub segments: &'a [PackedSegment],
     /// H
     pub num_heads: usize,
     /// K, a divisor of H
@@ -84,9 +92,9 @@ pub struct PackedShape<'a> {
 }
 
 impl PackedShape<'_> {
-    /// N: tokens of the prefix and of all tails.
+    /// N: rows of all segments.
     pub fn tokens(&self) -> usize {
-        self.prefix + self.tails.iter().sum::<usize>()
+        self.segments.last().map_or(0, |last| last.rows.end)
     }
 }
 
@@ -220,6 +228,10 @@ pub trait Backend: Send + Sync + 'static {
         b: &Self::Tensor,
     );
 
+    /// Rows, at least `rows`, with which each row of a product `A Bᵀ` of `cols` columns is the same to the bit whatever
+    /// rows stand beside it, however many. Scoring pads its passes to that.
+    fn independent_rows(&self, rows: usize, cols: usize) -> usize;
+
     /// Rows of `table` (V × d) named by `tokens` → `out` (N × d).
     fn embed(&self, out: &mut Self::Tensor, table: &Self::Tensor, tokens: &[u32]);
     /// `d_table[tokens[n]] += d_out[n]`, in token order.
@@ -287,9 +299,9 @@ pub trait Backend: Send + Sync + 'static {
         v: &Self::Tensor,
     );
 
-    /// Attention over one packed sequence, forward only: a token of the prefix sees the prefix up to itself, a token
-    /// of a tail sees the whole prefix and its own tail up to itself. `q`, `out` N × H·h, `k`, `v` N × K·h, heads as
-    /// in [`Self::attention`]; every sum has an order that depends on the prefix and on that tail alone.
+    /// Attention over a packed batch, forward only. `q`, `out` N × H·h, `k`, `v` N × K·h, heads as in
+    /// [`Self::attention`]; every sum has an order that depends on the lengths of that segment and of what it sees
+    /// alone, not on what stands beside them.
     fn packed_attention(
         &self,
         shape: PackedShape,
@@ -330,7 +342,8 @@ pub trait Backend: Send + Sync + 'static {
         targets: &[u32],
         scale: f64,
     ) -> Self::Sum;
-    /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above.
+    /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above; the same to the
+    /// bit whatever rows stand beside it.
     fn head_log_probabilities(&self, hidden: &Self::Tensor, head: &Self::Tensor, targets: &[u32])
     -> Vec<f64>;
 

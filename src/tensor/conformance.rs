@@ -1,7 +1,10 @@
 //! One body of tests for every backend: each operation against its formula, written naively in f64.
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
-use super::{AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, Scalar};
+use super::{
+    AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape, Product,
+    Scalar,
+};
 use crate::base::random::stream;
 use rand::RngExt;
 
@@ -70,11 +73,21 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
         attention(&case, shape);
         rope(&case, shape);
     }
-    for (prefix, tails) in
-        [(5, vec![3, 1, 4]), (0, vec![2, 3]), (4, vec![]), (3, vec![0, 2, 0]), (70, vec![66, 130])]
-    {
+    // Groups of a beginning and the tails that continue it.
+    let groups: [&[(usize, &[usize])]; 7] = [
+        &[(5, &[3, 1, 4])],
+        &[(0, &[2, 3])],
+        &[(4, &[])],
+        &[(3, &[0, 2, 0])],
+        &[(70, &[66, 130])],
+        &[(5, &[3, 1]), (0, &[4]), (2, &[1, 0, 7]), (1, &[])],
+        &[(65, &[2, 70]), (3, &[129]), (64, &[64, 1])],
+    ];
+    for groups in groups {
+        let segments = packed_segments(groups);
         for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
-            packed_attention(&case, PackedShape { prefix, tails: &tails, num_heads, num_kv_heads, head_dim });
+            let shape = PackedShape { segments: &segments, num_heads, num_kv_heads, head_dim };
+            packed_attention(&case, shape);
         }
     }
     for (past, queries) in [(0, 1), (0, 7), (5, 1), (130, 1), (3, 70), (64, 64), (1, 129)] {
@@ -82,6 +95,7 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
             cached_attention(&case, CachedShape { past, queries, num_heads, num_kv_heads, head_dim });
         }
     }
+    rows_are_independent(&case);
     for (tokens, vocab, d) in [(1, 3, 2), (70, 41, 9), (33, 1000, 5)] {
         head(&case, tokens, vocab, d);
     }
@@ -315,32 +329,44 @@ fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     case.compare("attention dv", &d_v, &dv);
 }
 
+/// Segments of groups, each a beginning and its tails.
+pub fn packed_segments(groups: &[(usize, &[usize])]) -> Vec<PackedSegment> {
+    let mut segments: Vec<PackedSegment> = Vec::new();
+    for (beginning, tails) in groups {
+        let start = segments.last().map_or(0, |last| last.rows.end);
+        let seen = start..start + beginning;
+        segments.push(PackedSegment { rows: seen.clone(), seen: start..start });
+        for tail in *tails {
+            let start = segments.last().map_or(0, |last| last.rows.end);
+            segments.push(PackedSegment { rows: start..start + tail, seen: seen.clone() });
+        }
+    }
+    segments
+}
+
 fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
-    let PackedShape { prefix, tails, num_heads, num_kv_heads, head_dim: h } = shape;
+    let PackedShape { segments, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow) = (shape.tokens(), num_heads * h, num_kv_heads * h);
     let (q, q_tensor) = case.random(n, wide, "q");
     let (k, k_tensor) = case.random(n, narrow, "k");
     let (v, v_tensor) = case.random(n, narrow, "v");
     let mut out = case.backend.zeros(n, wide);
     case.backend.packed_attention(shape, &mut out, &q_tensor, &k_tensor, &v_tensor);
-    // The first row of the segment that each row stands in.
-    let mut segment_of = vec![0; prefix];
-    for &tail in tails {
-        segment_of.extend(std::iter::repeat_n(segment_of.len(), tail));
-    }
     let alpha = 1.0 / (h as f64).sqrt();
     let mut y = vec![0.0; n * wide];
-    for i in 0..n {
-        for head in 0..num_heads {
-            let kv = head * num_kv_heads / num_heads;
-            let seen: Vec<usize> =
-                if i < prefix { (0..=i).collect() } else { (0..prefix).chain(segment_of[i]..=i).collect() };
-            let score =
-                |j: usize| alpha * (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>();
-            let total: f64 = seen.iter().map(|&j| score(j).exp()).sum();
-            for &j in &seen {
-                for c in 0..h {
-                    y[i * wide + head * h + c] += score(j).exp() / total * v.at(j, kv * h + c);
+    for segment in segments {
+        for i in segment.rows.clone() {
+            let seen: Vec<usize> = segment.seen.clone().chain(segment.rows.start..=i).collect();
+            for head in 0..num_heads {
+                let kv = head * num_kv_heads / num_heads;
+                let product =
+                    |j: usize| (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>();
+                let score = |j: usize| alpha * product(j);
+                let total: f64 = seen.iter().map(|&j| score(j).exp()).sum();
+                for &j in &seen {
+                    for c in 0..h {
+                        y[i * wide + head * h + c] += score(j).exp() / total * v.at(j, kv * h + c);
+                    }
                 }
             }
         }
@@ -381,6 +407,41 @@ fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
         }
     }
     case.compare("cached attention", &out, &y);
+}
+
+/// A row of a padded product, of attention over a packed batch and of the head has the same bits in any company.
+fn rows_are_independent<B: Backend>(case: &Case<B>) {
+    let backend = case.backend;
+    for (n, k) in [(40, 33), (3, 20), (130, 70)] {
+        let (_, weight) = case.random(n, k, "weight");
+        let most = backend.independent_rows(300, n);
+        let (_, inputs) = case.random(most, k, "inputs");
+        let product = |rows: usize| {
+            let kept: Vec<usize> = (0..rows).collect();
+            let mut out = backend.zeros(rows, n);
+            backend.matmul(
+                Product::NT,
+                &mut out,
+                false,
+                &backend.select(&inputs, Some(&kept), None),
+                &weight,
+            );
+            backend.to_host(&out)
+        };
+        let whole = product(most);
+        for rows in [1, 2, 64, 129, 257] {
+            let part = product(backend.independent_rows(rows, n));
+            assert!(part == whole[..part.len()], "{rows} rows of {most}, {n} columns");
+        }
+        let targets: Vec<u32> = (0..most).map(|i| (i % n) as u32).collect();
+        let whole = backend.head_log_probabilities(&inputs, &weight, &targets);
+        for rows in [1, 2, 65, 130] {
+            let kept: Vec<usize> = (0..rows).collect();
+            let part = backend.select(&inputs, Some(&kept), None);
+            let part = backend.head_log_probabilities(&part, &weight, &targets[..rows]);
+            assert!(part == whole[..rows], "head: {rows} rows of {most}, {n} columns");
+        }
+    }
 }
 
 fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {

@@ -86,11 +86,9 @@ fn without_numbers(card: &str) -> String {
         }
         _ => line.to_string(),
     };
-    card.lines()
-        .take_while(|line| !line.starts_with("## Specification"))
-        .map(line)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines = card.lines().take_while(|line| !line.starts_with("## Specification"));
+    // Outside a checkout there is no commit to name.
+    lines.filter(|line| !line.starts_with("| commit")).map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod results;
 
 use super::{SOME_FAILED, engine, run::stop_on_signals};
 use crate::base::{lock::try_lock, units};
-use crate::eval::{Benchmark, EvalError, Journal, Journalled, Loaded, NetworkScorer, Setting, TokenRequest};
+use crate::eval::{Benchmark, EvalError, Journal, Journalled, Loaded, NetworkScorer, PASS_TOKENS, Setting};
 use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
 use crate::spec::{EngineKind, Precision};
@@ -149,7 +149,8 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         eprintln!("{} items are scored already", units::grouped(journal.len() as u64));
     }
 
-    let mut scorer = NetworkScorer { network, config: &model.config, weights: &model.weights, tokens: 0 };
+    let (config, weights) = (&model.config, &model.weights);
+    let mut scorer = NetworkScorer { network, config, weights, pass_tokens: PASS_TOKENS, tokens: 0 };
     let interrupted = stop_on_signals()?;
     let started = Instant::now();
     let work: Vec<Vec<u64>> = loaded.iter().map(Loaded::work).collect();
@@ -157,9 +158,8 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
     let mut outcomes = Vec::new();
     for ((benchmark, loaded), work) in benchmarks.iter().zip(loaded).zip(&work) {
         bar.set_message(benchmark.name());
-        let mut left = work.iter();
-        let mut watch = |_: &[TokenRequest], known: bool| {
-            bar.inc(left.next().copied().unwrap_or_default());
+        let mut watch = |item: usize, known: bool| {
+            bar.inc(work.get(item).copied().unwrap_or_default());
             if known {
                 bar.reset_eta();
             }

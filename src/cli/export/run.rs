@@ -31,10 +31,12 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
     };
     let record = store.record(stage)?;
     let named = |key: &str| record.identity.get(key).and_then(Value::as_str);
-    let corpus = named("corpus").filter(|corpus| store.is_done(corpus));
-    let Some(corpus) = corpus else {
-        bail!("the corpus of `{name}` is not in `{}`\n{again}", folder.join("store").display());
+    let Some(corpus) = named("corpus") else {
+        bail!("`{name}` was not made in this experiment\nhint: export it from the place that it came from");
     };
+    if !store.is_done(corpus) {
+        bail!("the corpus of `{name}` is not in `{}`\n{again}", folder.join("store").display());
+    }
     let source = match named("source") {
         Some(id) => Some(store.record(id)?),
         None => None,
@@ -46,19 +48,26 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
         tokenizer: store.folder(corpus).join("tokenizer.json"),
         card: ModelCard {
             name: String::new(),
-            source: source.map_or_else(
-                || "none: trained from the beginning in this experiment".to_string(),
-                |source| format!("stage {}", source.id),
-            ),
-            licence: Some(Licence::Unknown(
-                "it was trained in this experiment, and what its corpus permits decides".to_string(),
-            )),
+            source: match &source {
+                None => "none: trained from the beginning in this experiment".to_string(),
+                Some(source) if was_trained(source) => format!("stage {}", source.id),
+                Some(source) => format!("stage {}, made elsewhere: {}", source.id, source.identity),
+            },
+            licence: Some(Licence::Unknown(match source.as_ref().is_none_or(was_trained) {
+                true => "it was trained in this experiment, and what its corpus permits decides".to_string(),
+                false => "the source was made elsewhere, and its licence was not recorded".to_string(),
+            })),
             arm: run.identity.arm.clone(),
             facts,
             scores: scores(&results, at),
             spec: serde_json::to_string_pretty(&record.identity)?,
         },
     })
+}
+
+/// Whether the model of this stage was trained in the experiment; one from disk has no schedule.
+fn was_trained(stage: &StageRecord) -> bool {
+    stage.identity.get("train").is_some()
 }
 
 /// The place of the run called `name` in the tables.

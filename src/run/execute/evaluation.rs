@@ -4,7 +4,7 @@ use super::super::memory::peak_memory_bytes;
 use super::model::{self, Summary};
 use crate::data::Prepared;
 use crate::data::world::World;
-use crate::eval::{self, NetworkScorer, Source, TaskResult};
+use crate::eval::{self, NetworkScorer, PASS_TOKENS, Source, TaskResult};
 use crate::model::flops::forward_flops_per_token;
 use crate::model::{ModelConfig, Rank};
 use crate::prune::{EventRecord, Goal};
@@ -32,7 +32,8 @@ pub(super) fn write<B: Backend>(
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
     let mut summary = Summary::read(folder)?;
-    let mut scorer = NetworkScorer { network, config: &config, weights: &weights, tokens: 0 };
+    let mut scorer =
+        NetworkScorer { network, config: &config, weights: &weights, pass_tokens: PASS_TOKENS, tokens: 0 };
     let context_length = spec.data.context_length;
     let world = World::new(match spec.data.corpus {
         CorpusSpec::World { seed, .. } => seed,

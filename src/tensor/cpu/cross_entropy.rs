@@ -10,13 +10,15 @@ use super::real::{Real, kernel, max, sum_by};
 use crate::tensor::Product;
 use rayon::prelude::*;
 
-/// Elements of the logits held at once.
+/// Elements of the logits held at once, in training and in scoring: there nothing else needs the caches, and a chunk of
+/// more rows packs the head less often.
 const LOGITS: usize = 1 << 21;
+const SCORED_LOGITS: usize = 1 << 24;
 /// Rows of one softmax task.
 const ROWS: usize = 16;
 
-fn chunk_rows(vocab_size: usize) -> usize {
-    (LOGITS / vocab_size).max(64)
+fn chunk_rows(logits: usize, vocab_size: usize) -> usize {
+    (logits / vocab_size).max(64)
 }
 
 fn rows_of<T: Real>(matrix: &Matrix<T>, start: usize, end: usize) -> Matrix<T> {
@@ -51,8 +53,8 @@ pub fn loss_and_gradients<T: Real>(
     let mut loss = 0.0;
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
     let mut d_rows = Matrix { rows: 0, cols: d, data: Vec::new() };
-    for start in (0..hidden.rows).step_by(chunk_rows(vocab)) {
-        let end = (start + chunk_rows(vocab)).min(hidden.rows);
+    for start in (0..hidden.rows).step_by(chunk_rows(LOGITS, vocab)) {
+        let end = (start + chunk_rows(LOGITS, vocab)).min(hidden.rows);
         let chunk = rows_of(hidden, start, end);
         for (buffer, cols) in [(&mut logits, vocab), (&mut d_rows, d)] {
             buffer.rows = end - start;
@@ -108,11 +110,15 @@ pub fn log_probabilities<T: Real>(hidden: &Matrix<T>, head: &Matrix<T>, targets:
     assert!(hidden.rows == targets.len() && hidden.cols == head.cols);
     let mut all = Vec::with_capacity(targets.len());
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
-    for start in (0..hidden.rows).step_by(chunk_rows(vocab)) {
-        let end = (start + chunk_rows(vocab)).min(hidden.rows);
-        logits.rows = end - start;
-        logits.data.resize((end - start) * vocab, T::ZERO);
-        product::matmul(Product::NT, &mut logits, false, &rows_of(hidden, start, end), head);
+    for start in (0..hidden.rows).step_by(chunk_rows(SCORED_LOGITS, vocab)) {
+        let end = (start + chunk_rows(SCORED_LOGITS, vocab)).min(hidden.rows);
+        let mut chunk = rows_of(hidden, start, end);
+        // A last chunk of few rows gets rows of zeros, so that no result depends on how many there are.
+        chunk.rows = product::independent_rows(chunk.rows, vocab);
+        chunk.data.resize(chunk.rows * chunk.cols, T::ZERO);
+        logits.rows = chunk.rows;
+        logits.data.resize(chunk.rows * vocab, T::ZERO);
+        product::matmul(Product::NT, &mut logits, false, &chunk, head);
         let rows = logits.data.par_chunks_mut(vocab).zip(&targets[start..end]);
         all.par_extend(rows.map(|(row, &target)| log_probability(row, target)));
     }

@@ -150,6 +150,10 @@ impl<T: Real> Backend for CpuBackend<T> {
         product::matmul(product, out, accumulate, a, b);
     }
 
+    fn independent_rows(&self, rows: usize, cols: usize) -> usize {
+        product::independent_rows(rows, cols)
+    }
+
     fn embed(&self, out: &mut Matrix<T>, table: &Matrix<T>, tokens: &[u32]) {
         let d = table.cols;
         assert!(out.cols == d && out.rows == tokens.len());

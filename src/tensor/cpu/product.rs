@@ -130,6 +130,20 @@ pub fn matmul<T: Real>(product: Product, c: &mut Matrix<T>, accumulate: bool, a:
     super::for_each_piece(pieces, run);
 }
 
+/// As [`crate::tensor::Backend::independent_rows`]: a fact of `gemm` 0.19, not a promise of it, held by a test below.
+///
+/// Each path of `gemm` sums a row in an order of its own, and chooses by the size of a call: 256 elements or fewer, one
+/// row or column, and at most 64 rows and columns are paths apart. Pieces of [`matmul`] are calls: with three columns
+/// or more each has 122 rows or columns at least, or is the whole product.
+pub fn independent_rows(rows: usize, cols: usize) -> usize {
+    let least = match cols {
+        0..=2 => 2112,
+        3..=64 => 257usize.div_ceil(cols).max(65),
+        _ => 257usize.div_ceil(cols).max(3),
+    };
+    rows.max(least)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,20 +155,33 @@ mod tests {
         Matrix { rows, cols, data: (0..rows * cols).map(|_| rng.random_range(-0.5f32..0.5)).collect() }
     }
 
-    /// A fact of `gemm`, not a promise of it: each row of x·Wᵀ is the same to the bit whatever rows stand beside it,
-    /// where a call's output has more than 256 elements and more than one row. Smaller ones are summed in another order.
+    /// From `independent_rows` on, every row of x·Wᵀ is the same to the bit whatever rows stand beside it.
     #[test]
-    fn rows_of_large_products_do_not_depend_on_each_other() {
-        const MOST: usize = 700;
-        for (n, k) in
-            [(576, 576), (192, 576), (1536, 576), (576, 1536), (100, 300), (64, 172), (37, 51), (24, 64)]
-        {
+    fn rows_of_padded_products_do_not_depend_on_each_other() {
+        const MOST: usize = 2400;
+        for (n, k) in [
+            (1536, 576),
+            (576, 1536),
+            (192, 576),
+            (512, 64),
+            (100, 300),
+            (127, 700),
+            (65, 51),
+            (64, 1536),
+            (37, 900),
+            (24, 64),
+            (3, 1100),
+            (2, 40),
+            (1, 64),
+            (1, 1),
+        ] {
             let (weight, inputs) = (random(n, k, "weight"), random(MOST, k, "inputs"));
             let mut whole = random(MOST, n, "out");
             matmul(Product::NT, &mut whole, false, &inputs, &weight);
-            let least = (257usize.div_ceil(n)).max(2);
-            for rows in (least..least + 9).chain([40, 64, 127, 128, 129, 255, 257, 576, 650]) {
+            let least = independent_rows(1, n);
+            for rows in (least..least + 6).chain([64, 65, 127, 128, 129, 255, 256, 257, 650, 1025, 2300]) {
                 for start in [0, 13, 50] {
+                    let rows = independent_rows(rows, n);
                     let data = inputs.data[start * k..(start + rows) * k].to_vec();
                     let mut out = random(rows, n, "out");
                     matmul(Product::NT, &mut out, false, &Matrix { rows, cols: k, data }, &weight);

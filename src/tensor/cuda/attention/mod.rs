@@ -2,7 +2,7 @@
 //!
 //! The sizes below are those that the kernel files compute from HEAD; `kernels/attention*.cu` say why.
 use super::device::{Argument, Device, DeviceError, Element, Launch, Operand};
-use crate::tensor::{AttentionShape, PackedShape};
+use crate::tensor::{AttentionShape, PackedSegment, PackedShape};
 
 /// Widest head that the kernels take.
 pub const LARGEST_HEAD_DIM: usize = 128;
@@ -263,16 +263,12 @@ fn table(mut spans: Vec<Span>, block: usize) -> Vec<u8> {
 /// The table of spans of a packed pass.
 pub fn packed_spans(shape: PackedShape, element: Element) -> Vec<u8> {
     let block = own_rows(element, shape.head_dim);
-    let mut spans = Vec::new();
-    let mut first = 0;
-    for (index, &length) in std::iter::once(&shape.prefix).chain(shape.tails).enumerate() {
-        let prefix = if index == 0 { 0 } else { shape.prefix };
-        spans.extend(
-            (0..length).step_by(block).map(|offset| [first, length, 0, prefix, offset, first + offset]),
-        );
-        first += length;
-    }
-    table(spans, block)
+    let spans = shape.segments.iter().flat_map(|PackedSegment { rows, seen }| {
+        let of_block =
+            move |offset| [rows.start, rows.len(), seen.start, seen.len(), offset, rows.start + offset];
+        (0..rows.len()).step_by(block).map(of_block)
+    });
+    table(spans.collect(), block)
 }
 
 /// Attention of the rows of `q` that `spans` names, into `out`; `address` is where the bytes of `spans` lie on the device.

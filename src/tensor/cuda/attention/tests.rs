@@ -1,6 +1,7 @@
 //! The kernels themselves, run on the host, against the CPU backend over random shapes.
 use super::super::emulated::EmulatedDevice;
 use super::*;
+use crate::tensor::conformance::packed_segments;
 use crate::tensor::{Backend, CpuBackend, Matrix};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -181,9 +182,13 @@ fn sequences_of_any_shape() {
 fn packed_passes_of_any_shape() {
     let Some(device) = EmulatedDevice::new() else { return };
     let length = || prop_oneof![0..=9usize, 60..=66usize];
-    let shapes = (prop_oneof![length(), 120..=140usize], prop::collection::vec(length(), 0..4), heads());
-    on_random_shapes(12, (shapes, 0..1000u64), |((prefix, tails, (kv, group, head_dim)), seed)| {
-        let shape = PackedShape { prefix, tails: &tails, num_heads: kv * group, num_kv_heads: kv, head_dim };
+    let group = || (prop_oneof![length(), 120..=140usize], prop::collection::vec(length(), 0..4));
+    let shapes = (prop::collection::vec(group(), 1..3), heads());
+    on_random_shapes(12, (shapes, 0..1000u64), |((groups, (kv, group, head_dim)), seed)| {
+        let groups: Vec<(usize, &[usize])> =
+            groups.iter().map(|(prefix, tails)| (*prefix, &tails[..])).collect();
+        let segments = packed_segments(&groups);
+        let shape = PackedShape { segments: &segments, num_heads: kv * group, num_kv_heads: kv, head_dim };
         for element in [Element::F32, Element::Bf16] {
             check_packed_on(&device, element, shape, seed);
         }
