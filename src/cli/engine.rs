@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 const MEMORY_SHARE: f64 = 0.9;
 
 /// What `auto` is on a machine like this.
-pub(super) fn automatic(_: &CudaProbe) -> EngineKind {
-    EngineKind::Cpu
+pub(super) fn automatic(probe: &CudaProbe) -> EngineKind {
+    if probe.is_usable() { EngineKind::Cuda } else { EngineKind::Cpu }
 }
 
 /// `auto` resolved; an engine that cannot run here is an error that names the remedy.
@@ -18,16 +18,13 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
     match kind {
         EngineKind::Auto => Ok(automatic(&CudaProbe::new())),
         EngineKind::Cpu | EngineKind::Reference => Ok(kind),
-        EngineKind::Cuda => {
-            let what = match CudaProbe::new().why_not() {
-                None => "this version has no CUDA engine yet".to_string(),
-                Some(why) => why,
-            };
-            bail!(
-                "engine.kind = \"cuda\" cannot run: {what}\n\
+        EngineKind::Cuda => match CudaProbe::new().why_not() {
+            None => Ok(EngineKind::Cuda),
+            Some(why) => bail!(
+                "engine.kind = \"cuda\" cannot run: {why}\n\
                  hint: set `kind = \"auto\"` or `kind = \"cpu\"` under [engine]; `efficientllm doctor` tells what is missing"
-            )
-        }
+            ),
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well; 1 some runs failed or were not reached; 2 the request is wrong.
 mod compare;
 mod contamination;
+mod corpora;
 mod doctor;
 mod engine;
 mod eval;

@@ -1,5 +1,5 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
-use super::{Place, Settings, contamination, engine, speed};
+use super::{Place, Settings, corpora, engine, speed};
 use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
 use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
@@ -18,7 +18,7 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     let engine = &experiment.engine;
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     print!("{}", describe(&plan, &states));
-    print!("{}", contamination::describe(&experiment));
+    print!("{}", corpora::describe(&plan, &store));
     println!("{}", spending(&plan, &states, &store, &groups, workers));
     write_plan(&results, &document(&plan))?;
     println!("\nplan written to {}", results.join("plan.json").display());

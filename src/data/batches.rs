@@ -1,14 +1,15 @@
 //! Packed tokens cut into windows, in an order that needs no state.
 //!
 //! Each document is followed by `<|endoftext|>`; windows are cut without regard to documents (`stream` tells how), so a
-//! window may hold the end of one and the beginning of the next, and attention sees both. In a mixture sequence n comes
+//! window may hold the end of one and the beginning of the next, and attention sees both; or, with
+//! `packing = "separate"`, each holds whole documents (`packing` tells how). In a mixture sequence n comes
 //! from the source that `mixture` gives, which is at its own window of its own epoch. A batch is a function of the index
 //! of its first sequence, so resuming needs a counter only, and every arm with the seed sees the same order.
 use super::error::DataError;
 use super::mixture::Shares;
-use super::stream::Stream;
+use super::stream::{Layout, Stream};
 use super::tokens::Tokens;
-use crate::spec::Shuffle;
+use crate::spec::{Packing, Shuffle};
 
 /// Inputs and targets of some sequences, both (B, T) in row-major order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,29 +52,25 @@ impl Batches {
     /// # Errors
     /// The tokens do not fill one window.
     pub fn new(tokens: Tokens, context_length: usize, seed: u64) -> Result<Self, DataError> {
-        Self::mixture(vec![(tokens, 1.0)], context_length, Shuffle::Windows, seed)
+        let layout = Layout { context_length, shuffle: Shuffle::Windows, packing: Packing::Crossing };
+        Self::mixture(vec![(tokens, 1.0)], layout, seed)
     }
 
     /// The stream over several sources with their weights, all positive: shares of the sequences.
     ///
     /// # Errors
     /// The tokens of a source do not fill one window.
-    pub fn mixture(
-        sources: Vec<(Tokens, f64)>,
-        context_length: usize,
-        shuffle: Shuffle,
-        seed: u64,
-    ) -> Result<Self, DataError> {
+    pub(super) fn mixture(sources: Vec<(Tokens, f64)>, layout: Layout, seed: u64) -> Result<Self, DataError> {
         let (tokens, weights): (Vec<Tokens>, Vec<f64>) = sources.into_iter().unzip();
         let alone = tokens.len() == 1;
         let sources = tokens.into_iter().enumerate().map(|(source, tokens)| {
             // A corpus of one source draws from the streams that it drew from before there were mixtures.
             let name = if alone { "batches".to_string() } else { format!("batches/source/{source}") };
-            Stream::new(tokens, context_length, shuffle, seed, name)
+            Stream::new(tokens, layout, seed, name)
                 .map_err(|error| if alone { error } else { error.in_source(source) })
         });
         let sources = sources.collect::<Result<_, _>>()?;
-        Ok(Batches { sources, shares: Shares::new(&weights), context_length })
+        Ok(Batches { sources, shares: Shares::new(&weights), context_length: layout.context_length })
     }
 
     /// Sequences `first` … `first + sequences - 1` of the stream.
@@ -130,16 +127,20 @@ mod tests {
         assert_eq!(starts(10), permutation(1));
     }
 
+    fn layout(context_length: usize, shuffle: Shuffle, packing: Packing) -> Layout {
+        Layout { context_length, shuffle, packing }
+    }
+
     /// Two sources whose tokens tell them apart: even 1000s and odd ones.
-    fn mixed(seed: u64, shuffle: Shuffle) -> Batches {
+    fn mixed(seed: u64, layout: Layout) -> Batches {
         let second: Vec<u32> = (1000..1045).collect();
         let sources = vec![(numbers(100), 3.0), (Tokens::in_memory(second, vec![7, 30, 45]), 1.0)];
-        Batches::mixture(sources, 7, shuffle, seed).expect("batches")
+        Batches::mixture(sources, layout, seed).expect("batches")
     }
 
     #[test]
     fn sources_of_a_mixture_have_their_shares_and_epochs_of_their_own() {
-        let batches = mixed(1, Shuffle::Windows);
+        let batches = mixed(1, layout(7, Shuffle::Windows, Packing::Crossing));
         // 14 and 6 windows: after 24 sequences the second has had its first epoch, whole, and the first is in its second.
         let batch = batches.batch(0, 24);
         let mut firsts: Vec<u32> = batch.inputs.iter().step_by(7).copied().filter(|t| *t >= 1000).collect();
@@ -155,12 +156,16 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 64, rng_seed: proptest::test_runner::RngSeed::Fixed(7), ..ProptestConfig::default() })]
         #[test]
         fn a_batch_depends_on_its_index_alone(
-            first in 0u64..100, n in 1usize..20, seed in 0u64..5, mixture in any::<bool>(), documents in any::<bool>(),
+            first in 0u64..100, n in 1usize..20, seed in 0u64..5, mixture in any::<bool>(), kind in 0usize..3,
         ) {
-            let shuffle = if documents { Shuffle::Documents } else { Shuffle::Windows };
+            let layout = [
+                layout(7, Shuffle::Windows, Packing::Crossing),
+                layout(7, Shuffle::Documents, Packing::Crossing),
+                layout(7, Shuffle::Windows, Packing::Separate),
+            ][kind];
             let new = || match mixture {
-                true => mixed(seed, shuffle),
-                false => Batches::mixture(vec![(numbers(100), 1.0)], 7, shuffle, seed).expect("batches"),
+                true => mixed(seed, layout),
+                false => Batches::mixture(vec![(numbers(100), 1.0)], layout, seed).expect("batches"),
             };
             let whole = new().batch(first, n);
             let batches = new();
@@ -182,7 +187,10 @@ mod tests {
         assert!(Batches::new(numbers(9), 8, 0).is_ok());
         assert!(matches!(Batches::new(numbers(9), 0, 0), Err(DataError::ZeroContext)));
         let sources = vec![(numbers(9), 1.0), (numbers(3), 1.0)];
-        let error = Batches::mixture(sources, 8, Shuffle::Windows, 0).err().expect("a fault").to_string();
+        let error = Batches::mixture(sources, layout(8, Shuffle::Windows, Packing::Crossing), 0)
+            .err()
+            .expect("a fault")
+            .to_string();
         assert!(error.starts_with("source 2 of the mixture: training corpus too short: 3 tokens"), "{error}");
     }
 }

@@ -17,6 +17,7 @@
 //! ```
 //!
 //! Wherever a hash is met, the words themselves are compared, so no item is blamed for a collision.
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -29,8 +30,22 @@ pub const SHORTEST: usize = 8;
 /// B of the rolling hash: any odd number without a pattern; 2⁶⁴ divided by the golden ratio.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Raised with every change of what is found, so that kept findings are not taken for new ones.
+pub const REVISION: u32 = 1;
+
+/// All that a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// Words in a row that were looked for.
+    pub n: usize,
+    /// Documents seen.
+    pub documents: usize,
+    /// In the order in which benchmarks were added.
+    pub overlaps: Vec<Overlap>,
+}
+
 /// What was found of one benchmark.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     pub benchmark: String,
     /// All items.
@@ -52,7 +67,7 @@ impl Overlap {
 }
 
 /// Words that stand in an item and in the corpus.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Example {
     /// Number of the item in its benchmark, from 1.
     pub item: usize,
@@ -86,16 +101,6 @@ impl Contamination {
     pub fn new(n: usize) -> Contamination {
         let n = n.max(SHORTEST);
         Contamination { n, overlaps: Vec::new(), items: Vec::new(), grams: BTreeMap::new(), documents: 0 }
-    }
-
-    /// Words in a row that are looked for.
-    pub fn n(&self) -> usize {
-        self.n
-    }
-
-    /// Documents seen so far.
-    pub fn documents(&self) -> usize {
-        self.documents
     }
 
     /// Adds a benchmark with the texts of its items. Documents seen before are not looked at again.
@@ -152,9 +157,9 @@ impl Contamination {
         }
     }
 
-    /// What was found, in the order in which benchmarks were added.
-    pub fn overlaps(&self) -> &[Overlap] {
-        &self.overlaps
+    /// What was found in the documents seen so far.
+    pub fn findings(&self) -> Findings {
+        Findings { n: self.n, documents: self.documents, overlaps: self.overlaps.clone() }
     }
 }
 
@@ -196,7 +201,7 @@ mod tests {
         let mut check = Contamination::new(n);
         check.add("task", items);
         documents.iter().for_each(|document| check.see(document));
-        check.overlaps()[0].clone()
+        check.findings().overlaps[0].clone()
     }
 
     #[test]
@@ -252,9 +257,11 @@ mod tests {
         check.add("second", ["something else that is long enough to be looked for"]);
         check.add("third", [ITEM, ITEM]);
         check.see(ITEM);
-        let found: Vec<_> = check.overlaps().iter().map(|o| (o.benchmark.as_str(), o.contaminated)).collect();
+        let findings = check.findings();
+        let found: Vec<_> =
+            findings.overlaps.iter().map(|o| (o.benchmark.as_str(), o.contaminated)).collect();
         assert_eq!(found, [("first", 1), ("second", 0), ("third", 2)]);
-        assert_eq!((check.n(), check.documents()), (13, 1));
+        assert_eq!((findings.n, findings.documents), (13, 1));
     }
 
     /// Texts of words from so small a vocabulary that parts of grams repeat.
@@ -275,7 +282,7 @@ mod tests {
             check.add("all", &items);
             check.add("chosen", [chosen]);
             check.see(&document);
-            let found = &check.overlaps()[1];
+            let found = &check.findings().overlaps[1];
             prop_assert_eq!(found.contaminated + found.too_short, 1);
         }
 

@@ -11,6 +11,7 @@ pub mod gguf_tokenizer;
 mod guard;
 pub mod hub;
 mod mixture;
+mod packing;
 pub mod prepare;
 mod stream;
 pub mod tables;

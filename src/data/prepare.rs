@@ -12,12 +12,13 @@
 use super::batches::Batches;
 use super::documents::{Meter, Watch, files, size};
 use super::error::DataError;
+use super::stream::Layout;
 use super::tokenizer::Tokenizer;
 use super::tokens::{Stored, Tokens, Writer, damaged};
 use super::validation::ValidationWindows;
 use super::world::Split;
 use crate::base::hash::{canonical_json, sha256_hex};
-use crate::spec::{CorpusSpec, DataSpec, TokenizerSpec};
+use crate::spec::{CorpusSpec, DataSpec, Packing, TokenizerSpec};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -91,7 +92,7 @@ fn prepare_in_shards(
         let mut write = |split| {
             let name = format!("{}-{place}", name_of(split));
             let writer = Writer::create(folder, &name, tokenizer.vocab_size(), shard_bytes)?;
-            encode(source, split, &tokenizer, writer, &mut meter, spec.context_length)
+            encode(source, split, &tokenizer, writer, &mut meter, spec)
                 .map_err(|error| if sources.len() == 1 { error } else { error.in_source(place) })
         };
         let (train, validation) = (write(Split::Train)?, write(Split::Validation)?);
@@ -154,7 +155,7 @@ fn encode(
     tokenizer: &Tokenizer,
     mut writer: Writer,
     meter: &mut Meter<'_>,
-    context_length: usize,
+    spec: &DataSpec,
 ) -> Result<Stored, DataError> {
     let mut write = |batch: &mut Vec<String>| -> Result<(), DataError> {
         let encoded: Vec<Vec<u32>> =
@@ -177,11 +178,13 @@ fn encode(
     })?;
     write(&mut batch)?;
     let stored = writer.finish()?;
-    let (split_name, found, needed) = (
-        if split == Split::Train { "training" } else { "validation" },
-        stored.tokens,
-        context_length as u64 + 1,
-    );
+    let split_name = if split == Split::Train { "training" } else { "validation" };
+    let (found, context_length) = (stored.tokens, spec.context_length);
+    // Training sequences that hold whole documents are filled up.
+    let needed = match (split, spec.packing) {
+        (Split::Train, Packing::Separate) => 1,
+        _ => context_length as u64 + 1,
+    };
     match stored.documents {
         0 => Err(DataError::EmptyCorpus { split: split_name, files: files(source, split) }),
         _ if found < needed => Err(DataError::TooShort { split: split_name, found, needed, context_length }),
@@ -232,7 +235,7 @@ impl Prepared {
     /// # Errors
     /// A source does not fill one window.
     pub fn batches(&self, spec: &DataSpec, seed: u64) -> Result<Batches, DataError> {
-        Batches::mixture(self.weighted(spec, 0), spec.context_length, spec.shuffle, seed)
+        Batches::mixture(self.weighted(spec, 0), Layout::of(spec), seed)
     }
 
     /// The held-out windows of `spec`, up to `limit` tokens.

@@ -9,10 +9,15 @@
 //! `shuffle = "windows"` the documents lie in the order of the files; with `shuffle = "documents"` in the permutation
 //! drawn from `batches/documents/e`, so that the windows hold other neighbours in every epoch. Either order is a
 //! function of seed and epoch: what is kept is the epoch drawn last, for speed alone.
+//!
+//! With `packing = "separate"` windows are the sequences of `packing`, in the permutation drawn from `batches/epoch/e`; the
+//! room that one leaves is filled with the documents that follow one drawn from `batches/fill/e/s` for sequence s.
 use super::error::DataError;
+use super::packing::Packing;
 use super::tokens::Tokens;
 use crate::base::random::stream;
-use crate::spec::Shuffle;
+use crate::spec::{self, DataSpec, Shuffle};
+use rand::RngExt;
 use rand::seq::SliceRandom;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,12 +43,28 @@ pub(super) fn count_windows(
     }
 }
 
+/// How windows are cut and put into order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    pub context_length: usize,
+    pub shuffle: Shuffle,
+    pub packing: spec::Packing,
+}
+
+impl Layout {
+    pub fn of(spec: &DataSpec) -> Self {
+        Layout { context_length: spec.context_length, shuffle: spec.shuffle, packing: spec.packing }
+    }
+}
+
 /// The windows of one source.
 pub(super) struct Stream {
     tokens: Tokens,
     context_length: usize,
     num_windows: u64,
     shuffle: Shuffle,
+    /// Sequences of whole documents, where no document is to cross from one into the next.
+    packing: Option<Packing>,
     seed: u64,
     /// What the names of its random streams begin with.
     name: String,
@@ -68,25 +89,36 @@ impl Stream {
     ///
     /// # Errors
     /// The tokens do not fill one window, or there are more windows or documents than can be numbered.
-    pub fn new(
-        tokens: Tokens,
-        context_length: usize,
-        shuffle: Shuffle,
-        seed: u64,
-        name: String,
-    ) -> Result<Self, DataError> {
-        let num_windows = count_windows("training", tokens.len(), context_length)?;
+    pub fn new(tokens: Tokens, layout: Layout, seed: u64, name: String) -> Result<Self, DataError> {
+        let Layout { context_length, shuffle, packing } = layout;
+        // Where documents are kept whole, any text fills a sequence.
+        let needed = if packing == spec::Packing::Separate { 1 } else { context_length };
+        let num_windows = count_windows("training", tokens.len(), needed)?;
+        let packing = (packing == spec::Packing::Separate).then(|| Packing::new(&tokens, context_length));
+        let num_windows = packing.as_ref().map_or(num_windows, |packing| packing.len() as u64);
         let most = num_windows.max(tokens.num_documents() as u64);
         if most > u64::from(u32::MAX) {
             return Err(DataError::TooLong { found: most });
         }
-        Ok(Stream { tokens, context_length, num_windows, shuffle, seed, name, last: Mutex::new(None) })
+        Ok(Stream {
+            tokens,
+            context_length,
+            num_windows,
+            shuffle,
+            packing,
+            seed,
+            name,
+            last: Mutex::new(None),
+        })
     }
 
     /// Appends the T + 1 tokens of window `index` of the endless stream.
     pub fn read(&self, index: u64, out: &mut Vec<u32>) {
         let epoch = self.epoch(index / self.num_windows);
         let window = u64::from(epoch.windows[(index % self.num_windows) as usize]);
+        if let Some(packing) = &self.packing {
+            return self.read_packed(packing, index / self.num_windows, window as usize, out);
+        }
         let start = window * self.context_length as u64;
         let range = start..start + self.context_length as u64 + 1;
         match &epoch.documents {
@@ -105,6 +137,25 @@ impl Stream {
             let from = document.end - (laid.ends[place] - start);
             self.tokens.read(from..from + (end - start), out);
             (start, place) = (end, place + 1);
+        }
+    }
+
+    fn read_packed(&self, packing: &Packing, epoch: u64, sequence: usize, out: &mut Vec<u32>) {
+        let pieces = packing.sequence(sequence);
+        let full = out.len() + self.context_length + 1;
+        // The first document of all has no separator before it: the one after it does as well.
+        let before = pieces[0].start.checked_sub(1).unwrap_or(self.tokens.document(0).end - 1);
+        self.tokens.read(before..before + 1, out);
+        pieces.iter().for_each(|piece| self.tokens.read(piece.clone(), out));
+        if out.len() == full {
+            return;
+        }
+        let name = format!("{}/fill/{epoch}/{sequence}", self.name);
+        let mut document = stream(self.seed, &name).random_range(0..self.tokens.num_documents());
+        while out.len() < full {
+            let Range { start, end } = self.tokens.document(document);
+            self.tokens.read(start..end.min(start + (full - out.len()) as u64), out);
+            document = (document + 1) % self.tokens.num_documents();
         }
     }
 
@@ -157,8 +208,8 @@ mod tests {
     }
 
     fn of(tokens: &Tokens, context_length: usize, seed: u64) -> Stream {
-        Stream::new(tokens.clone(), context_length, Shuffle::Documents, seed, "batches".into())
-            .expect("a stream")
+        let layout = Layout { context_length, shuffle: Shuffle::Documents, packing: spec::Packing::Crossing };
+        Stream::new(tokens.clone(), layout, seed, "batches".into()).expect("a stream")
     }
 
     /// The epoch's documents end to end: its windows put back into their order.
@@ -212,6 +263,39 @@ mod tests {
                 let mut window = Vec::new();
                 asked.read(index, &mut window);
                 prop_assert_eq!(&window, &in_order[index as usize]);
+            }
+        }
+    }
+
+    fn packed(tokens: &Tokens, context_length: usize, seed: u64) -> Stream {
+        let layout = Layout { context_length, shuffle: Shuffle::Windows, packing: spec::Packing::Separate };
+        Stream::new(tokens.clone(), layout, seed, "batches".into()).expect("a stream")
+    }
+
+    #[test]
+    fn separate_documents_are_whole_in_each_epoch_and_no_target_is_padding() {
+        // Tokens count on, so that each tells its place; documents end at these.
+        let ends = vec![3, 14, 16, 20, 21, 26];
+        let tokens = Tokens::in_memory((0..26).collect(), ends.clone());
+        let stream = packed(&tokens, 5, 1);
+        let starts: Vec<u32> = std::iter::once(0).chain(ends.iter().map(|end| *end as u32)).collect();
+        for epoch in 0..4 {
+            let mut targets = Vec::new();
+            for s in 0..stream.num_windows {
+                let mut window = Vec::new();
+                stream.read(epoch * stream.num_windows + s, &mut window);
+                assert_eq!(window.len(), 6);
+                // A token that does not begin a document follows the one before it.
+                for pair in window.windows(2).filter(|pair| !starts.contains(&pair[1])) {
+                    assert_eq!(pair[1], pair[0] + 1, "{window:?}");
+                }
+                targets.extend(window[1..].to_vec());
+            }
+            assert!((0..26).all(|token| targets.contains(&token)), "{targets:?}");
+            // Every document but the second, which is longer than a sequence, stands somewhere whole.
+            for d in [0, 2, 3, 4, 5] {
+                let document: Vec<u32> = tokens.document(d).map(|token| token as u32).collect();
+                assert!(targets.windows(document.len()).any(|part| part == document), "{document:?}");
             }
         }
     }

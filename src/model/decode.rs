@@ -42,20 +42,20 @@ pub struct Decoder<B: Backend> {
 impl<B: Backend> Decoder<B> {
     /// An empty cache for texts of at most `capacity` tokens of a model of shape `config`.
     pub fn new(backend: &B, config: &ModelConfig, capacity: usize) -> Self {
-        let empty = || backend.zeros(0, 0);
+        let (empty, sums) = (|| backend.activation(0, 0), || backend.zeros(0, 0));
         let cache = |narrow: usize| LayerCache {
-            keys: backend.zeros(capacity, narrow),
-            values: backend.zeros(capacity, narrow),
+            keys: backend.activation(capacity, narrow),
+            values: backend.activation(capacity, narrow),
         };
         Decoder {
             layers: config.layers.iter().map(|layer| cache(layer.num_kv_heads * config.head_dim)).collect(),
             capacity,
             past: 0,
             angles: backend.rope_table(capacity, config.head_dim, config.rope_theta),
-            turned: RopeTable { cos: empty(), sin: empty() },
+            turned: RopeTable { cos: sums(), sin: sums() },
             x: empty(),
             normed: empty(),
-            inv_rms: empty(),
+            inv_rms: sums(),
             q: empty(),
             k: empty(),
             v: empty(),
@@ -64,7 +64,7 @@ impl<B: Backend> Decoder<B> {
             up: empty(),
             activated: empty(),
             last: empty(),
-            logits: empty(),
+            logits: sums(),
         }
     }
 

@@ -6,9 +6,11 @@ use super::network::{ExplicitNetwork, Network};
 use super::rank::Rank;
 use super::reference::ReferenceNetwork;
 use crate::spec::{EngineKind, Precision};
+use crate::tensor::cuda::nccl::{self, GroupId, NcclRanks};
+use crate::tensor::cuda::{self, CudaBackend, CudaDevice};
 use crate::tensor::ranks::ThreadRanks;
-use crate::tensor::unwind::caught;
-use crate::tensor::{Alone, Backend, Communicator, CpuBackend, DeviceError};
+use crate::tensor::unwind::{caught, raise};
+use crate::tensor::{Alone, Backend, Communicator, CpuBackend, DeviceError, RankError};
 use std::any::Any;
 use std::panic::resume_unwind;
 
@@ -48,7 +50,8 @@ impl Engine {
     pub fn run<W: OnRank>(&self, work: W) -> Result<W::Output, DeviceError> {
         caught(|| match self.kind {
             EngineKind::Reference => self.first(CpuBackend::<f32>::new(), reference, work),
-            _ => self.first(CpuBackend::<f32>::new(), explicit, work),
+            EngineKind::Cuda => self.first(self.open(self.devices[0]), explicit, work),
+            EngineKind::Auto | EngineKind::Cpu => self.first(CpuBackend::<f32>::new(), explicit, work),
         })
     }
 
@@ -68,9 +71,27 @@ impl Engine {
             return Ok(vec![self.run(work(0))?]);
         }
         caught(|| match self.kind {
-            EngineKind::Reference => self.ranks(|_| CpuBackend::<f32>::new(), reference, work),
-            _ => self.ranks(|_| CpuBackend::<f32>::new(), explicit, work),
+            EngineKind::Reference => self.ranks(|_| CpuBackend::<f32>::new(), reference, by_host, work),
+            EngineKind::Cuda if nccl::is_available() => {
+                let id = GroupId::new().unwrap_or_else(|error| raise(error));
+                let join = |member, backend: &_| -> Box<dyn Communicator<_>> {
+                    Box::new(NcclRanks::join(id, member, backend).unwrap_or_else(|error| raise(error)))
+                };
+                self.ranks(|device| self.open(device), explicit, join, work)
+            }
+            EngineKind::Cuda => self.ranks(|device| self.open(device), explicit, by_host, work),
+            EngineKind::Auto | EngineKind::Cpu => {
+                self.ranks(|_| CpuBackend::<f32>::new(), explicit, by_host, work)
+            }
         })
+    }
+
+    fn open(&self, device: usize) -> CudaBackend<CudaDevice> {
+        let precision = match self.precision {
+            Precision::Bf16 => cuda::Precision::Bf16,
+            Precision::F32 => cuda::Precision::F32,
+        };
+        CudaBackend::open(device, precision).unwrap_or_else(|error| raise(error))
     }
 
     fn first<B: Backend, W: OnRank>(&self, backend: B, network: MakeNetwork<B>, work: W) -> W::Output {
@@ -87,6 +108,7 @@ impl Engine {
         &self,
         open: impl Fn(usize) -> B + Sync,
         network: MakeNetwork<B>,
+        meet: impl Fn(ThreadRanks<B::Scalar>, &B) -> Box<dyn Communicator<B>> + Sync,
         work: impl Fn(usize) -> W + Sync,
     ) -> Vec<W::Output>
     where
@@ -95,12 +117,16 @@ impl Engine {
         // Ranks wait for one another: in a common pool of threads one could wait for ever for a thread to start on.
         let threads = rayon::current_num_threads();
         let one = |member: ThreadRanks<B::Scalar>, device: usize| {
-            let communicator: &dyn Communicator<B> = &member;
             let backend = open(device);
-            let mut network = network(&backend);
-            let rank =
-                Rank { backend: &backend, network: network.as_mut(), communicator, at_once: self.at_once };
+            let communicator = meet(member, &backend);
             let work = work(communicator.rank());
+            let mut network = network(&backend);
+            let rank = Rank {
+                backend: &backend,
+                network: network.as_mut(),
+                communicator: communicator.as_ref(),
+                at_once: self.at_once,
+            };
             match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
                 Ok(pool) => pool.install(|| work.on(rank)),
                 // Without threads of its own a rank shares everyone's: slower, and the same numbers.
@@ -118,8 +144,23 @@ impl Engine {
                 .collect();
             started.into_iter().map(|thread| thread.join()).collect()
         });
-        ended.into_iter().collect::<Result<_, _>>().unwrap_or_else(|payload| resume_unwind(payload))
+        let mut done = Vec::with_capacity(ended.len());
+        let mut payloads = Vec::new();
+        for rank in ended {
+            match rank {
+                Ok(output) => done.push(output),
+                Err(payload) => payloads.push(payload),
+            }
+        }
+        // A rank that only lost its partners says less than the one that they lost.
+        let cause = payloads.iter().position(|payload| !payload.is::<RankError>()).unwrap_or(0);
+        if payloads.is_empty() { done } else { resume_unwind(payloads.swap_remove(cause)) }
     }
+}
+
+/// Tensors meet in host memory.
+fn by_host<B: Backend>(member: ThreadRanks<B::Scalar>, _: &B) -> Box<dyn Communicator<B>> {
+    Box::new(member)
 }
 
 fn explicit<B: Backend>(backend: &B) -> Box<dyn Network<B> + '_> {

@@ -6,7 +6,7 @@ use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
     ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, LatencySpec,
-    PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
+    Packing, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -203,6 +203,9 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inp
     // Only where they say more than those identities did that were made before there were these keys.
     if spec.data.shuffle != Shuffle::Windows {
         identity["shuffle"] = json!(spec.data.shuffle);
+    }
+    if spec.data.packing != Packing::Crossing {
+        identity["packing"] = json!(spec.data.packing);
     }
     if let CorpusSpec::Mixture { .. } = spec.data.corpus {
         identity["weights"] = json!(spec.data.corpus.weights());

@@ -137,7 +137,11 @@ fn weights_and_shuffles_change_models_and_not_the_corpus() {
     let ids = |plan: &Plan| plan.stages.iter().map(|stage| stage.id.clone()).collect::<Vec<_>>();
     let first = ids(&plan_of("[0.7, 0.3]", ""));
     assert_eq!(first, ids(&plan_of("[7, 3]", "shuffle = \"windows\"")));
-    for other in [plan_of("[0.5, 0.5]", ""), plan_of("[0.7, 0.3]", "shuffle = \"documents\"")] {
+    for other in [
+        plan_of("[0.5, 0.5]", ""),
+        plan_of("[0.7, 0.3]", "shuffle = \"documents\""),
+        plan_of("[0.7, 0.3]", "packing = \"separate\""),
+    ] {
         let other = ids(&other);
         assert_eq!(first[0], other[0]);
         assert!(first[1..].iter().all(|id| !other.contains(id)));

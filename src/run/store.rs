@@ -4,6 +4,7 @@
 //! results/<experiment>/store/<stage id>/          what the stage made, and stage.json
 //!                            partial/<stage id>/  checkpoints of a stage that is under way, to go on from
 //!                            failed/<stage id>    why it failed the last time
+//!                            checks/<hash>.json   what `plan` found in a corpus
 //! ```
 use super::error::RunError;
 use crate::base::files::{commit_folder, folder_of, remove_leftovers, temporary_folder, write_atomic};
@@ -48,7 +49,8 @@ impl Store {
     /// The folder cannot be created or written to.
     pub fn prepare(&self) -> Result<(), RunError> {
         let unwritable = |source| RunError::Unwritable { path: self.root.clone(), source };
-        for folder in [&self.root, &self.root.join("partial"), &self.root.join("failed")] {
+        let [partial, failed, checks] = ["partial", "failed", "checks"].map(|name| self.root.join(name));
+        for folder in [&self.root, &partial, &failed, &checks] {
             fs::create_dir_all(folder).map_err(unwritable)?;
             remove_leftovers(folder).map_err(unwritable)?;
         }
@@ -145,6 +147,11 @@ impl Store {
     /// Why the stage failed the last time, if it did and has not been done since.
     pub fn failure(&self, id: &str) -> Option<String> {
         fs::read_to_string(self.failure_file(id)).ok().filter(|_| !self.is_done(id))
+    }
+
+    /// File of what a look at a corpus found, by the hash of all that it depends on.
+    pub fn check_file(&self, hash: &str) -> PathBuf {
+        self.root.join("checks").join(format!("{hash}.json"))
     }
 
     fn failure_file(&self, id: &str) -> PathBuf {

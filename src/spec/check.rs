@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings: &Findings) {
     let check = Check { root, findings };
     check.batch(spec);
+    check.packing(spec);
     check.ranks(spec, &header.engine);
     check.heads(spec);
     check.tokens(spec, &header.arms);
@@ -45,6 +46,15 @@ impl Check<'_> {
             let unit = (spec.data.context_length * spec.train.micro_batch) as u64;
             let words = "data.context_length × train.micro_batch";
             self.multiple("train.batch_tokens", spec.train.batch_tokens as u64, unit, words);
+        }
+    }
+
+    fn packing(&self, spec: &RunSpec) {
+        let separate = spec.data.packing == Packing::Separate && spec.data.shuffle == Shuffle::Documents;
+        if separate && self.findings.sound(&["data.packing", "data.shuffle"]) {
+            let message = "`documents` orders what is laid end to end, but data.packing = \"separate\" packs documents by their length";
+            let hint = "nearest valid shuffle: `windows`, which then orders the packed sequences".to_string();
+            self.fault("data.shuffle", message.into(), Some(hint));
         }
     }
 

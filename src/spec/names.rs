@@ -12,6 +12,8 @@ pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
 pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
     [("windows", Shuffle::Windows), ("documents", Shuffle::Documents)];
+pub(super) const PACKINGS: [(&str, Packing); 2] =
+    [("crossing", Packing::Crossing), ("separate", Packing::Separate)];
 pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
     [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
 pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
@@ -58,6 +60,7 @@ mod tests {
         same(&PRECISIONS);
         same(&SCHEDULES);
         same(&SHUFFLES);
+        same(&PACKINGS);
         same(&GROUP_TYPES);
         same(&SCOPES);
         same(&HEAD_UNITS);

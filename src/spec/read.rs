@@ -103,6 +103,7 @@ fn data(t: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usize>) -> 
         tokenizer: tokenizer(t, places, model_vocab_size),
         context_length: t.count("context_length", 2..=1_048_576).required(),
         shuffle: t.name("shuffle", &SHUFFLES).or(Shuffle::Windows),
+        packing: t.name("packing", &PACKINGS).or(Packing::Crossing),
     };
     t.finish();
     data

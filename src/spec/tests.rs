@@ -439,12 +439,13 @@ fn faults_of_mixtures_name_source_weight_and_file() {
     messages.push(parse(&text, "test", folder.path(), &no_model).expect_err("a fault")[0].to_string());
     let both = "corpus = { kind = \"text\", train = [\"a.txt\", \"b.txt\"], validation = [\"b.txt\"] }\nshuffle = \"document\"";
     let (folder, text) = on_files(&MIXED, both);
-    let faults = parse(&text, "test", folder.path(), &no_model).expect_err("faults");
+    let found = parse(&text, "test", folder.path(), &no_model).expect_err("faults");
     messages.extend(
-        faults
-            .iter()
-            .map(|fault| fault.to_string().replace(&folder.path().display().to_string(), "<folder>")),
+        found.iter().map(|fault| fault.to_string().replace(&folder.path().display().to_string(), "<folder>")),
     );
+    let text =
+        with("context_length = 128", "context_length = 128\nshuffle = \"documents\"\npacking = \"separate\"");
+    messages.extend(faults(&text));
     insta::assert_snapshot!(messages.join("\n"));
 }
 

@@ -83,6 +83,17 @@ pub struct DataSpec {
     /// T: tokens of one training sequence.
     pub context_length: usize,
     pub shuffle: Shuffle,
+    pub packing: Packing,
+}
+
+/// How documents are laid into sequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// End to end, cut every context_length tokens.
+    Crossing,
+    /// Whole, as many as fit; only those longer than a sequence are cut.
+    Separate,
 }
 
 /// What is put into a new order in each epoch.

@@ -44,7 +44,7 @@ pub enum ElementScore {
 }
 
 /// Which operand of a product is transposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Product {
     /// `C = A Bᵀ`: the forward product of a linear layer, y = x Wᵀ.
     NT,

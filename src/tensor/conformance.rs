@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape, Product,
-    Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
+    Product, Scalar,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -20,7 +20,7 @@ struct Case<'a, B: Backend> {
     tolerance: Tolerance,
 }
 
-/// A random host matrix, values as the backend's scalar rounds them.
+/// A random host matrix.
 struct Host {
     rows: usize,
     cols: usize,
@@ -34,12 +34,24 @@ impl Host {
 }
 
 impl<B: Backend> Case<'_, B> {
+    /// A parameter or a gradient, of values that an activation holds exactly: what a backend of mixed precision rounds
+    /// on the way into a product is then exact, and only its results are not.
     fn random(&self, rows: usize, cols: usize, name: &str) -> (Host, B::Tensor) {
+        let (host, _) = self.activation(rows, cols, name);
+        let values: Vec<B::Scalar> = host.data.iter().map(|&x| B::Scalar::from_f64(x)).collect();
+        let tensor = self.backend.from_host(rows, cols, &values);
+        (host, tensor)
+    }
+
+    /// An activation, values as the backend rounds them.
+    fn activation(&self, rows: usize, cols: usize, name: &str) -> (Host, B::Tensor) {
         let mut generator = stream(7, name);
         let values: Vec<B::Scalar> =
             (0..rows * cols).map(|_| B::Scalar::from_f64(generator.random::<f64>() * 2.0 - 1.0)).collect();
-        let data = values.iter().map(|x| x.to_f64()).collect();
-        (Host { rows, cols, data }, self.backend.from_host(rows, cols, &values))
+        let mut tensor = self.backend.activation(rows, cols);
+        self.backend.copy(&mut tensor, &self.backend.from_host(rows, cols, &values));
+        let data = self.backend.to_host(&tensor).into_iter().map(|x| x.to_f64()).collect();
+        (Host { rows, cols, data }, tensor)
     }
 
     fn compare(&self, what: &str, tensor: &B::Tensor, expected: &[f64]) {
@@ -65,6 +77,7 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
     for (rows, cols) in [(1, 1), (5, 13), (131, 48)] {
         norms(&case, rows, cols);
         element_wise(&case, rows, cols);
+        clipped_step(&case, rows, cols);
         scores(&case, rows, cols);
     }
     for shape in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 70, 3, 1, 8), (2, 130, 2, 2, 4)] {
@@ -109,9 +122,13 @@ fn products<B: Backend>(case: &Case<B>, m: usize, n: usize, k: usize) {
             Product::NN => ((m, k), (k, n)),
             Product::TN => ((k, m), (k, n)),
         };
-        let (a, a_tensor) = case.random(a_shape.0, a_shape.1, "a");
-        let (b, b_tensor) = case.random(b_shape.0, b_shape.1, "b");
-        let (c, mut c_tensor) = case.random(m, n, "c");
+        let (a, a_tensor) = case.activation(a_shape.0, a_shape.1, "a");
+        // Activations by weights are activations; activations by activations are gradients.
+        let operand = |activation: bool, rows, cols, name: &str| {
+            if activation { case.activation(rows, cols, name) } else { case.random(rows, cols, name) }
+        };
+        let (b, b_tensor) = operand(product == Product::TN, b_shape.0, b_shape.1, "b");
+        let (c, mut c_tensor) = operand(product != Product::TN, m, n, "c");
         let element = |i: usize, j: usize, l: usize| match product {
             Product::NT => a.at(i, l) * b.at(j, l),
             Product::NN => a.at(i, l) * b.at(l, j),
@@ -127,13 +144,13 @@ fn products<B: Backend>(case: &Case<B>, m: usize, n: usize, k: usize) {
 }
 
 fn norms<B: Backend>(case: &Case<B>, rows: usize, d: usize) {
-    let (x, x_tensor) = case.random(rows, d, "x");
+    let (x, x_tensor) = case.activation(rows, d, "x");
     let (w, w_tensor) = case.random(1, d, "w");
-    let (dy, dy_tensor) = case.random(rows, d, "dy");
-    let (dx0, mut dx_tensor) = case.random(rows, d, "dx");
+    let (dy, dy_tensor) = case.activation(rows, d, "dy");
+    let (dx0, mut dx_tensor) = case.activation(rows, d, "dx");
     let (dw0, mut dw_tensor) = case.random(1, d, "dw");
     let eps = 1e-3;
-    let mut out = case.backend.zeros(rows, d);
+    let mut out = case.backend.activation(rows, d);
     let mut inv_rms = case.backend.zeros(1, rows);
     case.backend.rmsnorm(&mut out, &mut inv_rms, &x_tensor, &w_tensor, eps);
     let r: Vec<f64> = (0..rows)
@@ -170,23 +187,24 @@ fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     case.compare("square_axpby", &y_tensor, &squares);
     let (row, row_tensor) = case.random(1, cols, "row");
     let (sums, mut sums_tensor) = case.random(1, cols, "sums");
-    let (_, mut shifted) = case.random(rows, cols, "x");
+    let (_, mut shifted) = case.activation(rows, cols, "x");
+    let (_, summed) = case.activation(rows, cols, "x");
     b.add_row(&mut shifted, &row_tensor);
     let expected: Vec<f64> = x.data.iter().enumerate().map(|(i, x)| x + row.at(0, i % cols)).collect();
     case.compare("add_row", &shifted, &expected);
-    b.add_column_sums(&mut sums_tensor, &x_tensor);
+    b.add_column_sums(&mut sums_tensor, &summed);
     let column = |c: usize| sums.at(0, c) + (0..rows).map(|n| x.at(n, c)).sum::<f64>();
     case.compare("add_column_sums", &sums_tensor, &(0..cols).map(column).collect::<Vec<_>>());
     let expected: f64 = x.data.iter().map(|x| x * x).sum();
     let sum = b.sum_of_squares(&x_tensor);
     assert!((sum - expected).abs() <= case.tolerance.atol + case.tolerance.rtol * expected);
 
-    let (gate, mut gate_tensor) = case.random(rows, cols, "gate");
-    let (up, mut up_tensor) = case.random(rows, cols, "up");
-    let (d, d_tensor) = case.random(rows, cols, "d");
+    let (gate, mut gate_tensor) = case.activation(rows, cols, "gate");
+    let (up, mut up_tensor) = case.activation(rows, cols, "up");
+    let (d, d_tensor) = case.activation(rows, cols, "d");
     let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
     let cells = || (0..rows * cols).map(|i| (gate.data[i], up.data[i], d.data[i]));
-    let mut out = b.zeros(rows, cols);
+    let mut out = b.activation(rows, cols);
     b.swiglu(&mut out, &gate_tensor, &up_tensor);
     case.compare("swiglu", &out, &cells().map(|(z, u, _)| z * sigmoid(z) * u).collect::<Vec<_>>());
     b.swiglu_backward(&mut gate_tensor, &mut up_tensor, &d_tensor);
@@ -223,6 +241,44 @@ fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     case.compare("adamw w", &w_tensor, &w);
 }
 
+/// A step over two tensors, of which one decays, clipped to half of the gradient's norm.
+fn clipped_step<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
+    let b = case.backend;
+    let (w1, mut w1_tensor) = case.random(rows, cols, "w1");
+    let (w2, mut w2_tensor) = case.random(1, cols, "w2");
+    let (g1, g1_tensor) = case.random(rows, cols, "g1");
+    let (g2, g2_tensor) = case.random(1, cols, "g2");
+    let [mut m1, mut v1] = [(); 2].map(|()| b.zeros(rows, cols));
+    let [mut m2, mut v2] = [(); 2].map(|()| b.zeros(1, cols));
+    let step = AdamwStep {
+        learning_rate: 0.01,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1.0,
+        bias_correction1: 0.1,
+        bias_correction2: 0.05,
+        gradient_scale: 1.0,
+    };
+    let squared: f64 = g1.data.iter().chain(&g2.data).map(|g| g * g).sum();
+    let mut leaves = [
+        AdamwLeaf { weight: &mut w1_tensor, grad: &g1_tensor, m: &mut m1, v: &mut v1, decays: true },
+        AdamwLeaf { weight: &mut w2_tensor, grad: &g2_tensor, m: &mut m2, v: &mut v2, decays: false },
+    ];
+    let found = b.clipped_adamw(step, squared.sqrt() / 2.0, &mut leaves);
+    let found = b.read_sum(&found);
+    assert!((found - squared).abs() <= case.tolerance.atol + case.tolerance.rtol * squared, "{found}");
+    // First step: m/c₁ = g and v/c₂ = g², with g halved by clipping.
+    let stepped =
+        |w: f64, g: f64, decay: f64| w - 0.01 * decay * w - 0.01 * g / 2.0 / ((g / 2.0).abs() + 1.0);
+    for (what, tensor, w, g, decay) in
+        [("decaying", &w1_tensor, &w1, &g1, 0.1), ("not decaying", &w2_tensor, &w2, &g2, 0.0)]
+    {
+        let expected: Vec<f64> = w.data.iter().zip(&g.data).map(|(&w, &g)| stepped(w, g, decay)).collect();
+        case.compare(&format!("clipped step, {what}"), tensor, &expected);
+    }
+}
+
 fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     let (w, w_tensor) = case.random(rows, cols, "w");
     let (g, g_tensor) = case.random(rows, cols, "g");
@@ -248,7 +304,7 @@ fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
 
 fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     let AttentionShape { sequences, context_length: t, num_heads, head_dim: h, .. } = shape;
-    let (x, mut tensor) = case.random(sequences * t, num_heads * h, "x");
+    let (x, mut tensor) = case.activation(sequences * t, num_heads * h, "x");
     let theta = 50.0f64;
     let table = case.backend.rope_table(t, h, theta);
     case.backend.rope(&mut tensor, &table, t, h, false);
@@ -273,14 +329,15 @@ fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
 fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     let AttentionShape { sequences, context_length: t, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow, b) = (sequences * t, num_heads * h, num_kv_heads * h, case.backend);
-    let (q, q_tensor) = case.random(n, wide, "q");
-    let (k, k_tensor) = case.random(n, narrow, "k");
-    let (v, v_tensor) = case.random(n, narrow, "v");
-    let (d_out, d_out_tensor) = case.random(n, wide, "d_out");
-    let mut out = b.zeros(n, wide);
+    let (q, q_tensor) = case.activation(n, wide, "q");
+    let (k, k_tensor) = case.activation(n, narrow, "k");
+    let (v, v_tensor) = case.activation(n, narrow, "v");
+    let (d_out, d_out_tensor) = case.activation(n, wide, "d_out");
+    let mut out = b.activation(n, wide);
     let mut log_sum_exp = b.zeros(n, num_heads);
     b.attention(shape, &mut out, &mut log_sum_exp, &q_tensor, &k_tensor, &v_tensor);
-    let (mut d_q, mut d_k, mut d_v) = (b.zeros(n, wide), b.zeros(n, narrow), b.zeros(n, narrow));
+    let (mut d_q, mut d_k, mut d_v) =
+        (b.activation(n, wide), b.activation(n, narrow), b.activation(n, narrow));
     b.attention_backward(
         shape,
         &mut d_q,
@@ -347,10 +404,10 @@ pub fn packed_segments(groups: &[(usize, &[usize])]) -> Vec<PackedSegment> {
 fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
     let PackedShape { segments, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow) = (shape.tokens(), num_heads * h, num_kv_heads * h);
-    let (q, q_tensor) = case.random(n, wide, "q");
-    let (k, k_tensor) = case.random(n, narrow, "k");
-    let (v, v_tensor) = case.random(n, narrow, "v");
-    let mut out = case.backend.zeros(n, wide);
+    let (q, q_tensor) = case.activation(n, wide, "q");
+    let (k, k_tensor) = case.activation(n, narrow, "k");
+    let (v, v_tensor) = case.activation(n, narrow, "v");
+    let mut out = case.backend.activation(n, wide);
     case.backend.packed_attention(shape, &mut out, &q_tensor, &k_tensor, &v_tensor);
     let alpha = 1.0 / (h as f64).sqrt();
     let mut y = vec![0.0; n * wide];
@@ -378,18 +435,17 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
 fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
     let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
-    let (q, q_tensor) = case.random(queries, wide, "q");
+    let (q, q_tensor) = case.activation(queries, wide, "q");
     let fill = |name: &str| {
-        let (host, _) = case.random(n, narrow, name);
-        let (_, mut cache) = case.random(n + 3, narrow, "spare rows");
-        let scalars: Vec<B::Scalar> = host.data.iter().map(|&x| B::Scalar::from_f64(x)).collect();
-        let (old, new) = scalars.split_at(past * narrow);
-        b.put_rows(&mut cache, past, &b.from_host(queries, narrow, new));
-        b.put_rows(&mut cache, 0, &b.from_host(past, narrow, old));
+        let (host, tensor) = case.activation(n, narrow, name);
+        let (_, mut cache) = case.activation(n + 3, narrow, "spare rows");
+        let rows = |range: std::ops::Range<usize>| b.select(&tensor, Some(&range.collect::<Vec<_>>()), None);
+        b.put_rows(&mut cache, past, &rows(past..n));
+        b.put_rows(&mut cache, 0, &rows(0..past));
         (host, cache)
     };
     let ((k, keys), (v, values)) = (fill("k"), fill("v"));
-    let mut out = b.zeros(queries, wide);
+    let mut out = b.activation(queries, wide);
     b.cached_attention(shape, &mut out, &q_tensor, &keys, &values);
     let alpha = 1.0 / (h as f64).sqrt();
     let mut y = vec![0.0; queries * wide];
@@ -445,11 +501,11 @@ fn rows_are_independent<B: Backend>(case: &Case<B>) {
 }
 
 fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
-    let (x, x_tensor) = case.random(tokens, d, "hidden");
+    let (x, x_tensor) = case.activation(tokens, d, "hidden");
     let (w, w_tensor) = case.random(vocab, d, "head");
     let (dw0, mut dw_tensor) = case.random(vocab, d, "d_head");
     let targets: Vec<u32> = (0..tokens).map(|n| (n * 7 % vocab) as u32).collect();
-    let mut dx_tensor = case.backend.zeros(tokens, d);
+    let mut dx_tensor = case.backend.activation(tokens, d);
     let scale = 0.25;
     let loss = case.backend.head_cross_entropy(
         &mut dx_tensor,
@@ -489,7 +545,7 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
 fn embedding<B: Backend>(case: &Case<B>) {
     let (table, tensor) = case.random(6, 5, "table");
     let tokens = [3u32, 0, 3, 5];
-    let mut out = case.backend.zeros(4, 5);
+    let mut out = case.backend.activation(4, 5);
     case.backend.embed(&mut out, &tensor, &tokens);
     let rows: Vec<f64> = tokens
         .iter()
@@ -498,7 +554,7 @@ fn embedding<B: Backend>(case: &Case<B>) {
         .collect();
     case.compare("embed", &out, &rows);
     let (d0, mut d_table) = case.random(6, 5, "d_table");
-    let (d_out, d_out_tensor) = case.random(4, 5, "d_out");
+    let (d_out, d_out_tensor) = case.activation(4, 5, "d_out");
     case.backend.embed_backward(&mut d_table, &d_out_tensor, &tokens);
     let mut expected = d0.data;
     for (n, &token) in tokens.iter().enumerate() {

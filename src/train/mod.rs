@@ -5,6 +5,8 @@
 //! All write to one [`Ledger`], so that every arm's tokens and FLOPs are counted by the same code.
 pub mod arms;
 pub mod calibrate;
+#[cfg(test)]
+mod cuda_tests;
 mod gradient;
 pub mod ledger;
 pub mod optimizer;

@@ -183,7 +183,11 @@ fn two_runs_do_not_write_to_one_folder() {
 }
 
 #[test]
-fn cuda_without_a_cuda_engine_names_the_remedy() {
+fn cuda_without_a_device_names_the_remedy() {
+    if efficientllm::tensor::cuda::probe::CudaProbe::new().is_usable() {
+        eprintln!("skipped: CUDA can run here");
+        return;
+    }
     let desk = Desk::new();
     desk.experiment("cuda", &example_with(&[("kind = \"auto\"", "kind = \"cuda\"")]));
     let shown = desk.show(&["run", "experiments/cuda"]);

@@ -58,7 +58,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "reference"])]
     engine: String,
     /// Precision of the CUDA engine; the others compute in f32
-    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = ["f32", "bf16"])]
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
     precision: String,
     /// CUDA device
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -12,6 +12,7 @@ fn world(documents: usize, context_length: usize) -> DataSpec {
         tokenizer: TokenizerSpec::Bpe { vocab_size: 400 },
         context_length,
         shuffle: Shuffle::Windows,
+        packing: Packing::Crossing,
     }
 }
 
@@ -138,6 +139,7 @@ fn real_corpora_are_read_and_round_trip() {
         tokenizer: TokenizerSpec::Bpe { vocab_size: 512 },
         context_length: 128,
         shuffle: Shuffle::Documents,
+        packing: Packing::Crossing,
     };
     let data = prepared(&spec).expect("data");
     let text = data.tokenizer.decode(&all(&data.sources[0][1])).expect("text");

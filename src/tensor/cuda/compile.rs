@@ -20,6 +20,14 @@ pub fn is_available() -> bool {
     unsafe { sys::is_culib_present() }
 }
 
+/// Version of the loaded NVRTC; it is part of what machine code depends on. Empty where it does not say.
+pub fn version() -> String {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: called where the library is loaded; the function writes two integers.
+    let told = is_available() && unsafe { sys::nvrtcVersion(&mut major, &mut minor) }.result().is_ok();
+    if told { format!("{major}.{minor}") } else { String::new() }
+}
+
 /// Compiles the text of kernel file `file` for `architecture` (`sm_80`, `sm_90a`, …).
 ///
 /// # Errors

@@ -64,7 +64,6 @@ pub enum Argument {
 
 impl Argument {
     /// The value's bytes in the first bytes of a word.
-    #[cfg(test)]
     pub(super) fn word(self) -> u64 {
         let mut word = [0; 8];
         match self {

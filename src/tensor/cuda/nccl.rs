@@ -2,10 +2,13 @@
 //!
 //! The order of a sum is NCCL's own, by topology and size: the same on every rank and in every repetition on one
 //! machine, not the same on another.
-use crate::tensor::DeviceError;
+use super::{CudaBackend, CudaDevice, CudaTensor, DeviceError};
+use crate::tensor::ranks::ThreadRanks;
+use crate::tensor::unwind::raise;
+use crate::tensor::{Communicator, RankError};
 use cudarc::nccl::result::{self, NcclError};
 use cudarc::nccl::sys;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Whether libnccl can be loaded.
 pub fn is_available() -> bool {
@@ -108,6 +111,65 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: joined once, left once. Aborting does not wait for ranks that are gone; a failure leaves nothing to do.
         let _ = unsafe { result::comm_abort(self.communicator) };
+    }
+}
+
+/// Ranks that are threads of this process, each with a CUDA device of its own: decisions meet on the host, tensors by NCCL.
+pub struct NcclRanks {
+    threads: ThreadRanks<f32>,
+    membership: Membership,
+}
+
+impl NcclRanks {
+    /// Joins group `id`; waits until all members have.
+    ///
+    /// # Errors
+    /// What NCCL says. Unwinds with [`RankError::Left`] where another rank has stopped before.
+    pub fn join(
+        id: GroupId,
+        threads: ThreadRanks<f32>,
+        backend: &CudaBackend<CudaDevice>,
+    ) -> Result<Self, DeviceError> {
+        let (rank, count) = (ranks(&threads).rank(), ranks(&threads).count());
+        // Joining waits for all ranks, so none begins before all are known to be there.
+        ranks(&threads).gather(&[]).unwrap_or_else(|left| raise(left));
+        // SAFETY: `with_stream` makes the context current, and the device, which owns the stream, outlives its ranks.
+        let membership = backend
+            .device()
+            .with_stream(|stream| unsafe { Membership::join(id, rank, count, stream.cast()) })??;
+        Ok(NcclRanks { threads, membership })
+    }
+}
+
+fn ranks(threads: &ThreadRanks<f32>) -> &dyn Communicator<CudaBackend<CudaDevice>> {
+    threads
+}
+
+impl Communicator<CudaBackend<CudaDevice>> for NcclRanks {
+    fn rank(&self) -> usize {
+        ranks(&self.threads).rank()
+    }
+
+    fn count(&self) -> usize {
+        ranks(&self.threads).count()
+    }
+
+    fn sum_tensors(
+        &self,
+        backend: &CudaBackend<CudaDevice>,
+        tensors: &mut [&mut CudaTensor<CudaDevice>],
+    ) -> Result<(), RankError> {
+        // A rank that has stopped would be waited for on the device for ever: hear of it here.
+        self.gather(&[])?;
+        let arrays: Vec<(u64, usize)> = tensors.iter_mut().map(|tensor| tensor.f32_array()).collect();
+        // SAFETY: the arrays are those of live tensors, borrowed mutably, whose memory is reused in stream order alone.
+        let summed = backend.device().with_stream(|_| unsafe { self.membership.sum(&arrays) });
+        summed.and_then(|summed| summed).unwrap_or_else(|error| raise(error));
+        Ok(())
+    }
+
+    fn gather(&self, values: &[f64]) -> Result<Vec<Arc<[f64]>>, RankError> {
+        ranks(&self.threads).gather(values)
     }
 }
 

@@ -61,6 +61,9 @@ impl CudaProbe {
         match &self.devices {
             Err(why) => Some(why.clone()),
             Ok(devices) if devices.is_empty() => Some("there is no CUDA device".to_string()),
+            Ok(devices) if devices.iter().all(|device| device.compute_capability < (8, 0)) => {
+                Some("the kernels need a device of compute capability 8.0".to_string())
+            }
             Ok(_) if self.nvrtc.is_none() => Some("libnvrtc cannot be loaded".to_string()),
             Ok(_) if self.cublaslt.is_none() => Some("libcublasLt cannot be loaded".to_string()),
             Ok(_) => None,

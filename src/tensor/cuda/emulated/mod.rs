@@ -1,11 +1,11 @@
 //! A device for tests: the kernel sources compiled as C++ by the host's compiler and run on fibers (`emulation.h`), products
-//! by the CPU backend with operands and results rounded as the device would.
+//! by three loops with f32 sums, operands and results rounded as on the device.
 //!
 //! Fresh memory holds NaNs and stands before a red zone, so that a kernel that reads what nobody wrote, or writes beyond an
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
 use super::device::{Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
-use crate::tensor::{Backend, CpuBackend, Matrix};
+use crate::tensor::{Matrix, Product};
 use sha2::{Digest, Sha256};
 use std::alloc::Layout;
 use std::collections::HashMap;
@@ -75,6 +75,11 @@ impl EmulatedDevice {
             eprintln!("skipped: there is no C++ compiler (`c++`) to emulate kernels with");
         }
         found.then(|| EmulatedDevice { capacity, usage: Arc::default() })
+    }
+
+    /// Bytes in use now, what a pool keeps included.
+    pub fn allocated_bytes(&self) -> usize {
+        self.usage.allocated_bytes.load(Ordering::Relaxed)
     }
 
     /// Allocations made so far.
@@ -183,7 +188,19 @@ impl Device for EmulatedDevice {
         }
         // SAFETY: the caller's contract.
         let (a, b, mut c) = unsafe { (read(a), read(b), read(out)) };
-        CpuBackend::<f32>::new().matmul(*product, &mut c, *accumulate, &a, &b);
+        let (m, n, k) = multiplication.sizes();
+        for i in 0..m {
+            for j in 0..n {
+                let term = |l: usize| match product {
+                    Product::NT => a.data[i * a.cols + l] * b.data[j * b.cols + l],
+                    Product::NN => a.data[i * a.cols + l] * b.data[l * b.cols + j],
+                    Product::TN => a.data[l * a.cols + i] * b.data[l * b.cols + j],
+                };
+                let sum: f32 = (0..k).map(term).sum();
+                let element = &mut c.data[i * n + j];
+                *element = if *accumulate { *element + sum } else { sum };
+            }
+        }
         // SAFETY: as above.
         unsafe { write(out, &c) };
         Ok(())

@@ -2,6 +2,7 @@
 //
 //   sum_values     out ← Σ values                                    one block
 //   add_pieces     out[c] += Σ_p partial[p, c]                       second stage of column sums
+//   sum_columns    partial[p, c] ← Σ_{r in piece p} x_rc             first stage: the gradient of a bias
 //   score_columns  partial[p, c] ← Σ_{r in piece p} s_rc             s = w², |w·g| or |w·g − ½w²F| (method §2)
 //   score_rows     out[r] ← Σ_c s_rc
 #define COLUMNS 32
@@ -36,6 +37,26 @@ extern "C" __global__ void add_pieces_f32(float *out, const float *partial, int 
 }
 extern "C" __global__ void add_pieces_f64(double *out, const double *partial, int pieces, int width, int stride) {
     add_pieces(out, partial, pieces, width, stride);
+}
+
+template <class T>
+__device__ __forceinline__ void sum_columns(float *partial, const T *x, int rows, int stride, int piece_rows) {
+    int at = 8 * (blockIdx.x * blockDim.x + threadIdx.x);
+    if (at >= stride) return;
+    int first = blockIdx.y * piece_rows, last = min(rows, first + piece_rows);
+    Eight sum = {{0, 0, 0, 0, 0, 0, 0, 0}};
+    for (int r = first; r < last; ++r) {
+        Eight e = load_eight(x + (long long)r * stride + at);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) sum.v[j] += e.v[j];
+    }
+    store_eight(partial + (long long)blockIdx.y * stride + at, sum);
+}
+extern "C" __global__ void sum_columns_f32(float *partial, const float *x, int rows, int stride, int piece_rows) {
+    sum_columns(partial, x, rows, stride, piece_rows);
+}
+extern "C" __global__ void sum_columns_bf16(float *partial, const bf16 *x, int rows, int stride, int piece_rows) {
+    sum_columns(partial, x, rows, stride, piece_rows);
 }
 
 /// `score`: 0 magnitude, 1 first order, 2 mixed; `grad` and `fisher` are read only where it needs them.

@@ -1,0 +1,270 @@
+//! What `plan` says of a corpus: how large its sources are, how often a run goes through each, and which benchmark items
+//! stand in its text.
+//!
+//! Files are read once for all of that, and what was found is kept in the store under the hash of corpus and benchmarks.
+//! The embedded world is not read: its items are held out of its text by construction, and tests hold it to that.
+use super::contamination;
+use crate::base::files::write_atomic;
+use crate::base::hash::{canonical_json, sha256_hex};
+use crate::base::units::{grouped, si};
+use crate::data::contamination::{Findings, REVISION};
+use crate::data::prepare::{Header, StoredSource};
+use crate::data::{Contamination, DataError, Tokenizer, Watch, visit_training};
+use crate::plan::{Plan, Stage, StageKind};
+use crate::run::Store;
+use crate::spec::{ArmSpec, CorpusSpec, EvalSpec, RunSpec, TokenizerSpec};
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Of each document the first so many bytes are tokenised to estimate how many tokens there are, until there are
+/// enough.
+const SAMPLE_OF_DOCUMENT: usize = 1 << 14;
+const SAMPLE: usize = 1 << 20;
+
+/// What one reading of a corpus finds.
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    sources: Vec<SourceText>,
+    /// For each set of benchmarks.
+    findings: Vec<Findings>,
+}
+
+/// The training text of one source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct SourceText {
+    documents: u64,
+    text_bytes: u64,
+    tokens: Option<u64>,
+    /// True where `tokens` follows from a sample.
+    is_estimate: bool,
+}
+
+/// The sources of each corpus, and for corpora from disk the benchmark items that stand in them.
+///
+/// A corpus that cannot be read does not stop the plan: its table says so.
+pub(super) fn describe(plan: &Plan, store: &Store) -> String {
+    let mut text = String::new();
+    for (place, stage) in plan.stages.iter().enumerate().filter(|(_, s)| s.kind == StageKind::Corpus) {
+        let corpus = &stage.spec.data.corpus;
+        let specs = specs_on(plan, place);
+        let prepared = Header::read(&store.folder(&stage.id)).ok().map(sizes);
+        if let CorpusSpec::World { .. } = corpus {
+            if let Some(sources) = prepared {
+                text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
+            }
+            continue;
+        }
+        let benchmarks = benchmarks(plan, place);
+        let checked = checked(stage, &benchmarks, store);
+        let sources = prepared.or_else(|| checked.as_ref().ok().map(|checked| checked.sources.clone()));
+        if let Some(sources) = sources {
+            text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
+        }
+        let files: Vec<String> =
+            corpus.sources().iter().flat_map(|source| source.train_files().to_vec()).collect();
+        let heading = format!("\nitems whose words stand in the training corpus, {}\n", list(&files));
+        match checked {
+            Ok(checked) => {
+                for findings in &checked.findings {
+                    text.push_str(&heading);
+                    text.push_str(&contamination::table(findings));
+                }
+            }
+            Err(error) => {
+                let _ = writeln!(text, "{heading}  not checked: {error}");
+            }
+        }
+    }
+    text
+}
+
+/// Different configurations on the corpus at `place` of the plan.
+fn specs_on(plan: &Plan, place: usize) -> Vec<&RunSpec> {
+    let mut specs: Vec<&RunSpec> = Vec::new();
+    for stage in plan.stages.iter().filter(|stage| stage.inputs.corpus == Some(place)) {
+        if specs.iter().all(|spec| spec.data.corpus.weights() != stage.spec.data.corpus.weights()) {
+            specs.push(&stage.spec);
+        }
+    }
+    specs
+}
+
+/// Tokens that a run sees of the corpus at `place`, its source's included: the most of all runs.
+fn most_tokens(plan: &Plan, place: usize) -> u64 {
+    let of_run = |model: usize| {
+        let stage = &plan.stages[model];
+        let source = stage.inputs.source.map_or(0, |source| plan.stages[source].cost.tokens);
+        // One that pays with its source's FLOPs starts from scratch.
+        let continues = !matches!(stage.kind, StageKind::Model(ArmSpec::Direct { .. }));
+        stage.cost.tokens + if continues { source } else { 0 }
+    };
+    let on_it = plan.runs.iter().filter(|run| plan.stages[run.model].inputs.corpus == Some(place));
+    on_it.map(|run| of_run(run.model)).max().unwrap_or(0)
+}
+
+/// What is scored on models of the corpus at `place`, each set once, with the part of its identity that tells it apart.
+fn benchmarks(plan: &Plan, place: usize) -> Vec<(Value, &EvalSpec)> {
+    let mut sets: Vec<(Value, &EvalSpec)> = Vec::new();
+    for stage in plan.stages.iter().filter(|stage| stage.inputs.corpus == Some(place)) {
+        if let StageKind::Evaluation(_) = stage.kind {
+            let identity = &stage.identity;
+            let set = json!([identity["tasks"], identity["items"], identity["benchmarks"]]);
+            if sets.iter().all(|(known, _)| *known != set) {
+                sets.push((set, &stage.spec.eval));
+            }
+        }
+    }
+    sets
+}
+
+fn checked(stage: &Stage, benchmarks: &[(Value, &EvalSpec)], store: &Store) -> Result<Checked> {
+    let sets: Vec<&Value> = benchmarks.iter().map(|(set, _)| set).collect();
+    let key = canonical_json(&json!([stage.identity, sets, contamination::WORDS, REVISION]))?;
+    let path = store.check_file(&sha256_hex(key.as_bytes())[..16]);
+    let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    if let Some(checked) = known {
+        return Ok(checked);
+    }
+    let checked = check(&stage.spec, benchmarks.iter().map(|(_, eval)| *eval))?;
+    // What cannot be kept is found again the next time.
+    if let Some(folder) = path.parent()
+        && std::fs::create_dir_all(folder).is_ok()
+        && let Ok(json) = serde_json::to_vec(&checked)
+    {
+        let _ = write_atomic(&path, &json);
+    }
+    Ok(checked)
+}
+
+/// Reads the corpus once.
+fn check<'a>(spec: &RunSpec, benchmarks: impl Iterator<Item = &'a EvalSpec>) -> Result<Checked> {
+    let mut checks: Vec<Contamination> = benchmarks.map(contamination::of).collect::<Result<_>>()?;
+    let tokenizer = match &spec.data.tokenizer {
+        TokenizerSpec::File { path } => Some(Tokenizer::from_file(Path::new(path))?),
+        _ => None,
+    };
+    let corpus = &spec.data.corpus;
+    let mut sources = vec![SourceText::default(); corpus.sources().len()];
+    // Bytes of text and tokens of each source's sample.
+    let mut samples = vec![(0u64, 0u64); sources.len()];
+    let mut see = |place: usize, document: &str| -> Result<(), DataError> {
+        checks.iter_mut().for_each(|check| check.see(document));
+        sources[place].documents += 1;
+        sources[place].text_bytes += document.len() as u64;
+        let (bytes, tokens) = &mut samples[place];
+        if let Some(tokenizer) = tokenizer.as_ref().filter(|_| *bytes < SAMPLE as u64) {
+            let cut = document.floor_char_boundary(SAMPLE_OF_DOCUMENT);
+            *bytes += cut as u64;
+            *tokens += tokenizer.encode(&document[..cut])?.len() as u64;
+        }
+        Ok(())
+    };
+    visit_training(corpus, &Bar::new(), &mut see)?;
+    for (source, (bytes, tokens)) in sources.iter_mut().zip(samples) {
+        let per_byte = (bytes > 0).then(|| tokens as f64 / bytes as f64);
+        // One more for the end of each document.
+        source.tokens =
+            per_byte.map(|rate| (rate * source.text_bytes as f64).round() as u64 + source.documents);
+        source.is_estimate = true;
+    }
+    Ok(Checked { sources, findings: checks.iter().map(Contamination::findings).collect() })
+}
+
+/// What a prepared corpus says of itself.
+fn sizes(header: Header) -> Vec<SourceText> {
+    let of = |source: &StoredSource| SourceText {
+        documents: source.train.documents,
+        text_bytes: source.train.text_bytes,
+        tokens: Some(source.train.tokens),
+        is_estimate: false,
+    };
+    header.sources.iter().map(of).collect()
+}
+
+/// Sources by row, once for each different set of weights.
+fn table(specs: &[&RunSpec], sources: &[SourceText], most: u64) -> String {
+    let mut text = String::new();
+    for spec in specs {
+        let corpus = &spec.data.corpus;
+        let names: Vec<String> = corpus.sources().into_iter().map(name).collect();
+        let width = names.iter().map(String::len).max().unwrap_or(0).max(6);
+        let _ = writeln!(text, "\ntraining text, of which a run sees up to {} tokens", grouped(most));
+        let _ = writeln!(
+            text,
+            "  {:width$}  {:>6}  {:>10}  {:>8}  {:>15}  {:>7}",
+            "source", "share", "documents", "text", "tokens", "epochs"
+        );
+        for ((name, weight), source) in names.iter().zip(corpus.weights()).zip(sources) {
+            let tokens = source.tokens.map_or("–".to_string(), |tokens| {
+                if source.is_estimate { format!("about {}", si(tokens as f64, "")) } else { grouped(tokens) }
+            });
+            let epochs = source.tokens.map_or("–".to_string(), |tokens| {
+                format!("{:.2}", weight * most as f64 / tokens.max(1) as f64)
+            });
+            let _ = writeln!(
+                text,
+                "  {name:width$}  {:>4.1} %  {:>10}  {:>8}  {tokens:>15}  {epochs:>7}",
+                100.0 * weight,
+                grouped(source.documents),
+                si(source.text_bytes as f64, "B"),
+            );
+        }
+    }
+    if sources.iter().any(|source| source.tokens.is_none()) {
+        text.push_str("  (tokens are known once `run` has trained the tokenizer)\n");
+    }
+    text
+}
+
+/// The first training file of a source with its folder, or the world.
+fn name(source: &CorpusSpec) -> String {
+    let Some(first) = source.train_files().first() else { return "the embedded world".to_string() };
+    let parts: Vec<_> = Path::new(first).components().rev().take(2).map(|part| part.as_os_str()).collect();
+    let path: std::path::PathBuf = parts.into_iter().rev().collect();
+    match source.train_files().len() - 1 {
+        0 => path.display().to_string(),
+        more => format!("{} and {more} more", path.display()),
+    }
+}
+
+/// Up to three files by name.
+fn list(files: &[String]) -> String {
+    let name = |file: &String| {
+        let name = Path::new(file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        format!("`{name}`")
+    };
+    let names: Vec<String> = files.iter().take(3).map(name).collect();
+    match files.len().saturating_sub(3) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
+/// A bar on standard error while the corpus is read; nothing where that is no terminal.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let template = "reading the corpus {bar:30.cyan} {bytes} of {total_bytes}, {eta} left";
+        // A template that indicatif does not understand would be a defect of this file: its own default then.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Bar(ProgressBar::new(0).with_style(style.progress_chars("━╸─")))
+    }
+}
+
+impl Watch for Bar {
+    fn on_read(&self, done: u64, total: u64) {
+        self.0.set_length(total);
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

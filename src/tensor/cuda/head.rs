@@ -1,0 +1,142 @@
+//! Output head and cross-entropy in chunks of rows: the N × V logits are never held whole.
+//!
+//! ```text
+//! z = hidden headᵀ (f32)   loss = Σ_n (log Σ_v exp z_nv − z_n,target)
+//! dz = scale · (softmax(z) − onehot(target))   d_hidden = dz head   d_head += dzᵀ hidden
+//! ```
+//!
+//! Logits are f32 in both precisions, whatever the products' operands: a bf16 logit of 16 would be off by 0.06 nats.
+use super::backend::int;
+use super::device::{Argument, Element, Multiplication, Operand};
+use super::tensor::padded;
+use super::{CudaBackend, CudaTensor, Device, DeviceSum};
+use crate::tensor::Product;
+
+/// Elements of the logits held at once: enough rows, at a vocabulary of 49152, that a product is not bound by reading the
+/// head, in 256 MiB. Tests hold so few that their rows come in several chunks.
+const LOGITS: usize = if cfg!(test) { 1 << 10 } else { 1 << 26 };
+const BLOCK: u32 = 256;
+
+/// Rows of one chunk.
+fn chunk_rows(stride: usize) -> usize {
+    (LOGITS / stride.max(1)).max(64).next_multiple_of(8)
+}
+
+/// Rows `start..end` of a matrix, all its padded columns.
+fn rows<D: Device>(tensor: &CudaTensor<D>, start: usize, end: usize) -> Operand {
+    let offset = start * tensor.stride() * tensor.element.bytes();
+    let operand = tensor.operand(end - start, tensor.stride());
+    Operand { address: operand.address + offset as u64, ..operand }
+}
+
+impl<D: Device> CudaBackend<D> {
+    fn check_head(&self, hidden: &CudaTensor<D>, head: &CudaTensor<D>, targets: &[u32]) {
+        assert!(hidden.rows == targets.len() && hidden.cols == head.cols, "head");
+        assert!(
+            targets.iter().all(|&target| (target as usize) < head.rows),
+            "a target beyond the vocabulary"
+        );
+    }
+
+    /// `operand` in what products read.
+    fn cast(&self, operand: &CudaTensor<D>) -> Option<CudaTensor<D>> {
+        (operand.element != self.activation_element()).then(|| {
+            let mut cast = self.unset(operand.rows, operand.cols, self.activation_element());
+            self.zero(&cast.buffer, 0, cast.bytes());
+            crate::tensor::Backend::copy(self, &mut cast, operand);
+            cast
+        })
+    }
+
+    pub(super) fn loss_and_gradients(
+        &self,
+        d_hidden: &mut CudaTensor<D>,
+        d_head: &mut CudaTensor<D>,
+        hidden: &CudaTensor<D>,
+        head: &CudaTensor<D>,
+        targets: &[u32],
+        scale: f64,
+    ) -> DeviceSum<D> {
+        self.check_head(hidden, head, targets);
+        assert!((d_head.rows, d_head.cols) == (head.rows, head.cols), "d_head");
+        assert!((d_hidden.rows, d_hidden.cols) == (hidden.rows, hidden.cols), "d_hidden");
+        d_hidden.touch();
+        d_head.touch();
+        let cast = self.cast(hidden);
+        let hidden = cast.as_ref().unwrap_or(hidden);
+        let (vocab, stride, element) = (head.rows, padded(head.rows), self.activation_element());
+        let chunk = chunk_rows(stride).min(hidden.rows.max(1));
+        let head = self.multiplicand(head, stride, head.stride());
+        let logits = self.unset(chunk, vocab, Element::F32);
+        // In f32 the gradient takes the place of the logits.
+        let separate = (element == Element::Bf16).then(|| self.unset(chunk, vocab, element));
+        let d_logits = separate.as_ref().unwrap_or(&logits);
+        let list = self.uploaded(targets);
+        let losses = self.buffer(targets.len() * 8);
+        for start in (0..hidden.rows).step_by(chunk) {
+            let end = (start + chunk).min(hidden.rows);
+            let (x, z, dz) =
+                (rows(hidden, start, end), rows(&logits, 0, end - start), rows(d_logits, 0, end - start));
+            self.multiply(Multiplication { product: Product::NT, accumulate: false, out: z, a: x, b: head });
+            let arguments = [
+                Argument::Address(dz.address),
+                Argument::Address(losses.address() + 8 * start as u64),
+                Argument::Address(z.address),
+                Argument::Address(list.address() + 4 * start as u64),
+                int(vocab),
+                int(stride),
+                Argument::F32(scale as f32),
+            ];
+            let kernel = format!("cross_entropy_{}", element.suffix());
+            self.launch("cross_entropy", &kernel, [end - start, 1, 1], BLOCK, &arguments);
+            let d_x = rows(d_hidden, start, end);
+            self.multiply(Multiplication {
+                product: Product::NN,
+                accumulate: false,
+                out: d_x,
+                a: dz,
+                b: head,
+            });
+            let d_head = d_head.operand(stride, d_head.stride());
+            self.multiply(Multiplication {
+                product: Product::TN,
+                accumulate: true,
+                out: d_head,
+                a: dz,
+                b: x,
+            });
+        }
+        self.summed(Argument::Address(losses.address()), targets.len())
+    }
+
+    pub(super) fn log_probabilities(
+        &self,
+        hidden: &CudaTensor<D>,
+        head: &CudaTensor<D>,
+        targets: &[u32],
+    ) -> Vec<f64> {
+        self.check_head(hidden, head, targets);
+        let cast = self.cast(hidden);
+        let hidden = cast.as_ref().unwrap_or(hidden);
+        let (vocab, stride) = (head.rows, padded(head.rows));
+        let chunk = chunk_rows(stride).min(hidden.rows.max(1));
+        let head = self.multiplicand(head, stride, head.stride());
+        let logits = self.unset(chunk, vocab, Element::F32);
+        let list = self.uploaded(targets);
+        let logs = self.buffer(targets.len() * 8);
+        for start in (0..hidden.rows).step_by(chunk) {
+            let end = (start + chunk).min(hidden.rows);
+            let (x, z) = (rows(hidden, start, end), rows(&logits, 0, end - start));
+            self.multiply(Multiplication { product: Product::NT, accumulate: false, out: z, a: x, b: head });
+            let arguments = [
+                Argument::Address(logs.address() + 8 * start as u64),
+                Argument::Address(z.address),
+                Argument::Address(list.address() + 4 * start as u64),
+                int(vocab),
+                int(stride),
+            ];
+            self.launch("cross_entropy", "log_probability", [end - start, 1, 1], BLOCK, &arguments);
+        }
+        self.downloaded(&logs, targets.len())
+    }
+}

@@ -1,0 +1,130 @@
+//! A caching allocator: what is dropped is kept and handed out again, so that a steady step asks the driver for nothing.
+//!
+//! Work is in stream order, so memory may be reused as soon as its owner is dropped: whatever still reads it on the device
+//! was asked for before whatever will write it. Sizes are rounded up to eight steps per power of two, so that a model that
+//! shrinks finds its old memory fitting.
+use super::device::{Device, DeviceError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Smallest allocation; a power of two.
+const LEAST_BYTES: usize = 512;
+
+/// The size that is allocated for `bytes`: at most an eighth more.
+fn rounded(bytes: usize) -> usize {
+    let step = (bytes.max(LEAST_BYTES).next_power_of_two() / 16).max(LEAST_BYTES);
+    bytes.max(1).next_multiple_of(step)
+}
+
+pub struct Pool<D: Device> {
+    device: Arc<D>,
+    /// Memory in nobody's use, by size.
+    free: Mutex<BTreeMap<usize, Vec<D::Memory>>>,
+}
+
+impl<D: Device> Pool<D> {
+    pub fn new(device: Arc<D>) -> Self {
+        Pool { device, free: Mutex::default() }
+    }
+
+    pub fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Memory with unspecified contents.
+    ///
+    /// # Errors
+    /// [`DeviceError::OutOfMemory`] where the device has not as much left, with nothing cached any more.
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Result<Buffer<D>, DeviceError> {
+        let size = rounded(bytes);
+        let memory = match self.cached(size) {
+            Some(memory) => memory,
+            None => match self.device.allocate(size) {
+                Err(DeviceError::OutOfMemory { .. }) => {
+                    self.release();
+                    self.device.allocate(size)?
+                }
+                outcome => outcome?,
+            },
+        };
+        let address = self.device.address(&memory);
+        Ok(Buffer { pool: self.clone(), memory: Some(memory), address, size })
+    }
+
+    /// A kept block of this size.
+    fn cached(&self, size: usize) -> Option<D::Memory> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.get_mut(&size)?.pop()
+    }
+
+    /// Gives everything that is in nobody's use back to the device.
+    pub fn release(&self) {
+        let kept = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        if !kept.is_empty() {
+            // What the device still does with it must end first; a failure shows at the next call.
+            let _ = self.device.synchronize();
+        }
+    }
+}
+
+/// A block of device memory, returned to its pool when dropped.
+pub struct Buffer<D: Device> {
+    pool: Arc<Pool<D>>,
+    /// Present until the drop.
+    memory: Option<D::Memory>,
+    address: u64,
+    size: usize,
+}
+
+impl<D: Device> Buffer<D> {
+    pub fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Bytes that may be used.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+}
+
+impl<D: Device> Drop for Buffer<D> {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
+            free.entry(self.size).or_default().push(memory);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::emulated::EmulatedDevice;
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_by_at_most_an_eighth() {
+        for bytes in [0, 1, 511, 512, 513, 5000, 8192, 8193, 100_000, 1_000_000, 77_777_777] {
+            let size = rounded(bytes);
+            assert!(size >= bytes && size.is_multiple_of(LEAST_BYTES) && size > 0, "{bytes}: {size}");
+            assert!(size <= bytes + (bytes / 8).max(LEAST_BYTES), "{bytes}: {size}");
+            assert_eq!(rounded(size), size);
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_and_given_back_when_another_size_needs_it() {
+        let Some(device) = EmulatedDevice::with_memory(10_240) else { return };
+        let pool = Arc::new(Pool::new(Arc::new(device)));
+        let first = pool.take(4000).unwrap();
+        let address = first.address();
+        assert_eq!(first.size(), 4096);
+        drop(first);
+        assert_eq!(pool.take(4090).unwrap().address(), address);
+        assert_eq!(pool.device().allocations(), 1);
+        // 4096 are cached, and 8192 fit only without them.
+        drop(pool.take(8000).unwrap());
+        assert_eq!(pool.device().allocations(), 2);
+        let refused = pool.take(10_241).err().unwrap();
+        assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
+    }
+}

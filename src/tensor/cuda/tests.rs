@@ -1,0 +1,177 @@
+//! The backend over the emulated device, against naive formulas in f64.
+use super::emulated::EmulatedDevice;
+use super::*;
+use crate::base::random::stream;
+use crate::tensor::conformance::{Tolerance, check_all};
+use crate::tensor::unwind::caught;
+use crate::tensor::{AdamwLeaf, AdamwStep, Backend, CpuBackend, Matrix, Product};
+use proptest::prelude::*;
+use rand::RngExt;
+
+fn backend(precision: Precision) -> Option<CudaBackend<EmulatedDevice>> {
+    EmulatedDevice::new().map(|device| CudaBackend::over(device, precision))
+}
+
+/// As on the CPU: f32 rounds at 6e-8; the longest sums have 300 terms of order one.
+#[test]
+fn f32_conforms() {
+    let Some(backend) = backend(Precision::F32) else { return };
+    check_all(&backend, Tolerance { atol: 2e-5, rtol: 1e-5 });
+}
+
+/// bf16 has eight significant bits: unit roundoff u = 2⁻⁸. Operands are given rounded; results round once more, and values
+/// inside attention and the head (probabilities, their gradients, of order one) twice: 4u of each result, and 4u of the
+/// order-one terms that a smaller result may be the difference of.
+#[test]
+fn bf16_conforms() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    check_all(&backend, Tolerance { atol: 4.0 / 256.0, rtol: 4.0 / 256.0 });
+}
+
+fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
+    let mut generator = stream(11, name);
+    let values = (0..rows * cols).map(|_| generator.random_range(-1.0f32..1.0));
+    // Exact in bf16.
+    let data = values.map(|x| half::bf16::from_f32(x).to_f32()).collect();
+    Matrix { rows, cols, data }
+}
+
+fn upload(backend: &CudaBackend<EmulatedDevice>, m: &Matrix<f32>) -> CudaTensor<EmulatedDevice> {
+    backend.from_host(m.rows, m.cols, &m.data)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, rng_seed: prop::test_runner::RngSeed::Fixed(3), ..Default::default() })]
+
+    /// Products over any widths equal the unpadded formula; that padding is still zero is asserted by every `to_host`.
+    #[test]
+    fn products_of_any_widths_equal_the_unpadded_formula(m in 1usize..40, n in 1usize..40, k in 1usize..40) {
+        let Some(backend) = backend(Precision::Bf16) else { return Ok(()) };
+        for (product, a_shape, b_shape) in [
+            (Product::NT, (m, k), (n, k)),
+            (Product::NN, (m, k), (k, n)),
+            (Product::TN, (k, m), (k, n)),
+        ] {
+            let (a, b) = (random(a_shape.0, a_shape.1, "a"), random(b_shape.0, b_shape.1, "b"));
+            let mut expected = random(m, n, "c");
+            let mut out = upload(&backend, &expected);
+            CpuBackend::new().matmul(product, &mut expected, true, &a, &b);
+            backend.matmul(product, &mut out, true, &upload(&backend, &a), &upload(&backend, &b));
+            for (found, expected) in backend.to_host(&out).iter().zip(&expected.data) {
+                // f32 accumulation of at most 40 exact products of order one.
+                prop_assert!((found - expected).abs() <= 1e-5, "{product:?} {m}×{n}×{k}: {found}, {expected}");
+            }
+        }
+    }
+
+    /// Removal by row and column keeps exactly what is listed.
+    #[test]
+    fn selections_keep_what_they_list(rows in 1usize..30, cols in 1usize..30, step in 1usize..4, start in 0usize..3) {
+        let Some(backend) = backend(Precision::F32) else { return Ok(()) };
+        let m = random(rows, cols, "selected");
+        let kept = |size: usize| (start.min(size - 1)..size).step_by(step).collect::<Vec<_>>();
+        let (kept_rows, kept_cols) = (kept(rows), kept(cols));
+        let expected = CpuBackend::new().select(&m, Some(&kept_rows), Some(&kept_cols));
+        let found = backend.select(&upload(&backend, &m), Some(&kept_rows), Some(&kept_cols));
+        prop_assert_eq!(backend.shape(&found), [expected.rows, expected.cols]);
+        prop_assert_eq!(backend.to_host(&found), expected.data);
+    }
+}
+
+/// A buffer that has been wide is narrow and clean again, whatever stood in it.
+#[test]
+fn reshaped_buffers_have_clean_padding() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    for element in [Element::F32, Element::Bf16] {
+        let mut tensor = backend.zeroed(0, 0, element);
+        for (rows, cols) in [(16, 32), (5, 13), (9, 8), (3, 1), (16, 32)] {
+            backend.reshape(&mut tensor, rows, cols);
+            let fresh = backend.zeroed(rows, cols, element);
+            backend.copy(&mut tensor, &fresh);
+            let m = random(rows, cols, "full");
+            backend.copy(&mut tensor, &upload(&backend, &m));
+            assert_eq!(backend.to_host(&tensor), m.data, "{rows}×{cols}");
+        }
+    }
+}
+
+/// A product reads the weight as it is now, whoever wrote it last.
+#[test]
+fn shadows_follow_their_weights() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let x = random(3, 5, "x");
+    let mut w = upload(&backend, &random(4, 5, "w"));
+    let mut input = backend.activation(3, 5);
+    backend.copy(&mut input, &upload(&backend, &x));
+    let check = |w: &CudaTensor<EmulatedDevice>, what: &str| {
+        let rounded = backend.to_host(w).iter().map(|&w| half::bf16::from_f32(w).to_f32()).collect();
+        let mut expected = CpuBackend::new().zeros(3, 4);
+        let weight = Matrix { rows: 4, cols: 5, data: rounded };
+        CpuBackend::new().matmul(Product::NT, &mut expected, false, &x, &weight);
+        let mut out = backend.zeros(3, 4);
+        backend.matmul(Product::NT, &mut out, false, &input, w);
+        for (found, expected) in backend.to_host(&out).iter().zip(&expected.data) {
+            assert!((found - expected).abs() < 1e-6, "{what}: {found}, expected {expected}");
+        }
+    };
+    check(&w, "fresh");
+    let other = upload(&backend, &random(4, 5, "other"));
+    backend.axpby(1.0, &other, 0.5, &mut w);
+    check(&w, "after axpby");
+    let (mut m, mut v) = (backend.zeros(4, 5), backend.zeros(4, 5));
+    let step = AdamwStep {
+        learning_rate: 0.3,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        bias_correction1: 0.1,
+        bias_correction2: 0.05,
+        gradient_scale: 1.0,
+    };
+    backend.adamw(step, &mut w, &other, &mut m, &mut v);
+    let launches = backend.device().launches();
+    check(&w, "after a step");
+    assert_eq!(backend.device().launches(), launches, "the step wrote the shadow; nothing refreshes it");
+    backend.copy(&mut w, &other);
+    check(&w, "after a copy");
+    backend.fill_zero(&mut w);
+    check(&w, "after zeros");
+    let selected = backend.select(&other, None, Some(&[0, 1, 2, 3, 4]));
+    check(&selected, "selected");
+}
+
+/// ε = 0 and a gradient of zero: no 0/0 in the padding, nor anywhere.
+#[test]
+fn a_step_without_gradient_or_epsilon_leaves_zeros() {
+    let Some(backend) = backend(Precision::F32) else { return };
+    let (mut weight, mut m, mut v) = (backend.zeros(2, 3), backend.zeros(2, 3), backend.zeros(2, 3));
+    let grad = backend.zeros(2, 3);
+    let step = AdamwStep {
+        learning_rate: 0.1,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 0.0,
+        bias_correction1: 0.1,
+        bias_correction2: 0.05,
+        gradient_scale: 1.0,
+    };
+    let leaf = AdamwLeaf { weight: &mut weight, grad: &grad, m: &mut m, v: &mut v, decays: true };
+    let norm = backend.clipped_adamw(step, 1.0, &mut [leaf]);
+    assert_eq!(backend.read_sum(&norm), 0.0);
+    assert_eq!(backend.to_host(&weight), [0.0; 6]);
+}
+
+#[test]
+fn running_out_of_memory_is_a_value() {
+    let Some(device) = EmulatedDevice::with_memory(1 << 20) else { return };
+    let backend = CudaBackend::over(device, Precision::F32);
+    let kept = backend.zeros(128, 1024);
+    let error = caught::<DeviceError, _>(|| backend.zeros(1024, 1024)).err().expect("no room for 4 MiB");
+    assert_eq!(error, DeviceError::OutOfMemory { asked: 4 << 20, free: 1 << 19 });
+    assert!(error.to_string().contains("\nhint: lower `train.micro_batch`"), "{error}");
+    drop(kept);
+    // What was cached is given back where another size needs it.
+    assert_eq!(caught::<DeviceError, _>(|| backend.shape(&backend.zeros(256, 1024))), Ok([256, 1024]));
+}
