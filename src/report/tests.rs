@@ -336,9 +336,7 @@ fn latency_is_told_relative_to_the_source() {
     let page = |records: &[RunRecord]| {
         let folder = tempfile::tempdir().unwrap();
         collect(folder.path(), records).unwrap();
-        std::fs::write(folder.path().join("plan.json"), "{}").unwrap();
-        write(folder.path()).unwrap();
-        std::fs::read_to_string(folder.path().join("report.md")).unwrap()
+        render(&Results::read(folder.path()).unwrap(), &request()).unwrap().markdown
     };
     let mut records: Vec<RunRecord> = ARMS[..3].iter().map(|arm| fake_run(arm, 1, 3, Vec::new())).collect();
     assert!(!page(&records).contains("Latency"));
