@@ -348,9 +348,9 @@ fn latency_is_told_relative_to_the_source() {
         ];
     }
     let page = page(&records);
-    assert!(page.contains("| `source` | 200 (182 to 250) | 1.00 | 20 (18.2 to 25) | 1.00 |"), "{page}");
+    assert!(page.contains("| `source` | 200 (182 to 250) | 1.00 | 20 (18.2 to 25.0) | 1.00 |"), "{page}");
     assert!(
-        page.contains("| `pruning_aware` | 400 (364 to 500) | 2.00 | 40 (36.4 to 50) | 2.00 |"),
+        page.contains("| `pruning_aware` | 400 (364 to 500) | 2.00 | 40 (36.4 to 50.0) | 2.00 |"),
         "{page}"
     );
     assert!(
