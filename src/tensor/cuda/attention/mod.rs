@@ -309,4 +309,4 @@ pub unsafe fn of_spans<D: Device>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
