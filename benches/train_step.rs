@@ -1,9 +1,11 @@
-//! Speed of one full training step (forward, backward, clipping, AdamW) in f32 on the CPU engine.
+//! Speed of one full training step (forward, backward, clipping, AdamW) on the CPU or a CUDA engine.
 //!
 //! ```text
 //! cargo bench --bench train_step -- --shape S                tokens per second, one line per round
 //! cargo bench --bench train_step -- --shape S --serve        the same, one timing per line read from stdin
 //! cargo bench --bench train_step -- --shape S --pruned       CSV: cost of a step as the model is pruned
+//! cargo bench --bench train_step -- --shape S --rates        CSV: against the machine's products, saliency, memory
+//!     … --engine cuda --precision bf16 --device 0            on a GPU
 //! ```
 //!
 //! Shapes are named in `benches/shapes.json`, which the PyTorch side reads too. Before anything is timed the loss must
@@ -11,24 +13,28 @@
 //! by one factor (so they are as odd as pruning leaves them), times all in turns and prints medians:
 //! `shape,params,flops_per_step,seconds_per_step,flops_per_second,ratio_to_full`, the ratio being of seconds. Cost
 //! follows the FLOPs where `flops_per_second` does not fall.
+//!
+//! `--rates` prints medians of tokens per second and FLOP/s of the model (as the ledger counts them), the FLOP/s of one large
+//! square product on the same engine, the ratio of the two, the share of a step that saliency adds (running means of the
+//! gradient and of its square over all parameters, timed in turns with plain steps), and the peak of device memory.
+//! `--serve` answers the line `memory` with that peak, empty on the CPU.
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
 use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{LayerShape, ModelConfig, Weights, flops, init};
 use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
-use efficientllm::tensor::{Backend, CpuBackend};
+use efficientllm::tensor::cuda::{CudaBackend, Precision};
+use efficientllm::tensor::{Backend, CpuBackend, Product};
 use efficientllm::train::optimizer::{self, Moments};
 use efficientllm::train::widths::proportional;
 use rand::RngExt;
 use serde::Deserialize;
-
-type Tensor = <CpuBackend<f32> as Backend>::Tensor;
 
 const SHAPES: &str = include_str!("shapes.json");
 
@@ -49,15 +55,38 @@ struct Args {
     rounds: u32,
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
     threads: u16,
+    #[arg(long, default_value = "cpu")]
+    engine: Engine,
+    /// Of a CUDA engine's activations and products.
+    #[arg(long, default_value = "f32")]
+    precision: Arithmetic,
+    /// Index of the CUDA device.
+    #[arg(long, default_value_t = 0)]
+    device: usize,
     /// One timing per line read from stdin; prints "ready" when it may be asked.
-    #[arg(long, conflicts_with = "pruned")]
+    #[arg(long, conflicts_with_all = ["pruned", "rates"])]
     serve: bool,
     /// Time the shape at 100, 75, 50 and 25 % of its parameters.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "rates")]
     pruned: bool,
+    /// Compare with the machine's products; cost of saliency; memory.
+    #[arg(long)]
+    rates: bool,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Engine {
+    Cpu,
+    Cuda,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Arithmetic {
+    F32,
+    Bf16,
 }
 
 #[derive(Deserialize)]
@@ -95,21 +124,23 @@ impl Shape {
 }
 
 /// A model in training on one fixed batch.
-struct Training<'a> {
-    backend: &'a CpuBackend<f32>,
-    network: ExplicitNetwork<'a, CpuBackend<f32>>,
+struct Training<'a, B: Backend<Scalar = f32>> {
+    backend: &'a B,
+    network: ExplicitNetwork<'a, B>,
     config: ModelConfig,
     spec: TrainSpec,
-    weights: Weights<Tensor>,
-    grads: Weights<Tensor>,
-    moments: Moments<Tensor>,
+    weights: Weights<B::Tensor>,
+    grads: Weights<B::Tensor>,
+    moments: Moments<B::Tensor>,
+    /// Running means of the gradient and of its square, where saliency is part of the step.
+    means: Option<[Weights<B::Tensor>; 2]>,
     inputs: Vec<u32>,
     targets: Vec<u32>,
 }
 
-impl<'a> Training<'a> {
+impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
     /// Initial weights and `warmup` steps, over which the loss must fall.
-    fn new(backend: &'a CpuBackend<f32>, config: ModelConfig, shape: &Shape, warmup: u32) -> Result<Self> {
+    fn new(backend: &'a B, config: ModelConfig, shape: &Shape, warmup: u32) -> Result<Self> {
         let tokens = shape.batch * shape.context_length;
         let spec = TrainSpec {
             batch_tokens: tokens,
@@ -134,6 +165,7 @@ impl<'a> Training<'a> {
             network: ExplicitNetwork::new(backend),
             grads: optimizer::zeros_like(backend, &weights),
             moments: Moments::new(backend, &weights),
+            means: None,
             config,
             spec,
             weights,
@@ -169,19 +201,41 @@ impl<'a> Training<'a> {
             &self.grads,
             &mut self.moments,
         );
-        loss / count
+        self.backend.read_sum(&loss) / count
     }
 
-    fn seconds_per_step(&mut self, steps: u32) -> f64 {
+    /// What saliency adds to a step: g̅ ← 0.9 g̅ + 0.1 g and F̅ ← 0.9 F̅ + 0.1 g², as a pruner with memory asks.
+    fn accumulate_saliency(&mut self) {
+        let backend = self.backend;
+        let [mean, squares] =
+            self.means.get_or_insert_with(|| [(); 2].map(|()| optimizer::zeros_like(backend, &self.weights)));
+        let sums = mean.leaves_mut().into_iter().zip(squares.leaves_mut());
+        for (grad, (mean, square)) in self.grads.leaves().into_iter().zip(sums) {
+            backend.axpby(0.1, grad, 0.9, mean);
+            backend.square_axpby(0.1, grad, 0.9, square);
+        }
+    }
+
+    /// Waits for everything that was asked of the device.
+    fn finish(&self) {
+        self.backend.to_host(&self.weights.norm);
+    }
+
+    fn seconds_per_step(&mut self, steps: u32, with_saliency: bool) -> f64 {
+        self.finish();
         let start = Instant::now();
         for _ in 0..steps {
             self.step();
+            if with_saliency {
+                self.accumulate_saliency();
+            }
         }
+        self.finish();
         start.elapsed().as_secs_f64() / f64::from(steps)
     }
 
     fn tokens_per_second(&mut self, steps: u32) -> f64 {
-        self.inputs.len() as f64 / self.seconds_per_step(steps)
+        self.inputs.len() as f64 / self.seconds_per_step(steps, false)
     }
 }
 
@@ -193,18 +247,44 @@ fn main() -> Result<()> {
         let names: Vec<&str> = shapes.keys().map(String::as_str).collect();
         bail!("no shape `{}` in benches/shapes.json, expected one of {}", args.shape, names.join(", "));
     };
-    if args.pruned {
-        return pruned(&args, shape);
+    match args.engine {
+        Engine::Cpu if args.precision == Arithmetic::Bf16 => {
+            bail!("the CPU engine has no bf16: --engine cuda")
+        }
+        Engine::Cpu => bench(&args, shape, &CpuBackend::<f32>::new(), &|| None),
+        Engine::Cuda => {
+            let precision = match args.precision {
+                Arithmetic::F32 => Precision::F32,
+                Arithmetic::Bf16 => Precision::Bf16,
+            };
+            let backend = CudaBackend::open(args.device, precision)?;
+            bench(&args, shape, &backend, &|| Some(backend.peak_bytes()))
+        }
     }
-    let backend = CpuBackend::new();
-    let mut training = Training::new(&backend, shape.config(), shape, args.warmup)?;
+}
+
+/// The peak of device memory in bytes, where the engine has memory of its own.
+type Peak<'a> = &'a dyn Fn() -> Option<usize>;
+
+fn bench<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B, peak: Peak) -> Result<()> {
+    if args.pruned {
+        return pruned(args, shape, backend);
+    }
+    let mut training = Training::new(backend, shape.config(), shape, args.warmup)?;
+    if args.rates {
+        rates(args, shape, &mut training, peak);
+        return Ok(());
+    }
     let mut stdout = std::io::stdout();
     if args.serve {
         writeln!(stdout, "ready")?;
         stdout.flush()?;
         for line in std::io::stdin().lock().lines() {
-            line?;
-            writeln!(stdout, "{:.1}", training.tokens_per_second(args.steps))?;
+            if line?.trim() == "memory" {
+                writeln!(stdout, "{}", cell(peak()))?;
+            } else {
+                writeln!(stdout, "{:.1}", training.tokens_per_second(args.steps))?;
+            }
             stdout.flush()?;
         }
     } else {
@@ -215,20 +295,73 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn pruned(args: &Args, shape: &Shape) -> Result<()> {
-    let backend = CpuBackend::new();
+/// A cell of a table, empty where there is nothing to say.
+fn cell(value: Option<usize>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+fn rates<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, training: &mut Training<B>, peak: Peak) {
+    // That of plain steps: what follows allocates operands of the product and the sums of saliency.
+    let plain_peak = peak();
+    let product = product_flops_per_second(args, training.backend);
+    training.accumulate_saliency();
+    let (mut plain, mut salient) = (Vec::new(), Vec::new());
+    for _ in 0..args.rounds {
+        plain.push(training.seconds_per_step(args.steps, false));
+        salient.push(training.seconds_per_step(args.steps, true));
+    }
+    let (plain, salient) = (median(&mut plain), median(&mut salient));
+    let tokens = training.inputs.len() as f64;
+    let flops = flops::training_flops_per_token(&training.config, shape.context_length) * tokens / plain;
+    println!("shape,tokens_per_s,flops_per_s,product_flops_per_s,utilisation,saliency_share,peak_bytes");
+    println!(
+        "{},{:.1},{flops:.4e},{product:.4e},{:.3},{:.4},{}",
+        args.shape,
+        tokens / plain,
+        flops / product,
+        salient / plain - 1.0,
+        cell(plain_peak),
+    );
+}
+
+/// FLOP/s of one large square product of activations on this engine.
+fn product_flops_per_second<B: Backend<Scalar = f32>>(args: &Args, backend: &B) -> f64 {
+    let size = if args.engine == Engine::Cuda { 8192 } else { 1024 };
+    let [mut a, mut b, mut c] = [(); 3].map(|()| backend.activation(size, size));
+    // Random values: products of zeros draw less power, and so run at higher clocks.
+    let mut rng = stream(0, "bench product");
+    let values: Vec<f32> = (0..size * size).map(|_| rng.random::<f32>() - 0.5).collect();
+    let (table, rows) = (backend.from_host(size, size, &values), (0..size as u32).collect::<Vec<_>>());
+    backend.embed(&mut a, &table, &rows);
+    backend.embed(&mut b, &table, &rows);
+    let mut seconds = Vec::new();
+    for round in 0..=args.rounds {
+        let start = Instant::now();
+        for _ in 0..args.steps {
+            backend.matmul(Product::NT, &mut c, false, &a, &b);
+        }
+        backend.to_host(&backend.select(&c, Some(&[0]), None));
+        // The first round chooses kernels and allocates.
+        if round > 0 {
+            seconds.push(start.elapsed().as_secs_f64() / f64::from(args.steps));
+        }
+    }
+    2.0 * (size as f64).powi(3) / median(&mut seconds)
+}
+
+fn pruned<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
     let full = shape.config();
     let mut trainings = Vec::new();
     for percent in [100, 75, 50, 25] {
         let target = full.num_params() * percent / 100;
         let config = proportional(&full, Goal { limit: target, counts_embedding: true })
             .with_context(|| format!("shape {} cannot be cut to {target} parameters", args.shape))?;
-        trainings.push(Training::new(&backend, config, shape, args.warmup)?);
+        trainings.push(Training::new(backend, config, shape, args.warmup)?);
     }
     let mut seconds = vec![Vec::new(); trainings.len()];
     for _ in 0..args.rounds {
         for (training, seconds) in trainings.iter_mut().zip(&mut seconds) {
-            seconds.push(training.seconds_per_step(args.steps));
+            seconds.push(training.seconds_per_step(args.steps, false));
         }
     }
     println!("shape,params,flops_per_step,seconds_per_step,flops_per_second,ratio_to_full");

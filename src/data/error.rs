@@ -1,4 +1,5 @@
 //! Faults of data: each with the place, what was found, and what would do.
+use super::hub::DatasetSplit;
 use crate::base::files::folder_of;
 use std::path::PathBuf;
 
@@ -65,6 +66,11 @@ pub enum DataError {
         folder.display()
     )]
     Hub { place: String, reason: String, folder: PathBuf },
+    #[error(
+        "cannot fetch split `{}` of the data set `{}` (configuration `{}`) from the hub: {reason}\nhint: run again to go on, or put that split as Parquet at `{}`",
+        split.split, split.dataset, split.config, file.display()
+    )]
+    HubSplit { split: DatasetSplit, reason: String, file: PathBuf },
     #[error("no home folder for the model hub's cache\nhint: name one in `HF_HOME`")]
     NoHubCache,
     #[error(

@@ -1,7 +1,7 @@
 //! A library's panic over what it was given, as a fault like any other.
 //!
 //! The Arrow and Parquet readers index into buffers by what a file says of itself, and some checks of theirs panic; the
-//! hub's client trusts a server's redirects. No state outlives such a call but its results, which are dropped.
+//! hub's client trusts a server's redirects, the tokenizers a file's numbers. No state outlives such a call but its results, which are dropped.
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};

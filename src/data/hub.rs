@@ -1,4 +1,4 @@
-//! Models on the Hugging Face hub, by the name `hf:<organisation>/<name>[@<revision>]`.
+//! Models on the Hugging Face hub, by the name `hf:<organisation>/<name>[@<revision>]`, and splits of data sets.
 //!
 //! Files go into the cache that the hub's own libraries use (`HF_HUB_CACHE`, else `HF_HOME/hub`, else
 //! `~/.cache/huggingface/hub`), so that what one of them has fetched none fetches again, and a revision that is there
@@ -24,6 +24,8 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Fetched where they exist.
 const COMPANIONS: [&str; 2] = ["tokenizer.json", "tokenizer_config.json"];
+/// The branch on which the hub keeps each data set as Parquet, whatever its authors wrote.
+const CONVERTED: &str = "refs/convert/parquet";
 /// Tries of one file after the first.
 const RETRIES: usize = 3;
 /// Before the second try; doubled before each later one.
@@ -38,11 +40,22 @@ pub struct Hub {
     pub progress: bool,
 }
 
-/// A model's name at a revision: a branch, a tag or a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A name at a revision: a branch, a tag or a commit.
+#[derive(Clone, Debug)]
 struct Name {
+    kind: RepoType,
     id: String,
     revision: String,
+}
+
+/// A split of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatasetSplit {
+    /// `<organisation>/<name>`
+    pub dataset: &'static str,
+    /// Which of the data set's tables; `default` where it has one.
+    pub config: &'static str,
+    pub split: &'static str,
 }
 
 impl Hub {
@@ -66,9 +79,9 @@ impl Hub {
     /// `place` is no such name, the hub is out of reach or lacks the model, or a file is not what its hash says.
     pub fn folder(&self, place: &str) -> Result<PathBuf, DataError> {
         let name = Name::parse(place)?;
-        let folder = match self.cached(&name) {
+        let folder = match self.cached(&name, is_complete) {
             Some(folder) => folder,
-            None => self.fetch_alone(&name).map_err(|reason| DataError::Hub {
+            None => self.fetch_alone(&name, is_complete, wanted).map_err(|reason| DataError::Hub {
                 place: place.to_string(),
                 reason,
                 folder: self.snapshot(&name, &name.revision),
@@ -78,9 +91,34 @@ impl Hub {
         Ok(folder)
     }
 
-    /// A complete folder of that name: of the commit that the revision stands for, or filled by hand under the
+    /// The Parquet file of a split; fetched if it is not there.
+    ///
+    /// # Errors
+    /// The hub is out of reach or lacks the file, or it is not what its hash says.
+    pub fn split_file(&self, split: DatasetSplit) -> Result<PathBuf, DataError> {
+        let (id, revision) = (split.dataset.to_string(), CONVERTED.to_string());
+        let name = Name { kind: RepoType::Dataset, id, revision };
+        let file = format!("{}/{}/0000.parquet", split.config, split.split);
+        let has_file = |folder: &Path| folder.join(&file).is_file();
+        let folder = match self.cached(&name, has_file) {
+            Some(folder) => folder,
+            None => {
+                let fetched = self.fetch_alone(&name, has_file, |files| only(files, &file));
+                fetched.map_err(|reason| DataError::HubSplit {
+                    split,
+                    reason,
+                    file: self.snapshot(&name, &name.revision).join(&file),
+                })?
+            }
+        };
+        let path = folder.join(file);
+        path.parent().map_or(Ok(()), check)?;
+        Ok(path)
+    }
+
+    /// A folder of that name that is complete: of the commit that the revision stands for, or filled by hand under the
     /// revision's own name.
-    fn cached(&self, name: &Name) -> Option<PathBuf> {
+    fn cached(&self, name: &Name, is_complete: impl Fn(&Path) -> bool) -> Option<PathBuf> {
         let refs = self.cache.join(name.repo(&name.revision).folder_name()).join("refs");
         let commit = fs::read_to_string(refs.join(&name.revision)).ok();
         let folders = [commit.as_deref().map(str::trim), Some(name.revision.as_str())];
@@ -91,8 +129,13 @@ impl Hub {
         self.cache.join(name.repo(commit).folder_name()).join("snapshots").join(commit)
     }
 
-    /// Fetches under the lock of the model's folder: nothing that another process is writing is taken for a leftover.
-    fn fetch_alone(&self, name: &Name) -> Result<PathBuf, String> {
+    /// Fetches under the lock of the name's folder: nothing that another process is writing is taken for a leftover.
+    fn fetch_alone(
+        &self,
+        name: &Name,
+        is_complete: impl Fn(&Path) -> bool,
+        choose: impl for<'a> Fn(&[&'a str]) -> Result<Vec<&'a str>, String>,
+    ) -> Result<PathBuf, String> {
         let home = self.cache.join(name.repo(&name.revision).folder_name());
         let unwritable = |e| format!("cannot write to the cache: {e}");
         fs::create_dir_all(&home).map_err(unwritable)?;
@@ -106,16 +149,20 @@ impl Hub {
             }
         };
         // Who held the lock may have fetched it.
-        let folder = match self.cached(name) {
+        let folder = match self.cached(name, is_complete) {
             Some(folder) => folder,
-            None => self.fetch(name)?,
+            None => self.fetch(name, choose)?,
         };
         drop(lock);
         Ok(folder)
     }
 
-    /// Asks for the commit first, so that all files are of one.
-    fn fetch(&self, name: &Name) -> Result<PathBuf, String> {
+    /// Asks for the commit first, so that all files are of one; `choose` says which of its files are wanted.
+    fn fetch(
+        &self,
+        name: &Name,
+        choose: impl for<'a> Fn(&[&'a str]) -> Result<Vec<&'a str>, String>,
+    ) -> Result<PathBuf, String> {
         let api = self.api()?;
         let repo = api.repo(name.repo(&name.revision));
         let told = guarded(|| repo.info())?.map_err(|e| explain(&e.to_string()))?;
@@ -124,7 +171,7 @@ impl Hub {
         }
         let files: Vec<&str> = told.siblings.iter().map(|s| s.rfilename.as_str()).collect();
         let repo = api.repo(name.repo(&told.sha));
-        for file in wanted(&files)? {
+        for file in choose(&files)? {
             self.get(&repo, name, file)?;
         }
         let cache = Cache::new(self.cache.clone()).repo(name.repo(&name.revision));
@@ -182,11 +229,11 @@ impl Name {
         if parts.len() > 2 || !parts.into_iter().chain(revision.split('/')).all(is_plain) {
             return Err(DataError::HubName { place: place.to_string() });
         }
-        Ok(Name { id: id.to_string(), revision: revision.to_string() })
+        Ok(Name { kind: RepoType::Model, id: id.to_string(), revision: revision.to_string() })
     }
 
     fn repo(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.id.clone(), RepoType::Model, revision.to_string())
+        Repo::with_revision(self.id.clone(), self.kind, revision.to_string())
     }
 }
 
@@ -215,6 +262,14 @@ fn wanted<'a>(files: &[&'a str]) -> Result<Vec<&'a str>, String> {
     // Weights last: a folder that has them has the rest.
     wanted.sort_by_key(|file| file.ends_with(".safetensors"));
     Ok(wanted)
+}
+
+/// That file, if it is among those that the hub lists.
+fn only<'a>(files: &[&'a str], file: &str) -> Result<Vec<&'a str>, String> {
+    match files.iter().copied().find(|listed| *listed == file) {
+        Some(file) => Ok(vec![file]),
+        None => Err(format!("it has no `{file}`; its files: {}", files.join(", "))),
+    }
 }
 
 /// Whether a folder has a config and all its weights.
@@ -259,9 +314,9 @@ fn check(folder: &Path) -> Result<(), DataError> {
 /// The commonest refusals, in words.
 fn explain(error: &str) -> String {
     let why = if error.contains("status: 401") || error.contains("status: 403") {
-        ": no such model, or one that wants a token (set `HF_TOKEN`)"
+        ": nothing of that name, or something that wants a token (set `HF_TOKEN`)"
     } else if error.contains("status: 404") {
-        ": no such model or revision"
+        ": nothing of that name or revision"
     } else {
         ""
     };

@@ -1,6 +1,6 @@
 //! The hub's client against a hub of a few lines on this machine.
 use super::DataError;
-use super::hub::{Hub, checked_sha256};
+use super::hub::{DatasetSplit, Hub, checked_sha256};
 use crate::base::hash::sha256_hex;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -27,6 +27,7 @@ fn served(weights: &[u8]) -> Served {
     let files = [
         ("config.json", b"{}".to_vec()),
         ("model.safetensors", weights.to_vec()),
+        ("default/test/0000.parquet", b"some rows".to_vec()),
         ("onnx/model.onnx", b"not wanted".to_vec()),
         ("tokenizer.json", b"{\"a\": 1}".to_vec()),
     ];
@@ -68,12 +69,16 @@ fn answer(served: &Served, path: &str, range: Option<&str>) -> Vec<u8> {
         format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n")
             .into_bytes()
     };
-    if path == "/api/models/small/one/revision/main" {
+    let listed =
+        ["/api/models/small/one/revision/main", "/api/datasets/small/set/revision/refs%2Fconvert%2Fparquet"];
+    if listed.contains(&path) {
         let names: Vec<_> = served.files.keys().map(|f| serde_json::json!({"rfilename": f})).collect();
         let body = serde_json::json!({"siblings": names, "sha": COMMIT}).to_string();
         return [head("200 OK", String::new(), body.len()), body.into_bytes()].concat();
     }
-    let file = path.strip_prefix(&format!("/small/one/resolve/{COMMIT}/")).unwrap_or_default();
+    let model = path.strip_prefix(&format!("/small/one/resolve/{COMMIT}/"));
+    let data = path.strip_prefix(&format!("/datasets/small/set/resolve/{COMMIT}/"));
+    let file = model.or(data).unwrap_or_default();
     let Some((name, body)) = served.files.get_key_value(file) else {
         return head("404 Not Found", String::new(), 0);
     };
@@ -206,7 +211,7 @@ fn a_model_that_is_not_there_and_names_that_are_none() {
     let cache = tempfile::tempdir().unwrap();
     let endpoint = serve(Arc::new(served(b"some weights")));
     let error = hub(endpoint.clone(), cache.path()).folder("hf:small/two").unwrap_err();
-    assert!(error.to_string().contains("no such model or revision"), "{error}");
+    assert!(error.to_string().contains("nothing of that name or revision"), "{error}");
     for place in ["hf:", "hf:a/b/c", "hf:../x", "hf:a/..", "hf:a b/c", "hf:a/b@", "hf:a/b@../.."] {
         let error = hub(endpoint.clone(), cache.path()).folder(place).unwrap_err();
         assert!(matches!(error, DataError::HubName { .. }), "{place}: {error}");
@@ -225,4 +230,32 @@ fn an_earlier_part_is_gone_on_with() {
     let folder = hub(serve(served.clone()), cache.path()).folder("hf:small/one").unwrap();
     assert_eq!(std::fs::read(folder.join("model.safetensors")).unwrap(), weights);
     assert_eq!(*served.ranges.lock().unwrap(), ["40000-"; 3]);
+}
+
+#[test]
+fn a_split_of_a_data_set_is_fetched_once() {
+    let cache = tempfile::tempdir().unwrap();
+    let hub = hub(serve(Arc::new(served(b"some weights"))), cache.path());
+    let split = DatasetSplit { dataset: "small/set", config: "default", split: "test" };
+    let path = hub.split_file(split).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"some rows");
+    assert_eq!(nowhere(cache.path()).split_file(split).unwrap(), path);
+    let error = hub.split_file(DatasetSplit { split: "train", ..split }).unwrap_err().to_string();
+    assert!(error.contains("it has no `default/train/0000.parquet`; its files:"), "{error}");
+    let error = hub.split_file(DatasetSplit { dataset: "small/other", ..split }).unwrap_err().to_string();
+    assert!(error.contains("`small/other` (configuration `default`)"), "{error}");
+    assert!(error.contains("nothing of that name"), "{error}");
+}
+
+/// Out of reach, the message names the data set and a file; putting it there helps.
+#[test]
+fn without_the_hub_a_split_can_be_put_in_place() {
+    let cache = tempfile::tempdir().unwrap();
+    let split = DatasetSplit { dataset: "small/set", config: "default", split: "test" };
+    let error = nowhere(cache.path()).split_file(split).unwrap_err();
+    let DataError::HubSplit { file, .. } = &error else { panic!("{error}") };
+    assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, "rows").unwrap();
+    assert_eq!(&nowhere(cache.path()).split_file(split).unwrap(), file);
 }

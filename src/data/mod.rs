@@ -33,3 +33,5 @@ pub use validation::ValidationWindows;
 mod hub_tests;
 #[cfg(test)]
 mod tables_fuzz_tests;
+#[cfg(test)]
+mod tokenizer_fuzz_tests;

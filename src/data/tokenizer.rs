@@ -5,6 +5,7 @@
 //! alphabet is sorted, and equal pair counts are decided by the pair; a test compares repeated trainings.
 use super::corpus::SEPARATOR;
 use super::error::DataError;
+use super::guard::guarded;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -14,6 +15,9 @@ use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper, PostProcessorWrapper,
 /// Tokens that begin or end documents, by the names in use; the first found counts.
 const END_OF_TEXT: [&str; 4] = [SEPARATOR, "</s>", "<|end_of_text|>", "<eos>"];
 const BEGIN_OF_TEXT: [&str; 3] = ["<s>", "<|begin_of_text|>", "<bos>"];
+
+/// Ids without a token that a vocabulary may have: real ones leave out some hundreds.
+const MOST_GAPS: usize = 1 << 20;
 
 /// A tokenizer with its end-of-document token.
 #[derive(Clone)]
@@ -91,15 +95,19 @@ impl Tokenizer {
         eos_id: Option<u32>,
         bos_id: Option<u32>,
     ) -> Result<Self, DataError> {
-        let inner: tokenizers::Tokenizer =
-            json.parse().map_err(|e: tokenizers::Error| DataError::Tokenize { reason: e.to_string() })?;
+        let parse = || json.parse().map_err(|e: tokenizers::Error| e.to_string());
+        let mut inner: tokenizers::Tokenizer =
+            guarded(parse).flatten().map_err(|reason| DataError::Tokenize { reason })?;
+        // Whole texts are asked for, whatever the file's last user cut or padded them to.
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| DataError::Tokenize { reason: e.to_string() })?;
         let first = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
         let eos_id = first(&END_OF_TEXT).or(eos_id).ok_or_else(|| DataError::Tokenize {
             reason: format!("no end-of-document token; one of {} is needed", END_OF_TEXT.join(", ")),
         })?;
         // With a known end, a token that only the file calls the beginning is a chat's, not a document's.
         let bos_id = first(&BEGIN_OF_TEXT).or(bos_id.filter(|_| first(&END_OF_TEXT).is_none()));
-        let bytes = byte_lengths(&inner);
+        let bytes = byte_lengths(&inner)?;
         Ok(Tokenizer { inner, json: json.to_string(), eos_id, bos_id, bytes })
     }
 
@@ -133,9 +141,10 @@ impl Tokenizer {
     }
 
     fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
-        match self.inner.encode_fast(text, add_special_tokens) {
+        let encode = || self.inner.encode_fast(text, add_special_tokens).map_err(|e| e.to_string());
+        match guarded(encode).flatten() {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(e) => Err(DataError::Tokenize { reason: e.to_string() }),
+            Err(reason) => Err(DataError::Tokenize { reason }),
         }
     }
 
@@ -181,13 +190,17 @@ impl Tokenizer {
 
 /// Bytes of each token: a byte-level token has one character per byte; SentencePiece-like vocabularies write a space
 /// as `▁` and single bytes as `<0xNN>`.
-fn byte_lengths(inner: &tokenizers::Tokenizer) -> Vec<u32> {
+fn byte_lengths(inner: &tokenizers::Tokenizer) -> Result<Vec<u32>, DataError> {
     let byte_level = match inner.get_decoder() {
         Some(DecoderWrapper::ByteLevel(_)) => true,
         Some(_) | None => matches!(inner.get_model(), ModelWrapper::BPE(b) if !b.byte_fallback),
     };
     let vocab: HashMap<String, u32> = inner.get_vocab(true);
     let size = vocab.values().max().map_or(0, |&id| id as usize + 1);
+    if size > MOST_GAPS + vocab.len() {
+        let reason = format!("an id of {} for {} tokens", size - 1, vocab.len());
+        return Err(DataError::Tokenize { reason });
+    }
     let mut lengths = vec![0; size];
     for (token, id) in vocab {
         let is_byte = token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
@@ -202,7 +215,7 @@ fn byte_lengths(inner: &tokenizers::Tokenizer) -> Vec<u32> {
             *length = if token.special { 0 } else { token.content.len() as u32 };
         }
     }
-    lengths
+    Ok(lengths)
 }
 
 #[cfg(test)]
@@ -253,6 +266,22 @@ mod tests {
             prop_assert_eq!(t.decode(&ids).expect("text"), text.clone());
             prop_assert_eq!(ids.iter().map(|&id| t.num_bytes(id) as usize).sum::<usize>(), text.len());
         }
+    }
+
+    /// A file that was saved while texts were cut and padded for training.
+    #[test]
+    fn truncation_and_padding_of_the_file_are_not_ours() {
+        let mut json: serde_json::Value = serde_json::from_str(small().to_json()).expect("JSON");
+        json["truncation"] = serde_json::json!({
+            "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0
+        });
+        json["padding"] = serde_json::json!({
+            "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "<|endoftext|>"
+        });
+        let ours = Tokenizer::from_json(&json.to_string()).expect("a tokenizer");
+        let text = "The cat sat on the mat and looked at the moon.";
+        assert_eq!(ours.encode_with_defaults(text).expect("ids"), small().encode(text).expect("ids"));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! What `eval --tasks` can name: multiple-choice tasks and the two perplexities of WikiText-2.
 use super::error::EvalError;
+use super::files::Files;
 use super::metrics::{TaskResult, evaluate};
 use super::request::{Scorer, TokenRequest};
-use super::task::{Counts, Item, Task, load_folder};
+use super::task::{Counts, Item, Task, load_files};
 use super::wikitext::{self, Document, DocumentPerplexity, WindowPerplexity};
 use crate::base::suggest::nearest;
 use crate::data::Tokenizer;
-use std::path::Path;
 
 /// Windows of `wikitext_windows` are as long as the context, and at most this.
 const LONGEST_WINDOW: usize = 2048;
@@ -75,19 +75,19 @@ impl Benchmark {
         })
     }
 
-    /// Reads the benchmark from a folder of `<task>/<split>.<ending>`.
+    /// Reads the benchmark.
     ///
     /// # Errors
     /// Missing or damaged files, too few examples, a text shorter than one window.
-    pub fn load(self, folder: &Path, setting: Setting) -> Result<Loaded, EvalError> {
+    pub fn load(self, files: Files, setting: Setting) -> Result<Loaded, EvalError> {
         let limited = |count: usize| if setting.limit == 0 { count } else { count.min(setting.limit) };
         match self {
             Benchmark::Choice(task) => {
-                let (items, counts) = load_folder(task, folder, setting.limit, setting.num_fewshot)?;
+                let (items, counts) = load_files(task, files, setting.limit, setting.num_fewshot)?;
                 Ok(Loaded::Choice { task, items, counts })
             }
             Benchmark::WikiText => {
-                let mut documents = wikitext::documents(&wikitext::read(folder)?);
+                let mut documents = wikitext::documents(&wikitext::read(files)?);
                 let count = documents.len();
                 documents.truncate(limited(count));
                 let requests = documents
@@ -98,8 +98,7 @@ impl Benchmark {
             }
             Benchmark::WikiTextWindows => {
                 let length = setting.context_length.min(LONGEST_WINDOW);
-                let mut windows =
-                    wikitext::text_windows(&wikitext::read(folder)?, setting.tokenizer, length)?;
+                let mut windows = wikitext::text_windows(&wikitext::read(files)?, setting.tokenizer, length)?;
                 let count = windows.len();
                 windows.truncate(limited(count));
                 Ok(Loaded::Windows { windows, count })

@@ -9,8 +9,16 @@ pub enum EvalError {
     Data(#[from] DataError),
     #[error("unknown task `{name}`; known: {known}{}", nearest.as_ref().map_or_else(String::new, |n| format!("\nhint: did you mean `{n}`?")))]
     UnknownTask { name: String, known: String, nearest: Option<String> },
-    #[error("no {split} file for task `{task}`; looked for {looked_for}")]
-    NoFile { task: &'static str, split: &'static str, looked_for: String },
+    #[error(
+        "no {split} file for task `{task}`; looked for {looked_for}\nhint: it is split `{split}` of the data set `{dataset}` (configuration `{config}`) on the Hugging Face hub; `eval --data hf:` fetches it"
+    )]
+    NoFile {
+        task: &'static str,
+        split: &'static str,
+        looked_for: String,
+        dataset: &'static str,
+        config: &'static str,
+    },
     #[error(
         "{asked} examples asked for task `{task}`, but its {split} split has {found}{of}; `--num-fewshot` can be at most that"
     )]

@@ -3,6 +3,7 @@ pub mod benchmark;
 pub mod error;
 mod few_shot;
 mod fields;
+mod files;
 pub mod journal;
 pub mod metrics;
 pub mod mmlu;
@@ -15,6 +16,7 @@ pub mod wikitext;
 
 pub use benchmark::{Benchmark, Loaded, Outcome, Setting};
 pub use error::EvalError;
+pub use files::Files;
 pub use journal::{Journal, Journalled};
 pub use metrics::{
     Accuracy, HeldOut, ItemRecord, TaskResult, bits_per_byte, evaluate, held_out, pooled_stderr,
@@ -28,3 +30,5 @@ pub use task::{Item, Source, Task, TextRequest, load};
 mod smollm2_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod token_golden_tests;

@@ -7,14 +7,15 @@
 use super::error::EvalError;
 use super::few_shot::Examples;
 use super::fields::Fields;
+use super::files::Files;
 use super::mmlu;
 use super::text::{capitalize, clean_hellaswag, python_strip};
 use crate::base::suggest::nearest;
-use crate::data::tables::{ENDINGS, Row, read_rows};
+use crate::data::tables::{Row, read_rows};
 use crate::data::world::{self, World};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A multiple-choice task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,7 +105,7 @@ impl Task {
     }
 
     /// Folders that the task's files may stand in.
-    fn folders(self) -> &'static [&'static str] {
+    pub(super) fn folders(self) -> &'static [&'static str] {
         match self {
             Task::SocialIqa => &["social_iqa", "siqa"],
             Task::Mmlu | Task::MmluContinuation => &["mmlu"],
@@ -198,21 +199,21 @@ pub fn load(task: Task, source: Source, limit: usize, num_fewshot: usize) -> Res
                 })
                 .collect()
         }
-        Source::Folder(folder) => Ok(load_folder(task, folder, limit, num_fewshot)?.0),
+        Source::Folder(folder) => Ok(load_files(task, Files::Folder(folder), limit, num_fewshot)?.0),
     }
 }
 
-/// [`load`] from a folder, and how many items the file holds, by subject.
+/// [`load`] from files, and how many items the file of the scored split holds, by subject.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_folder(
+pub fn load_files(
     task: Task,
-    folder: &Path,
+    files: Files,
     limit: usize,
     num_fewshot: usize,
 ) -> Result<(Vec<Item>, Counts), EvalError> {
-    let mut items = load_split(task, folder, task.split())?;
+    let mut items = load_split(task, files, task.split())?;
     let mut counts = Counts::new();
     items.retain(|item| {
         let count = counts.entry(item.subject.clone()).or_default();
@@ -220,39 +221,20 @@ pub fn load_folder(
         limit == 0 || *count <= limit
     });
     if num_fewshot > 0 {
-        let examples = load_split(task, folder, task.example_split())?;
+        let examples = load_split(task, files, task.example_split())?;
         let examples = Examples::new(task, &examples, num_fewshot);
         items.iter_mut().try_for_each(|item| examples.put_before(item))?;
     }
     Ok((items, counts))
 }
 
-fn load_split(task: Task, folder: &Path, split: &'static str) -> Result<Vec<Item>, EvalError> {
-    let path = find_file(task, folder, split)?;
+fn load_split(task: Task, files: Files, split: &'static str) -> Result<Vec<Item>, EvalError> {
+    let path = files.find(task, split)?;
     let rows = read_rows(&path)?;
     if rows.is_empty() {
         return Err(EvalError::NoItems { path });
     }
     rows.iter().enumerate().map(|(i, Row { place, object })| parse(task, object, i, place)).collect()
-}
-
-/// The file of `split`.
-///
-/// # Errors
-/// There is none.
-pub fn find_file(task: Task, folder: &Path, split: &'static str) -> Result<PathBuf, EvalError> {
-    let mut tried = Vec::new();
-    for name in task.folders() {
-        let stem = folder.join(name).join(split);
-        for ending in ENDINGS {
-            let path = PathBuf::from(format!("{}.{ending}", stem.display()));
-            if path.is_file() {
-                return Ok(path);
-            }
-        }
-        tried.push(format!("`{}.{{{}}}`", stem.display(), ENDINGS.join(",")));
-    }
-    Err(EvalError::NoFile { task: task.name(), split, looked_for: tried.join(", ") })
 }
 
 /// An item from its fields; `place` names it in messages.

@@ -271,7 +271,8 @@ fn real_wikitext_has_the_harness_s_documents() {
         let start = raw.find(" = ").expect("a heading");
         assert_eq!(bytes + count - 1, raw.len() - start, "{file}");
     }
-    let text = wikitext::read(folder.parent().expect("its parent")).expect("found by its folder");
+    let text =
+        wikitext::read(Files::Folder(folder.parent().expect("its parent"))).expect("found by its folder");
     assert!(text.len() == 1_290_590, "{}", text.len());
 }
 

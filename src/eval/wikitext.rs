@@ -11,8 +11,10 @@
 //! two newlines, tokenized once, cut into windows of T tokens, the rest left out; exp of the mean −ln p of a token
 //! given those before it in its window.
 use super::error::EvalError;
+use super::files::{Files, missing};
 use super::request::{Scorer, TokenRequest, score};
 use super::text::{is_python_space, python_strip};
+use crate::data::hub::DatasetSplit;
 use crate::data::tables::{ENDINGS, read_rows};
 use crate::data::{DataError, Tokenizer};
 use std::path::{Path, PathBuf};
@@ -45,12 +47,20 @@ pub struct WindowPerplexity {
     pub window_tokens: usize,
 }
 
-/// The raw text of the test split: `<folder>/wikitext/` or `<folder>/wikitext-2-raw/` with `wiki.test.raw`, or
-/// `test` in any form that benchmarks have, one row a line, the line in field `text`.
+/// The raw text on the hub, a row for each line.
+const ON_HUB: DatasetSplit =
+    DatasetSplit { dataset: "Salesforce/wikitext", config: "wikitext-2-raw-v1", split: "test" };
+
+/// The raw text of the test split: in a folder, `wikitext/` or `wikitext-2-raw/` with `wiki.test.raw`, or `test` in any
+/// form that benchmarks have, one row a line, the line in field `text`.
 ///
 /// # Errors
 /// There is no such file, or it cannot be read.
-pub fn read(folder: &Path) -> Result<String, EvalError> {
+pub fn read(files: Files) -> Result<String, EvalError> {
+    let folder = match files {
+        Files::Folder(folder) => folder,
+        Files::Hub(hub) => return rows_as_text(&hub.split_file(ON_HUB)?),
+    };
     let mut tried = Vec::new();
     for name in ["wikitext", "wikitext-2-raw"] {
         let raw = folder.join(name).join("wiki.test.raw");
@@ -66,7 +76,7 @@ pub fn read(folder: &Path) -> Result<String, EvalError> {
         tried.push(format!("`{}`", raw.display()));
         tried.push(format!("`{}.{{{}}}`", folder.join(name).join("test").display(), ENDINGS.join(",")));
     }
-    Err(EvalError::NoFile { task: "wikitext", split: "test", looked_for: tried.join(", ") })
+    Err(missing("wikitext", "test", tried, ON_HUB))
 }
 
 fn read_raw(path: &PathBuf) -> Result<String, DataError> {

@@ -9,6 +9,8 @@ pub mod calibrate;
 mod cuda_tests;
 mod gradient;
 pub mod ledger;
+#[cfg(test)]
+mod on_device;
 pub mod optimizer;
 pub mod pretrain;
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod engines;
 mod eval;
 mod export;
 mod golden;
+mod gpu_check;
+
 mod interruptions;
 mod llama_cpp;
 mod rooms;

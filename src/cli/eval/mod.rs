@@ -4,7 +4,10 @@ mod results;
 
 use super::{SOME_FAILED, engine, run::stop_on_signals};
 use crate::base::{lock::try_lock, units};
-use crate::eval::{Benchmark, EvalError, Journal, Journalled, Loaded, NetworkScorer, PASS_TOKENS, Setting};
+use crate::data::hub::{self, Hub};
+use crate::eval::{
+    Benchmark, EvalError, Files, Journal, Journalled, Loaded, NetworkScorer, PASS_TOKENS, Setting,
+};
 use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
 use crate::spec::{EngineKind, Precision};
@@ -15,7 +18,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -35,11 +38,11 @@ pub(super) struct Options {
     /// mmlu_continuation, wikitext, wikitext_windows
     #[arg(long, value_name = "TASKS", value_delimiter = ',', required = true)]
     tasks: Vec<String>,
-    /// Folder of benchmark files.
+    /// Where the benchmark files are.
     #[arg(
         long,
-        value_name = "DIR",
-        help = "Folder of benchmark files: <task>/<split>.jsonl, .jsonl.zst, .parquet or .arrow"
+        value_name = "PLACE",
+        help = "Benchmark files: a folder with <task>/<split>.jsonl, .jsonl.zst, .parquet or .arrow, or hf: for those of the Hugging Face hub"
     )]
     data: PathBuf,
     /// Folder for results.json, items.csv and the journal that an interrupted evaluation goes on from
@@ -126,8 +129,9 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         num_fewshot,
     };
     // Everything is read before anything is scored: a fault of the last file shows at once.
-    let loaded: Vec<Loaded> =
-        benchmarks.iter().map(|b| b.load(&options.data, setting)).collect::<Result<_, _>>()?;
+    let hub = if options.data == Path::new(hub::PREFIX) { Some(Hub::from_env()?) } else { None };
+    let files = hub.as_ref().map_or(Files::Folder(&options.data), Files::Hub);
+    let loaded: Vec<Loaded> = benchmarks.iter().map(|b| b.load(files, setting)).collect::<Result<_, _>>()?;
 
     let out = &options.out;
     fs::create_dir_all(out).map_err(|e| anyhow!("cannot make the folder `{}`: {e}", out.display()))?;

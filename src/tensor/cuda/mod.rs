@@ -21,6 +21,8 @@ pub mod emulated;
 mod head;
 pub mod kernels;
 pub mod nccl;
+#[cfg(test)]
+pub mod on_device;
 mod optimizer;
 pub mod pool;
 pub mod probe;
@@ -85,6 +87,11 @@ impl<D: Device> CudaBackend<D> {
 
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// The most bytes of device memory that were in use at once.
+    pub fn peak_bytes(&self) -> usize {
+        self.pool.peak_bytes()
     }
 
     /// Gives memory that is in nobody's use back to the device, for other processes or after running out of it.

@@ -5,6 +5,7 @@
 //! shrinks finds its old memory fitting.
 use super::device::{Device, DeviceError};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Smallest allocation; a power of two.
@@ -20,15 +21,23 @@ pub struct Pool<D: Device> {
     device: Arc<D>,
     /// Memory in nobody's use, by size.
     free: Mutex<BTreeMap<usize, Vec<D::Memory>>>,
+    /// Bytes in use, and the most that ever were.
+    used: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 impl<D: Device> Pool<D> {
     pub fn new(device: Arc<D>) -> Self {
-        Pool { device, free: Mutex::default() }
+        Pool { device, free: Mutex::default(), used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
     pub fn device(&self) -> &D {
         &self.device
+    }
+
+    /// The most bytes that were in use at once.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
     }
 
     /// Memory with unspecified contents.
@@ -47,6 +56,8 @@ impl<D: Device> Pool<D> {
                 outcome => outcome?,
             },
         };
+        let used = self.used.fetch_add(size, Ordering::Relaxed) + size;
+        self.peak.fetch_max(used, Ordering::Relaxed);
         let address = self.device.address(&memory);
         Ok(Buffer { pool: self.clone(), memory: Some(memory), address, size })
     }
@@ -90,6 +101,7 @@ impl<D: Device> Buffer<D> {
 impl<D: Device> Drop for Buffer<D> {
     fn drop(&mut self) {
         if let Some(memory) = self.memory.take() {
+            self.pool.used.fetch_sub(self.size, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
             free.entry(self.size).or_default().push(memory);
         }
@@ -126,5 +138,20 @@ mod tests {
         assert_eq!(pool.device().allocations(), 2);
         let refused = pool.take(10_241).err().unwrap();
         assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
+    }
+
+    #[test]
+    fn the_peak_is_the_most_that_was_in_use_at_once() {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let pool = Arc::new(Pool::new(Arc::new(device)));
+        drop(pool.take(1024).unwrap());
+        let large = pool.take(4096).unwrap();
+        assert_eq!(pool.peak_bytes(), large.size());
+        let small = pool.take(512).unwrap();
+        let both = large.size() + small.size();
+        drop(large);
+        drop(small);
+        let _again = pool.take(512).unwrap();
+        assert_eq!(pool.peak_bytes(), both);
     }
 }

@@ -317,4 +317,4 @@ pub unsafe fn of_spans<D: Device>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -83,7 +83,7 @@ fn compare(what: &str, element: Element, values: &[f32], expected: &[f32]) {
     }
 }
 
-fn check_sequences_on<D: Device>(device: &D, element: Element, shape: AttentionShape, seed: u64) {
+pub fn check_sequences_on<D: Device>(device: &D, element: Element, shape: AttentionShape, seed: u64) {
     let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim } = shape;
     let (n, wide, narrow) = (sequences * context_length, num_heads * head_dim, num_kv_heads * head_dim);
@@ -165,32 +165,42 @@ fn on_random_shapes<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-#[test]
-fn sequences_of_any_shape() {
-    let Some(device) = EmulatedDevice::new() else { return };
+/// Sequences of `cases` random shapes.
+pub fn check_sequences<D: Device>(device: &D, cases: u32) {
     let shapes = (1..=2usize, prop_oneof![1..=20usize, 60..=70usize, 120..=140usize], heads(), 0..1000u64);
-    on_random_shapes(12, shapes, |(sequences, context_length, (kv, group, head_dim), seed)| {
+    on_random_shapes(cases, shapes, |(sequences, context_length, (kv, group, head_dim), seed)| {
         let shape =
             AttentionShape { sequences, context_length, num_heads: kv * group, num_kv_heads: kv, head_dim };
         for element in [Element::F32, Element::Bf16] {
-            check_sequences_on(&device, element, shape, seed);
+            check_sequences_on(device, element, shape, seed);
         }
     });
 }
 
-#[test]
-fn packed_passes_of_any_shape() {
-    let Some(device) = EmulatedDevice::new() else { return };
+/// Packed passes of `cases` random shapes.
+pub fn check_packed_passes<D: Device>(device: &D, cases: u32) {
     let length = || prop_oneof![0..=9usize, 60..=66usize];
     let group = || (prop_oneof![length(), 120..=140usize], prop::collection::vec(length(), 0..4));
     let shapes = (prop::collection::vec(group(), 1..3), heads());
-    on_random_shapes(12, (shapes, 0..1000u64), |((groups, (kv, group, head_dim)), seed)| {
+    on_random_shapes(cases, (shapes, 0..1000u64), |((groups, (kv, group, head_dim)), seed)| {
         let groups: Vec<(usize, &[usize])> =
             groups.iter().map(|(prefix, tails)| (*prefix, &tails[..])).collect();
         let segments = packed_segments(&groups);
         let shape = PackedShape { segments: &segments, num_heads: kv * group, num_kv_heads: kv, head_dim };
         for element in [Element::F32, Element::Bf16] {
-            check_packed_on(&device, element, shape, seed);
+            check_packed_on(device, element, shape, seed);
         }
     });
+}
+
+#[test]
+fn sequences_of_any_shape() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    check_sequences(&device, 12);
+}
+
+#[test]
+fn packed_passes_of_any_shape() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    check_packed_passes(&device, 12);
 }
