@@ -27,6 +27,7 @@ use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
 use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{LayerShape, ModelConfig, Weights, flops, init};
+use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
 use efficientllm::tensor::{Backend, CpuBackend, Product};
@@ -353,7 +354,7 @@ fn pruned<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> 
     let mut trainings = Vec::new();
     for percent in [100, 75, 50, 25] {
         let target = full.num_params() * percent / 100;
-        let config = proportional(&full, target)
+        let config = proportional(&full, Goal { limit: target, counts_embedding: true })
             .with_context(|| format!("shape {} cannot be cut to {target} parameters", args.shape))?;
         trainings.push(Training::new(backend, config, shape, args.warmup)?);
     }

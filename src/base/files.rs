@@ -24,6 +24,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// As [`write_atomic`], with contents that `write` puts into the file at the path it is given.
+///
+/// # Errors
+/// As [`write_atomic`], and whatever `write` says.
+pub fn write_atomic_with<E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let folder = folder_of(path);
+    let file = builder().tempfile_in(folder)?;
+    write(file.path())?;
+    // Opened anew: `write` may have put another file in its place.
+    File::open(file.path())?.sync_all()?;
+    file.persist(path).map_err(|failure| failure.error)?;
+    Ok(sync_folder(folder)?)
+}
+
 /// A temporary folder in `parent`, deleted when the value is dropped unless [`commit_folder`] took it.
 ///
 /// # Errors

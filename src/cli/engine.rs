@@ -1,7 +1,12 @@
 //! Which engine an experiment gets on this machine, and which devices.
+use crate::plan::Plan;
+use crate::run::memory::available_memory_bytes;
 use crate::spec::{EngineKind, EngineSpec};
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
+
+/// Share of the free memory that runs may take together.
+const MEMORY_SHARE: f64 = 0.9;
 
 /// What `auto` is on a machine like this.
 pub(super) fn automatic(probe: &CudaProbe) -> EngineKind {
@@ -57,23 +62,39 @@ fn grouped(spec: &EngineSpec, found: usize) -> Result<Vec<Vec<usize>>> {
     Ok(devices.chunks_exact(spec.data_parallel).map(<[usize]>::to_vec).collect())
 }
 
-/// Runs at once: as asked, or one for each group of devices, or as many as the cores can give their threads to.
-pub(super) fn workers(asked: usize, kind: EngineKind, groups: &[Vec<usize>], threads: usize) -> usize {
+/// Runs at once: as asked, or one for each group of devices, or as many as the cores can give their threads to and as fit
+/// into memory.
+pub(super) fn workers(
+    asked: usize,
+    kind: EngineKind,
+    groups: &[Vec<usize>],
+    threads: usize,
+    plan: &Plan,
+) -> usize {
     match (asked, kind) {
         (0, EngineKind::Cuda) => groups.len(),
         (0, _) => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             let ranks = groups.first().map_or(1, Vec::len);
-            (cores / (threads * ranks).max(1)).max(1)
+            let run =
+                ranks as u64 * plan.stages.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
+            (cores / (threads * ranks).max(1)).min(fitting(available_memory_bytes(), run)).max(1)
         }
         (asked, _) => asked,
     }
 }
 
+/// How many runs of `run` bytes each fit into `free` bytes of memory, where that is known.
+fn fitting(free: Option<u64>, run: u64) -> usize {
+    free.map_or(usize::MAX, |free| (MEMORY_SHARE * free as f64 / run.max(1) as f64) as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Precision;
+    use crate::plan;
+    use crate::spec::{self, Precision, no_model};
+    use std::path::Path;
 
     fn spec(devices: &[usize], data_parallel: usize) -> EngineSpec {
         EngineSpec {
@@ -104,10 +125,20 @@ mod tests {
 
     #[test]
     fn every_group_gets_a_worker_unless_told_otherwise() {
+        let text = include_str!("../../tests/fixtures/example.toml");
+        let experiment = spec::parse(text, "test", Path::new("/nowhere"), &no_model).unwrap();
+        let plan = plan::plan(&experiment, EngineKind::Cpu).unwrap();
         let groups = vec![vec![0, 1], vec![2, 3]];
-        assert_eq!(workers(0, EngineKind::Cuda, &groups, 1), 2);
-        assert_eq!(workers(6, EngineKind::Cuda, &groups, 1), 6);
-        assert_eq!(workers(5, EngineKind::Cpu, &[vec![0]], 1), 5);
-        assert_eq!(workers(0, EngineKind::Cpu, &[vec![0]], usize::MAX / 2), 1);
+        assert_eq!(workers(0, EngineKind::Cuda, &groups, 1, &plan), 2);
+        assert_eq!(workers(6, EngineKind::Cuda, &groups, 1, &plan), 6);
+        assert_eq!(workers(5, EngineKind::Cpu, &[vec![0]], 1, &plan), 5);
+        assert_eq!(workers(0, EngineKind::Cpu, &[vec![0]], usize::MAX / 2, &plan), 1);
+    }
+
+    #[test]
+    fn runs_that_do_not_fit_into_memory_wait() {
+        assert_eq!(fitting(Some(10_000), 3_000), 3);
+        assert_eq!(fitting(Some(1_000), 3_000), 0);
+        assert_eq!(fitting(None, 3_000), usize::MAX);
     }
 }

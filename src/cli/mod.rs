@@ -12,6 +12,7 @@ mod model;
 mod plan;
 mod report;
 mod run;
+mod source;
 mod speed;
 mod status;
 
@@ -36,11 +37,15 @@ enum Command {
     Plan {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Carry out an experiment; what is done already is kept, what failed is tried again
     Run {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        settings: Settings,
         #[command(flatten)]
         options: run::Options,
     },
@@ -48,6 +53,8 @@ enum Command {
     Status {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Make the report anew from the result tables
     Report {
@@ -93,16 +100,33 @@ struct Place {
     results: Option<PathBuf>,
 }
 
+/// What stands in the place of the file's own values.
+#[derive(Args)]
+struct Settings {
+    /// Value in the place of the file's
+    #[arg(
+        long,
+        value_name = "KEY=VALUE",
+        help = "Value in the place of the file's, such as `eval.items=40`; relative paths start at the current folder"
+    )]
+    set: Vec<String>,
+}
+
 impl Place {
-    fn load(&self) -> Result<(Experiment, PathBuf), spec::SpecError> {
-        let experiment = spec::load(&self.experiment)?;
-        let results = self.results.clone().unwrap_or_else(|| Path::new("results").join(&experiment.name));
+    fn load(&self, settings: &Settings) -> Result<(Experiment, PathBuf), spec::SpecError> {
+        let sources = source::Sources::default();
+        let experiment = spec::load(&self.experiment, &settings.set, &|place| sources.describe(place))?;
+        let results = self.results(&experiment.name);
         Ok((experiment, results))
     }
 
-    /// The results folder, which holds the tables of at least one attempt.
+    fn results(&self, name: &str) -> PathBuf {
+        self.results.clone().unwrap_or_else(|| Path::new("results").join(name))
+    }
+
+    /// The results folder, which holds the tables of at least one attempt. The experiment's own files need not be there.
     fn recorded(&self) -> anyhow::Result<PathBuf> {
-        let (_, results) = self.load()?;
+        let results = self.results(&spec::name(&self.experiment)?);
         if !results.join(dictionary::RUNS).exists() {
             bail!(
                 "no results in `{}`\nhint: `efficientllm run {}` makes them",
@@ -130,9 +154,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let result = match cli.command {
-        Command::Plan { place } => plan::main(&place),
-        Command::Run { place, options } => run::main(&place, &options),
-        Command::Status { place } => status::main(&place),
+        Command::Plan { place, settings } => plan::main(&place, &settings),
+        Command::Run { place, settings, options } => run::main(&place, &settings, &options),
+        Command::Status { place, settings } => status::main(&place, &settings),
         Command::Report { place } => report::main(&place),
         Command::Compare { place, options } => compare::main(&place, &options),
         Command::Eval { options } => eval::main(&options),

@@ -1,5 +1,5 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
-use super::{Place, corpora, engine, speed};
+use super::{Place, Settings, corpora, engine, speed};
 use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
 use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
@@ -8,15 +8,15 @@ use crate::spec::ArmSpec;
 use anyhow::Result;
 use std::fmt::Write;
 
-pub(super) fn main(place: &Place) -> Result<u8> {
-    let (experiment, results) = place.load()?;
+pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
+    let (experiment, results) = place.load(settings)?;
     let kind = engine::resolve(experiment.engine.kind)?;
     let groups = engine::groups(kind, &experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
     let states = stage_states(&plan, &store);
     let engine = &experiment.engine;
-    let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker);
+    let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     print!("{}", describe(&plan, &states));
     print!("{}", corpora::describe(&plan, &store));
     println!("{}", spending(&plan, &states, &store, &groups, workers));
@@ -116,17 +116,19 @@ fn spending(
     let time = makespan(plan, &done, workers, &seconds);
     let tokens: u64 = left.iter().map(|stage| stage.cost.tokens).sum();
     let flops: f64 = left.iter().map(|stage| stage.cost.flops).sum();
+    let memory = workers as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
     let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
     let basis = match finished.len() {
         0 => format!("a guess from {} of matrix products per worker", si(measured, "FLOP/s")),
         n => format!("from {n} finished stages at {} per worker", si(rate, "FLOP/s")),
     };
     format!(
-        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {workers} workers of {threads} threads, {basis}\n  disk    about {}",
+        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {workers} workers of {threads} threads, {basis}\n  memory  about {}\n  disk    about {}",
         left.len(),
         si(tokens as f64, ""),
         si(flops, ""),
         units::seconds(time),
+        si(memory as f64, "B"),
         si(disk as f64, "B"),
     )
 }

@@ -1,5 +1,5 @@
 //! `efficientllm run`: carries out an experiment.
-use super::{Place, SOME_FAILED, WRONG_REQUEST, engine};
+use super::{Place, SOME_FAILED, Settings, WRONG_REQUEST, engine};
 use crate::base::units;
 use crate::plan::{Plan, plan};
 use crate::report;
@@ -24,15 +24,15 @@ pub(super) struct Options {
     quiet: bool,
 }
 
-pub(super) fn main(place: &Place, options: &Options) -> Result<u8> {
-    let (experiment, results) = place.load()?;
+pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
+    let (experiment, results) = place.load(settings)?;
     let kind = engine::resolve(experiment.engine.kind)?;
     let groups = engine::groups(kind, &experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let threads = options.threads.map_or(experiment.engine.threads_per_worker, usize::from);
     let asked = options.workers.map_or(experiment.engine.workers, usize::from);
     let options = run::Options {
-        workers: engine::workers(asked, kind, &groups, threads),
+        workers: engine::workers(asked, kind, &groups, threads, &plan),
         threads_per_worker: threads,
         style: Style::detect(options.quiet),
         interrupted: stop_on_signals()?,

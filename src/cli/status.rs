@@ -1,5 +1,5 @@
 //! `efficientllm status`: which runs are done, missing or failed, and how long they took.
-use super::{Place, SOME_FAILED, engine};
+use super::{Place, SOME_FAILED, Settings, engine};
 use crate::base::units;
 use crate::plan::{Plan, Run, plan};
 use crate::run::Store;
@@ -12,8 +12,8 @@ enum State {
     Missing,
 }
 
-pub(super) fn main(place: &Place) -> Result<u8> {
-    let (experiment, results) = place.load()?;
+pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
+    let (experiment, results) = place.load(settings)?;
     let plan = plan(&experiment, engine::resolve(experiment.engine.kind)?)?;
     let store = Store::at(&results);
     let states: Vec<State> = plan.runs.iter().map(|run| state(&plan, run, &store)).collect();
@@ -53,7 +53,11 @@ pub(super) fn main(place: &Place) -> Result<u8> {
 /// Where a run stands; seconds are those of its own model and evaluation, shared inputs not counted.
 fn state(plan: &Plan, run: &Run, store: &Store) -> State {
     let [model, evaluation] = [run.model, run.evaluation].map(|place| plan.stages[place].id.as_str());
-    if store.is_done(evaluation) {
+    let latency = run.latency.map(|place| plan.stages[place].id.as_str());
+    if let Some(reason) = latency.and_then(|id| store.failure(id)) {
+        return State::Failed { reason: format!("latency: {reason}") };
+    }
+    if store.is_done(evaluation) && latency.is_none_or(|id| store.is_done(id)) {
         let seconds = |id| store.record(id).map_or(0.0, |record| record.seconds);
         return State::Done { seconds: seconds(model) + seconds(evaluation) };
     }

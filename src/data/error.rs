@@ -80,6 +80,8 @@ pub enum DataError {
     Checksum { path: PathBuf, expected: String, found: String },
     #[error("tokenizer: {reason}")]
     Tokenize { reason: String },
+    #[error("tokenizer: that of the source model was asked for, and nobody handed it over")]
+    ModelTokenizer,
 }
 
 impl DataError {

@@ -62,7 +62,8 @@ pub struct Prepared {
 
 /// Reads or generates the corpus, trains or loads the tokenizer, and writes the tokens to `folder`, which is empty.
 ///
-/// Relative paths are taken from the current folder.
+/// Relative paths are taken from the current folder. The tokenizer of a source model is not known here: whoever knows the
+/// model hands it over as a file.
 ///
 /// # Errors
 /// See [`DataError`]: among others, an empty corpus and one shorter than a window.
@@ -84,6 +85,7 @@ fn prepare_in_shards(
     let tokenizer = match &spec.tokenizer {
         TokenizerSpec::Bpe { vocab_size } => train(&sources, *vocab_size, &mut meter)?,
         TokenizerSpec::File { path } => Tokenizer::from_file(Path::new(path))?,
+        TokenizerSpec::Model { .. } => return Err(DataError::ModelTokenizer),
     };
     let mut stored = Vec::with_capacity(sources.len());
     for (place, source) in sources.iter().enumerate() {

@@ -40,6 +40,12 @@ impl ModelConfig {
         v * d + head + d + self.layers.iter().map(|layer| self.layer_params(layer)).sum::<u64>()
     }
 
+    /// Parameters of embedding and head; a tied head counts once.
+    pub fn num_embedding_params(&self) -> u64 {
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        tables * self.vocab_size as u64 * self.hidden_size as u64
+    }
+
     /// Parameters of one layer: two norms, q and o (H·h × d), k and v (K·h × d), gate, up and down (f × d), and the
     /// biases.
     pub fn layer_params(&self, layer: &LayerShape) -> u64 {

@@ -1,7 +1,8 @@
 //! The Llama family, Qwen2's biases included: config with per-layer widths, named parameters, forward and backward,
-//! checkpoints.
+//! decoding, checkpoints.
 pub mod checkpoint;
 pub mod config;
+pub mod decode;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;

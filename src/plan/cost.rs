@@ -4,9 +4,10 @@
 //! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
 use crate::model::config::{LayerShape, ModelConfig};
 use crate::model::flops::forward_flops_per_token;
-use crate::spec::size::{num_params, target_params};
+use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, ModelSpec, PruneSchedule, RunSpec,
+    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, ModelSpec, PruneSchedule, RunSpec,
+    Saliency, Update,
 };
 
 /// Estimated cost of one stage.
@@ -19,6 +20,9 @@ pub struct Cost {
     pub params: u64,
     /// Bytes that stay on disk.
     pub disk_bytes: u64,
+    /// Memory at its highest: parameters, what is kept of each, and activations.
+    #[serde(skip)]
+    pub memory_bytes: u64,
 }
 
 /// Gradients of inputs and of weights cost a forward pass each (`model::flops::training_flops_per_token`).
@@ -30,6 +34,8 @@ const TOKENS_PER_CHOICE: u64 = 40;
 const CHOICES_PER_ITEM: u64 = 4;
 /// Bytes that the record of one item takes, roughly.
 const BYTES_PER_ITEM: u64 = 400;
+/// Bytes of activations that one scored token takes, roughly: a pass keeps one layer's.
+const ACTIVATION_BYTES_PER_TOKEN: u64 = 100_000;
 /// Tokens of one document of the embedded world, roughly, and bytes of a stored token.
 const TOKENS_PER_DOCUMENT: u64 = 100;
 const BYTES_PER_TOKEN: u64 = 2;
@@ -46,7 +52,7 @@ pub(super) fn source_config(model: &ModelSpec, vocab_size: usize, context_length
         hidden_size: model.hidden_size,
         head_dim: model.head_dim,
         tie_word_embeddings: model.tie_word_embeddings,
-        qkv_bias: false,
+        qkv_bias: model.qkv_bias,
         rope_theta: model.rope_theta,
         rms_norm_eps: model.rms_norm_eps,
         max_position_embeddings: context_length,
@@ -80,7 +86,11 @@ struct Rates {
 
 fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
     let source_params = num_params(&spec.model, vocab_size);
-    let target_params = target_params(spec.prune.target, source_params);
+    let embedding = num_embedding_params(&spec.model, vocab_size);
+    let target = spec.prune.target;
+    let limit = target.limit(target.counted(source_params, embedding));
+    // A target that leaves the embedding out is met with most of it: a pruned stem takes some.
+    let target_params = if target.counts_embedding() { limit } else { limit + embedding };
     let config = source_config(&spec.model, vocab_size, spec.data.context_length);
     let source = forward_flops_per_token(&config, spec.data.context_length);
     Rates {
@@ -97,8 +107,11 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
     let budget = spec.budget.tokens;
     let calibration = spec.prune.calibration_tokens;
     let calibrating = TRAINING_TO_FORWARD * r.source * calibration as f64;
+    let source_tokens = spec.source.tokens.unwrap_or_default();
+    let source_flops = TRAINING_TO_FORWARD * r.source * source_tokens as f64;
     let (tokens, flops) = match arm {
-        ArmSpec::Source => (spec.source.tokens, TRAINING_TO_FORWARD * r.source * spec.source.tokens as f64),
+        ArmSpec::Source if spec.source.model.is_some() => (0, 0.0),
+        ArmSpec::Source => (source_tokens, source_flops),
         ArmSpec::PruningAware => (budget, pruning_flops(spec, &r)),
         ArmSpec::OneShot => (calibration, calibrating),
         ArmSpec::OneShotRecover => {
@@ -106,16 +119,55 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
             (budget, calibrating + recovery)
         }
         ArmSpec::Direct { budget: DirectBudget::RecoveryTokens, .. } => direct(&r, budget),
-        ArmSpec::Direct { budget: DirectBudget::TotalTokens, .. } => direct(&r, spec.source.tokens + budget),
+        ArmSpec::Direct { budget: DirectBudget::TotalTokens, .. } => direct(&r, source_tokens + budget),
         ArmSpec::Direct { budget: DirectBudget::TotalFlops, .. } => {
-            let total = TRAINING_TO_FORWARD * r.source * spec.source.tokens as f64 + pruning_flops(spec, &r);
+            let total = source_flops + pruning_flops(spec, &r);
             let tokens = total / (TRAINING_TO_FORWARD * r.target);
             let batch = spec.train.batch_tokens as f64;
             direct(&r, ((tokens / batch).floor() * batch) as u64)
         }
     };
     let params = if arm == ArmSpec::Source { r.source_params } else { r.target_params };
-    Cost { tokens, flops, params, disk_bytes: params * BYTES_PER_PARAM }
+    let memory_bytes = memory(arm, spec, vocab_size, &r);
+    Cost { tokens, flops, params, disk_bytes: params * BYTES_PER_PARAM, memory_bytes }
+}
+
+/// Bytes of an f32.
+const F32: u64 = 4;
+
+/// Memory of making the model of `arm`: copies of the parameters, activations of a micro-batch, Gram matrices.
+fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64 {
+    let (m, prune) = (&spec.model, &spec.prune);
+    // What pruning reads: F with the gradient of one micro-batch, and running means of both.
+    let fisher = u64::from(prune.saliency == Saliency::TaylorMix);
+    let running = if prune.gradient_ema > 0.0 { 1 + fisher } else { 0 };
+    let (params, copies, grams) = match arm {
+        ArmSpec::Source if spec.source.model.is_some() => (rates.source_params, 2, false),
+        // Weights, gradient, two moments.
+        ArmSpec::Source => (rates.source_params, 4, false),
+        ArmSpec::PruningAware => (rates.source_params, 4 + 2 * fisher + running, true),
+        ArmSpec::OneShot | ArmSpec::OneShotRecover => (rates.source_params, 4 + 2 * fisher, true),
+        ArmSpec::Direct { .. } => (rates.target_params, 4, false),
+    };
+    let tokens = (spec.train.micro_batch * spec.data.context_length) as u64;
+    let [d, wide, narrow, f, layers] = [
+        m.hidden_size,
+        m.num_heads * m.head_dim,
+        m.num_kv_heads * m.head_dim,
+        m.intermediate_size,
+        m.num_layers,
+    ]
+    .map(|n| n as u64);
+    // What the backward pass reads again of each layer (`model::llama`), and gradients on their way through one.
+    let activations =
+        tokens * layers * (4 * d + 2 * wide + 2 * narrow + 3 * f) + tokens * (3 * d + 2 * wide + f);
+    let gram = if grams && prune.update == Update::Layerwise {
+        layers * (2 * d * d + wide * wide + f * f)
+    } else {
+        0
+    };
+    // One tensor at a time is copied where a checkpoint is written.
+    F32 * (params * copies + activations + gram + vocab_size as u64 * d)
 }
 
 fn direct(rates: &Rates, tokens: u64) -> (u64, f64) {
@@ -162,5 +214,24 @@ pub(super) fn evaluation(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cos
     let items = if *items == 0 { 2000 } else { *items as u64 } * tasks.len() as u64;
     let tokens = items * CHOICES_PER_ITEM * TOKENS_PER_CHOICE + validation_tokens;
     let rate = if arm == ArmSpec::Source { r.source } else { r.target };
-    Cost { tokens, flops: rate * tokens as f64, params: 0, disk_bytes: items * BYTES_PER_ITEM }
+    let params = if arm == ArmSpec::Source { r.source_params } else { r.target_params };
+    Cost {
+        tokens,
+        flops: rate * tokens as f64,
+        params: 0,
+        disk_bytes: items * BYTES_PER_ITEM,
+        memory_bytes: F32 * params + spec.data.context_length as u64 * ACTIVATION_BYTES_PER_TOKEN,
+    }
+}
+
+/// Cost of measuring the latency of the model of `arm`.
+pub(super) fn latency(arm: ArmSpec, latency: LatencySpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+    let r = rates(spec, vocab_size);
+    let (params, rate) = match arm {
+        ArmSpec::Source => (r.source_params, r.source),
+        _ => (r.target_params, r.target),
+    };
+    // Once more than is counted, to warm up.
+    let tokens = ((latency.prompt_tokens + latency.decode_tokens) * (latency.repeats + 1)) as u64;
+    Cost { tokens, flops: rate * tokens as f64, params: 0, disk_bytes: 1000, memory_bytes: F32 * params }
 }

@@ -5,8 +5,8 @@
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, Packing,
-    PruneSpec, RunSpec, Shuffle, TokenizerSpec, task_folder,
+    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, LatencySpec,
+    Packing, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -19,6 +19,9 @@ pub const ENGINE_REVISION: u32 = 1;
 /// As [`ENGINE_REVISION`], of evaluation alone, so that models need not be made anew. 2: the requests of an item share
 /// one pass. 3: items share passes, and small passes are filled up.
 pub const EVALUATION_REVISION: u32 = 3;
+
+/// As [`EVALUATION_REVISION`], of the way in which latency is measured.
+pub const LATENCY_REVISION: u32 = 1;
 
 /// `<slug>-<8 hex>` of a canonical form.
 pub(super) fn stage_id(slug: &str, identity: &Value) -> String {
@@ -50,6 +53,10 @@ impl Files {
         let corpus = self.documents(&spec.data.corpus)?;
         let tokenizer = match &spec.data.tokenizer {
             bpe @ TokenizerSpec::Bpe { .. } => json!(bpe),
+            TokenizerSpec::Model { .. } => {
+                let model = spec.source.model.as_ref().map_or(&[][..], |model| &model.files);
+                json!({ "kind": "model", "sha256": self.hashes(model)? })
+            }
             TokenizerSpec::File { path } => json!({ "kind": "file", "sha256": self.hash(Path::new(path))? }),
         };
         Ok(
@@ -78,7 +85,22 @@ impl Files {
         })
     }
 
-    pub fn evaluation(&self, eval: &EvalSpec, data: &DataSpec, model: &str) -> Result<Value, PlanError> {
+    /// A source model from disk: neither seed nor training nor corpus changes it.
+    pub fn source_model(&self, model: &SourceModel, tokens: Option<u64>) -> Result<Value, PlanError> {
+        Ok(json!({
+            "stage": "source", "model": self.hashes(&model.files)?, "tokens_seen": tokens,
+            "revision": ENGINE_REVISION,
+        }))
+    }
+
+    /// `corpus` holds the held-out text and the tokenizer, where the identity of the model does not name it already.
+    pub fn evaluation(
+        &self,
+        eval: &EvalSpec,
+        data: &DataSpec,
+        model: &str,
+        corpus: Option<&str>,
+    ) -> Result<Value, PlanError> {
         let mut benchmarks = BTreeMap::new();
         if let Some(folder) = &eval.folder {
             for task in &eval.tasks {
@@ -101,6 +123,9 @@ impl Files {
             "benchmarks": eval.folder.as_ref().map(|_| benchmarks),
             "revision": EVALUATION_REVISION,
         });
+        if let Some(corpus) = corpus {
+            identity["corpus"] = json!(corpus);
+        }
         // Held-out windows have the weights, too.
         if let CorpusSpec::Mixture { .. } = data.corpus {
             identity["weights"] = json!(data.corpus.weights());
@@ -132,6 +157,11 @@ pub(super) struct InputIds<'a> {
     pub pruning_aware: Option<&'a str>,
 }
 
+/// How long the model takes; a measurement, which no other stage depends on.
+pub(super) fn latency(latency: LatencySpec, model: &str) -> Value {
+    json!({ "stage": "latency", "model": model, "latency": latency, "revision": LATENCY_REVISION })
+}
+
 pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inputs: &InputIds<'_>) -> Value {
     let mut identity = json!({
         "stage": arm.label(), "seed": seed, "engine": engine, "revision": ENGINE_REVISION,
@@ -159,7 +189,9 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inp
             };
             let tokens = match budget {
                 DirectBudget::RecoveryTokens => json!(spec.budget.tokens),
-                DirectBudget::TotalTokens => json!(spec.source.tokens + spec.budget.tokens),
+                DirectBudget::TotalTokens => {
+                    json!(spec.source.tokens.unwrap_or_default() + spec.budget.tokens)
+                }
                 DirectBudget::TotalFlops => json!({ "flops_of": [inputs.source, inputs.pruning_aware] }),
             };
             json!({ "shape": shape, "model": spec.model, "tokens": tokens })

@@ -4,8 +4,10 @@
 //! corpus ──→ source ──→ pruning_aware ──→ direct (searched widths, or a budget in FLOPs)
 //!    │          ├─────→ one_shot
 //!    │          └─────→ one_shot_recover            every model ──→ its evaluation = one run
-//!    └────────→ direct (proportional)
+//!    └────────→ direct (proportional)            └──→ its latency, where it is to be measured
 //! ```
+//!
+//! A source model from disk needs no corpus and no seed: all seeds share it.
 //!
 //! A stage's id is the hash of everything that can change a number and of nothing else (`identity.rs`), so two points
 //! of the grid that differ only in what an arm does not use share the arm's stage: that is one run, whose cell for
@@ -37,6 +39,8 @@ pub enum StageKind {
     Model(ArmSpec),
     /// The scores of a model.
     Evaluation(ArmSpec),
+    /// How long a model takes: measured while nothing else runs.
+    Latency(ArmSpec),
 }
 
 /// Stages whose results a stage needs, by their place in [`Plan::stages`].
@@ -45,7 +49,7 @@ pub struct Inputs {
     pub corpus: Option<usize>,
     pub source: Option<usize>,
     pub pruning_aware: Option<usize>,
-    /// The model that an evaluation scores.
+    /// The model that an evaluation scores, or whose latency is measured.
     pub model: Option<usize>,
 }
 
@@ -63,7 +67,7 @@ pub struct Stage {
     pub id: String,
     pub kind: StageKind,
     pub inputs: Inputs,
-    /// Seed of the random streams; `None` for a corpus, which all seeds share.
+    /// Seed of the random streams; `None` for a corpus or a source from disk, which all seeds share.
     pub seed: Option<u64>,
     /// Configuration to carry out; where points of the grid share the stage, that of the first.
     pub spec: RunSpec,
@@ -86,6 +90,8 @@ pub struct Run {
     pub model: usize,
     /// Place of the evaluation in [`Plan::stages`].
     pub evaluation: usize,
+    /// Place of the measurement of latency in [`Plan::stages`], where one is asked for.
+    pub latency: Option<usize>,
 }
 
 /// All there is to compute, every stage after its inputs.
@@ -114,8 +120,10 @@ impl Plan {
     /// For every stage, whether `run` needs it.
     pub fn needed_by(&self, run: &Run) -> Vec<bool> {
         let mut needed = vec![false; self.stages.len()];
+        let last = run.latency.into_iter().fold(run.evaluation, usize::max);
         needed[run.evaluation] = true;
-        for index in (0..self.stages.len()).rev().filter(|i| *i <= run.evaluation) {
+        run.latency.into_iter().for_each(|latency| needed[latency] = true);
+        for index in (0..=last).rev() {
             if needed[index] {
                 self.stages[index].inputs.iter().for_each(|input| needed[input] = true);
             }

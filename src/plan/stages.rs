@@ -4,7 +4,7 @@ use super::error::PlanError;
 use super::identity::{self, Files, InputIds, stage_id};
 use super::{Inputs, Plan, Run, Stage, StageKind};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, DirectBudget, DirectShape, EngineKind, Experiment, RunSpec};
+use crate::spec::{ArmSpec, DirectBudget, DirectShape, EngineKind, Experiment, RunSpec, SourceModel};
 use std::collections::HashMap;
 
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
@@ -35,10 +35,15 @@ pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, 
                         axes: point.values.iter().cloned().map(Some).collect(),
                         model: made,
                         evaluation,
+                        latency: None,
                     }),
                 }
             }
         }
+    }
+    // Measured last, when everything else is done and the machine is quiet.
+    for run in &mut runs {
+        run.latency = builder.latency(run.arm, run.model)?;
     }
     Ok(Plan { experiment: experiment.clone(), engine, stages: builder.stages, runs })
 }
@@ -46,6 +51,14 @@ pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, 
 fn run_id(arm: ArmSpec, seed: u64, evaluation: &str) -> String {
     let hash = evaluation.rsplit('-').next().unwrap_or(evaluation);
     format!("{}-s{seed}-{hash}", arm.label())
+}
+
+/// Readable beginning of an id.
+fn slug(arm: ArmSpec, seed: Option<u64>) -> String {
+    match seed {
+        Some(seed) => format!("{}-s{seed}", arm.label()),
+        None => arm.label(),
+    }
 }
 
 struct Builder {
@@ -65,18 +78,18 @@ impl Builder {
         seed: u64,
         source_seed: u64,
     ) -> Result<(usize, usize), PlanError> {
+        let corpus = self.corpus(spec)?;
         let made = self.model(arm, spec, seed, source_seed)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
-        let identity = self.files.evaluation(&spec.eval, &spec.data, &self.stages[made].id)?;
+        let model = &self.stages[made];
+        // The identity of a model that was trained here holds its corpus.
+        let held_out = model.inputs.corpus.is_none().then(|| self.stages[corpus].id.as_str());
+        let identity = self.files.evaluation(&spec.eval, &spec.data, &model.id, held_out)?;
         let seed = self.stages[made].seed;
         let evaluation = self.add(Stage {
-            id: stage_id(&format!("eval-{}-s{}", arm.label(), seed.unwrap_or_default()), &identity),
+            id: stage_id(&format!("eval-{}", slug(arm, seed)), &identity),
             kind: StageKind::Evaluation(arm),
-            inputs: Inputs {
-                corpus: self.stages[made].inputs.corpus,
-                model: Some(made),
-                ..Inputs::default()
-            },
+            inputs: Inputs { corpus: Some(corpus), model: Some(made), ..Inputs::default() },
             seed,
             spec: spec.clone(),
             identity,
@@ -105,6 +118,9 @@ impl Builder {
         seed: u64,
         source_seed: u64,
     ) -> Result<usize, PlanError> {
+        if let (ArmSpec::Source, Some(model)) = (arm, &spec.source.model) {
+            return self.source_model(model, spec);
+        }
         let corpus = self.corpus(spec)?;
         let seed = if arm == ArmSpec::Source { source_seed } else { seed };
         let (needs_source, needs_pruning_aware) = match arm {
@@ -130,7 +146,7 @@ impl Builder {
         let identity = identity::model(arm, spec, seed, &self.engine, &ids);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         self.add(Stage {
-            id: stage_id(&format!("{}-s{seed}", arm.label()), &identity),
+            id: stage_id(&slug(arm, Some(seed)), &identity),
             kind: StageKind::Model(arm),
             inputs: Inputs { corpus: Some(corpus), source, pruning_aware, model: None },
             seed: Some(seed),
@@ -138,6 +154,39 @@ impl Builder {
             identity,
             cost: cost::model(arm, spec, vocab_size),
         })
+    }
+
+    /// The source model from disk.
+    fn source_model(&mut self, model: &SourceModel, spec: &RunSpec) -> Result<usize, PlanError> {
+        let identity = self.files.source_model(model, spec.source.tokens)?;
+        let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        self.add(Stage {
+            id: stage_id(&slug(ArmSpec::Source, None), &identity),
+            kind: StageKind::Model(ArmSpec::Source),
+            inputs: Inputs::default(),
+            seed: None,
+            spec: spec.clone(),
+            identity,
+            cost: cost::model(ArmSpec::Source, spec, vocab_size),
+        })
+    }
+
+    /// The measurement of the model `made`, where its spec asks for one.
+    fn latency(&mut self, arm: ArmSpec, made: usize) -> Result<Option<usize>, PlanError> {
+        let Stage { id, seed, spec, .. } = &self.stages[made];
+        let Some(asked) = spec.latency else { return Ok(None) };
+        let identity = identity::latency(asked, id);
+        let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        let stage = Stage {
+            id: stage_id(&format!("latency-{}", slug(arm, *seed)), &identity),
+            kind: StageKind::Latency(arm),
+            inputs: Inputs { model: Some(made), ..Inputs::default() },
+            seed: *seed,
+            cost: cost::latency(arm, asked, spec, vocab_size),
+            spec: spec.clone(),
+            identity,
+        };
+        self.add(stage).map(Some)
     }
 
     fn add(&mut self, stage: Stage) -> Result<usize, PlanError> {

@@ -1,12 +1,12 @@
 //! What is shared, what is not, and in which order.
 use super::*;
-use crate::spec;
+use crate::spec::{self, no_model};
 use std::path::Path;
 
 const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
 
 fn planned(text: &str) -> Plan {
-    let experiment = spec::parse(text, "test", Path::new("/nowhere")).unwrap();
+    let experiment = spec::parse(text, "test", Path::new("/nowhere"), &no_model).unwrap();
     plan(&experiment, EngineKind::Cpu).unwrap()
 }
 
@@ -62,7 +62,7 @@ fn a_shared_source_is_one_run_of_the_first_seed() {
 fn the_identity_of_an_engine_is_what_its_numbers_depend_on() {
     let with = |keys: &str, kind: EngineKind| {
         let text = EXAMPLE.replace("[engine]\n", &format!("[engine]\n{keys}\n"));
-        let experiment = spec::parse(&text, "test", Path::new("/nowhere")).unwrap();
+        let experiment = spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap();
         plan(&experiment, kind).unwrap().stages[1].identity["engine"].clone()
     };
     let (cpu, cuda) = (EngineKind::Cpu, EngineKind::Cuda);
@@ -72,7 +72,7 @@ fn the_identity_of_an_engine_is_what_its_numbers_depend_on() {
     assert_eq!(with("precision = \"f32\"", cuda), serde_json::json!({ "kind": "cuda", "precision": "f32" }));
     let parallel = EXAMPLE.replace("micro_batch = 32", "micro_batch = 16");
     let parallel = parallel.replace("[engine]\n", "[engine]\ndata_parallel = 2\n");
-    let experiment = spec::parse(&parallel, "test", Path::new("/nowhere")).unwrap();
+    let experiment = spec::parse(&parallel, "test", Path::new("/nowhere"), &no_model).unwrap();
     let identity = &plan(&experiment, cpu).unwrap().stages[1].identity;
     assert_eq!(identity["engine"], serde_json::json!({ "kind": "cpu", "data_parallel": 2 }));
 }
@@ -111,9 +111,10 @@ fn files_count_by_contents_not_by_path() {
             "{ kind = \"world\", seed = 0, documents = 40_000 }",
             &format!("{{ kind = \"text\", train = [\"{name}\"], validation = [\"held-out.txt\"] }}"),
         );
-        plan(&spec::parse(&text, "test", folder.path()).unwrap(), EngineKind::Cpu).unwrap().stages[0]
-            .id
-            .clone()
+        plan(&spec::parse(&text, "test", folder.path(), &no_model).unwrap(), EngineKind::Cpu).unwrap().stages
+            [0]
+        .id
+        .clone()
     };
     assert_eq!(plan_of("a.txt", "x"), plan_of("b.txt", "x"));
     assert_ne!(plan_of("a.txt", "x"), plan_of("a.txt", "y"));
@@ -131,7 +132,7 @@ fn weights_and_shuffles_change_models_and_not_the_corpus() {
             &format!("context_length = 128\n{shuffle}"),
             1,
         );
-        plan(&spec::parse(&text, "test", folder.path()).unwrap(), EngineKind::Cpu).unwrap()
+        plan(&spec::parse(&text, "test", folder.path(), &no_model).unwrap(), EngineKind::Cpu).unwrap()
     };
     let ids = |plan: &Plan| plan.stages.iter().map(|stage| stage.id.clone()).collect::<Vec<_>>();
     let first = ids(&plan_of("[0.7, 0.3]", ""));
@@ -163,6 +164,103 @@ fn costs_follow_the_budgets() {
     let expected = 0.625 * 819_200.0 * per_token;
     assert!((cost("pruning_aware").flops / expected - 1.0).abs() < 1e-5);
     assert_eq!(cost("pruning_aware").params, source.params / 2);
+}
+
+/// A source of four layers, in a file that is there.
+fn with_model(text: &str, folder: &Path, contents: &str) -> Result<Plan, Vec<spec::Fault>> {
+    let file = folder.join("model.gguf");
+    std::fs::write(&file, contents).unwrap();
+    let path = file.to_string_lossy().into_owned();
+    let describe = |_: &str| {
+        Ok(spec::ModelDescription {
+            path: path.clone(),
+            files: vec![path.clone()],
+            model: spec::parse(EXAMPLE, "test", folder, &no_model).unwrap().base.model,
+            vocab_size: 300,
+        })
+    };
+    let experiment = spec::parse(text, "test", folder, &describe)?;
+    Ok(plan(&experiment, EngineKind::Cpu).unwrap())
+}
+
+/// The example with its source from disk: no [model], no tokenizer, arms that need no tokens of the source.
+fn from_disk() -> String {
+    let start = EXAMPLE.find("[model]").unwrap();
+    let end = EXAMPLE.find("[train]").unwrap();
+    let text = format!("{}[source]\nmodel = \"model.gguf\"\n\n{}", &EXAMPLE[..start], &EXAMPLE[end..]);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("tokenizer =")).collect();
+    lines
+        .join("\n")
+        .replace("\"total_tokens\"", "\"recovery_tokens\"")
+        .replace("_total_tokens", "_recovery_tokens")
+}
+
+#[test]
+fn a_source_from_disk_is_one_stage_named_by_its_contents() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = with_model(&from_disk(), folder.path(), "weights").unwrap();
+    assert_eq!(ids(&plan, "source").len(), 1);
+    assert_eq!(plan.runs.len(), 1 + 3 * 5);
+    let source = |plan: &Plan| {
+        let is = |stage: &&Stage| stage.kind == StageKind::Model(spec::ArmSpec::Source);
+        plan.stages.iter().find(is).unwrap().clone()
+    };
+    let stage = source(&plan);
+    assert_eq!((stage.seed, stage.inputs, stage.cost.tokens), (None, Inputs::default(), 0));
+    assert_eq!(plan.stages[plan.runs[0].evaluation].inputs.corpus, Some(0));
+    let other = with_model(&from_disk(), folder.path(), "other weights").unwrap();
+    assert_ne!(stage.id, source(&other).id);
+    assert_ne!(ids(&plan, "pruning_aware"), ids(&other, "pruning_aware"));
+    // Another corpus is another evaluation of the same model.
+    let text = from_disk().replace("documents = 40_000", "documents = 30_000");
+    let corpus = with_model(&text, folder.path(), "weights").unwrap();
+    assert_eq!(stage.id, source(&corpus).id);
+    assert_ne!(ids(&plan, "source"), ids(&corpus, "source"));
+}
+
+#[test]
+fn budgets_with_the_tokens_of_a_source_from_disk_need_to_be_told_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = from_disk().replace("recovery_tokens", "total_tokens");
+    let faults = with_model(&text, folder.path(), "weights").unwrap_err();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].to_string().contains("the budget of `direct_searched_total_tokens` holds the tokens"));
+    let text = text.replace("model = \"model.gguf\"", "model = \"model.gguf\"\ntokens_seen = 1_000_000");
+    let plan = with_model(&text, folder.path(), "weights").unwrap();
+    let direct = |stage: &&Stage| matches!(stage.kind, StageKind::Model(spec::ArmSpec::Direct { .. }));
+    assert_eq!(plan.stages.iter().find(direct).unwrap().cost.tokens, 1_000_000 + 819_200);
+}
+
+#[test]
+fn latencies_come_last_and_belong_to_no_other_identity() {
+    let plan = planned(EXAMPLE);
+    let asked = planned(&format!("{EXAMPLE}\n[latency]\nrepeats = 3\n"));
+    let (before, after) = asked.stages.split_at(plan.stages.len());
+    assert_eq!(
+        before.iter().map(|s| &s.id).collect::<Vec<_>>(),
+        plan.stages.iter().map(|s| &s.id).collect::<Vec<_>>()
+    );
+    assert_eq!(after.len(), 18);
+    for run in &asked.runs {
+        let stage = &asked.stages[run.latency.unwrap()];
+        assert_eq!(stage.inputs, Inputs { model: Some(run.model), ..Inputs::default() });
+        assert!(asked.needed_by(run)[run.latency.unwrap()]);
+    }
+    assert!(plan.runs.iter().all(|run| run.latency.is_none()));
+}
+
+#[test]
+fn memory_grows_with_what_is_kept_of_each_parameter() {
+    let memory = |text: &str, label: &str| {
+        let plan = planned(text);
+        let find = |stage: &&Stage| matches!(stage.kind, StageKind::Model(arm) if arm.label() == label);
+        plan.stages.iter().find(find).unwrap().cost.memory_bytes
+    };
+    let params = planned(EXAMPLE).stages[1].cost.params;
+    // F and the gradient of a micro-batch beside weights, gradient and two moments.
+    assert_eq!(memory(EXAMPLE, "pruning_aware") - memory(EXAMPLE, "source"), 2 * 4 * params);
+    let first_order = EXAMPLE.replace("saliency = \"taylor_mix\"", "saliency = \"taylor1\"");
+    assert_eq!(memory(&first_order, "pruning_aware"), memory(EXAMPLE, "source"));
 }
 
 #[test]

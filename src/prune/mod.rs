@@ -36,4 +36,4 @@ pub use grams::{GramAccumulator, Grams, LayerGrams};
 pub use groups::Groups;
 pub use pruner::{EventRecord, Needs, Pruner, PrunerState, Trees};
 pub use survivors::{LayerSurvivors, Survivors, remove};
-pub use target::target_params;
+pub use target::Goal;

@@ -15,6 +15,7 @@ use super::groups::{Groups, TYPES};
 use super::saliency::{SaliencyContext, normalised_scores};
 use super::schedule::{Allowance, allowance};
 use super::survivors::{Survivors, remove};
+use super::target::Goal;
 use super::update::UpdateContext;
 use super::{cost, saliency, select, target, update};
 use crate::model::{ModelConfig, Weights};
@@ -87,7 +88,7 @@ pub struct Pruner {
     source: ModelConfig,
     /// Shape of the model now.
     config: ModelConfig,
-    target: u64,
+    goal: Goal,
     seed: u64,
     state: PrunerState,
 }
@@ -97,7 +98,7 @@ impl Pruner {
     ///
     /// # Errors
     /// Groups that the model cannot have and targets that cannot be met; see [`Groups::new`] and
-    /// [`target::checked_target`].
+    /// [`target::checked_goal`].
     pub fn new(spec: &PruneSpec, source: &ModelConfig, seed: u64) -> Result<Self, PruneError> {
         if !(spec.damping.is_finite() && spec.damping >= 0.0) {
             return Err(PruneError::Damping { damping: spec.damping });
@@ -106,14 +107,14 @@ impl Pruner {
             return Err(PruneError::ZeroInterval);
         }
         let groups = Groups::new(spec, source)?;
-        let target = target::checked_target(spec, &groups, source)?;
+        let goal = target::checked_goal(spec, &groups, source)?;
         let state = PrunerState { survivors: Survivors::all(source), events: 0, completion: None };
         Ok(Pruner {
             spec: spec.clone(),
             groups,
             source: source.clone(),
             config: source.clone(),
-            target,
+            goal,
             seed,
             state,
         })
@@ -150,14 +151,14 @@ impl Pruner {
         &self.source
     }
 
-    /// The most parameters that the pruned model may have.
-    pub fn target(&self) -> u64 {
-        self.target
+    /// What the target counts, and the most of it that the pruned model may have.
+    pub fn goal(&self) -> Goal {
+        self.goal
     }
 
     /// Whether the target is met: nothing will be pruned any more.
     pub fn is_done(&self) -> bool {
-        self.config.num_params() <= self.target
+        self.goal.count(&self.config) <= self.goal.limit
     }
 
     /// What [`Pruner::step`] must be handed.
@@ -173,11 +174,11 @@ impl Pruner {
     /// Whether [`Pruner::step`] with these arguments would prune: ask before spending on Fisher and grams.
     pub fn is_due(&self, tokens_seen: u64, step: u64) -> bool {
         let allowed = self.allowance(tokens_seen, step);
-        allowed.events > 0 && self.config.num_params() > allowed.params
+        allowed.events > 0 && self.goal.count(&self.config) > allowed.params
     }
 
     fn allowance(&self, tokens_seen: u64, step: u64) -> Allowance {
-        allowance(self.spec.schedule, self.source.num_params(), self.target, tokens_seen, step)
+        allowance(self.spec.schedule, self.goal.count(&self.source), self.goal.limit, tokens_seen, step)
     }
 
     /// Carries out the events that the schedule asks for after optimiser step `step` (from 1), with `tokens_seen` tokens
@@ -212,7 +213,7 @@ impl Pruner {
         tokens_seen: u64,
         step: u64,
     ) -> Result<Vec<EventRecord>, PruneError> {
-        let allowed = Allowance { params: self.target, events: u64::MAX };
+        let allowed = Allowance { params: self.goal.limit, events: u64::MAX };
         self.prune(backend, config, trees, grams, allowed, (tokens_seen, step))
     }
 
@@ -230,7 +231,7 @@ impl Pruner {
             return Err(PruneError::ModelMismatch { expected, found });
         }
         let mut records = Vec::new();
-        while (records.len() as u64) < allowed.events && self.config.num_params() > allowed.params {
+        while (records.len() as u64) < allowed.events && self.goal.count(&self.config) > allowed.params {
             records.push(self.event(backend, &mut trees, grams.as_deref_mut(), when)?);
             config.clone_from(&self.config);
         }
@@ -325,15 +326,16 @@ impl Pruner {
         candidates: &'c [Option<select::Candidate>; 3],
     ) -> Result<&'c select::Candidate, PruneError> {
         // The target was checked against the floors, so there is a candidate as long as it is not met.
-        let stuck = PruneError::TargetBelowFloor { target: self.target, least: self.config.num_params() };
+        let least = self.goal.count(&self.config);
+        let stuck = PruneError::TargetBelowFloor { target: self.goal.limit, least };
         if self.state.completion.is_none() {
             let next = select::choose(candidates, |_| true).ok_or_else(|| stuck.clone())?;
             let mut events = [0; 3];
             events[next.kind as usize] = 1;
-            if target::params_after(&self.groups, &self.config, events) >= self.target {
+            if self.goal.count_after(&self.groups, &self.config, events) >= self.goal.limit {
                 return Ok(next);
             }
-            self.state.completion = target::completion(&self.groups, &self.config, self.target);
+            self.state.completion = target::completion(&self.groups, &self.config, self.goal);
         }
         let left = self.state.completion.unwrap_or_default();
         select::choose(candidates, |kind| left[kind as usize] > 0).ok_or(stuck)

@@ -10,43 +10,71 @@
 //!                                                                   model, β of them per head event
 //! ```
 //!
+//! Where the target leaves embedding and head out (`non_embedding_ratio`), Q is without their rows, and so are source,
+//! target and every count between them.
+//!
 //! Ties go to fewest events, then to more `ffn`, then to more `head` events. Since the replaced event is itself
 //! such a combination (0 or 1 of each), there always is one, and it removes no more than that event would. For each
 //! (b, c) the best a is the least that reaches the target, so the search is exact in O(heads · channels).
 use super::error::PruneError;
 use super::groups::{Groups, TYPES, stem_channel_params};
 use crate::model::ModelConfig;
-use crate::spec::{PruneSpec, size};
+use crate::spec::PruneSpec;
 
-/// The most parameters that the pruned model may have.
-pub fn target_params(spec: &PruneSpec, source: &ModelConfig) -> u64 {
-    size::target_params(spec.target, source.num_params())
+/// What a run's target counts, and the most of it that the pruned model may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goal {
+    pub limit: u64,
+    /// Whether embedding and head count.
+    pub counts_embedding: bool,
 }
 
-/// The target, if it lies between the source's size and the least that the floors permit.
+impl Goal {
+    /// The goal that `spec` sets for models pruned from `source`.
+    pub fn new(spec: &PruneSpec, source: &ModelConfig) -> Goal {
+        let mut goal = Goal { limit: 0, counts_embedding: spec.target.counts_embedding() };
+        goal.limit = spec.target.limit(goal.count(source));
+        goal
+    }
+
+    /// Parameters of `config` that count.
+    pub fn count(&self, config: &ModelConfig) -> u64 {
+        let biases: u64 = config.layers.iter().map(|layer| config.layer_bias_params(layer)).sum();
+        config.hidden_size as u64 * self.per_channel(config) + biases
+    }
+
+    /// Those of one hidden channel.
+    fn per_channel(&self, config: &ModelConfig) -> u64 {
+        let embedding = config.num_embedding_params() / (config.hidden_size as u64).max(1);
+        stem_channel_params(config) - if self.counts_embedding { 0 } else { embedding }
+    }
+
+    /// Parameters that count after `events` of each type, in the order of [`TYPES`].
+    pub fn count_after(&self, groups: &Groups, config: &ModelConfig, events: [u64; 3]) -> u64 {
+        let [ffn, head] = per_channel(groups, config);
+        let width = config.hidden_size as u64 - events[2] * groups.block() as u64;
+        let [biases, head_biases] = biases(groups, config);
+        width * (self.per_channel(config) - events[0] * ffn - events[1] * head) + biases
+            - events[1] * head_biases
+    }
+}
+
+/// The goal, if it lies between the source's size and the least that the floors permit.
 ///
 /// # Errors
 /// [`PruneError::TargetAboveSource`], [`PruneError::TargetBelowFloor`].
-pub fn checked_target(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> Result<u64, PruneError> {
-    let (target, source_params) = (target_params(spec, source), source.num_params());
+pub fn checked_goal(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> Result<Goal, PruneError> {
+    let goal = Goal::new(spec, source);
+    let (target, source_params) = (goal.limit, goal.count(source));
     let all = TYPES.map(|kind| groups.events_left(kind, source) as u64);
-    let least = params_after(groups, source, all);
+    let least = goal.count_after(groups, source, all);
     if target > source_params {
         return Err(PruneError::TargetAboveSource { target, source_params });
     }
     if target < least {
         return Err(PruneError::TargetBelowFloor { target, least });
     }
-    Ok(target)
-}
-
-/// Parameters of `config` after `events` of each type, in the order of [`TYPES`].
-pub fn params_after(groups: &Groups, config: &ModelConfig, events: [u64; 3]) -> u64 {
-    let [ffn, head] = per_channel(groups, config);
-    let width = config.hidden_size as u64 - events[2] * groups.block() as u64;
-    let [biases, head_biases] = biases(groups, config);
-    width * (stem_channel_params(config) - events[0] * ffn - events[1] * head) + biases
-        - events[1] * head_biases
+    Ok(goal)
 }
 
 /// Biases of the model, and how many of them one `head` event removes.
@@ -63,12 +91,12 @@ fn per_channel(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
     [ffn, heads * config.head_dim as u64]
 }
 
-/// Events of each type that bring `config` to the largest count that does not exceed `target`; `None` where the
-/// floors are above it.
-pub fn completion(groups: &Groups, config: &ModelConfig, target: u64) -> Option<[u64; 3]> {
+/// Events of each type that bring `config` to the largest count that does not exceed the goal's limit; `None` where
+/// the floors are above it.
+pub fn completion(groups: &Groups, config: &ModelConfig, goal: Goal) -> Option<[u64; 3]> {
     let left = TYPES.map(|kind| groups.events_left(kind, config) as u64);
     let [ffn, head] = per_channel(groups, config);
-    let (block, per_stem) = (groups.block() as u64, stem_channel_params(config));
+    let (block, per_stem, target) = (groups.block() as u64, goal.per_channel(config), goal.limit);
     let [biases, head_biases] = biases(groups, config);
     let mut best: Option<(u64, [u64; 3])> = None;
     for c in 0..=left[2] {
@@ -110,10 +138,12 @@ mod tests {
         let refuse = |target| {
             let spec = PruneSpec { target, ..small_spec() };
             let groups = Groups::new(&spec, &source).unwrap();
-            checked_target(&spec, &groups, &source).map_err(|error| error.to_string())
+            checked_goal(&spec, &groups, &source).map(|goal| goal.limit).map_err(|error| error.to_string())
         };
         assert_eq!(refuse(Target::Ratio(0.5)), Ok(810));
         assert_eq!(refuse(Target::Params(45)), Ok(45));
+        // The embedding has 10 of a channel's 135: 12·125 = 1500 parameters count.
+        assert_eq!(refuse(Target::NonEmbeddingRatio(0.5)), Ok(750));
         assert_eq!(
             refuse(Target::Params(2000)).unwrap_err(),
             "prune.target: 2000 parameters are more than the source's 1620; nearest valid: 1620"
@@ -132,9 +162,11 @@ mod tests {
         let config = config_of([10, 4, 1, 1, 4, 3, 8], true);
         let groups = Groups::new(&small_spec(), &config).unwrap();
         let target = config.num_params() - 12 * 4;
-        assert_eq!(params_after(&groups, &config, [4, 0, 0]), target);
-        assert_eq!(completion(&groups, &config, target), Some([0, 1, 0]));
-        assert_eq!(completion(&groups, &config, config.num_params()), Some([0, 0, 0]));
+        let goal = Goal { limit: target, counts_embedding: true };
+        assert_eq!(goal.count_after(&groups, &config, [4, 0, 0]), target);
+        assert_eq!(completion(&groups, &config, goal), Some([0, 1, 0]));
+        let all = Goal { limit: config.num_params(), ..goal };
+        assert_eq!(completion(&groups, &config, all), Some([0, 0, 0]));
     }
 
     proptest! {
@@ -143,7 +175,7 @@ mod tests {
         fn completion_equals_brute_force(
             v in 1usize..30, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5,
             half in 1usize..3, f in 1usize..9, block in 1usize..3, tied: bool, qkv_bias: bool, query_per_group: bool,
-            types in 1usize..8, share in 0.0..1.0f64,
+            types in 1usize..8, share in 0.0..1.0f64, counts_embedding: bool,
         ) {
             let config = config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied);
             let config = ModelConfig { qkv_bias, ..config };
@@ -154,13 +186,17 @@ mod tests {
                 ..small_spec()
             };
             let groups = Groups::new(&spec, &config).unwrap();
-            let target = (share * config.num_params() as f64) as u64;
+            // The shape itself is the judge of every count.
+            let count = |config: &ModelConfig| {
+                config.num_params() - if counts_embedding { 0 } else { config.num_embedding_params() }
+            };
+            let target = (share * count(&config) as f64) as u64;
+            let goal = Goal { limit: target, counts_embedding };
             let left = TYPES.map(|kind| groups.events_left(kind, &config) as u64);
             let mut best: Option<(u64, [u64; 3])> = None;
             for a in 0..=left[0] {
                 for b in 0..=left[1] {
                     for c in 0..=left[2] {
-                        // The shape itself is the judge of the count.
                         let mut after = config.clone();
                         after.hidden_size -= c as usize * block;
                         for layer in &mut after.layers {
@@ -172,8 +208,8 @@ mod tests {
                                 layer.num_kv_heads -= b as usize;
                             }
                         }
-                        let params = after.num_params();
-                        prop_assert_eq!(params, params_after(&groups, &config, [a, b, c]));
+                        let params = count(&after);
+                        prop_assert_eq!(params, goal.count_after(&groups, &config, [a, b, c]));
                         let better = best.is_none_or(|(most, [x, y, z])| {
                             params > most
                                 || params == most
@@ -186,7 +222,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(completion(&groups, &config, target), best.map(|(_, events)| events));
+            prop_assert_eq!(completion(&groups, &config, goal), best.map(|(_, events)| events));
         }
     }
 }

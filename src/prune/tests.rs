@@ -96,7 +96,7 @@ fn events_along_a_line_stay_below_it_and_equal_one_selection_from_the_source() {
             let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
             let mut model = Model::new(&source, 1);
             let original = model.clone();
-            let (whole, target) = (source.num_params(), pruner.target());
+            let (whole, target) = (source.num_params(), pruner.goal().limit);
             let mut records = Vec::new();
             for step in 1..=12 {
                 let tokens = 100 * step;
@@ -252,9 +252,9 @@ proptest! {
             ..small_spec()
         };
         let groups = Groups::new(&spec, &source).unwrap();
-        let most = source.num_params();
+        let (most, all) = (source.num_params(), Goal { limit: 0, counts_embedding: true });
         let least =
-            target::params_after(&groups, &source, TYPES.map(|kind| groups.events_left(kind, &source) as u64));
+            all.count_after(&groups, &source, TYPES.map(|kind| groups.events_left(kind, &source) as u64));
         let target = least + (share * (most - least) as f64) as u64;
         spec.target = Target::Params(target);
         let mut pruner = Pruner::new(&spec, &source, seed).unwrap();
@@ -298,7 +298,7 @@ proptest! {
             let before = &before_completion;
             let groups = &groups;
             (0..=left[1]).flat_map(move |b| {
-                (0..=left[2]).map(move |c| target::params_after(groups, before, [a, b, c]))
+                (0..=left[2]).map(move |c| all.count_after(groups, before, [a, b, c]))
             })
         });
         let achieved = copy.config.num_params();

@@ -1,5 +1,5 @@
 //! From the records of the finished runs to the CSV files of an experiment.
-use super::dictionary::{self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LEDGER, PRUNE, RUNS, WIDTHS};
+use super::dictionary::{self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, WIDTHS};
 use super::rows::RunRecord;
 use super::{RecordError, Result};
 use crate::base::files::write_atomic;
@@ -27,6 +27,7 @@ pub fn collect(results_dir: &Path, records: &[RunRecord]) -> Result<()> {
     detailed(PRUNE, |r, t| r.prune.iter().try_for_each(|row| t.row((&r.identity.run, row))))?;
     detailed(WIDTHS, |r, t| r.widths.iter().try_for_each(|row| t.keyed(r, row)))?;
     detailed(LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row)))?;
+    detailed(LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row)))?;
     detailed(RUNS, |r, t| {
         let values: Vec<&String> = r.axes.iter().map(|(_, value)| value).collect();
         t.row((&r.identity, values, &r.totals))

@@ -14,9 +14,10 @@ pub const CURVES: &str = "curves.csv";
 pub const PRUNE: &str = "prune.csv";
 pub const WIDTHS: &str = "widths.csv";
 pub const LEDGER: &str = "ledger.csv";
+pub const LATENCY: &str = "latency.csv";
 
 /// All files, with what one row of each is.
-pub const FILES: [(&str, &str); 7] = [
+pub const FILES: [(&str, &str); 8] = [
     (RUNS, "one row per run of the plan that has finished, failed ones included"),
     (EVALS, "one row per run and task"),
     (ITEMS, "one row per run, task, item and choice"),
@@ -24,6 +25,7 @@ pub const FILES: [(&str, &str); 7] = [
     (PRUNE, "one row per run and pruning event"),
     (WIDTHS, "one row per run and layer of the final model"),
     (LEDGER, "one row per run and part of its cost"),
+    (LATENCY, "one row per run and phase of generation, at batch 1; none where latency was not measured"),
 ];
 
 /// Where the axis columns stand in `runs.csv`: after this column.
@@ -50,7 +52,9 @@ const fn column(
 
 const NEVER: &str = "never";
 const FAILED: &str = "the run failed before it was known";
-const UNTOLD: &str = "the run failed, or was made before engines were told";
+const UNKNOWN: &str =
+    "the run failed before it was known, or it includes a source from disk whose tokens nobody stated";
+const UNTOLD: &str = "the run failed, or was made before engines were told, or is a model from disk";
 const RUN: &str = "id of the run, as in `plan.json`";
 const ARM: &str = "arm of the comparison";
 const SEED: &str = "seed of the replicate";
@@ -66,11 +70,17 @@ pub const COLUMNS: &[Column] = &[
     column(RUNS, "reason", "", "why the run failed", "the run did not fail"),
     column(RUNS, "stage", "", "id of the stage in the store that holds the final model", FAILED),
     column(RUNS, "params", "parameters", "parameters of the final model, a tied head counted once", FAILED),
-    column(RUNS, "target_params", "parameters", "parameters asked for", "the arm has no target"),
-    column(RUNS, "tokens", "tokens", "tokens this run itself trained on or calibrated with", FAILED),
-    column(RUNS, "total_tokens", "tokens", "the same, those of its source model included", FAILED),
-    column(RUNS, "flops", "FLOP", "floating-point operations of this run itself", FAILED),
-    column(RUNS, "total_flops", "FLOP", "the same, those of its source model included", FAILED),
+    column(
+        RUNS,
+        "target_params",
+        "parameters",
+        "parameters asked for; without embedding and head where the target is `non_embedding_ratio`",
+        "the arm has no target",
+    ),
+    column(RUNS, "tokens", "tokens", "tokens this run itself trained on or calibrated with", UNKNOWN),
+    column(RUNS, "total_tokens", "tokens", "the same, those of its source model included", UNKNOWN),
+    column(RUNS, "flops", "FLOP", "floating-point operations of this run itself", UNKNOWN),
+    column(RUNS, "total_flops", "FLOP", "the same, those of its source model included", UNKNOWN),
     column(
         RUNS,
         "train_loss",
@@ -276,6 +286,29 @@ pub const COLUMNS: &[Column] = &[
     column(LEDGER, "tokens", "tokens", "tokens processed for it", "the part processes none"),
     column(LEDGER, "flops", "FLOP", "floating-point operations spent on it", "not counted"),
     column(LEDGER, "seconds", "s", "wall time; differs from run to run", "not timed"),
+    column(LATENCY, "run", "", RUN, NEVER),
+    column(LATENCY, "arm", "", ARM, NEVER),
+    column(LATENCY, "seed", "", SEED, NEVER),
+    column(
+        LATENCY,
+        "phase",
+        "prefill, decode",
+        "reading a prompt in one pass, or generating tokens one by one, greedily",
+        NEVER,
+    ),
+    column(LATENCY, "tokens", "tokens", "tokens read or generated in one measurement", NEVER),
+    column(LATENCY, "threads", "threads", "threads that computed it", NEVER),
+    column(LATENCY, "repeats", "count", "measurements, after one that does not count", NEVER),
+    column(
+        LATENCY,
+        "seconds",
+        "s",
+        "median wall time of a measurement; differs from run to run",
+        "not measured",
+    ),
+    column(LATENCY, "seconds_min", "s", "the shortest", "not measured"),
+    column(LATENCY, "seconds_max", "s", "the longest", "not measured"),
+    column(LATENCY, "tokens_per_second", "tokens per second", "tokens / seconds", "not measured"),
 ];
 
 /// Columns of `file` in order, without the axes.
@@ -298,7 +331,7 @@ pub fn markdown(axes: &[String]) -> String {
     let mut page = format!(
         "# Data dictionary\n\nSchema version {SCHEMA_VERSION}. CSV with a header line, UTF-8, `\\n` line ends. An empty \
          cell means not measured, never zero. Everything is reproducible to the byte but `seconds`, \
-         `peak_memory_bytes` and `devices`.\n"
+         `peak_memory_bytes`, `devices` and `latency.csv`.\n"
     );
     for (file, row) in FILES {
         // Writing to a string cannot fail.

@@ -6,8 +6,8 @@
 //! back and names file, line and column of any fault. The [`dictionary`] holds every column with unit and meaning;
 //! headers come from it, so no file has a column that is not explained.
 //!
-//! Empty cell: not measured. A failed run keeps its row. Only `seconds`, `peak_memory_bytes` and `devices` differ
-//! between two runs of the same plan.
+//! Empty cell: not measured. A failed run keeps its row. Only `seconds`, `peak_memory_bytes`, `devices` and what is in
+//! `latency.csv` differ between two runs of the same plan.
 pub mod collect;
 pub mod dictionary;
 mod error;
@@ -23,8 +23,8 @@ pub use error::RecordError;
 pub use provenance::Provenance;
 pub use read::{Keyed, Results, RunEntry};
 pub use rows::{
-    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
-    RunRecord, RunTotals, Status,
+    CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart,
+    PruneEvent, RunIdentity, RunRecord, RunTotals, Status,
 };
 
 /// Version of the files' columns; raised by any change that a reader of old files would notice.

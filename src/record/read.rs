@@ -1,7 +1,8 @@
 //! Reading the CSV files back, with file, line and column of any fault.
-use super::dictionary::{self, AXES_AFTER, CURVES, EVALS, ITEMS, LEDGER, PRUNE, RUNS, WIDTHS};
+use super::dictionary::{self, AXES_AFTER, CURVES, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, WIDTHS};
 use super::rows::{
-    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, PruneEvent, RunIdentity, RunTotals, Status,
+    CurvePoint, EvalScore, ItemChoice, LatencyRow, LayerWidths, LedgerEntry, PruneEvent, RunIdentity,
+    RunTotals, Status,
 };
 use super::{RecordError, Result};
 use serde::de::DeserializeOwned;
@@ -36,6 +37,7 @@ pub struct Results {
     pub prune: Vec<Keyed<PruneEvent>>,
     pub widths: Vec<Keyed<LayerWidths>>,
     pub ledger: Vec<Keyed<LedgerEntry>>,
+    pub latency: Vec<Keyed<LatencyRow>>,
 }
 
 impl Results {
@@ -55,6 +57,10 @@ impl Results {
         results.prune = read_keyed(results_dir, PRUNE, 1, &index)?;
         results.widths = read_keyed(results_dir, WIDTHS, 3, &index)?;
         results.ledger = read_keyed(results_dir, LEDGER, 3, &index)?;
+        // Results of versions that did not measure it have no such file.
+        if results_dir.join(LATENCY).exists() {
+            results.latency = read_keyed(results_dir, LATENCY, 3, &index)?;
+        }
         Ok(results)
     }
 
@@ -195,7 +201,7 @@ impl Parser<'_> {
 /// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
 fn range_fault(column: &str, value: &str) -> Option<String> {
     let number: f64 = value.parse().ok()?;
-    let text = ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type"];
+    let text = ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type", "phase"];
     if text.contains(&column) {
         return None;
     }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// Name of a run's record in its folder of the store.
 pub const RECORD_FILE: &str = "record.json";
+/// Name of a model's latencies in the folder of their measurement.
+pub const LATENCY_FILE: &str = "latency.json";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -238,6 +240,67 @@ pub struct LedgerEntry {
     pub seconds: Option<f64>,
 }
 
+/// What the time of a [`LatencyRow`] was spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatencyPhase {
+    /// Reading a prompt in one pass.
+    Prefill,
+    /// Generating tokens one by one.
+    Decode,
+}
+
+/// How long the model takes for one phase at batch 1: a row of `latency.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyRow {
+    pub phase: LatencyPhase,
+    /// Tokens read or generated in one measurement.
+    pub tokens: u64,
+    pub threads: u64,
+    pub repeats: u64,
+    /// Of one measurement: the median, the least and the greatest.
+    #[serde(serialize_with = "finite")]
+    pub seconds: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub seconds_min: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub seconds_max: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub tokens_per_second: Option<f64>,
+}
+
+impl LatencyRow {
+    /// The row of measurements that took `seconds` each.
+    pub fn of(phase: LatencyPhase, tokens: u64, threads: u64, seconds: &[f64]) -> LatencyRow {
+        let median = descriptive::quantile(seconds, 0.5).ok();
+        LatencyRow {
+            phase,
+            tokens,
+            threads,
+            repeats: seconds.len() as u64,
+            seconds: median,
+            seconds_min: seconds.iter().copied().reduce(f64::min),
+            seconds_max: seconds.iter().copied().reduce(f64::max),
+            tokens_per_second: median.map(|seconds| tokens as f64 / seconds),
+        }
+    }
+
+    /// Writes `latency.json` into `folder`, atomically.
+    pub fn write(rows: &[LatencyRow], folder: &Path) -> Result<()> {
+        let path = folder.join(LATENCY_FILE);
+        let bytes = serde_json::to_vec(rows)
+            .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
+        write_atomic(&path, &bytes).map_err(|source| RecordError::Io { path, source })
+    }
+
+    /// Reads `latency.json` of `folder`.
+    pub fn read(folder: &Path) -> Result<Vec<LatencyRow>> {
+        let path = folder.join(LATENCY_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| RecordError::Io { path: path.clone(), source })?;
+        serde_json::from_slice(&bytes).map_err(|e| RecordError::Json { path, message: e.to_string() })
+    }
+}
+
 /// Everything a run has to say.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
@@ -252,6 +315,9 @@ pub struct RunRecord {
     pub prune: Vec<PruneEvent>,
     pub widths: Vec<LayerWidths>,
     pub ledger: Vec<LedgerEntry>,
+    /// Measured by a stage of its own, after the others.
+    #[serde(default)]
+    pub latency: Vec<LatencyRow>,
 }
 
 impl RunRecord {
@@ -268,6 +334,7 @@ impl RunRecord {
             prune: vec![],
             widths: vec![],
             ledger: vec![],
+            latency: vec![],
         }
     }
 

@@ -53,6 +53,7 @@ fn small() -> RunRecord {
         params: 890_000,
         gram_age_steps: None,
     }];
+    r.latency = vec![LatencyRow::of(LatencyPhase::Decode, 32, 2, &[0.5, 0.25, 1.0])];
     r.widths = vec![LayerWidths {
         layer: 0,
         hidden_size: 96,
@@ -172,6 +173,7 @@ fn dictionary_is_complete() {
         (dictionary::PRUNE, 1, json(serde_json::to_value(&r.prune[0]))),
         (dictionary::WIDTHS, 3, json(serde_json::to_value(&r.widths[0]))),
         (dictionary::LEDGER, 3, json(serde_json::to_value(&r.ledger[0]))),
+        (dictionary::LATENCY, 3, json(serde_json::to_value(&r.latency[0]))),
     ] {
         let want = dictionary::columns(file).into_iter().skip(keys).map(String::from).collect();
         assert_eq!(names(value), want, "{file}");

@@ -2,8 +2,8 @@
 use super::*;
 use crate::base::random;
 use crate::record::{
-    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
-    RunRecord, RunTotals, Status, collect,
+    CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart,
+    PruneEvent, RunIdentity, RunRecord, RunTotals, Status, collect,
 };
 use rand::{Rng, RngExt};
 
@@ -328,4 +328,33 @@ fn a_bad_plan_is_told() {
     std::fs::write(folder.path().join("plan.json"), serde_json::to_vec(&bad).unwrap()).unwrap();
     let message = write(folder.path()).unwrap_err().to_string();
     assert!(message.contains("comparisons[1].metric: unknown value `accuracy`"), "{message}");
+}
+
+/// Twice the speed of the source is `2.00`, and a report without latencies has no such section.
+#[test]
+fn latency_is_told_relative_to_the_source() {
+    let page = |records: &[RunRecord]| {
+        let folder = tempfile::tempdir().unwrap();
+        collect(folder.path(), records).unwrap();
+        render(&Results::read(folder.path()).unwrap(), &request()).unwrap().markdown
+    };
+    let mut records: Vec<RunRecord> = ARMS[..3].iter().map(|arm| fake_run(arm, 1, 3, Vec::new())).collect();
+    assert!(!page(&records).contains("Latency"));
+    for (record, speed) in records.iter_mut().zip([1.0, 2.0]) {
+        let seconds = |whole: f64| [1.1, 1.0, 0.8].map(|x| whole * x / speed);
+        record.latency = vec![
+            LatencyRow::of(LatencyPhase::Prefill, 128, 2, &seconds(0.64)),
+            LatencyRow::of(LatencyPhase::Decode, 32, 2, &seconds(1.6)),
+        ];
+    }
+    let page = page(&records);
+    assert!(page.contains("| `source` | 200 (182 to 250) | 1.00 | 20 (18.2 to 25.0) | 1.00 |"), "{page}");
+    assert!(
+        page.contains("| `pruning_aware` | 400 (364 to 500) | 2.00 | 40 (36.4 to 50.0) | 2.00 |"),
+        "{page}"
+    );
+    assert!(
+        page.contains("on 2 threads: a prompt of 128 tokens")
+            && page.contains("the median of 3 measurements")
+    );
 }

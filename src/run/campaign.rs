@@ -3,14 +3,15 @@ use super::error::RunError;
 use super::executor::{Executor, Progress, StageFailure};
 use super::progress::{Display, Style};
 use super::store::Store;
-use super::sweep::{Listener, Outcome, StageState, stage_states, sweep};
+use super::sweep::{Listener, Outcome, StageState, is_done, stage_states, sweep};
 use crate::base::files::{remove_leftovers, write_atomic};
 use crate::base::lock::try_lock;
 use crate::plan::{Plan, Stage, document};
-use crate::record::{Provenance, RecordError, RunIdentity, RunRecord, Status, collect};
+use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
+use crate::record::{LatencyRow, Provenance, RecordError, RunIdentity, RunRecord, Status, collect};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,7 +56,7 @@ pub fn carry_out(
         let source_tree = Path::new(env!("CARGO_MANIFEST_DIR"));
         Provenance::gather(source_tree, engine, threads).write(results).map_err(collected)?;
     }
-    let done = plan.runs.iter().filter(|run| states[run.evaluation] == StageState::Done).count();
+    let done = plan.runs.iter().filter(|run| is_done(run, &states)).count();
     let stages = to_do().map(|(stage, _)| stage);
     let display = Display::new(options.style, stages, plan.runs.len(), done, options.interrupted.clone());
     let watch = Watch { display: &display, records: &records };
@@ -114,7 +115,8 @@ impl Records<'_> {
         self.write(&rows)
     }
 
-    /// What the run's evaluation measured, under the run's name; a failed run has a name and a reason.
+    /// What the run's evaluation measured, and its latency where that is known, under the run's name; a failed run has a
+    /// name and a reason.
     fn row(&self, place: usize, failure: Option<&str>) -> Result<RunRecord, RunError> {
         let run = &self.plan.runs[place];
         let model = &self.plan.stages[run.model].id;
@@ -131,12 +133,17 @@ impl Records<'_> {
         if failure.is_some() {
             return Ok(RunRecord::new(identity, axes));
         }
+        let corrupt = |path: PathBuf, what: String| RunError::Corrupt { path, what };
         let folder = self.store.folder(&self.plan.stages[run.evaluation].id);
-        let measured = RunRecord::read(&folder).map_err(|error| RunError::Corrupt {
-            path: folder.join(crate::record::rows::RECORD_FILE),
-            what: error.to_string(),
-        })?;
-        Ok(RunRecord { identity, axes, ..measured })
+        let measured =
+            RunRecord::read(&folder).map_err(|error| corrupt(folder.join(RECORD_FILE), error.to_string()))?;
+        let latency = run.latency.map(|place| self.plan.stages[place].id.as_str());
+        let latency = match latency.filter(|id| self.store.is_done(id)) {
+            Some(id) => LatencyRow::read(&self.store.folder(id))
+                .map_err(|error| corrupt(self.store.folder(id).join(LATENCY_FILE), error.to_string()))?,
+            None => Vec::new(),
+        };
+        Ok(RunRecord { identity, axes, latency, ..measured })
     }
 
     fn write(&self, rows: &BTreeMap<usize, RunRecord>) -> Result<(), RunError> {
@@ -158,6 +165,10 @@ impl Listener for Watch<'_> {
 
     fn stage_finished(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64) {
         self.display.finish(worker, stage, result, seconds);
+    }
+
+    fn run_scored(&self, run: usize) -> Result<(), RunError> {
+        self.records.decide(run, None)
     }
 
     fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {

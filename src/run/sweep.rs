@@ -3,11 +3,14 @@
 //! A stage is taken once all of its inputs are in the store. A stage that fails takes its dependants with it, each
 //! with the reason; all other runs go on. Whenever a run is decided, done or failed, the listener hears of it, so that
 //! result tables are complete at every moment.
+//!
+//! Latencies are measured when nothing else is left that could run, one after another: a measurement beside other work
+//! would be of both.
 use super::error::RunError;
 use super::executor::{Executor, InputFolders, Progress, StageFailure, Task};
 use super::memory::peak_memory_bytes;
 use super::store::{StageRecord, Store};
-use crate::plan::{Plan, Stage};
+use crate::plan::{Plan, Run, Stage, StageKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -29,10 +32,15 @@ pub trait Listener: Sync {
     fn stage_started<'s>(&'s self, worker: usize, stage: &'s Stage) -> Box<dyn Progress + 's>;
     /// `worker` is done with a stage after so many seconds.
     fn stage_finished(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64);
-    /// The run at this place of the plan is decided: done, or failed with a reason. Calls do not overlap.
+    /// The run at this place of the plan is scored, and its latency is still to be measured. Calls do not overlap.
     ///
     /// # Errors
     /// Results cannot be written: the sweep stops.
+    fn run_scored(&self, run: usize) -> Result<(), RunError>;
+    /// The run is decided: done, or failed with a reason. Calls do not overlap.
+    ///
+    /// # Errors
+    /// As [`Listener::run_scored`].
     fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError>;
 }
 
@@ -43,7 +51,7 @@ pub struct Outcome {
     pub kept: usize,
     /// Runs done now.
     pub done: usize,
-    /// Places in the plan of runs that failed, with reasons.
+    /// Places in the plan of runs that failed, with reasons; one that is scored may still lack its latency.
     pub failed: Vec<(usize, String)>,
     /// Runs that were not reached because the sweep was interrupted.
     pub missing: usize,
@@ -69,8 +77,8 @@ struct State {
 pub fn stage_states(plan: &Plan, store: &Store) -> Vec<StageState> {
     let mut states = vec![StageState::NotNeeded; plan.stages.len()];
     for place in (0..plan.stages.len()).rev() {
-        let wanted =
-            plan.runs.iter().any(|run| run.evaluation == place) || states[place] == StageState::Waiting;
+        let of_run = |run: &Run| run.evaluation == place || run.latency == Some(place);
+        let wanted = plan.runs.iter().any(of_run) || states[place] == StageState::Waiting;
         if !wanted {
             continue;
         }
@@ -82,6 +90,12 @@ pub fn stage_states(plan: &Plan, store: &Store) -> Vec<StageState> {
         }
     }
     states
+}
+
+/// Whether nothing of `run` is left to do.
+pub fn is_done(run: &Run, states: &[StageState]) -> bool {
+    let done = |place: usize| states[place] == StageState::Done;
+    done(run.evaluation) && run.latency.is_none_or(done)
 }
 
 /// Carries out all runs of `plan` that `store` does not hold yet, with `workers` threads of which each gives
@@ -98,7 +112,7 @@ pub fn sweep(
     threads: usize,
 ) -> Result<Outcome, RunError> {
     let stages = stage_states(plan, store);
-    let decided: Vec<bool> = plan.runs.iter().map(|run| stages[run.evaluation] == StageState::Done).collect();
+    let decided: Vec<bool> = plan.runs.iter().map(|run| is_done(run, &stages)).collect();
     let kept = decided.iter().filter(|decided| **decided).count();
     let outcome = Outcome { kept, ..Outcome::default() };
     let work = stages.iter().filter(|state| **state == StageState::Waiting).count();
@@ -206,11 +220,16 @@ impl Shared<'_> {
                         .iter()
                         .all(|input| state.stages[input] == StageState::Done)
             };
-            if let Some(place) = (0..state.stages.len()).find(ready) {
+            let alone = |place: &usize| matches!(self.plan.stages[*place].kind, StageKind::Latency(_));
+            let quiet = !state.stages.contains(&StageState::Running);
+            let mut places = 0..state.stages.len();
+            let next = places.clone().find(|place| ready(place) && !alone(place));
+            let next = next.or_else(|| places.find(|place| quiet && ready(place)));
+            if let Some(place) = next {
                 state.stages[place] = StageState::Running;
                 return Some(place);
             }
-            if !state.stages.contains(&StageState::Running) {
+            if quiet {
                 return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -233,17 +252,29 @@ impl Shared<'_> {
             if state.decided[index] || state.error.is_some() {
                 continue;
             }
-            let failure = match &state.stages[run.evaluation] {
-                StageState::Done => None,
-                StageState::Failed(reason) => Some(reason.clone()),
+            let latency = run.latency.map(|place| &state.stages[place]);
+            // Without its latency a run still has its scores: its row says so, the outcome says what is missing.
+            let (of_row, of_run) = match (&state.stages[run.evaluation], latency) {
+                (StageState::Failed(reason), _) => (Some(reason.clone()), Some(reason.clone())),
+                (StageState::Done, Some(StageState::Failed(reason))) => {
+                    (None, Some(format!("latency: {reason}")))
+                }
+                (StageState::Done, None | Some(StageState::Done)) => (None, None),
+                (StageState::Done, _) if place == run.evaluation => {
+                    if let Err(error) = listener.run_scored(index) {
+                        state.error = Some(error);
+                        state.stop = true;
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             state.decided[index] = true;
-            if let Err(error) = listener.run_decided(index, failure.as_deref()) {
+            if let Err(error) = listener.run_decided(index, of_row.as_deref()) {
                 state.error = Some(error);
                 state.stop = true;
             }
-            match failure {
+            match of_run {
                 None => state.outcome.done += 1,
                 Some(reason) => state.outcome.failed.push((index, reason)),
             }

@@ -1,7 +1,7 @@
 //! The sweep with a mock executor: what is carried out, in which order, and what a failure or a stop does.
 use super::*;
 use crate::plan::{Plan, Stage, StageKind, plan};
-use crate::spec::{self, EngineKind};
+use crate::spec::{self, EngineKind, no_model};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ const EXAMPLE: &str = include_str!("../../tests/fixtures/example.toml");
 
 fn small_plan() -> Plan {
     let text = EXAMPLE.replace("seeds = [1, 2, 3]", "seeds = [1, 2]");
-    plan(&spec::parse(&text, "test", Path::new("/nowhere")).unwrap(), EngineKind::Cpu).unwrap()
+    plan(&spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap(), EngineKind::Cpu).unwrap()
 }
 
 /// Writes the stage's id and those of its inputs; fails, panics or is interrupted where the test says so.
@@ -40,8 +40,15 @@ impl Executor for Mock {
             assert!(changed, "worker {} is at two stages at once", task.worker);
             workers.1.insert(task.worker);
         };
+        // A measurement of latency has no company, neither when it begins nor when it ends.
+        let alone = || {
+            let others = self.busy.lock().unwrap().0.len() > 1;
+            assert!(!others || !matches!(task.stage.kind, StageKind::Latency(_)), "{id} has company");
+        };
         at_work(true);
+        alone();
         std::thread::sleep(self.takes);
+        alone();
         at_work(false);
         let is = |name: &Option<String>| name.as_deref().is_some_and(|name| id.starts_with(name));
         self.executed.lock().unwrap().push(id.to_string());
@@ -66,6 +73,7 @@ type Decided = Vec<(usize, Option<String>)>;
 
 #[derive(Default)]
 struct Log {
+    scored: Mutex<Vec<usize>>,
     decided: Mutex<Decided>,
     full_disk: AtomicBool,
 }
@@ -84,6 +92,10 @@ impl Listener for Log {
         Box::new(Quiet)
     }
     fn stage_finished(&self, _: usize, _: &Stage, _: &Result<(), StageFailure>, _: f64) {}
+    fn run_scored(&self, run: usize) -> Result<(), RunError> {
+        self.scored.lock().unwrap().push(run);
+        Ok(())
+    }
     fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {
         self.decided.lock().unwrap().push((run, failure.map(str::to_string)));
         match self.full_disk.load(Ordering::Relaxed) {
@@ -221,6 +233,43 @@ fn a_deleted_model_is_made_again_only_where_a_run_needs_it() {
     std::fs::remove_dir_all(bench.store.folder(&id("eval-one_shot-s1"))).unwrap();
     bench.sweep(&mock, 1).0.unwrap();
     assert_eq!(*mock.executed.lock().unwrap(), [id("eval-one_shot-s1")]);
+}
+
+fn bench_with_latency() -> Bench {
+    let text = EXAMPLE.replace("seeds = [1, 2, 3]", "seeds = [1, 2]") + "\n[latency]\n";
+    let experiment = spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap();
+    Bench { plan: plan(&experiment, EngineKind::Cpu).unwrap(), ..Bench::new() }
+}
+
+#[test]
+fn latencies_are_measured_alone_after_everything_else() {
+    let bench = bench_with_latency();
+    let mock = Mock { takes: Duration::from_millis(2), ..Mock::default() };
+    let log = Log::default();
+    let outcome = sweep(&bench.plan, &bench.store, &mock, &log, 3, 1).unwrap();
+    assert_eq!(outcome, Outcome { done: 12, ..Outcome::default() });
+    let executed = mock.executed.lock().unwrap();
+    let first = executed.iter().position(|id| id.starts_with("latency-")).unwrap();
+    assert_eq!(executed.len() - first, 12);
+    assert!(executed[first..].iter().all(|id| id.starts_with("latency-")));
+    // Every run had its row before its latency was known.
+    assert_eq!(log.scored.lock().unwrap().len(), 12);
+    assert_eq!(log.decided.lock().unwrap().len(), 12);
+}
+
+#[test]
+fn a_run_keeps_its_scores_where_its_latency_fails_or_is_not_reached() {
+    let bench = bench_with_latency();
+    let (outcome, _) = bench.sweep(&Mock { interrupts: named("latency-one_shot-s1"), ..Mock::default() }, 1);
+    let outcome = outcome.unwrap();
+    assert!(outcome.done < 12 && outcome.done + outcome.missing == 12);
+    let mock = Mock { fails: named("latency-one_shot-s1"), ..Mock::default() };
+    let (again, decided) = bench.sweep(&mock, 1);
+    let again = again.unwrap();
+    assert_eq!((again.kept, again.done, again.failed.len()), (outcome.done, outcome.missing - 1, 1));
+    assert_eq!(again.failed[0].1, "latency: loss is NaN");
+    assert!(decided.iter().all(|(_, failure)| failure.is_none()), "no row is a failed one");
+    assert!(mock.executed.lock().unwrap().iter().all(|id| id.starts_with("latency-")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use super::names::FOLDER_TASKS;
 use super::read::Header;
 use super::reader::{Findings, Table};
-use super::size::{num_params, smallest, target_params};
+use super::size::{num_embedding_params, num_params, smallest};
 use super::types::*;
 use super::vocabulary::vocab_size;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings:
     check.ranks(spec, &header.engine);
     check.heads(spec);
     check.tokens(spec, &header.arms);
+    check.source(spec, &header.arms);
     check.groups(spec);
     check.target(spec);
     check.eval(spec);
@@ -98,10 +99,9 @@ impl Check<'_> {
         let recover = arms.contains(&ArmSpec::OneShotRecover);
         if self.findings.sound(&["train.batch_tokens"]) {
             let words = "train.batch_tokens";
-            for (key, tokens) in
-                [("source.tokens", spec.source.tokens), ("budget.tokens", spec.budget.tokens)]
-            {
-                if self.findings.sound(&[key]) {
+            let trained = ("source.tokens", spec.source.stream_tokens());
+            for (key, tokens) in [trained, ("budget.tokens", spec.budget.tokens)] {
+                if self.findings.sound(&["source.tokens", key]) {
                     self.multiple(key, tokens, batch, words);
                 }
             }
@@ -134,7 +134,9 @@ impl Check<'_> {
         if let PruneSchedule::Line { prune_tokens } = spec.prune.schedule {
             at_most("prune.schedule.prune_tokens", prune_tokens, "budget.tokens", budget);
         }
-        at_most("train.warmup_tokens", spec.train.warmup_tokens, "source.tokens", spec.source.tokens);
+        if let (Some(tokens), None) = (spec.source.tokens, &spec.source.model) {
+            at_most("train.warmup_tokens", spec.train.warmup_tokens, "source.tokens", tokens);
+        }
         at_most("train.warmup_tokens", spec.train.warmup_tokens, "budget.tokens", budget);
         if recover
             && self.findings.sound(&["prune.calibration_tokens", "budget.tokens", "train.batch_tokens"])
@@ -151,8 +153,30 @@ impl Check<'_> {
         }
     }
 
+    /// Budgets that hold the source's tokens need to know them.
+    fn source(&self, spec: &RunSpec, arms: &[ArmSpec]) {
+        if spec.source.model.is_none()
+            || spec.source.tokens.is_some()
+            || !self.findings.sound(&["source", "arms"])
+        {
+            return;
+        }
+        for arm in arms {
+            if let ArmSpec::Direct { budget: DirectBudget::TotalTokens | DirectBudget::TotalFlops, .. } = arm
+            {
+                let message =
+                    format!("missing: the budget of `{}` holds the tokens of the source", arm.label());
+                let hint = "state what source.model has seen as `source.tokens_seen`, or give the arm `budget = \"recovery_tokens\"`";
+                self.fault("source.tokens_seen", message, Some(hint.into()));
+            }
+        }
+    }
+
     /// A group that does not fit its model cannot be expressed.
     fn groups(&self, spec: &RunSpec) {
+        if !self.findings.sound(&["source.model"]) {
+            return;
+        }
         let (model, prune) = (&spec.model, &spec.prune);
         for (kind, key, width) in [
             (GroupType::Ffn, "model.intermediate_size", model.intermediate_size),
@@ -196,7 +220,7 @@ impl Check<'_> {
     }
 
     fn target(&self, spec: &RunSpec) {
-        if !self.findings.sound(&["data.tokenizer"]) {
+        if !self.findings.sound(&["data.tokenizer", "source.model"]) {
             return;
         }
         let vocab_size = match vocab_size(&spec.data.tokenizer) {
@@ -209,24 +233,31 @@ impl Check<'_> {
         {
             return;
         }
-        let most = num_params(&spec.model, vocab_size);
-        let least = num_params(&smallest(&spec.model, &spec.prune), vocab_size);
-        let target = target_params(spec.prune.target, most);
+        let count = |model: &ModelSpec| {
+            let embedding = num_embedding_params(model, vocab_size);
+            spec.prune.target.counted(num_params(model, vocab_size), embedding)
+        };
+        let (most, least) = (count(&spec.model), count(&smallest(&spec.model, &spec.prune)));
+        let target = spec.prune.target.limit(most);
+        let what =
+            if spec.prune.target.counts_embedding() { "parameters" } else { "non-embedding parameters" };
         let (key, shown) = match spec.prune.target {
             Target::Params(params) => ("prune.target.params", params.to_string()),
-            Target::Ratio(ratio) => {
-                ("prune.target.ratio", format!("{ratio:?}, that is {target} parameters,"))
+            Target::Ratio(ratio) => ("prune.target.ratio", format!("{ratio:?}, that is {target} {what},")),
+            Target::NonEmbeddingRatio(ratio) => {
+                ("prune.target.non_embedding_ratio", format!("{ratio:?}, that is {target} {what},"))
             }
         };
         let nearest = |params: u64| match spec.prune.target {
             Target::Params(_) => format!("nearest valid params: {params}"),
             // Rounded up, so that the target is not below the floor again.
-            Target::Ratio(_) => {
-                format!("nearest valid ratio: {}", (params as f64 / most as f64 * 1e4).ceil().min(1e4) / 1e4)
+            Target::Ratio(_) | Target::NonEmbeddingRatio(_) => {
+                let ratio = (params as f64 / most as f64 * 1e4).ceil().min(1e4) / 1e4;
+                format!("nearest valid {}: {ratio}", last(key))
             }
         };
         if target > most {
-            let message = format!("{shown} is more than the source's {most} parameters");
+            let message = format!("{shown} is more than the source's {most} {what}");
             self.fault(key, message, Some(nearest(most)));
         } else if target < least {
             let message = format!(
@@ -264,9 +295,14 @@ impl Check<'_> {
     }
 }
 
-/// The folder of a task's files within `folder`, where there is one; `siqa` is another name of `social_iqa`.
+/// The folder of a task's files within `folder`, where there is one; `siqa` is another name of `social_iqa`,
+/// and both forms of MMLU are made from one.
 pub fn task_folder(folder: &str, task: &str) -> Option<PathBuf> {
-    let names: &[&str] = if task == "social_iqa" { &["social_iqa", "siqa"] } else { &[task] };
+    let names: &[&str] = match task {
+        "social_iqa" => &["social_iqa", "siqa"],
+        "mmlu_continuation" => &["mmlu"],
+        _ => &[task],
+    };
     names.iter().map(|name| Path::new(folder).join(name)).find(|path| path.is_dir())
 }
 

@@ -1,5 +1,6 @@
 //! The section `data.corpus`: where text comes from, alone or as a mixture of sources.
-use super::read::{MAX, path};
+use super::places::Places;
+use super::read::MAX;
 use super::reader::Table;
 use super::types::CorpusSpec;
 use std::path::{Path, PathBuf};
@@ -63,39 +64,39 @@ const KINDS: [(&str, Kind); 5] = [
 ];
 const FROM_FILES: usize = 3;
 
-pub(super) fn read(t: &Table<'_>, folder: &Path) -> CorpusSpec {
-    let corpus = one(t, folder, t.name("kind", &KINDS).required());
+pub(super) fn read(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {
+    let corpus = one(t, places, t.name("kind", &KINDS).required());
     overlaps(t, &corpus);
     corpus
 }
 
-fn one(t: &Table<'_>, folder: &Path, kind: Kind) -> CorpusSpec {
+fn one(t: &Table<'_>, places: &Places<'_>, kind: Kind) -> CorpusSpec {
     let corpus = match kind {
         Kind::World => CorpusSpec::World {
             seed: t.whole("seed", 0..=MAX).or(0),
             documents: t.count("documents", 1..=1_000_000_000).required(),
         },
         Kind::Text => {
-            CorpusSpec::Text { train: files(t, "train", folder), validation: files(t, "validation", folder) }
+            CorpusSpec::Text { train: files(t, "train", places), validation: files(t, "validation", places) }
         }
         Kind::Jsonl => CorpusSpec::Jsonl {
-            train: files(t, "train", folder),
-            validation: files(t, "validation", folder),
+            train: files(t, "train", places),
+            validation: files(t, "validation", places),
             field: t.text("field").or("text".into()),
         },
         Kind::Parquet => CorpusSpec::Parquet {
-            train: files(t, "train", folder),
-            validation: files(t, "validation", folder),
+            train: files(t, "train", places),
+            validation: files(t, "validation", places),
             column: t.text("column").or("text".into()),
         },
-        Kind::Mixture => mixture(t, folder),
+        Kind::Mixture => mixture(t, places),
     };
     t.finish();
     corpus
 }
 
-fn mixture(t: &Table<'_>, folder: &Path) -> CorpusSpec {
-    let source = |t: &Table<'_>| one(t, folder, t.name("kind", &KINDS[..FROM_FILES]).required());
+fn mixture(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {
+    let source = |t: &Table<'_>| one(t, places, t.name("kind", &KINDS[..FROM_FILES]).required());
     let sources: Vec<CorpusSpec> = t.tables("sources").iter().map(source).collect();
     let weights = t.numbers("weights", |weight| weight > 0.0, "more than 0").required();
     if t.findings().sound(&[&t.path_of("sources")]) && sources.is_empty() {
@@ -111,12 +112,12 @@ fn mixture(t: &Table<'_>, folder: &Path) -> CorpusSpec {
     CorpusSpec::Mixture { sources, weights }
 }
 
-fn files(t: &Table<'_>, key: &'static str, folder: &Path) -> Vec<String> {
+fn files(t: &Table<'_>, key: &'static str, places: &Places<'_>) -> Vec<String> {
     let names = t.texts(key).required();
     names
         .into_iter()
         .enumerate()
-        .map(|(i, name)| path(t, &format!("{key}[{i}]"), name, folder, Path::is_file))
+        .map(|(i, name)| places.path(t, &format!("{key}[{i}]"), name, Path::is_file))
         .collect()
 }
 

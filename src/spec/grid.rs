@@ -1,12 +1,12 @@
 //! Axes: every combination of their values, each put into the file in the place of what stands there and read and
 //! checked as if it had been written so.
 use super::error::Fault;
+use super::places::Places;
 use super::read;
 use super::reader::{Findings, Table};
 use super::tree::{Node, Value};
 use super::types::*;
 use crate::base::suggest::nearest;
-use std::path::Path;
 
 /// More points than anyone means to run.
 const MAX_POINTS: usize = 4096;
@@ -17,7 +17,7 @@ struct RawAxis {
     values: Vec<Node>,
 }
 
-pub(super) fn experiment(file: &Node, name: &str, folder: &Path) -> Result<Experiment, Vec<Fault>> {
+pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result<Experiment, Vec<Fault>> {
     let findings = read::findings();
     let header = {
         let root = Table::root(file, &findings);
@@ -37,7 +37,7 @@ pub(super) fn experiment(file: &Node, name: &str, folder: &Path) -> Result<Exper
     let mut faults = findings.into_faults();
     let first = with_missing(file, &axes);
     let reading = read::findings();
-    read::run_spec(&Table::root(&first, &reading), folder);
+    read::run_spec(&Table::root(&first, &reading), places);
     let of_axis =
         |fault: &Fault| axes.iter().any(|axis| !has(file, &axis.key) && reaches(&axis.key, &fault.key));
     faults.extend(reading.into_faults().into_iter().filter(|fault| !of_axis(fault)));
@@ -52,7 +52,7 @@ pub(super) fn experiment(file: &Node, name: &str, folder: &Path) -> Result<Exper
                 findings.add(&axis.key, axis.line, "leads through a key that is not a table", None);
             }
         }
-        let spec = read::read_and_check(&Table::root(&tree, &findings), folder, &header);
+        let spec = read::read_and_check(&Table::root(&tree, &findings), places, &header);
         for mut fault in findings.into_faults() {
             if let Some(axis) = axes.iter().find(|axis| reaches(&axis.key, &fault.key)) {
                 fault.key = format!("axes.{}", fault.key);

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! text ─tree→ nodes with lines ─grid→ one tree per point ─read→ RunSpec ─check→ rules between keys
+//!                                                      └─ places: files, and what a source model says of itself
 //! ```
 mod check;
 mod corpus;
 mod error;
 mod grid;
 mod names;
+mod places;
 mod read;
 mod reader;
 pub mod size;
@@ -18,9 +20,13 @@ pub mod vocabulary;
 pub use check::task_folder;
 pub use error::{Fault, SpecError};
 pub use names::{FOLDER_TASKS, METRICS, TASKS};
+#[cfg(test)]
+pub(crate) use places::no_model;
+pub use places::{Describe, ModelDescription};
 pub use types::*;
 
 use crate::base::suggest::nearest;
+use places::Places;
 use std::path::{Path, PathBuf};
 
 /// Name of the file that makes a folder an experiment.
@@ -28,29 +34,72 @@ pub const FILE_NAME: &str = "experiment.toml";
 
 /// Reads and checks the experiment at `path`: a folder that holds an `experiment.toml`, or the file itself.
 ///
-/// Relative paths within the file are taken from the file's folder.
+/// Relative paths within the file are taken from the file's folder. `settings` (`key.path=value`) stand in the place of
+/// what the file says, their relative paths are taken from the current folder. `describe` looks at source models.
 ///
 /// # Errors
 /// [`SpecError::Missing`] and [`SpecError::Read`] where there is no readable file, [`SpecError::Invalid`] with every
 /// fault of the file otherwise.
-pub fn load(path: &Path) -> Result<Experiment, SpecError> {
-    let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
-    if !file.exists() {
-        return Err(SpecError::Missing { path: path.to_path_buf(), nearest: nearest_experiment(path) });
-    }
+pub fn load(path: &Path, settings: &[String], describe: Describe<'_>) -> Result<Experiment, SpecError> {
+    let file = file_at(path)?;
     let read = |source| SpecError::Read { path: file.clone(), source };
     let text = std::fs::read_to_string(&file).map_err(read)?;
     let absolute = file.canonicalize().map_err(read)?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
-    parse(&text, &name_of(&absolute), folder).map_err(|faults| SpecError::Invalid { path: file, faults })
+    let places = Places { folder, describe };
+    set(tree::parse(&text), settings)
+        .and_then(|tree| grid::experiment(&tree, &name_of(&absolute), &places))
+        .map_err(|faults| SpecError::Invalid { path: file, faults })
 }
 
-/// Reads and checks the text of an experiment file called `name` whose relative paths start at `folder`.
+/// Name of the experiment at `path`, which its results bear too; its file is not read.
+///
+/// # Errors
+/// [`SpecError::Missing`] and [`SpecError::Read`], as [`load`].
+pub fn name(path: &Path) -> Result<String, SpecError> {
+    let file = file_at(path)?;
+    let absolute = file.canonicalize().map_err(|source| SpecError::Read { path: file.clone(), source })?;
+    Ok(name_of(&absolute))
+}
+
+fn file_at(path: &Path) -> Result<PathBuf, SpecError> {
+    let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_path_buf() };
+    if !file.exists() {
+        return Err(SpecError::Missing { path: path.to_path_buf(), nearest: nearest_experiment(path) });
+    }
+    Ok(file)
+}
+
+/// The tree with `settings` in it.
+fn set(tree: Result<tree::Node, Vec<Fault>>, settings: &[String]) -> Result<tree::Node, Vec<Fault>> {
+    let mut tree = tree?;
+    let mut faults = Vec::new();
+    for setting in settings {
+        match tree::assignment(setting) {
+            Ok((key, node)) => {
+                if tree.set(&key, node).is_none() {
+                    let message = "leads through a key that is not a table".into();
+                    faults.push(Fault { key, line: 0, message, hint: None });
+                }
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if faults.is_empty() { Ok(tree) } else { Err(faults) }
+}
+
+/// Reads and checks the text of an experiment file called `name` whose relative paths start at `folder`; `describe` looks
+/// at source models.
 ///
 /// # Errors
 /// Every fault of the text, in the order of lines.
-pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Experiment, Vec<Fault>> {
-    grid::experiment(&tree::parse(text)?, name, folder)
+pub fn parse(
+    text: &str,
+    name: &str,
+    folder: &Path,
+    describe: Describe<'_>,
+) -> Result<Experiment, Vec<Fault>> {
+    grid::experiment(&tree::parse(text)?, name, &Places { folder, describe })
 }
 
 /// Name of the folder for `…/<name>/experiment.toml`, name of the file without extension for any other.

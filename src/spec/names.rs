@@ -39,7 +39,7 @@ pub(super) const DIRECT_BUDGETS: [(&str, DirectBudget); 3] = [
 pub const TASKS: [&str; 7] =
     ["arc_easy", "arc_challenge", "boolq", "hellaswag", "openbookqa", "piqa", "winogrande"];
 /// Tasks that need a folder of benchmark files.
-pub const FOLDER_TASKS: [&str; 1] = ["social_iqa"];
+pub const FOLDER_TASKS: [&str; 3] = ["social_iqa", "mmlu", "mmlu_continuation"];
 /// Metrics that a comparison can be made on.
 pub const METRICS: [&str; 3] = ["acc", "acc_norm", "bits_per_byte"];
 

@@ -1,6 +1,7 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
 use super::corpus;
 use super::names::*;
+use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
 use super::types::*;
 use std::path::Path;
@@ -32,16 +33,47 @@ pub(super) fn header(root: &Table<'_>) -> Header {
     Header { title, question, seeds, engine, arms, comparisons }
 }
 
-pub(super) fn run_spec(root: &Table<'_>, folder: &Path) -> RunSpec {
-    let data = data(&root.table("data", true), folder);
-    let model = model(&root.table("model", true));
-    let source = source(&root.table("source", true));
+pub(super) fn run_spec(root: &Table<'_>, places: &Places<'_>) -> RunSpec {
+    let (source, described) = source(&root.table("source", true), places);
+    let from_disk = source.model.is_some();
+    let vocab_size = from_disk.then(|| described.as_ref().map_or(1, |model| model.vocab_size));
+    let data = data(&root.table("data", true), places, vocab_size);
+    let model = match described {
+        _ if !from_disk => model(&root.table("model", true)),
+        described => {
+            if root.node("model").is_some() {
+                let message = "source.model has a shape of its own";
+                root.findings().add(
+                    "model",
+                    root.line_of("model"),
+                    message,
+                    Some("leave [model] out".into()),
+                );
+            }
+            described.map_or(NO_SHAPE, |description| description.model)
+        }
+    };
     let train = train(&root.table("train", true));
     let prune = prune(&root.table("prune", true));
     let budget = budget(&root.table("budget", true));
-    let eval = eval(&root.table("eval", false), folder);
-    RunSpec { data, model, source, train, prune, budget, eval }
+    let eval = eval(&root.table("eval", false), places);
+    let latency = root.node("latency").is_some().then(|| latency(&root.table("latency", false)));
+    RunSpec { data, model, source, train, prune, budget, eval, latency }
 }
+
+/// Stands for the shape of a model that could not be read; no rule is checked on it.
+const NO_SHAPE: ModelSpec = ModelSpec {
+    hidden_size: 1,
+    num_layers: 1,
+    num_heads: 1,
+    num_kv_heads: 1,
+    head_dim: 2,
+    intermediate_size: 1,
+    tie_word_embeddings: true,
+    rope_theta: 10_000.0,
+    rms_norm_eps: 1e-5,
+    qkv_bias: false,
+};
 
 fn engine(t: &Table<'_>) -> EngineSpec {
     let engine = EngineSpec {
@@ -64,10 +96,11 @@ fn engine(t: &Table<'_>) -> EngineSpec {
     engine
 }
 
-fn data(t: &Table<'_>, folder: &Path) -> DataSpec {
+/// `model_vocab_size`: rows of the embedding of a source model from disk.
+fn data(t: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usize>) -> DataSpec {
     let data = DataSpec {
-        corpus: corpus::read(&t.table("corpus", true), folder),
-        tokenizer: tokenizer(&t.table("tokenizer", true), folder),
+        corpus: corpus::read(&t.table("corpus", true), places),
+        tokenizer: tokenizer(t, places, model_vocab_size),
         context_length: t.count("context_length", 2..=1_048_576).required(),
         shuffle: t.name("shuffle", &SHUFFLES).or(Shuffle::Windows),
         packing: t.name("packing", &PACKINGS).or(Packing::Crossing),
@@ -76,34 +109,45 @@ fn data(t: &Table<'_>, folder: &Path) -> DataSpec {
     data
 }
 
-fn tokenizer(t: &Table<'_>, folder: &Path) -> TokenizerSpec {
-    let tokenizer = match t.name("kind", &[("bpe", true), ("file", false)]).required() {
-        // 256 bytes and the token that separates documents.
-        true => TokenizerSpec::Bpe { vocab_size: t.count("vocab_size", 257..=MAX_WIDTH).required() },
-        false => {
-            TokenizerSpec::File { path: path(t, "path", t.text("path").required(), folder, Path::is_file) }
+fn tokenizer(data: &Table<'_>, places: &Places<'_>, model_vocab_size: Option<usize>) -> TokenizerSpec {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Bpe,
+        File,
+        Model,
+    }
+    const KINDS: [(&str, Kind); 3] = [("bpe", Kind::Bpe), ("file", Kind::File), ("model", Kind::Model)];
+    // A model from disk brings its own, which need not be said.
+    let t = data.table("tokenizer", model_vocab_size.is_none());
+    let named = t.name("kind", &KINDS);
+    let kind = if model_vocab_size.is_some() { named.or(Kind::Model) } else { named.required() };
+    let fault = |message: &str, hint: &str| {
+        if t.findings().sound(&[&t.path_of("kind")]) {
+            t.findings().add(t.path_of("kind"), t.line_of("kind"), message, Some(hint.into()));
         }
+    };
+    match (kind, model_vocab_size) {
+        (Kind::Model, None) => {
+            fault("`model` is the tokenizer of source.model, which is not given", KIND_HINT)
+        }
+        (Kind::Bpe | Kind::File, Some(_)) => {
+            fault("source.model brings its own tokenizer", "write `tokenizer = { kind = \"model\" }`");
+        }
+        _ => {}
+    }
+    let tokenizer = match kind {
+        // 256 bytes and the token that separates documents.
+        Kind::Bpe => TokenizerSpec::Bpe { vocab_size: t.count("vocab_size", 257..=MAX_WIDTH).required() },
+        Kind::File => {
+            TokenizerSpec::File { path: places.path(&t, "path", t.text("path").required(), Path::is_file) }
+        }
+        Kind::Model => TokenizerSpec::Model { vocab_size: model_vocab_size.unwrap_or(1) },
     };
     t.finish();
     tokenizer
 }
 
-/// The path as seen from the file's folder; what is not there is a fault.
-pub(super) fn path(
-    t: &Table<'_>,
-    key: &str,
-    name: String,
-    folder: &Path,
-    there: fn(&Path) -> bool,
-) -> String {
-    let path = folder.join(&name);
-    let line = t.line_of(key.split('[').next().unwrap_or(key));
-    if !name.is_empty() && !there(&path) {
-        let hint = format!("relative paths start at the experiment's folder: `{}`", path.display());
-        t.findings().add(t.path_of(key), line, format!("nothing to read at `{name}`"), Some(hint));
-    }
-    path.to_string_lossy().into_owned()
-}
+const KIND_HINT: &str = "give `source.model`, or `bpe` or `file` here";
 
 fn model(t: &Table<'_>) -> ModelSpec {
     let hidden_size = t.count("hidden_size", 1..=MAX_WIDTH).required();
@@ -130,18 +174,59 @@ fn model(t: &Table<'_>) -> ModelSpec {
         tie_word_embeddings: t.flag("tie_word_embeddings").or(true),
         rope_theta: t.number("rope_theta", |x| x > 0.0, "more than 0").or(10_000.0),
         rms_norm_eps: t.number("rms_norm_eps", |x| x > 0.0 && x < 1.0, "between 0 and 1").or(1e-5),
+        qkv_bias: false,
     };
     t.finish();
     model
 }
 
-fn source(t: &Table<'_>) -> SourceSpec {
-    let source = SourceSpec {
-        tokens: t.whole("tokens", 1..=MAX_TOKENS).required(),
-        per_seed: t.flag("per_seed").or(true),
-    };
+fn source(t: &Table<'_>, places: &Places<'_>) -> (SourceSpec, Option<ModelDescription>) {
+    let tokens = t.whole("tokens", 1..=MAX_TOKENS).optional();
+    let model = t.text("model").optional();
+    let tokens_seen = t.whole("tokens_seen", 1..=MAX_TOKENS).optional();
+    let per_seed = t.flag("per_seed").optional();
     t.finish();
-    source
+    if tokens.is_some() == model.is_some() {
+        t.either_or(tokens.is_some(), "tokens", "model");
+    }
+    if model.is_none() && tokens_seen.is_some() {
+        let message = "tells of source.model, which is not given; a source that is trained here has `tokens`";
+        t.findings().add(t.path_of("tokens_seen"), t.line_of("tokens_seen"), message, None);
+    }
+    if model.is_some() && per_seed == Some(true) {
+        let message = "all seeds share a source from disk";
+        let hint = Some("nearest valid per_seed: false".into());
+        t.findings().add(t.path_of("per_seed"), t.line_of("per_seed"), message, hint);
+    }
+    let Some(name) = model else {
+        return (SourceSpec { tokens, per_seed: per_seed.unwrap_or(true), model: None }, None);
+    };
+    let described = describe(t, places, name);
+    let model = SourceModel {
+        path: described.as_ref().map_or(String::new(), |d| d.path.clone()),
+        files: described.as_ref().map_or(Vec::new(), |d| d.files.clone()),
+    };
+    (SourceSpec { tokens: tokens_seen, per_seed: false, model: Some(model) }, described)
+}
+
+/// What the model called `name` is; `None`, with a fault, where it cannot be a source.
+fn describe(t: &Table<'_>, places: &Places<'_>, name: String) -> Option<ModelDescription> {
+    let place = match name.starts_with("hf:") {
+        true => name,
+        false => places.path(t, "model", name, Path::exists),
+    };
+    if place.is_empty() || !t.findings().sound(&[&t.path_of("model")]) {
+        return None;
+    }
+    (places.describe)(&place)
+        .map_err(|reason| {
+            let (message, hint) = match reason.split_once("\nhint: ") {
+                Some((message, hint)) => (message.to_string(), Some(hint.replace("\nhint: ", "; "))),
+                None => (reason, None),
+            };
+            t.findings().add(t.path_of("model"), t.line_of("model"), message, hint);
+        })
+        .ok()
 }
 
 fn train(t: &Table<'_>) -> TrainSpec {
@@ -190,14 +275,18 @@ fn prune(t: &Table<'_>) -> PruneSpec {
 }
 
 fn target(t: &Table<'_>) -> Target {
-    let ratio = t.number("ratio", |x| x > 0.0 && x <= 1.0, "more than 0, at most 1").optional();
-    let params = t.whole("params", 1..=MAX).optional();
+    let share = |key| t.number(key, |x| x > 0.0 && x <= 1.0, "more than 0, at most 1").optional();
+    let given = [
+        share("ratio").map(Target::Ratio),
+        share("non_embedding_ratio").map(Target::NonEmbeddingRatio),
+        t.whole("params", 1..=MAX).optional().map(Target::Params),
+    ];
     t.finish();
-    match (ratio, params) {
-        (Some(ratio), None) => Target::Ratio(ratio),
-        (None, Some(params)) => Target::Params(params),
-        (both, _) => {
-            t.either_or(both.is_some(), "ratio", "params");
+    let mut given = given.into_iter().flatten();
+    match (given.next(), given.next()) {
+        (Some(target), None) => target,
+        (first, _) => {
+            t.either_or(first.is_some(), "ratio", "params");
             Target::Ratio(1.0)
         }
     }
@@ -218,13 +307,23 @@ fn budget(t: &Table<'_>) -> BudgetSpec {
     budget
 }
 
-fn eval(t: &Table<'_>, folder: &Path) -> EvalSpec {
+fn latency(t: &Table<'_>) -> LatencySpec {
+    let latency = LatencySpec {
+        prompt_tokens: t.count("prompt_tokens", 1..=1_048_576).or(128),
+        decode_tokens: t.count("decode_tokens", 1..=1_048_576).or(32),
+        repeats: t.count("repeats", 1..=10_000).or(5),
+    };
+    t.finish();
+    latency
+}
+
+fn eval(t: &Table<'_>, places: &Places<'_>) -> EvalSpec {
     let known: Vec<(&str, &str)> = TASKS.iter().chain(&FOLDER_TASKS).map(|task| (*task, *task)).collect();
     let tasks = t.names("tasks", &known).or(TASKS.to_vec());
     let eval = EvalSpec {
         tasks: tasks.into_iter().map(str::to_string).collect(),
         items: t.count("items", 0..=1_000_000).or(200),
-        folder: t.text("folder").optional().map(|name| path(t, "folder", name, folder, Path::is_dir)),
+        folder: t.text("folder").optional().map(|name| places.path(t, "folder", name, Path::is_dir)),
         validation_tokens: t.whole("validation_tokens", 1..=MAX_TOKENS).or(32_768),
     };
     t.finish();
@@ -309,7 +408,8 @@ fn comparisons(root: &Table<'_>, arms: &[ArmSpec]) -> Vec<Comparison> {
 pub(super) const HEADER_KEYS: [&str; 7] =
     ["title", "question", "seeds", "engine", "arms", "axes", "comparisons"];
 /// Sections that an axis may reach into.
-pub(super) const RUN_SECTIONS: [&str; 7] = ["data", "model", "source", "train", "prune", "budget", "eval"];
+pub(super) const RUN_SECTIONS: [&str; 8] =
+    ["data", "model", "source", "train", "prune", "budget", "eval", "latency"];
 
 fn unit(x: f64) -> bool {
     (0.0..=1.0).contains(&x)
@@ -320,7 +420,7 @@ fn below_one(x: f64) -> bool {
 }
 
 impl Table<'_> {
-    /// Of two keys exactly one is wanted, and both or none were found.
+    /// Of two keys exactly one is wanted (or of them and others like them), and both or none were found.
     fn either_or(&self, both: bool, one: &str, other: &str) {
         if self.findings().sound(&[&self.path_of(one), &self.path_of(other)]) {
             let message = if both { "has both" } else { "has neither" };
@@ -335,8 +435,8 @@ impl Table<'_> {
 }
 
 /// Rules that need no other key are checked while reading; this runs the ones between keys.
-pub(super) fn read_and_check(root: &Table<'_>, folder: &Path, header: &Header) -> RunSpec {
-    let spec = run_spec(root, folder);
+pub(super) fn read_and_check(root: &Table<'_>, places: &Places<'_>, header: &Header) -> RunSpec {
+    let spec = run_spec(root, places);
     super::check::rules(&spec, header, root, root.findings());
     spec
 }

@@ -1,6 +1,6 @@
 //! Parameter counts of uniform models, by arithmetic alone: what the source has, and the least that pruning can leave.
 //!
-//!   P = V·d·(1 + untied) + d + L·(2d + 2·H·h·d + 2·K·h·d + 3·f·d)
+//!   P = V·d·(1 + untied) + d + L·(2d + 2·H·h·d + 2·K·h·d + 3·f·d + biased·(H + 2K)·h)
 //!
 //! The same formula as `model::ModelConfig::num_params`, which this room does not import; `tests/` holds them equal.
 use super::types::{GroupType, HeadUnit, ModelSpec, PruneSpec, Target};
@@ -10,8 +10,15 @@ pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
     let [v, d, h] = [vocab_size, model.hidden_size, model.head_dim].map(|n| n as u64);
     let [heads, kv, f] = [model.num_heads, model.num_kv_heads, model.intermediate_size].map(|n| n as u64);
     let embeddings = if model.tie_word_embeddings { v * d } else { 2 * v * d };
-    let layer = 2 * d + 2 * heads * h * d + 2 * kv * h * d + 3 * f * d;
+    let biases = if model.qkv_bias { (heads + 2 * kv) * h } else { 0 };
+    let layer = 2 * d + 2 * heads * h * d + 2 * kv * h * d + 3 * f * d + biases;
     embeddings + d + model.num_layers as u64 * layer
+}
+
+/// Parameters of embedding and head of that model.
+pub fn num_embedding_params(model: &ModelSpec, vocab_size: usize) -> u64 {
+    let rows = if model.tie_word_embeddings { vocab_size as u64 } else { 2 * vocab_size as u64 };
+    rows * model.hidden_size as u64
 }
 
 /// The smallest shape that `prune` can reach from `model`: every prunable type at its floor.
@@ -37,11 +44,26 @@ pub fn smallest(model: &ModelSpec, prune: &PruneSpec) -> ModelSpec {
     least
 }
 
-/// The most parameters that the pruned model may have: the target itself, or its share of the source's, rounded down.
-pub fn target_params(target: Target, source_params: u64) -> u64 {
-    match target {
-        Target::Params(params) => params,
-        Target::Ratio(ratio) => (ratio * source_params as f64).floor() as u64,
+impl Target {
+    /// Whether parameters of embedding and head count towards the target.
+    pub fn counts_embedding(self) -> bool {
+        !matches!(self, Target::NonEmbeddingRatio(_))
+    }
+
+    /// What the target counts of a model with `params` parameters, `embedding` of them in embedding and head.
+    pub fn counted(self, params: u64, embedding: u64) -> u64 {
+        if self.counts_embedding() { params } else { params - embedding }
+    }
+
+    /// The most that the pruned model may have of what is counted, `source_count` being the source's: the number
+    /// itself, or the share, rounded down.
+    pub fn limit(self, source_count: u64) -> u64 {
+        match self {
+            Target::Params(params) => params,
+            Target::Ratio(ratio) | Target::NonEmbeddingRatio(ratio) => {
+                (ratio * source_count as f64).floor() as u64
+            }
+        }
     }
 }
 
@@ -63,14 +85,27 @@ mod tests {
             tie_word_embeddings: true,
             rope_theta: 10_000.0,
             rms_norm_eps: 1e-5,
+            qkv_bias: false,
         };
         assert_eq!(num_params(&model, 5), 20 + 4 + 2 * (8 + 32 + 16 + 36));
-        assert_eq!(num_params(&ModelSpec { tie_word_embeddings: false, ..model }, 5), 40 + 4 + 2 * 92);
+        assert_eq!(num_embedding_params(&model, 5), 20);
+        // (2 + 2·1)·2 biases in each layer.
+        assert_eq!(num_params(&ModelSpec { qkv_bias: true, ..model.clone() }, 5), 20 + 4 + 2 * (92 + 8));
+        let untied = ModelSpec { tie_word_embeddings: false, ..model };
+        assert_eq!(num_params(&untied, 5), 40 + 4 + 2 * 92);
+        assert_eq!(num_embedding_params(&untied, 5), 40);
     }
 
     #[test]
     fn ratios_round_down() {
-        assert_eq!(target_params(Target::Ratio(0.5), 101), 50);
-        assert_eq!(target_params(Target::Params(7), 101), 7);
+        assert_eq!(Target::Ratio(0.5).limit(101), 50);
+        assert_eq!(Target::Params(7).limit(101), 7);
+    }
+
+    #[test]
+    fn the_embedding_counts_unless_the_target_leaves_it_out() {
+        assert_eq!(Target::Ratio(0.5).counted(100, 30), 100);
+        assert_eq!(Target::NonEmbeddingRatio(0.5).counted(100, 30), 70);
+        assert_eq!(Target::NonEmbeddingRatio(0.5).limit(71), 35);
     }
 }

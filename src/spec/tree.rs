@@ -48,7 +48,44 @@ pub(super) fn parse(text: &str) -> Result<Node, Vec<Fault>> {
     if faults.is_empty() { Ok(root) } else { Err(faults) }
 }
 
+/// `key.path=value` from a command line, as a key and a node that stands in no line (line 0). A value that is no TOML
+/// is a string, so that paths and names need no quotes.
+pub(super) fn assignment(text: &str) -> Result<(String, Node), Fault> {
+    let fault = |message: String| Fault {
+        key: text.to_string(),
+        line: 0,
+        message,
+        hint: Some("write `--set key.path=value`, for example `--set eval.items=40`".into()),
+    };
+    let Some((key, value)) = text.split_once('=') else {
+        return Err(fault("expected `key=value`".into()));
+    };
+    let (key, value) = (key.trim(), value.trim());
+    if key.is_empty() || key.split('.').any(str::is_empty) {
+        return Err(fault("the key is empty".into()));
+    }
+    let mut node = match parse(&format!("value = {value}")) {
+        Ok(root) => root.get("value").cloned(),
+        Err(_) => None,
+    }
+    .unwrap_or_else(|| Node { line: 0, value: Value::String(value.to_string()) });
+    node.forget_lines();
+    Ok((key.to_string(), node))
+}
+
 impl Node {
+    fn forget_lines(&mut self) {
+        self.line = 0;
+        match &mut self.value {
+            Value::Table(entries) => entries.iter_mut().for_each(|entry| {
+                entry.line = 0;
+                entry.node.forget_lines();
+            }),
+            Value::Array(items) => items.iter_mut().for_each(Node::forget_lines),
+            _ => {}
+        }
+    }
+
     /// Puts `node` at the dotted path `key`, making tables on the way; `None` where something on the way is no table.
     pub fn set(&mut self, key: &str, node: Node) -> Option<()> {
         let line = node.line;

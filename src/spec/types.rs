@@ -35,6 +35,9 @@ pub struct RunSpec {
     pub prune: PruneSpec,
     pub budget: BudgetSpec,
     pub eval: EvalSpec,
+    /// How long prompts and generated tokens take; `None`: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencySpec>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +128,8 @@ pub enum TokenizerSpec {
     Bpe { vocab_size: usize },
     /// A Hugging Face `tokenizer.json`.
     File { path: String },
+    /// That of the source model, which comes from disk and embeds `vocab_size` tokens.
+    Model { vocab_size: usize },
 }
 
 /// Shape of the source model; all layers alike.
@@ -139,14 +144,36 @@ pub struct ModelSpec {
     pub tie_word_embeddings: bool,
     pub rope_theta: f64,
     pub rms_norm_eps: f64,
+    /// Biases of q, k and v: those of a Qwen2 from disk; models that are trained here have none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub qkv_bias: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SourceSpec {
-    /// Pretraining tokens of the source model.
-    pub tokens: u64,
+    /// Pretraining tokens of the source model; `None` for one from disk of which nobody says how many it has seen.
+    pub tokens: Option<u64>,
     /// Train a source per seed (true) or share the first seed's among all replicates (false).
     pub per_seed: bool,
+    /// A model that exists already, in the place of one that is pretrained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<SourceModel>,
+}
+
+/// A source model from disk; what it is, is told by the contents of its files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceModel {
+    /// Folder or file.
+    pub path: String,
+    /// Every file of it that can change a number.
+    pub files: Vec<String>,
+}
+
+impl SourceSpec {
+    /// Tokens of the training stream that the source was made from: none of a model from disk.
+    pub fn stream_tokens(&self) -> u64 {
+        if self.model.is_some() { 0 } else { self.tokens.unwrap_or_default() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,6 +271,8 @@ pub enum Target {
     Params(u64),
     /// Share of the source's parameters.
     Ratio(f64),
+    /// Share of the source's parameters outside embedding and head.
+    NonEmbeddingRatio(f64),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -286,6 +315,15 @@ pub struct EvalSpec {
     pub folder: Option<String>,
     /// Held-out tokens for bits per byte.
     pub validation_tokens: u64,
+}
+
+/// Latency at batch 1: a prompt is read, then tokens are generated one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencySpec {
+    pub prompt_tokens: usize,
+    pub decode_tokens: usize,
+    /// Measured so many times, after one that does not count.
+    pub repeats: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -2,14 +2,14 @@
 use super::types::TokenizerSpec;
 use std::path::Path;
 
-/// Rows of the embedding for `tokenizer`: the size that a BPE is to be trained to, or one more than the largest id
-/// in a `tokenizer.json`.
+/// Rows of the embedding for `tokenizer`: the size that a BPE is to be trained to, one more than the largest id in a
+/// `tokenizer.json`, or what the source model has.
 ///
 /// # Errors
 /// In words, what is wrong with the file.
 pub fn vocab_size(tokenizer: &TokenizerSpec) -> Result<usize, String> {
     match tokenizer {
-        TokenizerSpec::Bpe { vocab_size } => Ok(*vocab_size),
+        TokenizerSpec::Bpe { vocab_size } | TokenizerSpec::Model { vocab_size } => Ok(*vocab_size),
         TokenizerSpec::File { path } => of_file(Path::new(path)),
     }
 }

@@ -98,6 +98,21 @@ impl PackedShape<'_> {
     }
 }
 
+/// Head layout of attention of `queries` new tokens over a cache that holds `past` tokens before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachedShape {
+    /// P: tokens before the first query
+    pub past: usize,
+    /// Q: new tokens, whose keys and values are in the cache already
+    pub queries: usize,
+    /// H
+    pub num_heads: usize,
+    /// K, a divisor of H
+    pub num_kv_heads: usize,
+    /// h
+    pub head_dim: usize,
+}
+
 /// Cosines and sines of rotary position embedding, `T × h/2` each: angle(t, p) = t · θ^(−2p/h).
 #[derive(Clone, Debug)]
 pub struct RopeTable<T> {
@@ -294,6 +309,19 @@ pub trait Backend: Send + Sync + 'static {
         q: &Self::Tensor,
         k: &Self::Tensor,
         v: &Self::Tensor,
+    );
+
+    /// Replaces the rows of `out` from row `first` on by those of `rows`: a cache is filled so.
+    fn put_rows(&self, out: &mut Self::Tensor, first: usize, rows: &Self::Tensor);
+    /// Attention of new tokens over a cache, forward only: query i of `q` sees the keys 0 … P + i. `q`, `out` Q × H·h;
+    /// `keys`, `values` at least (P + Q) × K·h, of which later rows are never read; heads as in [`Self::attention`].
+    fn cached_attention(
+        &self,
+        shape: CachedShape,
+        out: &mut Self::Tensor,
+        q: &Self::Tensor,
+        keys: &Self::Tensor,
+        values: &Self::Tensor,
     );
 
     /// SwiGLU (Shazeer 2020, arXiv:2002.05202): `out = silu(gate) ∘ up`, silu(z) = z·σ(z).

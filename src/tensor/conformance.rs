@@ -2,7 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, ElementScore, PackedSegment, PackedShape, Product, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
+    Product, Scalar,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -100,6 +101,11 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
         for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
             let shape = PackedShape { segments: &segments, num_heads, num_kv_heads, head_dim };
             packed_attention(&case, shape);
+        }
+    }
+    for (past, queries) in [(0, 1), (0, 7), (5, 1), (130, 1), (3, 70), (64, 64), (1, 129)] {
+        for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
+            cached_attention(&case, CachedShape { past, queries, num_heads, num_kv_heads, head_dim });
         }
     }
     rows_are_independent(&case);
@@ -423,6 +429,40 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
         }
     }
     case.compare("packed attention", &out, &y);
+}
+
+/// The cache is filled in two parts and has rows to spare, whose values must not matter.
+fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
+    let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
+    let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
+    let (q, q_tensor) = case.activation(queries, wide, "q");
+    let fill = |name: &str| {
+        let (host, tensor) = case.activation(n, narrow, name);
+        let (_, mut cache) = case.activation(n + 3, narrow, "spare rows");
+        let rows = |range: std::ops::Range<usize>| b.select(&tensor, Some(&range.collect::<Vec<_>>()), None);
+        b.put_rows(&mut cache, past, &rows(past..n));
+        b.put_rows(&mut cache, 0, &rows(0..past));
+        (host, cache)
+    };
+    let ((k, keys), (v, values)) = (fill("k"), fill("v"));
+    let mut out = b.activation(queries, wide);
+    b.cached_attention(shape, &mut out, &q_tensor, &keys, &values);
+    let alpha = 1.0 / (h as f64).sqrt();
+    let mut y = vec![0.0; queries * wide];
+    for i in 0..queries {
+        for head in 0..num_heads {
+            let kv = head * num_kv_heads / num_heads;
+            let score =
+                |j: usize| alpha * (0..h).map(|c| q.at(i, head * h + c) * k.at(j, kv * h + c)).sum::<f64>();
+            let total: f64 = (0..=past + i).map(|j| score(j).exp()).sum();
+            for j in 0..=past + i {
+                for c in 0..h {
+                    y[i * wide + head * h + c] += score(j).exp() / total * v.at(j, kv * h + c);
+                }
+            }
+        }
+    }
+    case.compare("cached attention", &out, &y);
 }
 
 /// A row of a padded product, of attention over a packed batch and of the head has the same bits in any company.

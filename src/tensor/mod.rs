@@ -18,8 +18,8 @@ pub mod ranks;
 pub mod unwind;
 
 pub use backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, ElementScore, PackedSegment, PackedShape, Product,
-    RopeTable, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
+    Product, RopeTable, Scalar,
 };
 pub use cpu::{CpuBackend, Matrix};
 pub use cuda::device::DeviceError;

@@ -2,13 +2,15 @@
 //!
 //! | arm | tokens it trains on | where in the stream of sequences |
 //! |---|---|---|
-//! | `source` | S = `source.tokens` | 0 … S |
+//! | `source` | S = `source.tokens`; none for a model from disk (S = 0) | 0 … S |
 //! | `pruning_aware` | R = `budget.tokens` | S … S + R |
 //! | `one_shot` | none; C = `prune.calibration_tokens` for saliency | S … S + C |
 //! | `one_shot_recover` | C for saliency, then R − C | S … S + R |
 //! | `direct`, `recovery_tokens` | R | S … S + R |
 //! | `direct`, `total_tokens` | S + R | 0 … S + R |
 //! | `direct`, `total_flops` | as many as the FLOPs of source and `pruning_aware` pay for | 0 … |
+//!
+//! For a model from disk the totals hold what `source.tokens_seen` says that it was trained on elsewhere.
 //!
 //! So at equal budgets all arms see the same sequences in the same order. Every arm starts a fresh schedule and
 //! fresh moments: one rule for all.
@@ -17,7 +19,7 @@ use super::{CurvePoint, Ledger, Part, calibrate, widths};
 use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
 use crate::model::{LayerShape, ModelConfig, Rank, Weights, init};
-use crate::prune::{EventRecord, PrunerState, target_params};
+use crate::prune::{EventRecord, Goal, PrunerState};
 use crate::spec::{DirectBudget, DirectShape, ModelSpec, RunSpec};
 use crate::tensor::Backend;
 use std::path::Path;
@@ -56,7 +58,7 @@ pub fn source_config(spec: &ModelSpec, vocab_size: usize, context_length: usize)
         hidden_size: spec.hidden_size,
         head_dim: spec.head_dim,
         tie_word_embeddings: spec.tie_word_embeddings,
-        qkv_bias: false,
+        qkv_bias: spec.qkv_bias,
         rope_theta: spec.rope_theta,
         rms_norm_eps: spec.rms_norm_eps,
         max_position_embeddings: context_length,
@@ -106,7 +108,8 @@ impl<B: Backend> Context<'_, '_, B> {
     /// Pretrains the source model.
     pub fn source(&mut self, config: ModelConfig) -> Result<TrainedModel<B>, TrainError> {
         let weights = init::random_weights(self.rank.backend, &config, self.seed);
-        let steps = Steps { tokens: self.spec.source.tokens, after: 0, part: Part::Source, prunes: false };
+        let steps =
+            Steps { tokens: self.spec.source.stream_tokens(), after: 0, part: Part::Source, prunes: false };
         self.pretrain(steps, config, weights)
     }
 
@@ -116,7 +119,7 @@ impl<B: Backend> Context<'_, '_, B> {
         config: ModelConfig,
         weights: Weights<B::Tensor>,
     ) -> Result<TrainedModel<B>, TrainError> {
-        let (tokens, after) = (self.spec.budget.tokens, self.spec.source.tokens);
+        let (tokens, after) = (self.spec.budget.tokens, self.spec.source.stream_tokens());
         self.pretrain(Steps { tokens, after, part: Part::Train, prunes: true }, config, weights)
     }
 
@@ -134,7 +137,7 @@ impl<B: Backend> Context<'_, '_, B> {
             &spec.prune,
             context_length,
             spec.train.micro_batch,
-            spec.source.tokens / context_length as u64,
+            spec.source.stream_tokens() / context_length as u64,
             self.seed,
             config,
             weights,
@@ -159,7 +162,7 @@ impl<B: Backend> Context<'_, '_, B> {
         let used = pruned.ledger.method_tokens();
         let steps = Steps {
             tokens: self.spec.budget.tokens.saturating_sub(used),
-            after: self.spec.source.tokens + used,
+            after: self.spec.source.stream_tokens() + used,
             part: Part::Train,
             prunes: false,
         };
@@ -180,13 +183,14 @@ impl<B: Backend> Context<'_, '_, B> {
         budget: DirectBudget,
         spent_flops: f64,
     ) -> Result<TrainedModel<B>, TrainError> {
-        let (source, recovery) = (self.spec.source.tokens, self.spec.budget.tokens);
+        let (source, recovery) = (&self.spec.source, self.spec.budget.tokens);
+        let batch = self.spec.train.batch_tokens as u64;
         let (tokens, after) = match budget {
-            DirectBudget::RecoveryTokens => (recovery, source),
-            DirectBudget::TotalTokens => (source + recovery, 0),
+            DirectBudget::RecoveryTokens => (recovery, source.stream_tokens()),
+            // What a model from disk has seen need not be whole batches.
+            DirectBudget::TotalTokens => ((source.tokens.unwrap_or_default() + recovery) / batch * batch, 0),
             DirectBudget::TotalFlops => {
                 let per_token = training_flops_per_token(&config, self.spec.data.context_length);
-                let batch = self.spec.train.batch_tokens as u64;
                 // The most whole batches that do not cost more.
                 ((spent_flops / per_token) as u64 / batch * batch, 0)
             }
@@ -203,10 +207,10 @@ pub fn direct_config(
     source: &ModelConfig,
     searched: Option<&ModelConfig>,
 ) -> Result<ModelConfig, TrainError> {
-    let target = target_params(&spec.prune, source);
+    let goal = Goal::new(&spec.prune, source);
     match (shape, searched) {
         (DirectShape::Searched, Some(searched)) => Ok(searched.clone()),
-        _ => widths::proportional(source, target).ok_or_else(|| {
+        _ => widths::proportional(source, goal).ok_or_else(|| {
             let least = ModelConfig {
                 hidden_size: 1,
                 layers: source
@@ -220,7 +224,7 @@ pub fn direct_config(
                     .collect(),
                 ..source.clone()
             };
-            TrainError::NoProportionalModel { target, least: least.num_params() }
+            TrainError::NoProportionalModel { target: goal.limit, least: goal.count(&least) }
         }),
     }
 }

@@ -118,8 +118,10 @@ pub struct TrainPlan<'a> {
     pub resume: Option<(&'a Path, &'a str)>,
 }
 
-/// Seconds between two checkpoints of a running job.
+/// Between two checkpoints of a running job, at least.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
+/// And so many times as long as the last checkpoint took: large models spend at most a twentieth of their time on them.
+const CHECKPOINT_PACE: u32 = 20;
 /// Points of a training curve, at most.
 const CURVE_POINTS: u64 = 200;
 
@@ -162,6 +164,7 @@ pub fn pretrain<B: Backend>(
     let curve_interval = total_steps.div_ceil(CURVE_POINTS).max(1);
     let mut gradient = StepGradient::new(backend, &state.weights);
     let mut saved = Instant::now();
+    let mut interval = CHECKPOINT_INTERVAL;
     while state.progress.tokens_seen < plan.tokens {
         let started = Instant::now();
         let pruning = pruner.as_ref().filter(|pruner| !pruner.is_done());
@@ -228,9 +231,11 @@ pub fn pretrain<B: Backend>(
         });
         if let Some((path, key)) = plan.resume {
             let stop = communicator.as_rank_0(observer.interrupted())?;
-            if communicator.rank() == 0 && (stop || saved.elapsed() > CHECKPOINT_INTERVAL) {
+            if communicator.rank() == 0 && (stop || saved.elapsed() > interval) {
+                let started = Instant::now();
                 state.save(backend, path, key)?;
                 saved = Instant::now();
+                interval = CHECKPOINT_INTERVAL.max(CHECKPOINT_PACE * (saved - started));
             }
             if stop && state.progress.tokens_seen < plan.tokens {
                 return Err(TrainError::Interrupted { tokens_seen: state.progress.tokens_seen });
@@ -246,8 +251,9 @@ pub fn pretrain<B: Backend>(
 /// A model above its target must not enter a comparison at equal sizes. The hint assumes that the events to come take
 /// as many parameters as those so far.
 fn target_missed(pruner: &Pruner, total_steps: u64) -> TrainError {
-    let (params, target, events) = (pruner.config().num_params(), pruner.target(), pruner.state().events);
-    let removed = pruner.source().num_params() - params;
+    let goal = pruner.goal();
+    let (params, target, events) = (goal.count(pruner.config()), goal.limit, pruner.state().events);
+    let removed = goal.count(pruner.source()) - params;
     let needed =
         (u128::from(events) * u128::from(removed + params - target)).div_ceil(u128::from(removed.max(1)));
     let steps = (u128::from(total_steps) / needed.max(1)) as u64;

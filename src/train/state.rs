@@ -6,11 +6,12 @@
 use super::Ledger;
 use super::optimizer::Moments;
 use super::pretrain::{CurvePoint, TrainError};
-use crate::base::files::write_atomic;
+use crate::base::files::write_atomic_with;
+use crate::model::checkpoint::Leaf;
 use crate::model::{ModelConfig, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::tensor::{Backend, Scalar};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -69,26 +70,15 @@ impl<B: Backend> TrainState<B> {
             progress: self.progress.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|error| TrainError::checkpoint(path, error))?;
-        let mut tensors = Vec::new();
+        let mut leaves = Vec::new();
         for (tree, weights) in self.trees() {
-            for (name, leaf) in weights.named() {
-                let [rows, cols] = backend.shape(leaf);
-                let values: Vec<f32> = backend.to_host(leaf).iter().map(|x| x.to_f64() as f32).collect();
-                tensors.push((format!("{tree}/{name}"), rows, cols, values));
-            }
+            let named = weights.named().into_iter();
+            leaves.extend(named.map(|(name, leaf)| (format!("{tree}/{name}"), Leaf::new(backend, leaf))));
         }
-        let views = tensors
-            .iter()
-            .map(|(name, rows, cols, values)| {
-                TensorView::new(Dtype::F32, vec![*rows, *cols], bytemuck::cast_slice(values))
-                    .map(|view| (name.as_str(), view))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| TrainError::checkpoint(path, error))?;
         let metadata = HashMap::from([(STATE.to_string(), json)]);
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|error| TrainError::checkpoint(path, error))?;
-        write_atomic(path, &bytes).map_err(|error| TrainError::checkpoint(path, error))
+        // Leaf by leaf: the state of a large model is not copied whole.
+        write_atomic_with(path, |path| safetensors::serialize_to_file(leaves, Some(metadata), path))
+            .map_err(|error| TrainError::checkpoint(path, error))
     }
 
     /// Reads the state at `path`; `None` where there is no file, or one of another run.

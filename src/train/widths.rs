@@ -5,9 +5,10 @@
 //! feed-forward width then takes up what is left, so that the count is the largest ≤ target at that hidden
 //! width and number of heads.
 use crate::model::{LayerShape, ModelConfig};
+use crate::prune::Goal;
 
-/// The proportional model with at most `target` parameters; `None` where even the narrowest exceeds it.
-pub fn proportional(source: &ModelConfig, target: u64) -> Option<ModelConfig> {
+/// The largest proportional model that meets `goal`; `None` where even the narrowest exceeds it.
+pub fn proportional(source: &ModelConfig, goal: Goal) -> Option<ModelConfig> {
     let scaled = |thousandths: u32| {
         let factor = f64::from(thousandths) / 1000.0;
         let round = |width: usize| ((width as f64 * factor).round() as usize).max(1);
@@ -21,10 +22,10 @@ pub fn proportional(source: &ModelConfig, target: u64) -> Option<ModelConfig> {
         });
         ModelConfig { hidden_size: round(source.hidden_size), layers: layers.collect(), ..source.clone() }
     };
-    let mut config = (1..=1000).rev().map(scaled).find(|config| config.num_params() <= target)?;
+    let mut config = (1..=1000).rev().map(scaled).find(|config| goal.count(config) <= goal.limit)?;
     // One more feed-forward channel in every layer costs 3·d·L.
     let channel = 3 * config.hidden_size as u64 * config.layers.len() as u64;
-    let spare = (target - config.num_params()).checked_div(channel).unwrap_or(0) as usize;
+    let spare = (goal.limit - goal.count(&config)).checked_div(channel).unwrap_or(0) as usize;
     for layer in &mut config.layers {
         layer.intermediate_size += spare;
     }
@@ -51,14 +52,18 @@ mod tests {
 
     #[test]
     fn counts_come_within_one_channel_below_the_target() {
-        let full = source().num_params();
-        for target in [full / 10, full / 3, full / 2, full * 9 / 10, full] {
-            let config = proportional(&source(), target).expect("feasible");
-            let channel = 3 * config.hidden_size as u64 * config.layers.len() as u64;
-            assert!(config.num_params() <= target && config.num_params() + channel > target);
-            assert!(config.layers.iter().all(|l| l.num_heads % l.num_kv_heads == 0));
+        for counts_embedding in [true, false] {
+            let goal = |limit| Goal { limit, counts_embedding };
+            let full = goal(0).count(&source());
+            for target in [full / 10, full / 3, full / 2, full * 9 / 10, full] {
+                let config = proportional(&source(), goal(target)).expect("feasible");
+                let channel = 3 * config.hidden_size as u64 * config.layers.len() as u64;
+                let count = goal(target).count(&config);
+                assert!(count <= target && count + channel > target);
+                assert!(config.layers.iter().all(|l| l.num_heads % l.num_kv_heads == 0));
+            }
+            assert_eq!(proportional(&source(), goal(full)), Some(source()));
+            assert_eq!(proportional(&source(), goal(10)), None);
         }
-        assert_eq!(proportional(&source(), full), Some(source()));
-        assert_eq!(proportional(&source(), 10), None);
     }
 }

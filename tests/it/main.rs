@@ -11,3 +11,4 @@ mod gpu_check;
 mod interruptions;
 mod llama_cpp;
 mod rooms;
+mod source;

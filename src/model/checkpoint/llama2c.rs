@@ -81,6 +81,14 @@ pub fn load<B: Backend>(
     Ok((config, Weights { embed, layers, norm, head }))
 }
 
+/// The config alone.
+///
+/// # Errors
+/// As [`load`], as far as the header goes.
+pub fn describe(path: &Path) -> Result<ModelConfig, CheckpointError> {
+    read_header(&read_file(path)?, path)
+}
+
 fn read_header(bytes: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError> {
     let Some(header) = bytes.get(..HEADER_BYTES) else {
         let (found, expected) = (bytes.len() as u64, HEADER_BYTES as u64);

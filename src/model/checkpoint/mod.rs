@@ -31,7 +31,8 @@ pub use gguf::{GgufFormat, export_gguf};
 pub use licence::Licence;
 pub use llama2c_tokenizer::Llama2cTokenizer;
 pub use pad::pad_to_uniform;
-pub use source::{LoadedModel, TokenizerSource, load_any};
+pub use source::{Description, LoadedModel, TokenizerSource, describe, files_of, load_any};
+pub use tensors::Leaf;
 
 use std::fs;
 use std::path::Path;

@@ -14,10 +14,17 @@ use crate::model::{ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 /// One parameter on its way to the file: copied from the device only when its turn comes.
-struct Leaf<'a, B: Backend> {
+pub struct Leaf<'a, B: Backend> {
     backend: &'a B,
     tensor: &'a B::Tensor,
     shape: Vec<usize>,
+}
+
+impl<'a, B: Backend> Leaf<'a, B> {
+    /// The matrix `tensor` as it is.
+    pub fn new(backend: &'a B, tensor: &'a B::Tensor) -> Self {
+        Leaf { backend, tensor, shape: backend.shape(tensor).to_vec() }
+    }
 }
 
 impl<B: Backend> View for Leaf<'_, B> {

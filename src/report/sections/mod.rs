@@ -2,6 +2,7 @@
 mod answers;
 mod curves;
 mod details;
+mod latency;
 
 use super::Result;
 use super::comparisons::compare;
@@ -30,6 +31,7 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
     blocks.extend(context.curve_section()?);
     blocks.extend(context.seed_section());
     blocks.extend(context.cost_section());
+    blocks.extend(context.latency_section());
     blocks.extend(context.stability_section());
     blocks.extend(context.failure_section());
     blocks.push(Block::Heading("How the numbers were made".into()));

@@ -7,7 +7,7 @@ use crate::data::world::World;
 use crate::eval::{self, NetworkScorer, PASS_TOKENS, Source, TaskResult};
 use crate::model::flops::forward_flops_per_token;
 use crate::model::{ModelConfig, Rank};
-use crate::prune::{EventRecord, target_params};
+use crate::prune::{EventRecord, Goal};
 use crate::record::{
     CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
     RunRecord, RunTotals, Status,
@@ -81,7 +81,7 @@ pub(super) fn write<B: Backend>(
         curve: summary.curve.iter().map(curve_point).collect(),
         prune: summary.events.iter().map(|event| prune_event(event, &spec.prune.types)).collect(),
         widths: widths(&config),
-        ledger: ledger(&summary),
+        ledger: ledger(&summary, spec.source.model.is_some()),
         items,
         ..RunRecord::new(identity, Vec::new())
     };
@@ -109,15 +109,19 @@ fn totals(
     };
     let target = match arm {
         ArmSpec::Source => None,
-        _ => Some(target_params(&spec.prune, &model::source_config(spec)?)),
+        _ => Some(Goal::new(&spec.prune, &model::source_config(spec)?).limit),
     };
+    // What a source from disk has cost is known only where its tokens were stated.
+    let from_source = arm == ArmSpec::Source || source.is_some();
+    let total_known = spec.source.tokens.is_some() || !from_source;
+    let own_known = total_known || arm != ArmSpec::Source;
     Ok(RunTotals {
         params: Some(config.num_params()),
         target_params: target,
-        tokens: Some(own.method_tokens()),
-        total_tokens: Some(own.method_tokens() + source.map_or(0, Ledger::method_tokens)),
-        flops: Some(own.method_flops()),
-        total_flops: Some(own.method_flops() + source.map_or(0.0, Ledger::method_flops)),
+        tokens: own_known.then(|| own.method_tokens()),
+        total_tokens: total_known.then(|| own.method_tokens() + source.map_or(0, Ledger::method_tokens)),
+        flops: own_known.then(|| own.method_flops()),
+        total_flops: total_known.then(|| own.method_flops() + source.map_or(0.0, Ledger::method_flops)),
         train_loss: summary.curve.last().map(|point| point.loss),
         seconds: Some(Part::ALL.iter().map(|part| own.entry(*part).seconds).sum()),
         peak_memory_bytes: peak_memory_bytes(),
@@ -202,17 +206,17 @@ fn widths(config: &ModelConfig) -> Vec<LayerWidths> {
 }
 
 /// Parts that cost anything, the source's among them where the arm starts from it.
-fn ledger(summary: &Summary) -> Vec<LedgerEntry> {
+fn ledger(summary: &Summary, source_from_disk: bool) -> Vec<LedgerEntry> {
     let mut whole = summary.ledger.clone();
     whole.merge(summary.source_ledger.as_ref().unwrap_or(&Ledger::default()));
     let row = |part: Part| {
         let entry = whole.entry(part);
-        let part = LedgerPart::ALL.into_iter().find(|row| row.name() == part.name())?;
+        let row = LedgerPart::ALL.into_iter().find(|row| row.name() == part.name())?;
         (entry.tokens > 0 || entry.flops > 0.0).then_some(LedgerEntry {
-            part,
+            part: row,
             tokens: Some(entry.tokens),
             flops: Some(entry.flops),
-            seconds: Some(entry.seconds),
+            seconds: (row != LedgerPart::Source || !source_from_disk).then_some(entry.seconds),
         })
     };
     Part::ALL.into_iter().filter_map(row).collect()

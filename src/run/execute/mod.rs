@@ -1,6 +1,7 @@
-//! The real executor: corpus, models and evaluations by the engine wing.
+//! The real executor: corpus, models, evaluations and latencies by the engine wing.
 mod corpus;
 mod evaluation;
+mod latency;
 mod model;
 mod retry;
 
@@ -49,30 +50,36 @@ impl EngineExecutor {
 
 impl Executor for EngineExecutor {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
-        let folder = match (task.stage.kind, task.inputs.corpus.as_deref()) {
-            (StageKind::Corpus, _) | (_, None) => {
-                return corpus::write(task.plan, &task.stage.spec.data, task.folder, progress);
-            }
-            (_, Some(folder)) => folder,
-        };
-        let data = self.corpus(folder)?;
+        let spec = &task.stage.spec;
+        match (task.stage.kind, &spec.source.model) {
+            (StageKind::Corpus, _) => return corpus::write(task.plan, spec, task.folder, progress),
+            (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(model, task),
+            _ => {}
+        }
         let engine = Engine {
             kind: task.plan.engine,
             precision: task.plan.experiment.engine.precision,
             devices: self.devices_of(task.worker).to_vec(),
-            at_once: task.stage.spec.train.micro_batch,
+            at_once: spec.train.micro_batch,
         };
-        let (data, may_halve) = (data.as_ref(), task.plan.experiment.engine.halve_micro_batch);
+        let may_halve = task.plan.experiment.engine.halve_micro_batch;
+        let corpus = || task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"));
         match task.stage.kind {
             StageKind::Model(arm) => {
+                let data = self.corpus(corpus()?)?;
+                let data = data.as_ref();
                 let make =
                     |engine: &Engine| engine.run_on_ranks(|_| Make { arm, engine, task, data, progress });
                 together(with_less_at_once(engine, may_halve, make)?)
             }
             StageKind::Evaluation(arm) => {
+                let data = self.corpus(corpus()?)?;
+                let data = data.as_ref();
                 let evaluate = |engine: &Engine| engine.run(Evaluate { arm, task, data, progress });
                 with_less_at_once(engine, may_halve, evaluate)?
             }
+            StageKind::Latency(_) => engine.run(Measure { task, progress })?,
+            // Carried out above.
             StageKind::Corpus => Ok(()),
         }
     }
@@ -114,6 +121,19 @@ impl OnRank for Evaluate<'_> {
 
     fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
         evaluation::write(rank, self.arm, self.task, self.data, self.progress)
+    }
+}
+
+struct Measure<'a> {
+    task: &'a Task<'a>,
+    progress: &'a dyn Progress,
+}
+
+impl OnRank for Measure<'_> {
+    type Output = Result<(), StageFailure>;
+
+    fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
+        latency::measure(rank.backend, self.task, self.progress)
     }
 }
 

@@ -1,14 +1,16 @@
 //! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
 use super::super::executor::{Progress, StageFailure, Task};
 use crate::data::Prepared;
-use crate::model::{Engine, ModelConfig, Rank, Weights, checkpoint};
+use crate::model::checkpoint::{self, LoadedModel};
+use crate::model::flops::training_flops_per_token;
+use crate::model::{Engine, ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, EngineKind, Precision, RunSpec};
-use crate::tensor::Backend;
+use crate::spec::{ArmSpec, EngineKind, Precision, RunSpec, SourceModel};
+use crate::tensor::{Backend, CpuBackend};
 use crate::train::arms::{self, Context};
 use crate::train::pretrain::{Observer, Silent, StepReport};
-use crate::train::{CurvePoint, Ledger, TrainError};
+use crate::train::{CurvePoint, Ledger, Part, TrainError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,6 +96,23 @@ pub(super) fn load<B: Backend>(
         let remedy = format!("hint: delete `{}` and run again; it is then made anew", folder.display());
         StageFailure::Failed(format!("{error}\n{remedy}"))
     })
+}
+
+/// Copies the source model from disk into the stage's folder, with what is known of its making.
+pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFailure> {
+    let (backend, spec) = (CpuBackend::<f32>::new(), &task.stage.spec);
+    let LoadedModel { config, weights, .. } = checkpoint::load_any(&backend, &model.path)?;
+    checkpoint::save(&backend, &task.folder.join(MODEL), &config, &weights)?;
+    let mut ledger = Ledger::default();
+    if let Some(tokens) = spec.source.tokens {
+        // Somewhere else, at a context length and in a time that nobody told.
+        let flops = training_flops_per_token(&config, spec.data.context_length) * tokens as f64;
+        ledger.add(Part::Source, tokens, flops, 0.0);
+    }
+    let (curve, events) = (Vec::new(), Vec::new());
+    let summary = Summary { ledger, source_ledger: None, curve, events, pruner: None, made_on: None };
+    fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
+    Ok(())
 }
 
 /// Makes the model of `arm`; rank 0 writes it to the stage's folder.

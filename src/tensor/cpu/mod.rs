@@ -3,6 +3,7 @@
 //! Work is cut into pieces by shape alone and handed to rayon; every sum has one order. So results do not
 //! depend on the number of threads, to the bit.
 mod attention;
+mod cached_attention;
 mod cross_entropy;
 mod elementwise;
 mod norm;
@@ -13,7 +14,7 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -241,6 +242,27 @@ impl<T: Real> Backend for CpuBackend<T> {
         v: &Matrix<T>,
     ) {
         packed_attention::forward(shape, out, q, k, v);
+    }
+
+    fn put_rows(&self, out: &mut Matrix<T>, first: usize, rows: &Matrix<T>) {
+        assert!(
+            out.cols == rows.cols && first + rows.rows <= out.rows,
+            "{} rows at {first} of {}",
+            rows.rows,
+            out.rows
+        );
+        out.data[first * out.cols..][..rows.data.len()].copy_from_slice(&rows.data);
+    }
+
+    fn cached_attention(
+        &self,
+        shape: CachedShape,
+        out: &mut Matrix<T>,
+        q: &Matrix<T>,
+        keys: &Matrix<T>,
+        values: &Matrix<T>,
+    ) {
+        cached_attention::forward(shape, out, q, keys, values);
     }
 
     fn swiglu(&self, out: &mut Matrix<T>, gate: &Matrix<T>, up: &Matrix<T>) {

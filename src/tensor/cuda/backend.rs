@@ -4,7 +4,7 @@ use super::device::{Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DeviceSum, must};
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -459,6 +459,42 @@ impl<D: Device> Backend for CudaBackend<D> {
         assert!(q.rows == shape.tokens(), "{} rows for {shape:?}", q.rows);
         let (out, inputs) = (whole(out), [q, k, v].map(whole));
         // SAFETY: live tensors, the output borrowed mutably; the spans name rows below the number asserted.
+        must(unsafe {
+            attention::of_spans(self.device(), heads, &out, inputs.each_ref(), &spans, table.address())
+        });
+    }
+
+    fn put_rows(&self, out: &mut CudaTensor<D>, first: usize, rows: &CudaTensor<D>) {
+        assert!(
+            (out.cols, out.element) == (rows.cols, rows.element) && first + rows.rows <= out.rows,
+            "{} rows at {first} of {}",
+            rows.rows,
+            out.rows
+        );
+        out.touch();
+        let row = rows.stride() * rows.element.bytes();
+        if rows.rows > 0 && row > 0 {
+            let to = out.address() + (first * row) as u64;
+            // SAFETY: rows of two live buffers, within both as asserted; `out` is borrowed mutably, so they are not the same.
+            must(unsafe { self.device().copy(to, rows.address(), rows.rows * row) });
+        }
+    }
+
+    fn cached_attention(
+        &self,
+        shape: CachedShape,
+        out: &mut CudaTensor<D>,
+        q: &CudaTensor<D>,
+        keys: &CudaTensor<D>,
+        values: &CudaTensor<D>,
+    ) {
+        let CachedShape { past, queries, num_heads, num_kv_heads, head_dim } = shape;
+        assert!(q.rows == queries && keys.rows >= past + queries, "{} keys for {shape:?}", keys.rows);
+        out.touch();
+        let spans = attention::cached_spans(shape, q.element);
+        let (table, heads) = (self.uploaded(&spans), [num_heads, num_kv_heads, head_dim]);
+        let (out, inputs) = (whole(out), [q, keys, values].map(whole));
+        // SAFETY: live tensors, the output borrowed mutably; the spans name queries and keys below the numbers asserted.
         must(unsafe {
             attention::of_spans(self.device(), heads, &out, inputs.each_ref(), &spans, table.address())
         });

@@ -51,6 +51,23 @@ pub fn load<B: Backend>(backend: &B, path: &Path) -> Result<Parts<B::Tensor>, Ch
     })
 }
 
+/// Config and vocabulary alone.
+///
+/// # Errors
+/// As [`load`], as far as the header goes.
+pub fn describe(path: &Path) -> Result<(ModelConfig, Option<VocabularyTables>), CheckpointError> {
+    let file = read_file(path)?;
+    let read = || -> Result<_, header::Fault> {
+        let header = header::parse(&file)?;
+        Ok((config::read(&header)?.1, vocabulary::read(&header)?))
+    };
+    read().map_err(|fault| CheckpointError::Gguf {
+        path: path.to_path_buf(),
+        offset: fault.offset,
+        problem: fault.problem,
+    })
+}
+
 fn read<B: Backend>(backend: &B, file: &[u8]) -> Result<Parts<B::Tensor>, header::Fault> {
     let header = header::parse(file)?;
     let (architecture, config) = config::read(&header)?;

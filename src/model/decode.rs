@@ -1,0 +1,208 @@
+//! A model that reads text from left to right and keeps what it has read: prompts and generation, token by token.
+//!
+//! ```text
+//! advance(t₁ … t_Q) after P tokens:   q, k, v of the Q new tokens;  k, v → rows P … P + Q − 1 of the cache
+//!                                     attention of the new queries over all P + Q keys;  logits of the last token
+//! ```
+//!
+//! Advancing by one token after another gives what one pass over all of them gives, up to rounding.
+use super::config::ModelConfig;
+use super::weights::Weights;
+use crate::tensor::{Backend, CachedShape, Product, RopeTable};
+
+/// Keys and values of one layer: capacity × K·h each.
+struct LayerCache<T> {
+    keys: T,
+    values: T,
+}
+
+/// The cache of one text and the buffers of a pass.
+pub struct Decoder<B: Backend> {
+    layers: Vec<LayerCache<B::Tensor>>,
+    capacity: usize,
+    /// P: tokens read so far.
+    past: usize,
+    /// Angles of all positions, and of those of a pass.
+    angles: RopeTable<B::Tensor>,
+    turned: RopeTable<B::Tensor>,
+    x: B::Tensor,
+    normed: B::Tensor,
+    inv_rms: B::Tensor,
+    q: B::Tensor,
+    k: B::Tensor,
+    v: B::Tensor,
+    attended: B::Tensor,
+    gate: B::Tensor,
+    up: B::Tensor,
+    activated: B::Tensor,
+    last: B::Tensor,
+    logits: B::Tensor,
+}
+
+impl<B: Backend> Decoder<B> {
+    /// An empty cache for texts of at most `capacity` tokens of a model of shape `config`.
+    pub fn new(backend: &B, config: &ModelConfig, capacity: usize) -> Self {
+        let (empty, sums) = (|| backend.activation(0, 0), || backend.zeros(0, 0));
+        let cache = |narrow: usize| LayerCache {
+            keys: backend.activation(capacity, narrow),
+            values: backend.activation(capacity, narrow),
+        };
+        Decoder {
+            layers: config.layers.iter().map(|layer| cache(layer.num_kv_heads * config.head_dim)).collect(),
+            capacity,
+            past: 0,
+            angles: backend.rope_table(capacity, config.head_dim, config.rope_theta),
+            turned: RopeTable { cos: sums(), sin: sums() },
+            x: empty(),
+            normed: empty(),
+            inv_rms: sums(),
+            q: empty(),
+            k: empty(),
+            v: empty(),
+            attended: empty(),
+            gate: empty(),
+            up: empty(),
+            activated: empty(),
+            last: empty(),
+            logits: sums(),
+        }
+    }
+
+    /// Forgets the text; the memory stays.
+    pub fn clear(&mut self) {
+        self.past = 0;
+    }
+
+    /// Reads `tokens` (at least one) and returns the logits (V) of what follows the last of them. `config` and `weights`
+    /// are those of every call since the cache was empty, and the text fits the capacity.
+    pub fn advance(
+        &mut self,
+        backend: &B,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        tokens: &[u32],
+    ) -> Vec<B::Scalar> {
+        let (n, d, h, eps) = (tokens.len(), config.hidden_size, config.head_dim, config.rms_norm_eps);
+        let past = self.past;
+        assert!(n > 0 && past + n <= self.capacity, "{n} tokens after {past} of {}", self.capacity);
+        let positions: Vec<u32> = (past as u32..(past + n) as u32).collect();
+        for (turned, all) in
+            [(&mut self.turned.cos, &self.angles.cos), (&mut self.turned.sin, &self.angles.sin)]
+        {
+            backend.reshape(turned, n, h / 2);
+            backend.embed(turned, all, &positions);
+        }
+        backend.reshape(&mut self.x, n, d);
+        backend.reshape(&mut self.normed, n, d);
+        backend.reshape(&mut self.inv_rms, 1, n);
+        backend.embed(&mut self.x, &weights.embed, tokens);
+        for ((w, shape), cache) in weights.layers.iter().zip(&config.layers).zip(&mut self.layers) {
+            for (buffer, width) in [
+                (&mut self.q, shape.num_heads * h),
+                (&mut self.attended, shape.num_heads * h),
+                (&mut self.k, shape.num_kv_heads * h),
+                (&mut self.v, shape.num_kv_heads * h),
+                (&mut self.gate, shape.intermediate_size),
+                (&mut self.up, shape.intermediate_size),
+                (&mut self.activated, shape.intermediate_size),
+            ] {
+                backend.reshape(buffer, n, width);
+            }
+            backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.attn_norm, eps);
+            backend.matmul(Product::NT, &mut self.q, false, &self.normed, &w.q);
+            backend.matmul(Product::NT, &mut self.k, false, &self.normed, &w.k);
+            backend.matmul(Product::NT, &mut self.v, false, &self.normed, &w.v);
+            if let Some(bias) = &w.bias {
+                backend.add_row(&mut self.q, &bias.q);
+                backend.add_row(&mut self.k, &bias.k);
+                backend.add_row(&mut self.v, &bias.v);
+            }
+            // Row n of the gathered table holds the angle of new token n: one sequence of n tokens to the backend.
+            backend.rope(&mut self.q, &self.turned, n, h, false);
+            backend.rope(&mut self.k, &self.turned, n, h, false);
+            backend.put_rows(&mut cache.keys, past, &self.k);
+            backend.put_rows(&mut cache.values, past, &self.v);
+            let cached = CachedShape {
+                past,
+                queries: n,
+                num_heads: shape.num_heads,
+                num_kv_heads: shape.num_kv_heads,
+                head_dim: h,
+            };
+            backend.cached_attention(cached, &mut self.attended, &self.q, &cache.keys, &cache.values);
+            backend.matmul(Product::NT, &mut self.x, true, &self.attended, &w.o);
+
+            backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
+            backend.matmul(Product::NT, &mut self.gate, false, &self.normed, &w.gate);
+            backend.matmul(Product::NT, &mut self.up, false, &self.normed, &w.up);
+            backend.swiglu(&mut self.activated, &self.gate, &self.up);
+            backend.matmul(Product::NT, &mut self.x, true, &self.activated, &w.down);
+        }
+        self.past += n;
+        backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);
+        backend.reshape(&mut self.last, 1, d);
+        backend.embed(&mut self.last, &self.normed, &[n as u32 - 1]);
+        backend.reshape(&mut self.logits, 1, config.vocab_size);
+        let head = weights.head.as_ref().unwrap_or(&weights.embed);
+        backend.matmul(Product::NT, &mut self.logits, false, &self.last, head);
+        backend.to_host(&self.logits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures;
+    use crate::model::llama::{self, Workspace};
+    use crate::tensor::CpuBackend;
+    use crate::tensor::cpu::real::Real;
+
+    /// ln softmax(logits)[target]
+    fn log_probability<T: Real>(logits: &[T], target: u32) -> f64 {
+        let total: f64 = logits.iter().map(|z| z.to_f64().exp()).sum();
+        logits[target as usize].to_f64() - total.ln()
+    }
+
+    /// A prompt in one pass and then token by token, against one full forward pass of `llama`; a second text in the
+    /// same cache sees nothing of the first.
+    fn agrees<T: Real>(tolerance: f64) {
+        let backend = CpuBackend::<T>::new();
+        for (index, (name, config, ..)) in fixtures::cases().into_iter().enumerate() {
+            let weights = fixtures::weights::<T>(&config, index as u64);
+            let mut decoder = Decoder::new(&backend, &config, 12);
+            for prompt in [1, 2, 5, 9] {
+                let text = fixtures::tokens(10, config.vocab_size, prompt as u64);
+                let mut work = Workspace::new(&backend);
+                let full = llama::log_probabilities(
+                    &backend,
+                    &config,
+                    &weights,
+                    &text[..9],
+                    &text[1..],
+                    1,
+                    &mut work,
+                );
+                decoder.clear();
+                for read in prompt..10 {
+                    let new = if read == prompt { &text[..prompt] } else { &text[read - 1..read] };
+                    let logits = decoder.advance(&backend, &config, &weights, new);
+                    let (ours, expected) = (log_probability(&logits, text[read]), full[read - 1]);
+                    assert!(
+                        (ours - expected).abs() <= tolerance * (1.0 + expected.abs()),
+                        "{name}: {ours} against {expected} after {read} tokens"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn token_by_token_equals_one_pass_in_f64() {
+        agrees::<f64>(1e-10);
+    }
+
+    #[test]
+    fn token_by_token_equals_one_pass_in_f32() {
+        agrees::<f32>(1e-5);
+    }
+}
