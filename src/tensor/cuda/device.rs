@@ -45,6 +45,10 @@ pub enum DeviceError {
         "out of device memory: asked for {asked} bytes with {free} bytes free\nhint: lower `train.micro_batch`, set `engine.precision = \"bf16\"`, or close what else uses the device"
     )]
     OutOfMemory { asked: usize, free: usize },
+    #[error(
+        "heads of {head_dim} dimensions: attention on CUDA takes {most} at most\nhint: set `engine.kind = \"cpu\"` for this model (`eval --engine cpu`)"
+    )]
+    HeadTooWide { head_dim: usize, most: usize },
     #[error("kernel file `{file}` does not compile for {architecture}:\n{log}\nhint: {remedy}")]
     Compile { file: String, architecture: String, log: String, remedy: &'static str },
     #[error("{call}: {what}\nhint: {remedy}")]

@@ -57,14 +57,24 @@ struct Kernel {
 impl Kernel {
     /// `bf16` names file and kernel of tensor-core attention, compiled once for each padded width; `f32` the kernel
     /// in `attention_f32`.
-    fn new(element: Element, head_dim: usize, bf16: (&'static str, &'static str), f32: &'static str) -> Self {
-        assert!((1..=LARGEST_HEAD_DIM).contains(&head_dim), "heads of {head_dim} dimensions");
-        match element {
+    ///
+    /// # Errors
+    /// [`DeviceError::HeadTooWide`], a user's model may have such heads.
+    fn new(
+        element: Element,
+        head_dim: usize,
+        bf16: (&'static str, &'static str),
+        f32: &'static str,
+    ) -> Result<Self, DeviceError> {
+        if head_dim > LARGEST_HEAD_DIM {
+            return Err(DeviceError::HeadTooWide { head_dim, most: LARGEST_HEAD_DIM });
+        }
+        Ok(match element {
             Element::F32 => Kernel { file: "attention_f32", name: f32, defines: Vec::new() },
             Element::Bf16 => {
                 Kernel { file: bf16.0, name: bf16.1, defines: vec![("HEAD", padded(head_dim) as u32)] }
             }
-        }
+        })
     }
 
     /// # Safety
@@ -134,8 +144,12 @@ pub unsafe fn forward<D: Device>(
     let AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim } = shape;
     check_sequences(shape, &[q, out], &[k, v]);
     assert!(log_sum_exp.element == Element::F32 && log_sum_exp.cols == num_heads);
-    let kernel =
-        Kernel::new(q.element, head_dim, ("attention_forward", "attention_forward"), "attention_forward_f32");
+    let kernel = Kernel::new(
+        q.element,
+        head_dim,
+        ("attention_forward", "attention_forward"),
+        "attention_forward_f32",
+    )?;
     let grid = [context_length.div_ceil(own_rows(q.element, head_dim)), num_heads, sequences];
     let arguments = [
         address(out),
@@ -231,13 +245,13 @@ pub unsafe fn backward<D: Device>(
         head_dim,
         ("attention_backward", "attention_backward_keys"),
         "attention_backward_keys_f32",
-    );
+    )?;
     let queries = Kernel::new(
         element,
         head_dim,
         ("attention_backward", "attention_backward_queries"),
         "attention_backward_queries_f32",
-    );
+    )?;
     let of_keys = [&[address(d_k), address(d_v)][..], &inputs].concat();
     let of_queries = [&[address(d_q)][..], &inputs].concat();
     // SAFETY: as above.
@@ -298,7 +312,7 @@ pub unsafe fn of_spans<D: Device>(
         head_dim,
         ("attention_forward", "attention_of_spans"),
         "attention_of_spans_f32",
-    );
+    )?;
     let arguments = [
         address(out),
         address(q),

@@ -204,3 +204,14 @@ fn packed_passes_of_any_shape() {
     let Some(device) = EmulatedDevice::new() else { return };
     check_packed_passes(&device, 12);
 }
+
+#[test]
+fn heads_wider_than_the_kernels_are_refused_by_name() {
+    for element in [Element::F32, Element::Bf16] {
+        assert!(
+            Kernel::new(element, LARGEST_HEAD_DIM, ("attention_forward", "attention_forward"), "").is_ok()
+        );
+        let told = Kernel::new(element, 160, ("attention_forward", "attention_forward"), "").err().unwrap();
+        assert_eq!(told, DeviceError::HeadTooWide { head_dim: 160, most: 128 });
+    }
+}
