@@ -116,6 +116,24 @@ fn a_model_on_disk_is_pruned_scored_and_timed() {
 }
 
 #[test]
+fn the_card_of_what_is_made_of_a_model_names_that_model_and_its_licence() {
+    let desk = desk();
+    fs::write(desk.path().join("model/README.md"), "---\nlicense: apache-2.0\n---\n").unwrap();
+    run(&desk, &[]);
+    let card = |run: &str| {
+        let shown = desk.show(&["export", "experiments/pruned", run, "--out", "exported"]);
+        assert!(shown.contains("exit code 0"), "{shown}");
+        let card = fs::read_to_string(desk.path().join("exported/README.md")).unwrap();
+        fs::remove_dir_all(desk.path().join("exported")).unwrap();
+        card
+    };
+    let pruned = card("pruning_aware/1");
+    assert!(pruned.contains("license: apache-2.0") && pruned.contains("model (stage source-"), "{pruned}");
+    let direct = card("direct_searched_recovery_tokens/2");
+    assert!(direct.contains("license: unknown"), "{direct}");
+}
+
+#[test]
 fn a_model_elsewhere_is_the_same_model_and_its_tokens_can_be_told() {
     let desk = desk();
     run(&desk, &[]);

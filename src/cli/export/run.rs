@@ -4,7 +4,7 @@ use crate::base::units;
 use crate::cli::Place;
 use crate::model::checkpoint::{Licence, ModelCard, Score};
 use crate::record::{Provenance, Results, RunEntry, Status};
-use crate::run::{StageRecord, Store};
+use crate::run::{Origin, StageRecord, Store};
 use anyhow::{Result, anyhow, bail};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,11 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
         Some(id) => Some(store.record(id)?),
         None => None,
     };
+    // Only a model from disk has an origin; one that was trained comes from its corpus.
+    let origin = source.as_ref().filter(|source| !was_trained(source)).map(|source| {
+        Origin::read(&store.folder(&source.id))
+            .unwrap_or_else(|| Origin::new(Path::new("a model from disk"), None))
+    });
     let data = store.record(corpus)?;
     let facts = facts(run, &record, &data, &folder)?;
     Ok(Finished {
@@ -48,15 +53,19 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
         tokenizer: store.folder(corpus).join("tokenizer.json"),
         card: ModelCard {
             name: String::new(),
-            source: match &source {
-                None => "none: trained from the beginning in this experiment".to_string(),
-                Some(source) if was_trained(source) => format!("stage {}", source.id),
-                Some(source) => format!("stage {}, made elsewhere: {}", source.id, source.identity),
+            source: match (&source, &origin) {
+                (None, _) => "none: trained from the beginning in this experiment".to_string(),
+                (Some(source), None) => format!("stage {}", source.id),
+                (Some(source), Some(origin)) => {
+                    format!("{} (stage {}, made elsewhere: {})", origin.name, source.id, source.identity)
+                }
             },
-            licence: Some(Licence::Unknown(match source.as_ref().is_none_or(was_trained) {
-                true => "it was trained in this experiment, and what its corpus permits decides".to_string(),
-                false => "the source was made elsewhere, and its licence was not recorded".to_string(),
-            })),
+            licence: Some(match origin {
+                Some(origin) => Licence::stated(origin.licence),
+                None => Licence::Unknown(
+                    "it was trained in this experiment, and what its corpus permits decides".to_string(),
+                ),
+            }),
             arm: run.identity.arm.clone(),
             facts,
             scores: scores(&results, at),

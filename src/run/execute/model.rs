@@ -1,5 +1,6 @@
 //! Model stages: the source and every other arm, from inputs in the store to a checkpoint with its record.
 use super::super::executor::{Progress, StageFailure, Task};
+use super::super::origin::Origin;
 use crate::data::Prepared;
 use crate::model::checkpoint::{self, LoadedModel};
 use crate::model::flops::training_flops_per_token;
@@ -101,8 +102,9 @@ pub(super) fn load<B: Backend>(
 /// Copies the source model from disk into the stage's folder, with what is known of its making.
 pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFailure> {
     let (backend, spec) = (CpuBackend::<f32>::new(), &task.stage.spec);
-    let LoadedModel { config, weights, .. } = checkpoint::load_any(&backend, &model.path)?;
+    let LoadedModel { config, weights, licence, .. } = checkpoint::load_any(&backend, &model.path)?;
     checkpoint::save(&backend, &task.folder.join(MODEL), &config, &weights)?;
+    Origin::new(Path::new(&model.path), licence).write(task.folder)?;
     let mut ledger = Ledger::default();
     if let Some(tokens) = spec.source.tokens {
         // Somewhere else, at a context length and in a time that nobody told.
