@@ -6,12 +6,13 @@
 //! ```text
 //! experiment.toml ─spec→ Experiment ─plan→ stages + run ids ─run→ source → train ⇄ prune → eval
 //!                                                              │ one row appended after each run
-//!                                    runs.csv evals.csv curves/ … ─stats→ estimates ─report→ report.md, report.html
+//!                                    runs.csv evals.csv curves.csv … ─stats→ estimates ─report→ report.md, report.html
 //! ```
 //!
-//! Two wings share only the ground floors and meet in `run`: the *paper wing* (`plan`, `record`, `stats`,
-//! `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`, `eval`, `train`) knows
-//! no CSV. Rooms import only downward; `tests/` holds the table of allowed imports and fails on any other.
+//! Two wings share the ground floors (and a model's shape and FLOPs, which `plan` counts with) and meet in `run` and `cli`: the
+//! *paper wing* (`plan`, `record`, `stats`, `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`,
+//! `eval`, `train`) knows no CSV. Models from disk come in by `model::checkpoint`, for `cli`'s `eval` and `export` too.
+//! Rooms import only downward; `tests/it/rooms.rs` holds the table of allowed imports and fails on any other.
 pub mod base;
 pub mod cli;
 pub mod data;

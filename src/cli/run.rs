@@ -13,7 +13,7 @@ use std::time::Instant;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Runs at once; 0: one per device, on cpu one per core [default: engine.workers of the file]
+    /// Runs at once; 0: one per device, on cpu as many as fit [default: engine.workers of the file]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     workers: Option<u16>,
     /// Threads of each run; results do not depend on it [default: engine.threads_per_worker of the file]

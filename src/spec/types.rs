@@ -311,7 +311,7 @@ pub struct EvalSpec {
     pub tasks: Vec<String>,
     /// Items of each task; 0: all that a folder holds.
     pub items: usize,
-    /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`; `None`: the embedded world's items.
+    /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`, `.parquet` or `.arrow`; `None`: the embedded world's items.
     pub folder: Option<String>,
     /// Held-out tokens for bits per byte.
     pub validation_tokens: u64,

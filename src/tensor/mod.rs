@@ -1,4 +1,4 @@
-//! Shapes, buffers, the [`Backend`] trait and its implementations.
+//! Shapes, buffers, the [`Backend`] trait and its implementations ([`cpu`], [`cuda`]), and sums over several of them ([`ranks`]).
 //!
 //! Legend used by every file of the engine wing:
 //!
@@ -8,7 +8,8 @@
 //! H query heads, K key-value heads  h head dim                W (d_out × d_in), y = x Wᵀ
 //! ```
 //!
-//! Every tensor is a dense row-major matrix; a vector is a matrix with one row. Activations are N × width.
+//! Every tensor is a dense row-major matrix to its users, however its backend holds it; a vector is a matrix with one row.
+//! Activations are N × width.
 pub mod backend;
 #[cfg(test)]
 pub mod conformance;

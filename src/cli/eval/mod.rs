@@ -31,7 +31,7 @@ pub(super) struct Options {
     #[arg(
         long,
         value_name = "PLACE",
-        help = "Model: a folder with config.json, safetensors and tokenizer.json, a .gguf file, or hf:org/name[@revision]"
+        help = "Model: a folder with config.json, safetensors and tokenizer.json, a .gguf file, a llama2.c file, or hf:org/name[@revision]"
     )]
     model: String,
     /// Tasks, by commas: arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa, social_iqa, winogrande, mmlu,

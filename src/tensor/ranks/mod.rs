@@ -11,6 +11,7 @@
 //! |---|---|---|
 //! | [`Alone`] | one | not at all |
 //! | [`ThreadRanks`] | threads of this process, on any backend | through host memory, in f64, in rank order |
+//! | [`NcclRanks`](super::cuda::nccl::NcclRanks) | CUDA devices of this process | on the devices, in an order of NCCL's |
 mod threads;
 
 pub use threads::ThreadRanks;
