@@ -33,8 +33,11 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
 pub(super) fn groups(kind: EngineKind, spec: &EngineSpec) -> Result<Vec<Vec<usize>>> {
     match kind {
         EngineKind::Cuda => {
-            let found = CudaProbe::new().devices.map_or(0, |devices| devices.len());
-            grouped(spec, found)
+            let found = CudaProbe::new().devices.unwrap_or_default();
+            let able = (0..found.len()).filter(|device| found[*device].is_able()).collect();
+            // Where the file names none: all that the kernels can run on.
+            let devices = if spec.devices.is_empty() { able } else { spec.devices.clone() };
+            grouped(&EngineSpec { devices, ..spec.clone() }, found.len())
         }
         _ => Ok(vec![vec![0; spec.data_parallel]]),
     }

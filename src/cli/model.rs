@@ -18,7 +18,7 @@ pub(super) fn resolve(place: &str) -> Result<PathBuf> {
     let path = PathBuf::from(place);
     if !path.exists() {
         bail!(
-            "no model `{place}`\nhint: a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`, a `.gguf` file, or `hf:org/name`"
+            "no model `{place}`\nhint: a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`, a `.gguf` file, a llama2.c file, or `hf:org/name`"
         );
     }
     Ok(path)

@@ -28,6 +28,13 @@ pub struct DeviceInfo {
     pub memory_bytes: u64,
 }
 
+impl DeviceInfo {
+    /// Whether the kernels can run on it.
+    pub fn is_able(&self) -> bool {
+        self.compute_capability >= (8, 0)
+    }
+}
+
 impl CudaProbe {
     /// Loads what can be loaded and asks every device its name.
     pub fn new() -> Self {
@@ -61,7 +68,7 @@ impl CudaProbe {
         match &self.devices {
             Err(why) => Some(why.clone()),
             Ok(devices) if devices.is_empty() => Some("there is no CUDA device".to_string()),
-            Ok(devices) if devices.iter().all(|device| device.compute_capability < (8, 0)) => {
+            Ok(devices) if !devices.iter().any(DeviceInfo::is_able) => {
                 Some("the kernels need a device of compute capability 8.0".to_string())
             }
             Ok(_) if self.nvrtc.is_none() => Some("libnvrtc cannot be loaded".to_string()),
