@@ -128,7 +128,10 @@ fn the_card_of_what_is_made_of_a_model_names_that_model_and_its_licence() {
         card
     };
     let pruned = card("pruning_aware/1");
-    assert!(pruned.contains("license: \"apache-2.0\"") && pruned.contains("model (stage source-"), "{pruned}");
+    assert!(
+        pruned.contains("license: \"apache-2.0\"") && pruned.contains("model (stage source-"),
+        "{pruned}"
+    );
     let direct = card("direct_searched_recovery_tokens/2");
     assert!(direct.contains("license: \"unknown\""), "{direct}");
 }
