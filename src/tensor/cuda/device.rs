@@ -1,6 +1,6 @@
 //! What the CUDA engine asks of a device: memory, kernel launches, matrix products, all in the order of one stream.
 //!
-//! Two implementations: [`super::driver`] over the CUDA driver, and, in tests, `emulated`, which runs the same kernel
+//! Two implementations: `driver` over the CUDA driver, and, in tests, `emulated`, which runs the same kernel
 //! sources on the host. Everything above this trait is the same code in both.
 use crate::tensor::Product;
 
