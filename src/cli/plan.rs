@@ -116,7 +116,9 @@ fn spending(
     let time = makespan(plan, &done, workers, &seconds);
     let tokens: u64 = left.iter().map(|stage| stage.cost.tokens).sum();
     let flops: f64 = left.iter().map(|stage| stage.cost.flops).sum();
-    let memory = workers as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
+    // Every rank of a run holds the whole model.
+    let ranks = workers * groups.first().map_or(1, Vec::len);
+    let memory = ranks as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
     let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
     let basis = match finished.len() {
         0 => format!("a guess from {} of matrix products per worker", si(measured, "FLOP/s")),

@@ -39,7 +39,7 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
         let state = match state {
             State::Done { seconds } => format!("done     {:>12}", units::seconds(*seconds)),
             State::Failed { reason } => format!("failed   {}", reason.replace('\n', "; ")),
-            State::Begun => "begun    its checkpoint is kept".to_string(),
+            State::Begun => "begun    what it has so far is kept".to_string(),
             State::Missing => "missing".to_string(),
         };
         println!("{}", format!("  {:width$}  {state}  {}", run.id, axes.join("  ")).trim_end());
