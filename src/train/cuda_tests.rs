@@ -1,16 +1,27 @@
 //! The CUDA engine through the whole loop, on the emulated device, against the CPU engine.
 use super::optimizer::{self, Moments, zeros_like};
-use super::pretrain::{Silent, TrainPlan, pretrain};
+use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{Rank, init};
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
+use crate::tensor::cuda::queue::{Counts, Queue};
 use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{Alone, Backend, CpuBackend};
 
 fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, steps: u64) -> TrainState<B> {
+    observed(backend, spec, prune, steps, &mut Silent).expect("it trains")
+}
+
+fn observed<B: Backend>(
+    backend: &B,
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<B>, TrainError> {
     let config = config();
     let weights = init::random_weights(backend, &config, 2);
     let plan = TrainPlan {
@@ -25,7 +36,7 @@ fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, ste
     };
     let mut network = ExplicitNetwork::new(backend);
     let rank = &mut Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
-    pretrain(rank, &batches(), &plan, config, weights, &mut Silent).expect("it trains")
+    pretrain(rank, &batches(), &plan, config, weights, observer)
 }
 
 /// Fifty steps in two micro-batches each, pruned on the way to widths that no alignment divides.
@@ -71,22 +82,65 @@ fn bf16_trains_as_well_as_f32_does() {
     assert!((ours - reference).abs() < 0.03 * reference, "{ours}, in f32 {reference}");
 }
 
-/// The same run gives the same bits.
+/// The same run gives the same bits, and so it does where no command is put off or recorded.
 #[test]
 fn two_runs_agree_to_the_bit() {
     let (train, prune) = specs();
     let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
     let prune = PruneSpec { schedule, ..prune };
     let mut runs = Vec::new();
-    for _ in 0..2 {
+    for queue in [Queue::new, Queue::new, Queue::immediate] {
         let Some(device) = EmulatedDevice::new() else { return };
-        let backend = CudaBackend::over(device, Precision::Bf16);
+        let backend = CudaBackend::through(queue(device), Precision::Bf16);
         let state = run(&backend, &train, Some(&prune), 12);
         let weights: Vec<Vec<f32>> =
             state.weights.leaves().into_iter().map(|leaf| backend.to_host(leaf)).collect();
         runs.push((weights, state.progress.curve));
     }
     assert!(runs[0] == runs[1]);
+    assert!(runs[0] == runs[2]);
+}
+
+/// What the queue did in each step.
+struct PerStep<'b> {
+    backend: &'b CudaBackend<EmulatedDevice>,
+    before: Counts,
+    steps: Vec<Counts>,
+}
+
+impl Observer for PerStep<'_> {
+    fn on_step(&mut self, _: StepReport) {
+        let now = self.backend.device().counts();
+        self.steps.push(Counts {
+            issued: now.issued - self.before.issued,
+            recorded: now.recorded - self.before.recorded,
+            replayed: now.replayed - self.before.replayed,
+        });
+        self.before = now;
+    }
+}
+
+/// A step that does what the one before did is replayed, but for what is written elsewhere every time (losses, the norm) or
+/// has other coefficients (AdamW): a few commands that do not grow with the model. A pruning event begins anew.
+#[test]
+fn a_steady_step_is_replayed() {
+    let interval = PruneSchedule::Interval { steps: 7 };
+    let prune = PruneSpec { schedule: interval, ..prune_spec(Saliency::TaylorMix, Update::Zero, 0.9) };
+    for (micro_batch, prune) in [(8, None), (2, None), (4, Some(&prune))] {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let backend = CudaBackend::over(device, Precision::Bf16);
+        let counts = backend.device().counts();
+        let mut observer = PerStep { backend: &backend, before: counts, steps: Vec::new() };
+        let spec = TrainSpec { micro_batch, ..train_spec() };
+        let ended = observed(&backend, &spec, prune, 14, &mut observer);
+        assert!(matches!(ended, Ok(_) | Err(TrainError::TargetMissed { .. })));
+        println!("{micro_batch}: {:#?}", observer.steps);
+        for (step, counts) in observer.steps.iter().enumerate() {
+            if step % 7 >= 4 && step != 6 {
+                assert!(counts.recorded == 0 && counts.issued <= 20, "step {step}: {counts:?}");
+            }
+        }
+    }
 }
 
 /// Once a step has been made, the next ones allocate nothing, and wait for the device only to read what they return.
@@ -114,9 +168,9 @@ fn a_steady_step_allocates_nothing_and_waits_only_for_its_results() {
             None,
         );
         let norm = optimizer::step(&backend, &spec, 1e-3, &mut weights, &grads, &mut moments);
-        let waited = backend.device().downloads();
+        let waited = backend.device().inner().downloads();
         assert!(backend.read_sum(&loss) > 0.0 && backend.read_sum(&norm) > 0.0);
-        (waited, backend.device().allocations())
+        (waited, backend.device().inner().allocations())
     };
     step();
     let (waited, allocations) = step();
@@ -126,5 +180,5 @@ fn a_steady_step_allocates_nothing_and_waits_only_for_its_results() {
         // One read of the loss and one of the norm since the step before; none within a step.
         assert!(waited_now > waited);
     }
-    assert_eq!(backend.device().downloads(), 2 * 5);
+    assert_eq!(backend.device().inner().downloads(), 2 * 5);
 }

@@ -26,6 +26,7 @@ pub mod on_device;
 mod optimizer;
 pub mod pool;
 pub mod probe;
+pub mod queue;
 mod scores;
 pub mod tensor;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use tensor::CudaTensor;
 use crate::tensor::unwind::raise;
 use device::{Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
+use queue::Queue;
 use std::sync::{Arc, PoisonError};
 use tensor::Shadow;
 
@@ -78,10 +80,16 @@ impl CudaBackend<CudaDevice> {
 impl<D: Device> CudaBackend<D> {
     /// The backend over an opened device.
     pub fn over(device: D, precision: Precision) -> Self {
-        CudaBackend { pool: Arc::new(Pool::new(Arc::new(device))), precision }
+        Self::through(Queue::new(device), precision)
     }
 
-    pub fn device(&self) -> &D {
+    /// The backend over an opened device, behind a queue of its own.
+    pub fn through(device: Queue<D>, precision: Precision) -> Self {
+        CudaBackend { pool: Arc::new(Pool::new(device)), precision }
+    }
+
+    /// The device, behind the queue that puts its commands in order.
+    pub fn device(&self) -> &Queue<D> {
         self.pool.device()
     }
 
@@ -101,6 +109,11 @@ impl<D: Device> CudaBackend<D> {
 
     fn buffer(&self, bytes: usize) -> Buffer<D> {
         must(self.pool.take(bytes))
+    }
+
+    /// Memory for one number.
+    fn number(&self) -> Buffer<D> {
+        must(self.pool.take_number())
     }
 
     /// What activations are held as.

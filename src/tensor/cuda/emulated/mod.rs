@@ -3,7 +3,7 @@
 //!
 //! Fresh memory holds NaNs and stands before a red zone, so that a kernel that reads what nobody wrote, or writes beyond an
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
-use super::device::{Device, DeviceError, Element, Launch, Multiplication, Operand};
+use super::device::{self, Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
 use crate::tensor::{Matrix, Product};
 use sha2::{Digest, Sha256};
@@ -99,6 +99,7 @@ impl EmulatedDevice {
 
 impl Device for EmulatedDevice {
     type Memory = EmulatedMemory;
+    type Graph = Vec<device::Command>;
 
     fn name(&self) -> String {
         "host emulation".to_string()
@@ -204,6 +205,15 @@ impl Device for EmulatedDevice {
         // SAFETY: as above.
         unsafe { write(out, &c) };
         Ok(())
+    }
+
+    unsafe fn record(&self, commands: &[device::Command]) -> Result<Vec<device::Command>, DeviceError> {
+        Ok(commands.to_vec())
+    }
+
+    unsafe fn replay(&self, graph: &Vec<device::Command>) -> Result<(), DeviceError> {
+        // SAFETY: the caller's contract.
+        graph.iter().try_for_each(|command| unsafe { command.issue(self) })
     }
 
     fn synchronize(&self) -> Result<(), DeviceError> {
