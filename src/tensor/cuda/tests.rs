@@ -78,6 +78,51 @@ proptest! {
     }
 }
 
+/// To the bit: a bias or a residual is added to the f32 sum, which is rounded once, in no pass of its own.
+#[test]
+fn what_is_added_to_a_product_is_added_before_it_is_rounded() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let (x, w, bias, before) =
+        (random(5, 13, "x"), random(11, 13, "w"), random(1, 11, "bias"), random(5, 11, "before"));
+    let mut products = random(5, 11, "products");
+    for (i, product) in products.data.iter_mut().enumerate() {
+        *product = (0..13).map(|l| x.data[i / 11 * 13 + l] * w.data[i % 11 * 13 + l]).sum();
+    }
+    let plus = |addend: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        let sums = products.data.iter().enumerate().map(|(i, product)| addend(i) + product);
+        sums.map(|sum| half::bf16::from_f32(sum).to_f32()).collect()
+    };
+    let activation = |m: &Matrix<f32>| {
+        let mut tensor = backend.activation(m.rows, m.cols);
+        backend.copy(&mut tensor, &upload(&backend, m));
+        tensor
+    };
+    let (x, w, row, residual) =
+        (activation(&x), upload(&backend, &w), upload(&backend, &bias), activation(&before));
+    let mut out = backend.activation(5, 11);
+    // The first call rounds weight and bias for all later ones.
+    backend.linear(&mut out, &x, &w, Some(&row));
+    let launches = backend.device().launches();
+    backend.linear(&mut out, &x, &w, Some(&row));
+    assert_eq!(backend.to_host(&out), plus(&|i| bias.data[i % 11]));
+    backend.residual_linear(&mut out, &residual, &x, &w);
+    assert_eq!(backend.to_host(&out), plus(&|i| before.data[i]));
+    assert_eq!(backend.to_host(&residual), before.data);
+    assert_eq!(backend.device().launches(), launches);
+}
+
+/// Where pruning has left no channel, a residual stream goes on as it is.
+#[test]
+fn a_layer_without_inputs_adds_nothing() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let residual = backend.activation(3, 5);
+    let (x, w) = (backend.activation(3, 0), backend.zeros(5, 0));
+    let mut out = backend.activation(3, 5);
+    backend.copy(&mut out, &upload(&backend, &random(3, 5, "before")));
+    backend.residual_linear(&mut out, &residual, &x, &w);
+    assert_eq!(backend.to_host(&out), [0.0; 15]);
+}
+
 /// A buffer that has been wide is narrow and clean again, whatever stood in it.
 #[test]
 fn reshaped_buffers_have_clean_padding() {
