@@ -201,8 +201,6 @@ pub trait Backend: Send + Sync + 'static {
     /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
     fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
 
-    /// `x[n] += row` for every row n: the bias of a linear layer. `row` 1 × d, `x` N × d.
-    fn add_row(&self, x: &mut Self::Tensor, row: &Self::Tensor);
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
     fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
 
@@ -226,6 +224,23 @@ pub trait Backend: Send + Sync + 'static {
         accumulate: bool,
         a: &Self::Tensor,
         b: &Self::Tensor,
+    );
+
+    /// A linear layer: `out ← x Wᵀ`, plus `bias` (1 × d_out) in every row.
+    fn linear(
+        &self,
+        out: &mut Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+    );
+    /// A linear layer that writes into a residual stream: `out ← residual + x Wᵀ`.
+    fn residual_linear(
+        &self,
+        out: &mut Self::Tensor,
+        residual: &Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
     );
 
     /// Rows, at least `rows`, with which each row of a product `A Bᵀ` of `cols` columns is the same to the bit whatever

@@ -4,7 +4,7 @@ use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretr
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::{Rank, init};
+use crate::model::{ModelConfig, Rank, init};
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::queue::{Counts, Queue};
@@ -12,17 +12,27 @@ use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{Alone, Backend, CpuBackend};
 
 fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, steps: u64) -> TrainState<B> {
-    observed(backend, spec, prune, steps, &mut Silent).expect("it trains")
+    run_model(backend, config(), spec, prune, steps)
+}
+
+fn run_model<B: Backend>(
+    backend: &B,
+    config: ModelConfig,
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+) -> TrainState<B> {
+    observed(backend, config, spec, prune, steps, &mut Silent).expect("it trains")
 }
 
 fn observed<B: Backend>(
     backend: &B,
+    config: ModelConfig,
     spec: &TrainSpec,
     prune: Option<&PruneSpec>,
     steps: u64,
     observer: &mut dyn Observer,
 ) -> Result<TrainState<B>, TrainError> {
-    let config = config();
     let weights = init::random_weights(backend, &config, 2);
     let plan = TrainPlan {
         spec,
@@ -65,6 +75,27 @@ fn f32_trains_and_prunes_as_the_cpu_does() {
         assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
         assert!((ours.grad_norm - reference.grad_norm).abs() <= 1e-2 * reference.grad_norm);
     }
+}
+
+/// With biases (Qwen2), which products add and heads take with them: the bounds of the test above.
+#[test]
+fn biases_train_and_are_pruned_as_on_the_cpu() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let (train, prune) = specs();
+    let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
+    let prune = PruneSpec { schedule, ..prune };
+    let biased = ModelConfig { qkv_bias: true, ..config() };
+    let backend = CudaBackend::over(device, Precision::F32);
+    let ours = run_model(&backend, biased.clone(), &train, Some(&prune), 12);
+    let reference = run_model(&CpuBackend::<f32>::new(), biased, &train, Some(&prune), 12);
+    assert_eq!(ours.config, reference.config);
+    for (ours, reference) in ours.progress.curve.iter().zip(&reference.progress.curve) {
+        let bound = 1e-3 * reference.loss;
+        assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
+    }
+    // They begin at zero and have been trained.
+    let bias = &ours.weights.layers[0].bias.as_ref().expect("the model has biases").q;
+    assert!(backend.to_host(bias).iter().all(|&bias| bias != 0.0));
 }
 
 /// bf16 rounds at 2⁻⁸: the losses of fifty steps stay within 3 % and what is learnt is learnt as well.
@@ -120,25 +151,39 @@ impl Observer for PerStep<'_> {
     }
 }
 
-/// A step that does what the one before did is replayed, but for what is written elsewhere every time (losses, the norm) or
-/// has other coefficients (AdamW): a few commands that do not grow with the model. A pruning event begins anew.
+/// What each of 14 steps had done, on a model of so many layers.
+fn counts_of_steps(layers: usize, micro_batch: usize, prune: Option<&PruneSpec>) -> Option<Vec<Counts>> {
+    let backend = CudaBackend::over(EmulatedDevice::new()?, Precision::Bf16);
+    let mut config = config();
+    config.layers = vec![config.layers[0]; layers];
+    let spec = TrainSpec { micro_batch, ..train_spec() };
+    let before = backend.device().counts();
+    let mut observer = PerStep { backend: &backend, before, steps: Vec::new() };
+    let ended = observed(&backend, config, &spec, prune, 14, &mut observer);
+    assert!(matches!(ended, Ok(_) | Err(TrainError::TargetMissed { .. })));
+    Some(observer.steps)
+}
+
+/// From the fourth step on all is replayed but what is written elsewhere every time (losses, the norm), has other
+/// coefficients (AdamW) or is too little for a graph: in each micro-batch and in each step a few commands, as many for a deep
+/// model as for a shallow one. A pruning event begins anew.
 #[test]
 fn a_steady_step_is_replayed() {
-    let interval = PruneSchedule::Interval { steps: 7 };
-    let prune = PruneSpec { schedule: interval, ..prune_spec(Saliency::TaylorMix, Update::Zero, 0.9) };
+    let schedule = PruneSchedule::Interval { steps: 7 };
+    let prune = PruneSpec { schedule, ..prune_spec(Saliency::TaylorMix, Update::None, 0.9) };
     for (micro_batch, prune) in [(8, None), (2, None), (4, Some(&prune))] {
-        let Some(device) = EmulatedDevice::new() else { return };
-        let backend = CudaBackend::over(device, Precision::Bf16);
-        let counts = backend.device().counts();
-        let mut observer = PerStep { backend: &backend, before: counts, steps: Vec::new() };
-        let spec = TrainSpec { micro_batch, ..train_spec() };
-        let ended = observed(&backend, &spec, prune, 14, &mut observer);
-        assert!(matches!(ended, Ok(_) | Err(TrainError::TargetMissed { .. })));
-        println!("{micro_batch}: {:#?}", observer.steps);
-        for (step, counts) in observer.steps.iter().enumerate() {
-            if step % 7 >= 4 && step != 6 {
-                assert!(counts.recorded == 0 && counts.issued <= 20, "step {step}: {counts:?}");
-            }
+        let Some(shallow) = counts_of_steps(2, micro_batch, prune) else { return };
+        let deep = counts_of_steps(4, micro_batch, prune).expect("a compiler, as above");
+        let steady = [3, 4, 5].into_iter().chain(if prune.is_some() { 10..13 } else { 6..14 });
+        for step in steady {
+            let (shallow, deep) = (shallow[step], deep[step]);
+            assert!(shallow.recorded == 0 && shallow.replayed > 0, "step {step}: {shallow:?}");
+            let most = 8 * (8 / micro_batch) as u64 + 5;
+            assert!(shallow.issued <= most, "step {step}: {shallow:?}, at most {most}");
+            assert!(
+                deep.recorded == 0 && deep.issued == shallow.issued,
+                "step {step}: {shallow:?}, {deep:?}"
+            );
         }
     }
 }

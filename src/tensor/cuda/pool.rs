@@ -86,14 +86,13 @@ impl<D: Device> Pool<D> {
         free.get_mut(&size)?.pop_first().map(|(_, memory)| memory)
     }
 
-    /// Gives everything that is in nobody's use back to the device.
+    /// Gives everything that is in nobody's use back to the device, what it keeps for graphs too.
     pub fn release(&self) {
         let kept = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
-        if !kept.is_empty() {
-            // What the device still does with it must end first; a failure shows at the next call.
-            let _ = self.device.synchronize();
-            self.device.forget();
-        }
+        // What the device still does with it must end first; a failure shows at the next call.
+        let _ = self.device.synchronize();
+        self.device.forget();
+        drop(kept);
     }
 }
 

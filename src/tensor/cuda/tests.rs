@@ -36,6 +36,12 @@ fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
     Matrix { rows, cols, data }
 }
 
+/// Kernels launched so far, those asked for last included.
+fn launches(backend: &CudaBackend<EmulatedDevice>) -> usize {
+    backend.device().flush().expect("a device that works");
+    backend.device().inner().launches()
+}
+
 fn upload(backend: &CudaBackend<EmulatedDevice>, m: &Matrix<f32>) -> CudaTensor<EmulatedDevice> {
     backend.from_host(m.rows, m.cols, &m.data)
 }
@@ -76,6 +82,51 @@ proptest! {
         prop_assert_eq!(backend.shape(&found), [expected.rows, expected.cols]);
         prop_assert_eq!(backend.to_host(&found), expected.data);
     }
+}
+
+/// To the bit: a bias or a residual is added to the f32 sum, which is rounded once, in no pass of its own.
+#[test]
+fn what_is_added_to_a_product_is_added_before_it_is_rounded() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let (x, w, bias, before) =
+        (random(5, 13, "x"), random(11, 13, "w"), random(1, 11, "bias"), random(5, 11, "before"));
+    let mut products = random(5, 11, "products");
+    for (i, product) in products.data.iter_mut().enumerate() {
+        *product = (0..13).map(|l| x.data[i / 11 * 13 + l] * w.data[i % 11 * 13 + l]).sum();
+    }
+    let plus = |addend: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        let sums = products.data.iter().enumerate().map(|(i, product)| addend(i) + product);
+        sums.map(|sum| half::bf16::from_f32(sum).to_f32()).collect()
+    };
+    let activation = |m: &Matrix<f32>| {
+        let mut tensor = backend.activation(m.rows, m.cols);
+        backend.copy(&mut tensor, &upload(&backend, m));
+        tensor
+    };
+    let (x, w, row, residual) =
+        (activation(&x), upload(&backend, &w), upload(&backend, &bias), activation(&before));
+    let mut out = backend.activation(5, 11);
+    // The first call rounds weight and bias for all later ones.
+    backend.linear(&mut out, &x, &w, Some(&row));
+    let launched = launches(&backend);
+    backend.linear(&mut out, &x, &w, Some(&row));
+    assert_eq!(backend.to_host(&out), plus(&|i| bias.data[i % 11]));
+    backend.residual_linear(&mut out, &residual, &x, &w);
+    assert_eq!(backend.to_host(&out), plus(&|i| before.data[i]));
+    assert_eq!(backend.to_host(&residual), before.data);
+    assert_eq!(launches(&backend), launched);
+}
+
+/// Where pruning has left no channel, a residual stream goes on as it is.
+#[test]
+fn a_layer_without_inputs_adds_nothing() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let residual = backend.activation(3, 5);
+    let (x, w) = (backend.activation(3, 0), backend.zeros(5, 0));
+    let mut out = backend.activation(3, 5);
+    backend.copy(&mut out, &upload(&backend, &random(3, 5, "before")));
+    backend.residual_linear(&mut out, &residual, &x, &w);
+    assert_eq!(backend.to_host(&out), [0.0; 15]);
 }
 
 /// A buffer that has been wide is narrow and clean again, whatever stood in it.
@@ -130,14 +181,9 @@ fn shadows_follow_their_weights() {
         gradient_scale: 1.0,
     };
     backend.adamw(step, &mut w, &other, &mut m, &mut v);
-    backend.device().flush().expect("it works");
-    let launches = backend.device().inner().launches();
+    let launched = launches(&backend);
     check(&w, "after a step");
-    assert_eq!(
-        backend.device().inner().launches(),
-        launches,
-        "the step wrote the shadow; nothing refreshes it"
-    );
+    assert_eq!(launches(&backend), launched, "the step wrote the shadow; nothing refreshes it");
     backend.copy(&mut w, &other);
     check(&w, "after a copy");
     backend.fill_zero(&mut w);
