@@ -350,6 +350,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         let [tokens, order, starts] = lists.each_ref().map(|list| Argument::Address(list.address()));
         let arguments = [at(d_table), at(d_out), tokens, order, starts, int(d_table.stride())];
         self.launch("layout", &named("scatter_rows", d_out.element), [segments, 1, 1], 128, &arguments);
+        // As many blocks as different tokens: another launch every time.
+        must(self.device().flush());
     }
 
     fn rmsnorm(
