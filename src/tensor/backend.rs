@@ -234,7 +234,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Rows of `table` (V × d) named by `tokens` → `out` (N × d).
     fn embed(&self, out: &mut Self::Tensor, table: &Self::Tensor, tokens: &[u32]);
-    /// `d_table[tokens[n]] += d_out[n]`, in token order.
+    /// `d_table[tokens[n]] += d_out[n]`, every sum in one fixed order.
     fn embed_backward(&self, d_table: &mut Self::Tensor, d_out: &Self::Tensor, tokens: &[u32]);
 
     /// RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467): `out = x · r · w`, `r = 1/√(mean(x²) + ε)`.

@@ -542,6 +542,20 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
     }
 }
 
+fn embedding_backward<B: Backend>(case: &Case<B>, d: usize, tokens: &[u32]) {
+    let vocab = tokens.iter().max().map_or(1, |&most| most as usize + 1);
+    let (d0, mut d_table) = case.random(vocab, d, "d_table");
+    let (d_out, d_out_tensor) = case.activation(tokens.len(), d, "d_out");
+    case.backend.embed_backward(&mut d_table, &d_out_tensor, tokens);
+    let mut expected = d0.data;
+    for (n, &token) in tokens.iter().enumerate() {
+        for c in 0..d {
+            expected[token as usize * d + c] += d_out.at(n, c);
+        }
+    }
+    case.compare(&format!("embed backward of {tokens:?}"), &d_table, &expected);
+}
+
 fn embedding<B: Backend>(case: &Case<B>) {
     let (table, tensor) = case.random(6, 5, "table");
     let tokens = [3u32, 0, 3, 5];
@@ -553,16 +567,14 @@ fn embedding<B: Backend>(case: &Case<B>) {
         .map(|(t, c)| table.at(t as usize, c))
         .collect();
     case.compare("embed", &out, &rows);
-    let (d0, mut d_table) = case.random(6, 5, "d_table");
-    let (d_out, d_out_tensor) = case.activation(4, 5, "d_out");
-    case.backend.embed_backward(&mut d_table, &d_out_tensor, &tokens);
-    let mut expected = d0.data;
-    for (n, &token) in tokens.iter().enumerate() {
-        for c in 0..5 {
-            expected[token as usize * 5 + c] += d_out.at(n, c);
-        }
+    embedding_backward(case, 5, &tokens);
+    embedding_backward(case, 5, &[]);
+    // One token everywhere, as often as fits a whole number of pieces and not; all different; few tokens, unevenly often.
+    for n in [1, 64, 150] {
+        embedding_backward(case, 13, &vec![2; n]);
+        embedding_backward(case, 13, &(0..n as u32).rev().collect::<Vec<_>>());
+        embedding_backward(case, 300, &(0..n as u32).map(|i| i * i % 7 * (i % 3) % 5).collect::<Vec<_>>());
     }
-    case.compare("embed backward", &d_table, &expected);
     let selected = case.backend.select(&tensor, Some(&[1, 4]), Some(&[0, 2, 3]));
     let expected: Vec<f64> = [1, 4].iter().flat_map(|&r| [0, 2, 3].map(|c| table.at(r, c))).collect();
     case.compare("select", &selected, &expected);

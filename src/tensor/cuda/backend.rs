@@ -13,6 +13,8 @@ const NORM_PIECE: usize = 32;
 const PRODUCT_TILE: usize = 256;
 /// Rows of one piece of a column sum.
 const SUM_PIECE: usize = 64;
+/// Places of one piece of an embedding's gradient; `PIECE` of `layout.cu`.
+const SCATTER_PIECE: usize = 32;
 /// Columns and groups of a block of `add_pieces`; `COLUMNS` and `GROUPS` of `reduce.cu`.
 pub(super) const PIECE_COLUMNS: usize = 32;
 pub(super) const PIECE_BLOCK: u32 = 256;
@@ -295,21 +297,18 @@ impl<D: Device> Backend for CudaBackend<D> {
         assert!(tokens.iter().all(|&token| (token as usize) < d_table.rows), "a token beyond the table");
         assert_eq!(d_table.element, Element::F32);
         d_table.touch();
-        // Positions by token; the sort is stable, so each token's stay in order.
-        let mut order: Vec<u32> = (0..tokens.len() as u32).collect();
-        order.sort_by_key(|&n| tokens[n as usize]);
-        let mut starts: Vec<u32> = Vec::new();
-        for (i, &n) in order.iter().enumerate() {
-            if i == 0 || tokens[order[i - 1] as usize] != tokens[n as usize] {
-                starts.push(i as u32);
-            }
-        }
-        let segments = starts.len();
-        starts.push(order.len() as u32);
-        let lists = [tokens, &order, &starts].map(|list| self.uploaded(list));
-        let [tokens, order, starts] = lists.each_ref().map(|list| Argument::Address(list.address()));
-        let arguments = [at(d_table), at(d_out), tokens, order, starts, int(d_table.stride())];
-        self.launch("layout", &named("scatter_rows", d_out.element), [segments, 1, 1], 128, &arguments);
+        let mut places: Vec<[u32; 2]> = (0..).zip(tokens).map(|(n, &token)| [token, n]).collect();
+        places.sort_unstable();
+        let (pieces, stride) = (places.len().div_ceil(SCATTER_PIECE), d_table.stride());
+        let (list, partial) = (self.uploaded(&places), self.buffer(2 * pieces * stride * 4));
+        let [list, partial] = [&list, &partial].map(|buffer| Argument::Address(buffer.address()));
+        let (sizes, column_blocks) = ([int(places.len()), int(stride)], (stride / 8).div_ceil(128));
+        // Launches depend on the number of tokens alone, not on which they are.
+        let arguments = [&[at(d_table), partial, at(d_out), list][..], &sizes].concat();
+        let kernel = named("scatter_rows", d_out.element);
+        self.launch("layout", &kernel, [pieces, column_blocks, 1], 128, &arguments);
+        let arguments = [&[at(d_table), partial, list][..], &sizes].concat();
+        self.launch("layout", "join_pieces", [pieces.saturating_sub(1), column_blocks, 1], 128, &arguments);
     }
 
     fn rmsnorm(
