@@ -98,11 +98,9 @@ impl PackedShape<'_> {
     }
 }
 
-/// Head layout of attention of `queries` new tokens over a cache that holds `past` tokens before them.
+/// Head layout of attention of `queries` new tokens over a cache of the tokens before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedShape {
-    /// P: tokens before the first query
-    pub past: usize,
     /// Q: new tokens, whose keys and values are in the cache already
     pub queries: usize,
     /// H
@@ -166,6 +164,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A sum that the device may still be working out: reading it waits, holding it does not. A plain number where the
     /// device is the host.
     type Sum: Send;
+    /// P, the number of tokens that a cache holds before a pass over new ones. The device reads it from its own memory,
+    /// so that it is asked for the same whatever the number. A plain number where the device is the host.
+    type Past: Send;
 
     /// The value of a sum.
     fn read_sum(&self, sum: &Self::Sum) -> f64;
@@ -271,6 +272,15 @@ pub trait Backend: Send + Sync + 'static {
         inverse: bool,
     );
 
+    /// As [`Self::rope`] for one sequence, whose rows follow the `past` tokens of a cache.
+    fn rope_after(
+        &self,
+        x: &mut Self::Tensor,
+        table: &RopeTable<Self::Tensor>,
+        past: &Self::Past,
+        head_dim: usize,
+    );
+
     /// Causal attention: `out = softmax(q kᵀ/√h) v` per head. `q`, `out` N × H·h, `k`, `v` N × K·h;
     /// query head i reads key-value head ⌊i·K/H⌋; `log_sum_exp` N × H is kept for the backward pass.
     fn attention(
@@ -311,13 +321,17 @@ pub trait Backend: Send + Sync + 'static {
         v: &Self::Tensor,
     );
 
-    /// Replaces the rows of `out` from row `first` on by those of `rows`: a cache is filled so.
-    fn put_rows(&self, out: &mut Self::Tensor, first: usize, rows: &Self::Tensor);
+    /// `tokens` as the device reads it, for all operations of one pass.
+    fn past(&self, tokens: usize) -> Self::Past;
+    /// Replaces the rows of `cache` from row P on by those of `rows`.
+    fn put_rows(&self, cache: &mut Self::Tensor, past: &Self::Past, rows: &Self::Tensor);
     /// Attention of new tokens over a cache, forward only: query i of `q` sees the keys 0 … P + i. `q`, `out` Q × H·h;
     /// `keys`, `values` at least (P + Q) × K·h, of which later rows are never read; heads as in [`Self::attention`].
+    #[allow(clippy::too_many_arguments)]
     fn cached_attention(
         &self,
         shape: CachedShape,
+        past: &Self::Past,
         out: &mut Self::Tensor,
         q: &Self::Tensor,
         keys: &Self::Tensor,

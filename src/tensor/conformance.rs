@@ -103,9 +103,11 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
             packed_attention(&case, shape);
         }
     }
-    for (past, queries) in [(0, 1), (0, 7), (5, 1), (130, 1), (3, 70), (64, 64), (1, 129)] {
+    for (past, queries) in
+        [(0, 1), (0, 7), (5, 1), (130, 1), (126, 4), (700, 2), (120, 15), (3, 70), (64, 64), (1, 129)]
+    {
         for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
-            cached_attention(&case, CachedShape { past, queries, num_heads, num_kv_heads, head_dim });
+            cached_attention(&case, past, CachedShape { queries, num_heads, num_kv_heads, head_dim });
         }
     }
     rows_are_independent(&case);
@@ -324,6 +326,13 @@ fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     case.compare("rope", &tensor, &expected);
     case.backend.rope(&mut tensor, &table, t, h, true);
     case.compare("rope and back", &tensor, &x.data);
+    // The rows of the first sequence from `past` on, as a pass over new tokens turns them.
+    for past in [0, t / 2, t - 1] {
+        let rows: Vec<usize> = (past..t).collect();
+        let mut tail = case.backend.select(&tensor, Some(&rows), None);
+        case.backend.rope_after(&mut tail, &table, &case.backend.past(past), h);
+        case.compare("rope after others", &tail, &expected[past * x.cols..t * x.cols]);
+    }
 }
 
 fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
@@ -432,21 +441,21 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
 }
 
 /// The cache is filled in two parts and has rows to spare, whose values must not matter.
-fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
-    let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
+fn cached_attention<B: Backend>(case: &Case<B>, past: usize, shape: CachedShape) {
+    let CachedShape { queries, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
     let (q, q_tensor) = case.activation(queries, wide, "q");
     let fill = |name: &str| {
         let (host, tensor) = case.activation(n, narrow, name);
         let (_, mut cache) = case.activation(n + 3, narrow, "spare rows");
         let rows = |range: std::ops::Range<usize>| b.select(&tensor, Some(&range.collect::<Vec<_>>()), None);
-        b.put_rows(&mut cache, past, &rows(past..n));
-        b.put_rows(&mut cache, 0, &rows(0..past));
+        b.put_rows(&mut cache, &b.past(past), &rows(past..n));
+        b.put_rows(&mut cache, &b.past(0), &rows(0..past));
         (host, cache)
     };
     let ((k, keys), (v, values)) = (fill("k"), fill("v"));
     let mut out = b.activation(queries, wide);
-    b.cached_attention(shape, &mut out, &q_tensor, &keys, &values);
+    b.cached_attention(shape, &b.past(past), &mut out, &q_tensor, &keys, &values);
     let alpha = 1.0 / (h as f64).sqrt();
     let mut y = vec![0.0; queries * wide];
     for i in 0..queries {

@@ -57,6 +57,18 @@ pub struct CudaBackend<D: Device> {
 /// A sum in device memory.
 pub struct DeviceSum<D: Device>(Buffer<D>);
 
+/// The number of tokens in a cache, here and in device memory.
+pub struct DevicePast<D: Device> {
+    tokens: usize,
+    on_device: Buffer<D>,
+}
+
+impl<D: Device> DevicePast<D> {
+    fn argument(&self) -> Argument {
+        Argument::Address(self.on_device.address())
+    }
+}
+
 /// Threads of a block of the element-wise kernels.
 const BLOCK: u32 = 256;
 
