@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
-    Product, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedSegment,
+    PackedShape, Product, Scalar, ScoreLeaf,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -296,25 +296,38 @@ fn clipped_step<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     }
 }
 
+/// Several tensors at once.
 fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
-    let (w, w_tensor) = case.random(rows, cols, "w");
-    let (g, g_tensor) = case.random(rows, cols, "g");
-    let (f, f_tensor) = case.random(rows, cols, "f");
+    let tree = |name: &str| {
+        [(rows, cols), (1, cols), (cols, rows + 2)].map(|(rows, cols)| case.random(rows, cols, name))
+    };
+    let (weights, grads, fishers) = (tree("w"), tree("g"), tree("f"));
     for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
-        let element = |r: usize, c: usize| {
-            let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
-            match score {
-                ElementScore::MagnitudeL2 => w * w,
-                ElementScore::Taylor1 => (w * g).abs(),
-                ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
-            }
+        let needs_grad = score != ElementScore::MagnitudeL2;
+        let leaf = |i: usize| ScoreLeaf {
+            weight: &weights[i].1,
+            grad: needs_grad.then_some(&grads[i].1),
+            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i].1),
         };
-        let (by_row, by_col) = case.backend.score_margins(score, &w_tensor, &g_tensor, Some(&f_tensor));
-        let row_sums = (0..rows).map(|r| (0..cols).map(|c| element(r, c)).sum::<f64>());
-        let col_sums = (0..cols).map(|c| (0..rows).map(|r| element(r, c)).sum::<f64>());
-        for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
-            let bound = case.tolerance.atol + case.tolerance.rtol * expected;
-            assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+        let margins = case.backend.score_margins(score, &[0, 1, 2].map(leaf));
+        assert_eq!(margins.len(), 3);
+        for (i, Margins { rows: by_row, cols: by_col }) in margins.iter().enumerate() {
+            let (w, g, f) = (&weights[i].0, &grads[i].0, &fishers[i].0);
+            let element = |r: usize, c: usize| {
+                let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
+                match score {
+                    ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
+                }
+            };
+            assert_eq!((by_row.len(), by_col.len()), (w.rows, w.cols));
+            let row_sums = (0..w.rows).map(|r| (0..w.cols).map(|c| element(r, c)).sum::<f64>());
+            let col_sums = (0..w.cols).map(|c| (0..w.rows).map(|r| element(r, c)).sum::<f64>());
+            for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
+                let bound = case.tolerance.atol + case.tolerance.rtol * expected;
+                assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+            }
         }
     }
 }

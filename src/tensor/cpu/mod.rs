@@ -14,7 +14,8 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -132,14 +133,8 @@ impl<T: Real> Backend for CpuBackend<T> {
         elementwise::add_column_sums(out, x);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &Matrix<T>,
-        grad: &Matrix<T>,
-        fisher: Option<&Matrix<T>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        score::margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
+        leaves.iter().map(|leaf| score::margins(score, leaf)).collect()
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {

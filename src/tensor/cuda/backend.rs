@@ -4,7 +4,8 @@ use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DeviceSum, must};
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -260,14 +261,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &CudaTensor<D>,
-        grad: &CudaTensor<D>,
-        fisher: Option<&CudaTensor<D>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        self.margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, CudaTensor<D>>]) -> Vec<Margins> {
+        self.margins(score, leaves)
     }
 
     fn matmul(
