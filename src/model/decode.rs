@@ -102,14 +102,10 @@ impl<B: Backend> Decoder<B> {
                 backend.reshape(buffer, n, width);
             }
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.attn_norm, eps);
-            backend.matmul(Product::NT, &mut self.q, false, &self.normed, &w.q);
-            backend.matmul(Product::NT, &mut self.k, false, &self.normed, &w.k);
-            backend.matmul(Product::NT, &mut self.v, false, &self.normed, &w.v);
-            if let Some(bias) = &w.bias {
-                backend.add_row(&mut self.q, &bias.q);
-                backend.add_row(&mut self.k, &bias.k);
-                backend.add_row(&mut self.v, &bias.v);
-            }
+            let bias = w.bias.as_ref();
+            backend.linear(&mut self.q, &self.normed, &w.q, bias.map(|bias| &bias.q));
+            backend.linear(&mut self.k, &self.normed, &w.k, bias.map(|bias| &bias.k));
+            backend.linear(&mut self.v, &self.normed, &w.v, bias.map(|bias| &bias.v));
             backend.rope_after(&mut self.q, &self.angles, &past, h);
             backend.rope_after(&mut self.k, &self.angles, &past, h);
             backend.put_rows(&mut cache.keys, &past, &self.k);
@@ -125,8 +121,8 @@ impl<B: Backend> Decoder<B> {
             backend.matmul(Product::NT, &mut self.x, true, &self.attended, &w.o);
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
-            backend.matmul(Product::NT, &mut self.gate, false, &self.normed, &w.gate);
-            backend.matmul(Product::NT, &mut self.up, false, &self.normed, &w.up);
+            backend.linear(&mut self.gate, &self.normed, &w.gate, None);
+            backend.linear(&mut self.up, &self.normed, &w.up, None);
             backend.swiglu(&mut self.activated, &self.gate, &self.up);
             backend.matmul(Product::NT, &mut self.x, true, &self.activated, &w.down);
         }
@@ -141,7 +137,7 @@ impl<B: Backend> Decoder<B> {
         };
         backend.reshape(&mut self.logits, 1, config.vocab_size);
         let head = weights.head.as_ref().unwrap_or(&weights.embed);
-        backend.matmul(Product::NT, &mut self.logits, false, last, head);
+        backend.linear(&mut self.logits, last, head, None);
         backend.to_host(&self.logits)
     }
 }

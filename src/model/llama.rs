@@ -184,28 +184,22 @@ fn forward<B: Backend>(
             backend.embed(&mut a.x_in, &weights.embed, tokens);
         }
         backend.rmsnorm(&mut a.attn_in, &mut a.inv_rms1, &a.x_in, &w.attn_norm, eps);
-        backend.matmul(Product::NT, &mut a.q, false, &a.attn_in, &w.q);
-        backend.matmul(Product::NT, &mut a.k, false, &a.attn_in, &w.k);
-        backend.matmul(Product::NT, &mut a.v, false, &a.attn_in, &w.v);
-        if let Some(bias) = &w.bias {
-            backend.add_row(&mut a.q, &bias.q);
-            backend.add_row(&mut a.k, &bias.k);
-            backend.add_row(&mut a.v, &bias.v);
-        }
+        let bias = w.bias.as_ref();
+        backend.linear(&mut a.q, &a.attn_in, &w.q, bias.map(|bias| &bias.q));
+        backend.linear(&mut a.k, &a.attn_in, &w.k, bias.map(|bias| &bias.k));
+        backend.linear(&mut a.v, &a.attn_in, &w.v, bias.map(|bias| &bias.v));
         backend.rope(&mut a.q, rope, context_length, config.head_dim, false);
         backend.rope(&mut a.k, rope, context_length, config.head_dim, false);
         let shape = attention_shape(config, i, sequences, context_length);
         backend.attention(shape, &mut a.o_in, &mut a.log_sum_exp, &a.q, &a.k, &a.v);
-        backend.copy(&mut a.x_mid, &a.x_in);
-        backend.matmul(Product::NT, &mut a.x_mid, true, &a.o_in, &w.o);
+        backend.residual_linear(&mut a.x_mid, &a.x_in, &a.o_in, &w.o);
 
         backend.rmsnorm(&mut a.ffn_in, &mut a.inv_rms2, &a.x_mid, &w.ffn_norm, eps);
-        backend.matmul(Product::NT, &mut a.gate, false, &a.ffn_in, &w.gate);
-        backend.matmul(Product::NT, &mut a.up, false, &a.ffn_in, &w.up);
+        backend.linear(&mut a.gate, &a.ffn_in, &w.gate, None);
+        backend.linear(&mut a.up, &a.ffn_in, &w.up, None);
         backend.swiglu(&mut a.down_in, &a.gate, &a.up);
         let out = next.first_mut().map_or(&mut *x_out, |next| &mut next.x_in);
-        backend.copy(out, &a.x_mid);
-        backend.matmul(Product::NT, out, true, &a.down_in, &w.down);
+        backend.residual_linear(out, &a.x_mid, &a.down_in, &w.down);
         if let Some(tap) = &mut tap {
             tap(
                 i,

@@ -257,14 +257,10 @@ fn forward<B: Backend>(
         }
         backend.reshape(inv_rms, 1, n);
         backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
-        backend.matmul(Product::NT, q, false, normed, &w.q);
-        backend.matmul(Product::NT, k, false, normed, &w.k);
-        backend.matmul(Product::NT, v, false, normed, &w.v);
-        if let Some(bias) = &w.bias {
-            backend.add_row(q, &bias.q);
-            backend.add_row(k, &bias.k);
-            backend.add_row(v, &bias.v);
-        }
+        let bias = w.bias.as_ref();
+        backend.linear(q, normed, &w.q, bias.map(|bias| &bias.q));
+        backend.linear(k, normed, &w.k, bias.map(|bias| &bias.k));
+        backend.linear(v, normed, &w.v, bias.map(|bias| &bias.v));
         // The table's row n holds the angle of packed token n: one sequence of n tokens to the backend.
         backend.rope(q, packed_angles, n, h, false);
         backend.rope(k, packed_angles, n, h, false);
@@ -289,8 +285,8 @@ fn forward<B: Backend>(
             backend.reshape(buffer, n, shape.intermediate_size);
         }
         backend.rmsnorm(normed, inv_rms, x, &w.ffn_norm, eps);
-        backend.matmul(Product::NT, gate, false, normed, &w.gate);
-        backend.matmul(Product::NT, up, false, normed, &w.up);
+        backend.linear(gate, normed, &w.gate, None);
+        backend.linear(up, normed, &w.up, None);
         backend.swiglu(activated, gate, up);
         backend.matmul(Product::NT, x, true, activated, &w.down);
     }

@@ -151,6 +151,22 @@ pub struct AdamwLeaf<'a, T> {
     pub decays: bool,
 }
 
+/// One tensor of [`Backend::score_margins`].
+pub struct ScoreLeaf<'a, T> {
+    pub weight: &'a T,
+    /// g; needed by all scores but [`ElementScore::MagnitudeL2`].
+    pub grad: Option<&'a T>,
+    /// F; needed by [`ElementScore::TaylorMix`].
+    pub fisher: Option<&'a T>,
+}
+
+/// Sums of a per-parameter score over each row and over each column of one tensor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Margins {
+    pub rows: Vec<f64>,
+    pub cols: Vec<f64>,
+}
+
 /// Operations on dense row-major matrices of one device.
 ///
 /// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
@@ -202,22 +218,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
     fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
 
-    /// `x[n] += row` for every row n: the bias of a linear layer. `row` 1 × d, `x` N × d.
-    fn add_row(&self, x: &mut Self::Tensor, row: &Self::Tensor);
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
     fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
 
-    /// Row sums and column sums (in f64, fixed order) of the per-parameter score over the matrix.
-    ///
-    /// `fisher` is required by [`ElementScore::TaylorMix`] and unused otherwise; `grad` is unused by
-    /// [`ElementScore::MagnitudeL2`].
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &Self::Tensor,
-        grad: &Self::Tensor,
-        fisher: Option<&Self::Tensor>,
-    ) -> (Vec<f64>, Vec<f64>);
+    /// Row sums and column sums (in f64, fixed order) of the per-parameter score over each of `leaves`.
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Self::Tensor>]) -> Vec<Margins>;
 
     /// Matrix product; `out ← out + …` where `accumulate`, else `out ← …`.
     fn matmul(
@@ -227,6 +232,23 @@ pub trait Backend: Send + Sync + 'static {
         accumulate: bool,
         a: &Self::Tensor,
         b: &Self::Tensor,
+    );
+
+    /// A linear layer: `out ← x Wᵀ`, plus `bias` (1 × d_out) in every row.
+    fn linear(
+        &self,
+        out: &mut Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        bias: Option<&Self::Tensor>,
+    );
+    /// A linear layer that writes into a residual stream: `out ← residual + x Wᵀ`.
+    fn residual_linear(
+        &self,
+        out: &mut Self::Tensor,
+        residual: &Self::Tensor,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
     );
 
     /// Rows, at least `rows`, with which each row of a product `A Bᵀ` of `cols` columns is the same to the bit whatever

@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
-    Product, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedSegment,
+    PackedShape, Product, Scalar, ScoreLeaf,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -73,6 +73,7 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
     let case = Case { backend, tolerance };
     for (m, n, k) in [(1, 1, 1), (3, 5, 7), (64, 64, 64), (130, 33, 17), (17, 300, 65), (257, 129, 31)] {
         products(&case, m, n, k);
+        linear_layers(&case, m, n, k);
     }
     for (rows, cols) in [(1, 1), (5, 13), (131, 48)] {
         norms(&case, rows, cols);
@@ -145,6 +146,27 @@ fn products<B: Backend>(case: &Case<B>, m: usize, n: usize, k: usize) {
     }
 }
 
+fn linear_layers<B: Backend>(case: &Case<B>, tokens: usize, d_out: usize, d_in: usize) {
+    let (x, x_tensor) = case.activation(tokens, d_in, "x");
+    let (w, w_tensor) = case.random(d_out, d_in, "w");
+    let (bias, bias_tensor) = case.random(1, d_out, "bias");
+    let (residual, residual_tensor) = case.activation(tokens, d_out, "residual");
+    let product: Vec<f64> = (0..tokens * d_out)
+        .map(|i| (0..d_in).map(|l| x.at(i / d_out, l) * w.at(i % d_out, l)).sum())
+        .collect();
+    let plus = |addend: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        product.iter().enumerate().map(|(i, x)| x + addend(i)).collect()
+    };
+    // What stood in the output must not matter.
+    let (_, mut out) = case.activation(tokens, d_out, "before");
+    case.backend.linear(&mut out, &x_tensor, &w_tensor, None);
+    case.compare("linear", &out, &product);
+    case.backend.linear(&mut out, &x_tensor, &w_tensor, Some(&bias_tensor));
+    case.compare("linear with bias", &out, &plus(&|i| bias.at(0, i % d_out)));
+    case.backend.residual_linear(&mut out, &residual_tensor, &x_tensor, &w_tensor);
+    case.compare("linear into a residual stream", &out, &plus(&|i| residual.data[i]));
+}
+
 fn norms<B: Backend>(case: &Case<B>, rows: usize, d: usize) {
     let (x, x_tensor) = case.activation(rows, d, "x");
     let (w, w_tensor) = case.random(1, d, "w");
@@ -187,13 +209,8 @@ fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     b.square_axpby(0.5, &x_tensor, 1.0, &mut y_tensor);
     let squares: Vec<f64> = x.data.iter().zip(&sum).map(|(x, s)| 0.5 * x * x + s).collect();
     case.compare("square_axpby", &y_tensor, &squares);
-    let (row, row_tensor) = case.random(1, cols, "row");
     let (sums, mut sums_tensor) = case.random(1, cols, "sums");
-    let (_, mut shifted) = case.activation(rows, cols, "x");
     let (_, summed) = case.activation(rows, cols, "x");
-    b.add_row(&mut shifted, &row_tensor);
-    let expected: Vec<f64> = x.data.iter().enumerate().map(|(i, x)| x + row.at(0, i % cols)).collect();
-    case.compare("add_row", &shifted, &expected);
     b.add_column_sums(&mut sums_tensor, &summed);
     let column = |c: usize| sums.at(0, c) + (0..rows).map(|n| x.at(n, c)).sum::<f64>();
     case.compare("add_column_sums", &sums_tensor, &(0..cols).map(column).collect::<Vec<_>>());
@@ -281,25 +298,38 @@ fn clipped_step<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     }
 }
 
+/// Several tensors at once.
 fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
-    let (w, w_tensor) = case.random(rows, cols, "w");
-    let (g, g_tensor) = case.random(rows, cols, "g");
-    let (f, f_tensor) = case.random(rows, cols, "f");
+    let tree = |name: &str| {
+        [(rows, cols), (1, cols), (cols, rows + 2)].map(|(rows, cols)| case.random(rows, cols, name))
+    };
+    let (weights, grads, fishers) = (tree("w"), tree("g"), tree("f"));
     for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
-        let element = |r: usize, c: usize| {
-            let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
-            match score {
-                ElementScore::MagnitudeL2 => w * w,
-                ElementScore::Taylor1 => (w * g).abs(),
-                ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
-            }
+        let needs_grad = score != ElementScore::MagnitudeL2;
+        let leaf = |i: usize| ScoreLeaf {
+            weight: &weights[i].1,
+            grad: needs_grad.then_some(&grads[i].1),
+            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i].1),
         };
-        let (by_row, by_col) = case.backend.score_margins(score, &w_tensor, &g_tensor, Some(&f_tensor));
-        let row_sums = (0..rows).map(|r| (0..cols).map(|c| element(r, c)).sum::<f64>());
-        let col_sums = (0..cols).map(|c| (0..rows).map(|r| element(r, c)).sum::<f64>());
-        for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
-            let bound = case.tolerance.atol + case.tolerance.rtol * expected;
-            assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+        let margins = case.backend.score_margins(score, &[0, 1, 2].map(leaf));
+        assert_eq!(margins.len(), 3);
+        for (i, Margins { rows: by_row, cols: by_col }) in margins.iter().enumerate() {
+            let (w, g, f) = (&weights[i].0, &grads[i].0, &fishers[i].0);
+            let element = |r: usize, c: usize| {
+                let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
+                match score {
+                    ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
+                }
+            };
+            assert_eq!((by_row.len(), by_col.len()), (w.rows, w.cols));
+            let row_sums = (0..w.rows).map(|r| (0..w.cols).map(|c| element(r, c)).sum::<f64>());
+            let col_sums = (0..w.cols).map(|c| (0..w.rows).map(|r| element(r, c)).sum::<f64>());
+            for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
+                let bound = case.tolerance.atol + case.tolerance.rtol * expected;
+                assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+            }
         }
     }
 }

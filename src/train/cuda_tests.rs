@@ -4,14 +4,23 @@ use super::pretrain::{Silent, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::{Rank, init};
+use crate::model::{ModelConfig, Rank, init};
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{Alone, Backend, CpuBackend};
 
 fn run<B: Backend>(backend: &B, spec: &TrainSpec, prune: Option<&PruneSpec>, steps: u64) -> TrainState<B> {
-    let config = config();
+    run_model(backend, config(), spec, prune, steps)
+}
+
+fn run_model<B: Backend>(
+    backend: &B,
+    config: ModelConfig,
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+) -> TrainState<B> {
     let weights = init::random_weights(backend, &config, 2);
     let plan = TrainPlan {
         spec,
@@ -54,6 +63,27 @@ fn f32_trains_and_prunes_as_the_cpu_does() {
         assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
         assert!((ours.grad_norm - reference.grad_norm).abs() <= 1e-2 * reference.grad_norm);
     }
+}
+
+/// With biases (Qwen2), which products add and heads take with them: the bounds of the test above.
+#[test]
+fn biases_train_and_are_pruned_as_on_the_cpu() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let (train, prune) = specs();
+    let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
+    let prune = PruneSpec { schedule, ..prune };
+    let biased = ModelConfig { qkv_bias: true, ..config() };
+    let backend = CudaBackend::over(device, Precision::F32);
+    let ours = run_model(&backend, biased.clone(), &train, Some(&prune), 12);
+    let reference = run_model(&CpuBackend::<f32>::new(), biased, &train, Some(&prune), 12);
+    assert_eq!(ours.config, reference.config);
+    for (ours, reference) in ours.progress.curve.iter().zip(&reference.progress.curve) {
+        let bound = 1e-3 * reference.loss;
+        assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
+    }
+    // They begin at zero and have been trained.
+    let bias = &ours.weights.layers[0].bias.as_ref().expect("the model has biases").q;
+    assert!(backend.to_host(bias).iter().all(|&bias| bias != 0.0));
 }
 
 /// bf16 rounds at 2⁻⁸: the losses of fifty steps stay within 3 % and what is learnt is learnt as well.

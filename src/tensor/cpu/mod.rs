@@ -14,7 +14,8 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -129,26 +130,28 @@ impl<T: Real> Backend for CpuBackend<T> {
         Matrix { rows: rows.len(), cols: num_cols, data }
     }
 
-    fn add_row(&self, x: &mut Matrix<T>, row: &Matrix<T>) {
-        elementwise::add_row(x, row);
-    }
-
     fn add_column_sums(&self, out: &mut Matrix<T>, x: &Matrix<T>) {
         elementwise::add_column_sums(out, x);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &Matrix<T>,
-        grad: &Matrix<T>,
-        fisher: Option<&Matrix<T>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        score::margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
+        leaves.iter().map(|leaf| score::margins(score, leaf)).collect()
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
         product::matmul(product, out, accumulate, a, b);
+    }
+
+    fn linear(&self, out: &mut Matrix<T>, x: &Matrix<T>, weight: &Matrix<T>, bias: Option<&Matrix<T>>) {
+        product::matmul(Product::NT, out, false, x, weight);
+        if let Some(bias) = bias {
+            elementwise::add_row(out, bias);
+        }
+    }
+
+    fn residual_linear(&self, out: &mut Matrix<T>, residual: &Matrix<T>, x: &Matrix<T>, weight: &Matrix<T>) {
+        self.copy(out, residual);
+        product::matmul(Product::NT, out, true, x, weight);
     }
 
     fn independent_rows(&self, rows: usize, cols: usize) -> usize {
@@ -396,8 +399,8 @@ mod tests {
             let loss =
                 backend.head_cross_entropy(&mut dh, &mut d_head, &normed, &random(999, 40, 9), &targets, 0.1);
             let norm = backend.sum_of_squares(&random(700, 300, 1));
-            let (mut shifted, mut column_sums) = (random(700, 300, 1), random(1, 300, 2));
-            backend.add_row(&mut shifted, &random(1, 300, 3));
+            let (mut shifted, mut column_sums) = (backend.zeros(700, 300), random(1, 300, 2));
+            backend.linear(&mut shifted, &random(700, 40, 1), &random(300, 40, 4), Some(&random(1, 300, 3)));
             backend.add_column_sums(&mut column_sums, &shifted);
             results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head, shifted, column_sums]);
             (results, loss.to_bits(), norm.to_bits())

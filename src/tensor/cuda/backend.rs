@@ -1,10 +1,11 @@
 //! The operations of [`Backend`], each a launch or a product.
 use super::attention::{self, Saved, cached};
-use super::device::{Argument, Element, Multiplication, Operand};
+use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -97,6 +98,38 @@ impl<D: Device> CudaBackend<D> {
             float(sign),
         ];
         self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
+    }
+
+    /// `out ← addend + op(a) op(b)`
+    fn product(
+        &self,
+        product: Product,
+        out: &mut CudaTensor<D>,
+        addend: Addend,
+        a: &CudaTensor<D>,
+        b: &CudaTensor<D>,
+    ) {
+        // Outputs and inner sizes are padded where they run along rows of memory, whose padding is zero in every
+        // operand; the number of tokens is not.
+        let (a_size, b_size, out_size) = match product {
+            Product::NT => {
+                assert!(a.cols == b.cols && (out.rows, out.cols) == (a.rows, b.rows), "matmul NT");
+                ((a.rows, a.stride()), (padded(b.rows), b.stride()), (a.rows, out.stride()))
+            }
+            Product::NN => {
+                assert!(a.cols == b.rows && (out.rows, out.cols) == (a.rows, b.cols), "matmul NN");
+                ((a.rows, a.stride()), (padded(b.rows), b.stride()), (a.rows, out.stride()))
+            }
+            Product::TN => {
+                assert!(a.rows == b.rows && (out.rows, out.cols) == (a.cols, b.cols), "matmul TN");
+                ((a.rows, a.stride()), (b.rows, b.stride()), (padded(out.rows), out.stride()))
+            }
+        };
+        out.touch();
+        let a = self.multiplicand(a, a_size.0, a_size.1);
+        let b = self.multiplicand(b, b_size.0, b_size.1);
+        let out = out.operand(out_size.0, out_size.1);
+        self.multiply(Multiplication { product, addend, out, a, b });
     }
 
     /// Indices in device memory.
@@ -244,12 +277,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         out
     }
 
-    fn add_row(&self, x: &mut CudaTensor<D>, row: &CudaTensor<D>) {
-        assert!(row.rows == 1 && row.cols == x.cols && row.element == Element::F32, "add_row");
-        x.touch();
-        self.each(&named("add_row", x.element), x.spread(), &[at(x), at(row), int(x.stride() / 8)]);
-    }
-
+    /// Not the epilogue of the weight's gradient (`BGRADB`): that overwrites the sums of the micro-batches before, and in
+    /// what order it adds is not said.
     fn add_column_sums(&self, out: &mut CudaTensor<D>, x: &CudaTensor<D>) {
         assert!(out.rows == 1 && out.cols == x.cols && out.element == Element::F32, "add_column_sums");
         out.touch();
@@ -264,14 +293,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &CudaTensor<D>,
-        grad: &CudaTensor<D>,
-        fisher: Option<&CudaTensor<D>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        self.margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, CudaTensor<D>>]) -> Vec<Margins> {
+        self.margins(score, leaves)
     }
 
     fn matmul(
@@ -282,27 +305,39 @@ impl<D: Device> Backend for CudaBackend<D> {
         a: &CudaTensor<D>,
         b: &CudaTensor<D>,
     ) {
-        // Outputs and inner sizes are padded where they run along rows of memory, whose padding is zero in every
-        // operand; the number of tokens is not.
-        let (a_size, b_size, out_size) = match product {
-            Product::NT => {
-                assert!(a.cols == b.cols && (out.rows, out.cols) == (a.rows, b.rows), "matmul NT");
-                ((a.rows, a.stride()), (padded(b.rows), b.stride()), (a.rows, out.stride()))
-            }
-            Product::NN => {
-                assert!(a.cols == b.rows && (out.rows, out.cols) == (a.rows, b.cols), "matmul NN");
-                ((a.rows, a.stride()), (padded(b.rows), b.stride()), (a.rows, out.stride()))
-            }
-            Product::TN => {
-                assert!(a.rows == b.rows && (out.rows, out.cols) == (a.cols, b.cols), "matmul TN");
-                ((a.rows, a.stride()), (b.rows, b.stride()), (padded(out.rows), out.stride()))
-            }
-        };
-        out.touch();
-        let a = self.multiplicand(a, a_size.0, a_size.1);
-        let b = self.multiplicand(b, b_size.0, b_size.1);
-        let out = out.operand(out_size.0, out_size.1);
-        self.multiply(Multiplication { product, accumulate, out, a, b });
+        self.product(product, out, if accumulate { Addend::Out } else { Addend::Nothing }, a, b);
+    }
+
+    fn linear(
+        &self,
+        out: &mut CudaTensor<D>,
+        x: &CudaTensor<D>,
+        weight: &CudaTensor<D>,
+        bias: Option<&CudaTensor<D>>,
+    ) {
+        let addend = bias.map_or(Addend::Nothing, |bias| {
+            assert!(bias.rows == 1 && bias.cols == out.cols, "a bias of {} for {}", bias.cols, out.cols);
+            // cuBLASLt reads it in the type of the output.
+            let row = if bias.element == out.element {
+                whole(bias)
+            } else {
+                self.multiplicand(bias, bias.rows, bias.cols)
+            };
+            assert_eq!(row.element, out.element);
+            Addend::Row(row.address)
+        });
+        self.product(Product::NT, out, addend, x, weight);
+    }
+
+    fn residual_linear(
+        &self,
+        out: &mut CudaTensor<D>,
+        residual: &CudaTensor<D>,
+        x: &CudaTensor<D>,
+        weight: &CudaTensor<D>,
+    ) {
+        alike(out, residual);
+        self.product(Product::NT, out, Addend::Matrix(residual.address()), x, weight);
     }
 
     /// Whole tiles of rows: cuBLASLt then has no edge to treat apart. That it takes the same tiles and splits for every

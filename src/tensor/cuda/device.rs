@@ -106,11 +106,23 @@ pub struct Operand {
     pub stride: usize,
 }
 
-/// `out ← op(a) op(b)`, or `out ← out + op(a) op(b)` where `accumulate`; f32 accumulation always.
+/// What a product is added to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Addend {
+    Nothing,
+    /// What stands in the output.
+    Out,
+    /// The matrix at this address, laid out as the output is.
+    Matrix(u64),
+    /// The row at this address, of the output's columns and elements: added to every row.
+    Row(u64),
+}
+
+/// `out ← addend + op(a) op(b)`; f32 accumulation always, and one rounding, of the whole sum.
 #[derive(Clone, Copy, Debug)]
 pub struct Multiplication {
     pub product: Product,
-    pub accumulate: bool,
+    pub addend: Addend,
     pub out: Operand,
     pub a: Operand,
     pub b: Operand,
@@ -162,7 +174,7 @@ pub trait Device: Send + Sync + 'static {
     /// live memory of this device.
     unsafe fn launch(&self, launch: &Launch) -> Result<(), DeviceError>;
     /// # Safety
-    /// The operands lie in live memory of this device, `out` apart from `a` and `b`.
+    /// The operands and the addend lie in live memory of this device, `out` apart from the others.
     unsafe fn multiply(&self, multiplication: &Multiplication) -> Result<(), DeviceError>;
     fn synchronize(&self) -> Result<(), DeviceError>;
 }

@@ -7,7 +7,7 @@
 //!
 //! Logits are f32 in both precisions, whatever the products' operands: a bf16 logit of 16 would be off by 0.06 nats.
 use super::backend::int;
-use super::device::{Argument, Element, Multiplication, Operand};
+use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{CudaBackend, CudaTensor, Device, DeviceSum};
 use crate::tensor::Product;
@@ -77,7 +77,13 @@ impl<D: Device> CudaBackend<D> {
             let end = (start + chunk).min(hidden.rows);
             let (x, z, dz) =
                 (rows(hidden, start, end), rows(&logits, 0, end - start), rows(d_logits, 0, end - start));
-            self.multiply(Multiplication { product: Product::NT, accumulate: false, out: z, a: x, b: head });
+            self.multiply(Multiplication {
+                product: Product::NT,
+                addend: Addend::Nothing,
+                out: z,
+                a: x,
+                b: head,
+            });
             let arguments = [
                 Argument::Address(dz.address),
                 Argument::Address(losses.address() + 8 * start as u64),
@@ -92,7 +98,7 @@ impl<D: Device> CudaBackend<D> {
             let d_x = rows(d_hidden, start, end);
             self.multiply(Multiplication {
                 product: Product::NN,
-                accumulate: false,
+                addend: Addend::Nothing,
                 out: d_x,
                 a: dz,
                 b: head,
@@ -100,7 +106,7 @@ impl<D: Device> CudaBackend<D> {
             let d_head = d_head.operand(stride, d_head.stride());
             self.multiply(Multiplication {
                 product: Product::TN,
-                accumulate: true,
+                addend: Addend::Out,
                 out: d_head,
                 a: dz,
                 b: x,
@@ -127,7 +133,13 @@ impl<D: Device> CudaBackend<D> {
         for start in (0..hidden.rows).step_by(chunk) {
             let end = (start + chunk).min(hidden.rows);
             let (x, z) = (rows(hidden, start, end), rows(&logits, 0, end - start));
-            self.multiply(Multiplication { product: Product::NT, accumulate: false, out: z, a: x, b: head });
+            self.multiply(Multiplication {
+                product: Product::NT,
+                addend: Addend::Nothing,
+                out: z,
+                a: x,
+                b: head,
+            });
             let arguments = [
                 Argument::Address(logs.address() + 8 * start as u64),
                 Argument::Address(z.address),

@@ -8,6 +8,8 @@
 //! | `F32` | f32 | f32 | f32 |
 //! | `Bf16` | f32 (weights with a bf16 shadow) | bf16 | bf16 operands, f32 accumulation |
 //!
+//! A residual stream and the biases of a linear layer are added by the product that they belong to, before it is rounded.
+//!
 //! Sums are of one fixed order everywhere and no kernel adds by atomics: the same run gives the same bits. Operations cannot
 //! fail by type; what the device refuses (memory, a kernel that does not compile) unwinds with a [`DeviceError`], which
 //! [`caught`](crate::tensor::unwind::caught) turns into a value again.
@@ -36,7 +38,7 @@ pub use driver::CudaDevice;
 pub use tensor::CudaTensor;
 
 use crate::tensor::unwind::raise;
-use device::{Argument, Launch, Multiplication, Operand};
+use device::{Addend, Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
 use std::sync::{Arc, PoisonError};
 use tensor::Shadow;
@@ -192,10 +194,20 @@ impl<D: Device> CudaBackend<D> {
 
     fn multiply(&self, multiplication: Multiplication) {
         let (m, n, k) = multiplication.sizes();
-        let Multiplication { accumulate, out, .. } = &multiplication;
+        let Multiplication { addend, out, .. } = &multiplication;
         assert!(out.rows == m && out.cols == n, "{multiplication:?}");
-        if m == 0 || n == 0 || k == 0 {
-            assert!(*accumulate || m == 0 || n == 0, "an empty sum into a matrix: {multiplication:?}");
+        if m == 0 || n == 0 {
+            return;
+        }
+        if k == 0 {
+            match *addend {
+                Addend::Out => {}
+                // SAFETY: laid out as the output, which is borrowed mutably and so another.
+                Addend::Matrix(from) => must(unsafe {
+                    self.device().copy(out.address, from, m * out.stride * out.element.bytes())
+                }),
+                Addend::Nothing | Addend::Row(_) => panic!("an empty sum into a matrix: {multiplication:?}"),
+            }
             return;
         }
         // SAFETY: operands are windows of live tensors, and outputs are borrowed mutably by the operation.

@@ -1,13 +1,15 @@
 //! Matrix products by cuBLASLt, the algorithm chosen once per shape.
 //!
 //! cuBLASLt thinks by columns: a row-major matrix with a stride is, to it, its transpose with that leading dimension. So
-//! C = op(A) op(B) is asked for as Cᵀ = op(B)ᵀ op(A)ᵀ, with the operands in that order.
+//! C = op(A) op(B) is asked for as Cᵀ = op(B)ᵀ op(A)ᵀ, with the operands in that order. What the product is added to costs no
+//! pass of its own: a matrix is the third operand, which need not be the output, and a row is a bias of the epilogue, whose
+//! columns are our rows.
 //!
 //! f32 products are of full f32 precision (no TF32), bf16 products accumulate in f32. Split sums are reduced through the
 //! workspace in a fixed order: the in-place scheme, which adds in whatever order blocks finish, is not admitted.
 use super::{Context, CudaMemory, REPORT, allocate};
 use crate::tensor::Product;
-use crate::tensor::cuda::device::{DeviceError, Element, Multiplication, Operand};
+use crate::tensor::cuda::device::{Addend, DeviceError, Element, Multiplication, Operand};
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
 use std::collections::HashMap;
@@ -25,6 +27,11 @@ const REDUCTION_SCHEMES: u32 = 2;
 const OPERATION_PLAIN: i32 = 0;
 const OPERATION_TRANSPOSED: i32 = 1;
 
+/// The widest power of two that divides an address, as far as it matters.
+fn alignment(address: u64) -> u32 {
+    1 << address.trailing_zeros().min(8)
+}
+
 fn failed(call: &str, error: CublasError) -> DeviceError {
     DeviceError::Failed { call: call.to_string(), what: error.to_string(), remedy: REPORT }
 }
@@ -35,16 +42,21 @@ struct Key {
     product: Product,
     /// Element, rows, columns, stride and alignment of out, a and b.
     operands: [(Element, usize, usize, usize, u32); 3],
+    /// Alignment of the third operand, which is laid out as the output and often is the output.
+    third: u32,
+    /// Alignment of the row of the epilogue, where there is one.
+    row: Option<u32>,
 }
 
-/// Descriptors and the algorithm of one shape.
+/// Descriptors and the algorithm of one shape. The descriptor also holds the address of the row that is added: one call's
+/// own, set before the call and read in it.
 struct Plan {
     descriptor: sys::cublasLtMatmulDesc_t,
     /// Of b, a and out: the order in which cuBLASLt takes them.
     layouts: [sys::cublasLtMatrixLayout_t; 3],
     algorithm: sys::cublasLtMatmulAlgo_t,
 }
-// SAFETY: descriptions that nobody changes after they are made.
+// SAFETY: descriptions that are changed and read only by who holds the lock of the plans.
 unsafe impl Send for Plan {}
 
 impl Drop for Plan {
@@ -88,23 +100,34 @@ impl Products {
     /// # Safety
     /// As [`crate::tensor::cuda::device::Device::multiply`], with the context current.
     pub unsafe fn multiply(&self, context: &Context, m: &Multiplication) -> Result<(), DeviceError> {
-        // The widest power of two that divides the address, as far as it matters.
-        let described = |o: &Operand| {
-            let alignment = 1 << o.address.trailing_zeros().min(8);
-            (o.element, o.rows, o.cols, o.stride, alignment)
+        let described = |o: &Operand| (o.element, o.rows, o.cols, o.stride, alignment(o.address));
+        let (beta, third, row) = match m.addend {
+            Addend::Nothing => (0f32, m.out.address, None),
+            Addend::Out => (1f32, m.out.address, None),
+            Addend::Matrix(address) => (1f32, address, None),
+            Addend::Row(address) => (0f32, m.out.address, Some(address)),
         };
-        let key = Key { product: m.product, operands: [&m.out, &m.a, &m.b].map(described) };
+        let key = Key {
+            product: m.product,
+            operands: [&m.out, &m.a, &m.b].map(described),
+            third: alignment(third),
+            row: row.map(alignment),
+        };
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if !plans.contains_key(&key) {
             // Pruning makes new shapes at every event, and old ones do not come back.
             if plans.len() >= MOST_PLANS {
                 plans.clear();
             }
-            let plan = Plan::new(self.handle, &key)?;
+            let plan = Plan::new(self.handle, &key, row)?;
             plans.insert(key, plan);
         }
         let plan = &plans[&key];
-        let (alpha, beta) = (1f32, if m.accumulate { 1f32 } else { 0f32 });
+        if let Some(row) = row {
+            // SAFETY: the descriptor is live, and the plans are locked to the end of the call that reads it.
+            unsafe { add_row(plan.descriptor, row) }?;
+        }
+        let alpha = 1f32;
         let [first, second, out] = plan.layouts;
         let at = |o: &Operand| o.address as *mut c_void;
         // SAFETY: the operands are the caller's contract, described as the plan's layouts; scalars are read in the call.
@@ -118,7 +141,7 @@ impl Products {
                 first,
                 at(&m.a),
                 second,
-                at(&m.out),
+                third as *const c_void,
                 out,
                 at(&m.out),
                 out,
@@ -132,8 +155,33 @@ impl Products {
     }
 }
 
+/// # Safety
+/// The descriptor is live, and `T` is the type of the attribute.
+unsafe fn describe<T>(
+    descriptor: sys::cublasLtMatmulDesc_t,
+    attribute: sys::cublasLtMatmulDescAttributes_t,
+    value: T,
+) -> Result<(), DeviceError> {
+    // SAFETY: the caller's contract; the value is copied in the call.
+    unsafe {
+        result::set_matmul_desc_attribute(descriptor, attribute, (&raw const value).cast(), size_of::<T>())
+    }
+    .map_err(|error| failed("cublasLtMatmulDescSetAttribute", error))
+}
+
+/// Names the row that is added, in the type of the output, as is the default.
+///
+/// # Safety
+/// The descriptor is live and in nobody else's hands.
+unsafe fn add_row(descriptor: sys::cublasLtMatmulDesc_t, row: u64) -> Result<(), DeviceError> {
+    let attribute = sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
+    // SAFETY: a pointer of the device, as wide as one of the host.
+    unsafe { describe(descriptor, attribute, row) }
+}
+
 impl Plan {
-    fn new(handle: sys::cublasLtHandle_t, key: &Key) -> Result<Self, DeviceError> {
+    /// `row`: any of those that will be added; its alignment counts.
+    fn new(handle: sys::cublasLtHandle_t, key: &Key, row: Option<u64>) -> Result<Self, DeviceError> {
         use sys::cublasLtMatmulDescAttributes_t as Described;
         use sys::cublasLtMatmulPreferenceAttributes_t as Preferred;
         let told = |call: &'static str| move |error: CublasError| failed(call, error);
@@ -169,16 +217,16 @@ impl Plan {
                 (Described::CUBLASLT_MATMUL_DESC_TRANSA, of_b),
                 (Described::CUBLASLT_MATMUL_DESC_TRANSB, of_a),
             ] {
-                // SAFETY: the descriptor is live, and the value has the attribute's size.
+                // SAFETY: the descriptor is live, and operations are of 32 bits.
+                unsafe { describe(descriptor, attribute, operation) }?;
+            }
+            if let Some(row) = row {
+                let epilogue = sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_BIAS as u32;
+                // SAFETY: the descriptor is live and new, and epilogues are of 32 bits.
                 unsafe {
-                    result::set_matmul_desc_attribute(
-                        descriptor,
-                        attribute,
-                        (&raw const operation).cast(),
-                        size_of_val(&operation),
-                    )
+                    describe(descriptor, Described::CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue)?;
+                    add_row(descriptor, row)?;
                 }
-                .map_err(told("cublasLtMatmulDescSetAttribute"))?;
             }
             let workspace = WORKSPACE_BYTES;
             prefer(
@@ -192,13 +240,13 @@ impl Plan {
                 (&raw const schemes).cast(),
                 size_of_val(&schemes),
             )?;
-            for (attribute, operand) in [
-                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &b),
-                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &a),
-                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &out),
-                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &out),
+            for (attribute, alignment) in [
+                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &b.4),
+                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &a.4),
+                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &key.third),
+                (Preferred::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &out.4),
             ] {
-                prefer(attribute, (&raw const operand.4).cast(), size_of_val(&operand.4))?;
+                prefer(attribute, (&raw const *alignment).cast(), size_of_val(alignment))?;
             }
             let [first, second, out] = layouts;
             // SAFETY: all descriptions are live.

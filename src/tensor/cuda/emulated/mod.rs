@@ -3,7 +3,7 @@
 //!
 //! Fresh memory holds NaNs and stands before a red zone, so that a kernel that reads what nobody wrote, or writes beyond an
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
-use super::device::{Device, DeviceError, Element, Launch, Multiplication, Operand};
+use super::device::{Addend, Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
 use crate::tensor::{Matrix, Product};
 use sha2::{Digest, Sha256};
@@ -182,13 +182,20 @@ impl Device for EmulatedDevice {
     }
 
     unsafe fn multiply(&self, multiplication: &Multiplication) -> Result<(), DeviceError> {
-        let Multiplication { product, accumulate, out, a, b } = multiplication;
-        for operand in [out, a, b] {
+        let Multiplication { product, addend, out, a, b } = multiplication;
+        let added = match *addend {
+            Addend::Nothing => None,
+            Addend::Out => Some(*out),
+            Addend::Matrix(address) => Some(Operand { address, ..*out }),
+            Addend::Row(address) => Some(Operand { address, rows: 1, ..*out }),
+        };
+        for operand in [out, a, b].into_iter().chain(&added) {
             assert!(operand.stride % 8 == 0 && operand.address % 16 == 0, "misaligned: {operand:?}");
         }
         // SAFETY: the caller's contract.
-        let (a, b, mut c) = unsafe { (read(a), read(b), read(out)) };
+        let (a, b, added) = unsafe { (read(a), read(b), added.map(|added| read(&added))) };
         let (m, n, k) = multiplication.sizes();
+        let mut data = Vec::with_capacity(m * n);
         for i in 0..m {
             for j in 0..n {
                 let term = |l: usize| match product {
@@ -197,12 +204,15 @@ impl Device for EmulatedDevice {
                     Product::TN => a.data[l * a.cols + i] * b.data[l * b.cols + j],
                 };
                 let sum: f32 = (0..k).map(term).sum();
-                let element = &mut c.data[i * n + j];
-                *element = if *accumulate { *element + sum } else { sum };
+                data.push(match &added {
+                    // A row is every row.
+                    Some(added) => added.data[i % added.rows * n + j] + sum,
+                    None => sum,
+                });
             }
         }
         // SAFETY: as above.
-        unsafe { write(out, &c) };
+        unsafe { write(out, &Matrix { rows: m, cols: n, data }) };
         Ok(())
     }
 

@@ -4,7 +4,6 @@
 //   convert        y ← x, rounded to y's type
 //   axpby          y ← αx + βy
 //   square_axpby   y ← αx² + βy
-//   add_row        x[n, :] ← x[n, :] + row for every n                              the bias of a linear layer
 //   swiglu         out ← silu(gate) ∘ up,  silu(z) = z·σ(z)                         (Shazeer 2020, arXiv:2002.05202)
 //   swiglu_backward  gate ← d∘up∘σ(1 + gate(1−σ)),  up ← d∘silu(gate)
 
@@ -41,17 +40,6 @@ extern "C" __global__ void square_axpby_f32(float *y, const float *x, float alph
         store_eight(y + 8 * i, b);
     }
 }
-
-template <class T> __device__ __forceinline__ void add_row(T *x, const float *row, int width, long long n) {
-    for (long long i = first_eight(); i < n; i += next_eight()) {
-        Eight a = load_eight(x + 8 * i), b = load_eight(row + 8 * (i % width));
-#pragma unroll
-        for (int j = 0; j < 8; ++j) a.v[j] += b.v[j];
-        store_eight(x + 8 * i, a);
-    }
-}
-extern "C" __global__ void add_row_f32(float *x, const float *row, int width, long long n) { add_row(x, row, width, n); }
-extern "C" __global__ void add_row_bf16(bf16 *x, const float *row, int width, long long n) { add_row(x, row, width, n); }
 
 __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + __expf(-z)); }
 
