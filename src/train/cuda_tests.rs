@@ -1,10 +1,12 @@
 //! The CUDA engine through the whole loop, on the emulated device, against the CPU engine.
+use super::gradient::StepGradient;
 use super::optimizer::{self, Moments, zeros_like};
 use super::pretrain::{Silent, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{ModelConfig, Rank, init};
+use crate::prune::GramAccumulator;
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
@@ -157,4 +159,34 @@ fn a_steady_step_allocates_nothing_and_waits_only_for_its_results() {
         assert!(waited_now > waited);
     }
     assert_eq!(backend.device().downloads(), 2 * 5);
+}
+
+/// Fisher diagonal and Gram matrices are part of the step: nothing waits for the device before its results are read.
+#[test]
+fn statistics_of_a_step_wait_for_nothing() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let backend = CudaBackend::over(device, Precision::Bf16);
+    let (config, spec) = (config(), train_spec());
+    let mut weights = init::random_weights(&backend, &config, 2);
+    let mut moments = Moments::new(&backend, &weights);
+    let mut network = ExplicitNetwork::new(&backend);
+    let rank =
+        &mut Rank { backend: &backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
+    let mut gradient = StepGradient::new(&backend, &weights);
+    let mut grams = GramAccumulator::new(&backend, &config);
+    gradient.reset(&backend, &weights, true);
+    let mut losses = Vec::new();
+    for first in [0, 3] {
+        let batch = batches().batch(first, 3);
+        let tokens = 6 * CONTEXT;
+        losses.extend(gradient.accumulate(rank, &config, &weights, &batch, tokens, Some(&mut grams)));
+    }
+    let norm = optimizer::step(&backend, &spec, 1e-3, &mut weights, &gradient.mean, &mut moments);
+    assert_eq!(backend.device().downloads(), 0);
+    assert!(losses.iter().chain([&norm]).all(|sum| backend.read_sum(sum) > 0.0));
+    let fisher = gradient.fisher.as_ref().expect("it was asked for");
+    assert!(backend.sum_of_squares(&fisher.norm) > 0.0);
+    let grams = grams.finish(&backend, 1);
+    assert_eq!(grams.num_tokens, 6 * CONTEXT as u64);
+    assert!(grams.layers.iter().all(|layer| layer.down_in.trace() > 0.0));
 }

@@ -33,6 +33,7 @@ pub mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use crate::base::precision::Precision;
 pub use device::{Device, DeviceError, Element};
 pub use driver::CudaDevice;
 pub use tensor::CudaTensor;
@@ -42,13 +43,6 @@ use device::{Addend, Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
 use std::sync::{Arc, PoisonError};
 use tensor::Shadow;
-
-/// Arithmetic of activations and products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    F32,
-    Bf16,
-}
 
 /// The backend over device `D`.
 pub struct CudaBackend<D: Device> {
