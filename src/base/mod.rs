@@ -1,8 +1,9 @@
-//! Ground floor: named random streams, canonical hashes, atomic files, locks, units for people, nearest names, and the
-//! plain values of a vocabulary.
+//! Ground floor: named random streams, canonical hashes, atomic files, locks, units for people, nearest names, and plain
+//! values that rooms share which do not know each other.
 pub mod files;
 pub mod hash;
 pub mod lock;
+pub mod precision;
 pub mod random;
 pub mod suggest;
 pub mod units;

@@ -22,9 +22,8 @@ pub struct Decoder<B: Backend> {
     capacity: usize,
     /// P: tokens read so far.
     past: usize,
-    /// Angles of all positions, and of those of a pass.
+    /// Angles of all positions.
     angles: RopeTable<B::Tensor>,
-    turned: RopeTable<B::Tensor>,
     x: B::Tensor,
     normed: B::Tensor,
     inv_rms: B::Tensor,
@@ -52,7 +51,6 @@ impl<B: Backend> Decoder<B> {
             capacity,
             past: 0,
             angles: backend.rope_table(capacity, config.head_dim, config.rope_theta),
-            turned: RopeTable { cos: sums(), sin: sums() },
             x: empty(),
             normed: empty(),
             inv_rms: sums(),
@@ -85,13 +83,8 @@ impl<B: Backend> Decoder<B> {
         let (n, d, h, eps) = (tokens.len(), config.hidden_size, config.head_dim, config.rms_norm_eps);
         let past = self.past;
         assert!(n > 0 && past + n <= self.capacity, "{n} tokens after {past} of {}", self.capacity);
-        let positions: Vec<u32> = (past as u32..(past + n) as u32).collect();
-        for (turned, all) in
-            [(&mut self.turned.cos, &self.angles.cos), (&mut self.turned.sin, &self.angles.sin)]
-        {
-            backend.reshape(turned, n, h / 2);
-            backend.embed(turned, all, &positions);
-        }
+        // What a pass tells the device stands at its start; what follows is the same for every pass of as many tokens.
+        let past = backend.past(past);
         backend.reshape(&mut self.x, n, d);
         backend.reshape(&mut self.normed, n, d);
         backend.reshape(&mut self.inv_rms, 1, n);
@@ -113,19 +106,18 @@ impl<B: Backend> Decoder<B> {
             backend.linear(&mut self.q, &self.normed, &w.q, bias.map(|bias| &bias.q));
             backend.linear(&mut self.k, &self.normed, &w.k, bias.map(|bias| &bias.k));
             backend.linear(&mut self.v, &self.normed, &w.v, bias.map(|bias| &bias.v));
-            // Row n of the gathered table holds the angle of new token n: one sequence of n tokens to the backend.
-            backend.rope(&mut self.q, &self.turned, n, h, false);
-            backend.rope(&mut self.k, &self.turned, n, h, false);
-            backend.put_rows(&mut cache.keys, past, &self.k);
-            backend.put_rows(&mut cache.values, past, &self.v);
+            backend.rope_after(&mut self.q, &self.angles, &past, h);
+            backend.rope_after(&mut self.k, &self.angles, &past, h);
+            backend.put_rows(&mut cache.keys, &past, &self.k);
+            backend.put_rows(&mut cache.values, &past, &self.v);
             let cached = CachedShape {
-                past,
                 queries: n,
                 num_heads: shape.num_heads,
                 num_kv_heads: shape.num_kv_heads,
                 head_dim: h,
             };
-            backend.cached_attention(cached, &mut self.attended, &self.q, &cache.keys, &cache.values);
+            let (keys, values) = (&cache.keys, &cache.values);
+            backend.cached_attention(cached, &past, &mut self.attended, &self.q, keys, values);
             backend.matmul(Product::NT, &mut self.x, true, &self.attended, &w.o);
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
@@ -136,11 +128,16 @@ impl<B: Backend> Decoder<B> {
         }
         self.past += n;
         backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);
-        backend.reshape(&mut self.last, 1, d);
-        backend.embed(&mut self.last, &self.normed, &[n as u32 - 1]);
+        let last = if n == 1 {
+            &self.normed
+        } else {
+            backend.reshape(&mut self.last, 1, d);
+            backend.embed(&mut self.last, &self.normed, &[n as u32 - 1]);
+            &self.last
+        };
         backend.reshape(&mut self.logits, 1, config.vocab_size);
         let head = weights.head.as_ref().unwrap_or(&weights.embed);
-        backend.linear(&mut self.logits, &self.last, head, None);
+        backend.linear(&mut self.logits, last, head, None);
         backend.to_host(&self.logits)
     }
 }
@@ -150,38 +147,34 @@ mod tests {
     use super::*;
     use crate::model::fixtures;
     use crate::model::llama::{self, Workspace};
-    use crate::tensor::CpuBackend;
     use crate::tensor::cpu::real::Real;
+    use crate::tensor::cuda::emulated::EmulatedDevice;
+    use crate::tensor::cuda::{CudaBackend, Precision};
+    use crate::tensor::{CpuBackend, Scalar};
 
     /// ln softmax(logits)[target]
-    fn log_probability<T: Real>(logits: &[T], target: u32) -> f64 {
+    fn log_probability<T: Scalar>(logits: &[T], target: u32) -> f64 {
         let total: f64 = logits.iter().map(|z| z.to_f64().exp()).sum();
         logits[target as usize].to_f64() - total.ln()
     }
 
     /// A prompt in one pass and then token by token, against one full forward pass of `llama`; a second text in the
     /// same cache sees nothing of the first.
-    fn agrees<T: Real>(tolerance: f64) {
-        let backend = CpuBackend::<T>::new();
+    fn agrees<T: Real, B: Backend<Scalar = T>>(backend: &B, tolerance: f64) {
+        let cpu = CpuBackend::<T>::new();
         for (index, (name, config, ..)) in fixtures::cases().into_iter().enumerate() {
             let weights = fixtures::weights::<T>(&config, index as u64);
-            let mut decoder = Decoder::new(&backend, &config, 12);
+            let on_device = weights.map(|leaf| backend.from_host(leaf.rows, leaf.cols, &leaf.data));
+            let mut decoder = Decoder::new(backend, &config, 12);
             for prompt in [1, 2, 5, 9] {
                 let text = fixtures::tokens(10, config.vocab_size, prompt as u64);
-                let mut work = Workspace::new(&backend);
-                let full = llama::log_probabilities(
-                    &backend,
-                    &config,
-                    &weights,
-                    &text[..9],
-                    &text[1..],
-                    1,
-                    &mut work,
-                );
+                let mut work = Workspace::new(&cpu);
+                let full =
+                    llama::log_probabilities(&cpu, &config, &weights, &text[..9], &text[1..], 1, &mut work);
                 decoder.clear();
                 for read in prompt..10 {
                     let new = if read == prompt { &text[..prompt] } else { &text[read - 1..read] };
-                    let logits = decoder.advance(&backend, &config, &weights, new);
+                    let logits = decoder.advance(backend, &config, &on_device, new);
                     let (ours, expected) = (log_probability(&logits, text[read]), full[read - 1]);
                     assert!(
                         (ours - expected).abs() <= tolerance * (1.0 + expected.abs()),
@@ -194,11 +187,43 @@ mod tests {
 
     #[test]
     fn token_by_token_equals_one_pass_in_f64() {
-        agrees::<f64>(1e-10);
+        agrees(&CpuBackend::<f64>::new(), 1e-10);
     }
 
     #[test]
     fn token_by_token_equals_one_pass_in_f32() {
-        agrees::<f32>(1e-5);
+        agrees(&CpuBackend::<f32>::new(), 1e-5);
+    }
+
+    /// bf16 rounds at 2⁻⁸, logits of order one by a few hundredths.
+    #[test]
+    fn token_by_token_equals_one_pass_on_cuda() {
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.05)] {
+            let Some(device) = EmulatedDevice::new() else { return };
+            agrees(&CudaBackend::over(device, precision), tolerance);
+        }
+    }
+
+    /// What is told of a token, which it is and how many came before, lies in memory: from the third token on all of a pass
+    /// is one graph.
+    #[test]
+    fn a_token_is_a_replay_of_the_one_before_it() {
+        let (_, config, ..) = fixtures::cases().swap_remove(0);
+        let Some(device) = EmulatedDevice::new() else { return };
+        let backend = CudaBackend::over(device, Precision::Bf16);
+        let weights = fixtures::weights::<f32>(&config, 0)
+            .map(|leaf| backend.from_host(leaf.rows, leaf.cols, &leaf.data));
+        let mut decoder = Decoder::new(&backend, &config, 12);
+        let mut before = backend.device().counts();
+        for (read, &token) in fixtures::tokens(10, config.vocab_size, 1).iter().enumerate() {
+            decoder.advance(&backend, &config, &weights, &[token]);
+            let now = backend.device().counts();
+            let counts =
+                (now.issued - before.issued, now.recorded - before.recorded, now.replayed - before.replayed);
+            if read >= 3 {
+                assert_eq!(counts, (0, 0, 1), "commands issued, graphs recorded and replayed, token {read}");
+            }
+            before = now;
+        }
     }
 }

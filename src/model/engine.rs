@@ -7,7 +7,7 @@ use super::rank::Rank;
 use super::reference::ReferenceNetwork;
 use crate::spec::{EngineKind, Precision};
 use crate::tensor::cuda::nccl::{self, GroupId, NcclRanks};
-use crate::tensor::cuda::{self, CudaBackend, CudaDevice};
+use crate::tensor::cuda::{CudaBackend, CudaDevice};
 use crate::tensor::ranks::ThreadRanks;
 use crate::tensor::unwind::{caught, raise};
 use crate::tensor::{Alone, Backend, Communicator, CpuBackend, DeviceError, RankError};
@@ -87,11 +87,7 @@ impl Engine {
     }
 
     fn open(&self, device: usize) -> CudaBackend<CudaDevice> {
-        let precision = match self.precision {
-            Precision::Bf16 => cuda::Precision::Bf16,
-            Precision::F32 => cuda::Precision::F32,
-        };
-        CudaBackend::open(device, precision).unwrap_or_else(|error| raise(error))
+        CudaBackend::open(device, self.precision).unwrap_or_else(|error| raise(error))
     }
 
     fn first<B: Backend, W: OnRank>(&self, backend: B, network: MakeNetwork<B>, work: W) -> W::Output {

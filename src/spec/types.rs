@@ -2,6 +2,7 @@
 //!
 //! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
 //! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
+pub use crate::base::precision::Precision;
 use serde::{Deserialize, Serialize};
 
 /// `experiments/<name>/experiment.toml`, read and checked.
@@ -48,15 +49,6 @@ pub enum EngineKind {
     Cuda,
     /// The same model through dfdx's reverse-mode autodiff.
     Reference,
-}
-
-/// What the CUDA engine computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Precision {
-    /// Activations and products in bf16; sums, gradients and masters of the weights in f32.
-    Bf16,
-    F32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

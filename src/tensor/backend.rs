@@ -98,11 +98,9 @@ impl PackedShape<'_> {
     }
 }
 
-/// Head layout of attention of `queries` new tokens over a cache that holds `past` tokens before them.
+/// Head layout of attention of `queries` new tokens over a cache of the tokens before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CachedShape {
-    /// P: tokens before the first query
-    pub past: usize,
     /// Q: new tokens, whose keys and values are in the cache already
     pub queries: usize,
     /// H
@@ -153,6 +151,22 @@ pub struct AdamwLeaf<'a, T> {
     pub decays: bool,
 }
 
+/// One tensor of [`Backend::score_margins`].
+pub struct ScoreLeaf<'a, T> {
+    pub weight: &'a T,
+    /// g; needed by all scores but [`ElementScore::MagnitudeL2`].
+    pub grad: Option<&'a T>,
+    /// F; needed by [`ElementScore::TaylorMix`].
+    pub fisher: Option<&'a T>,
+}
+
+/// Sums of a per-parameter score over each row and over each column of one tensor.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Margins {
+    pub rows: Vec<f64>,
+    pub cols: Vec<f64>,
+}
+
 /// Operations on dense row-major matrices of one device.
 ///
 /// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
@@ -166,6 +180,9 @@ pub trait Backend: Send + Sync + 'static {
     /// A sum that the device may still be working out: reading it waits, holding it does not. A plain number where the
     /// device is the host.
     type Sum: Send;
+    /// P, the number of tokens that a cache holds before a pass over new ones. The device reads it from its own memory,
+    /// so that it is asked for the same whatever the number. A plain number where the device is the host.
+    type Past: Send;
 
     /// The value of a sum.
     fn read_sum(&self, sum: &Self::Sum) -> f64;
@@ -204,17 +221,8 @@ pub trait Backend: Send + Sync + 'static {
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
     fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
 
-    /// Row sums and column sums (in f64, fixed order) of the per-parameter score over the matrix.
-    ///
-    /// `fisher` is required by [`ElementScore::TaylorMix`] and unused otherwise; `grad` is unused by
-    /// [`ElementScore::MagnitudeL2`].
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &Self::Tensor,
-        grad: &Self::Tensor,
-        fisher: Option<&Self::Tensor>,
-    ) -> (Vec<f64>, Vec<f64>);
+    /// Row sums and column sums (in f64, fixed order) of the per-parameter score over each of `leaves`.
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Self::Tensor>]) -> Vec<Margins>;
 
     /// Matrix product; `out ← out + …` where `accumulate`, else `out ← …`.
     fn matmul(
@@ -249,7 +257,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Rows of `table` (V × d) named by `tokens` → `out` (N × d).
     fn embed(&self, out: &mut Self::Tensor, table: &Self::Tensor, tokens: &[u32]);
-    /// `d_table[tokens[n]] += d_out[n]`, in token order.
+    /// `d_table[tokens[n]] += d_out[n]`, every sum in one fixed order.
     fn embed_backward(&self, d_table: &mut Self::Tensor, d_out: &Self::Tensor, tokens: &[u32]);
 
     /// RMSNorm (Zhang & Sennrich 2019, arXiv:1910.07467): `out = x · r · w`, `r = 1/√(mean(x²) + ε)`.
@@ -284,6 +292,15 @@ pub trait Backend: Send + Sync + 'static {
         context_length: usize,
         head_dim: usize,
         inverse: bool,
+    );
+
+    /// As [`Self::rope`] for one sequence, whose rows follow the `past` tokens of a cache.
+    fn rope_after(
+        &self,
+        x: &mut Self::Tensor,
+        table: &RopeTable<Self::Tensor>,
+        past: &Self::Past,
+        head_dim: usize,
     );
 
     /// Causal attention: `out = softmax(q kᵀ/√h) v` per head. `q`, `out` N × H·h, `k`, `v` N × K·h;
@@ -326,13 +343,17 @@ pub trait Backend: Send + Sync + 'static {
         v: &Self::Tensor,
     );
 
-    /// Replaces the rows of `out` from row `first` on by those of `rows`: a cache is filled so.
-    fn put_rows(&self, out: &mut Self::Tensor, first: usize, rows: &Self::Tensor);
+    /// `tokens` as the device reads it, for all operations of one pass.
+    fn past(&self, tokens: usize) -> Self::Past;
+    /// Replaces the rows of `cache` from row P on by those of `rows`.
+    fn put_rows(&self, cache: &mut Self::Tensor, past: &Self::Past, rows: &Self::Tensor);
     /// Attention of new tokens over a cache, forward only: query i of `q` sees the keys 0 … P + i. `q`, `out` Q × H·h;
     /// `keys`, `values` at least (P + Q) × K·h, of which later rows are never read; heads as in [`Self::attention`].
+    #[allow(clippy::too_many_arguments)]
     fn cached_attention(
         &self,
         shape: CachedShape,
+        past: &Self::Past,
         out: &mut Self::Tensor,
         q: &Self::Tensor,
         keys: &Self::Tensor,

@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedSegment, PackedShape,
-    Product, Scalar,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedSegment,
+    PackedShape, Product, Scalar, ScoreLeaf,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -104,9 +104,11 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
             packed_attention(&case, shape);
         }
     }
-    for (past, queries) in [(0, 1), (0, 7), (5, 1), (130, 1), (3, 70), (64, 64), (1, 129)] {
+    for (past, queries) in
+        [(0, 1), (0, 7), (5, 1), (130, 1), (126, 4), (700, 2), (120, 15), (3, 70), (64, 64), (1, 129)]
+    {
         for (num_heads, num_kv_heads, head_dim) in [(1, 1, 2), (4, 2, 6), (3, 1, 8)] {
-            cached_attention(&case, CachedShape { past, queries, num_heads, num_kv_heads, head_dim });
+            cached_attention(&case, past, CachedShape { queries, num_heads, num_kv_heads, head_dim });
         }
     }
     rows_are_independent(&case);
@@ -296,25 +298,38 @@ fn clipped_step<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     }
 }
 
+/// Several tensors at once.
 fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
-    let (w, w_tensor) = case.random(rows, cols, "w");
-    let (g, g_tensor) = case.random(rows, cols, "g");
-    let (f, f_tensor) = case.random(rows, cols, "f");
+    let tree = |name: &str| {
+        [(rows, cols), (1, cols), (cols, rows + 2)].map(|(rows, cols)| case.random(rows, cols, name))
+    };
+    let (weights, grads, fishers) = (tree("w"), tree("g"), tree("f"));
     for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
-        let element = |r: usize, c: usize| {
-            let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
-            match score {
-                ElementScore::MagnitudeL2 => w * w,
-                ElementScore::Taylor1 => (w * g).abs(),
-                ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
-            }
+        let needs_grad = score != ElementScore::MagnitudeL2;
+        let leaf = |i: usize| ScoreLeaf {
+            weight: &weights[i].1,
+            grad: needs_grad.then_some(&grads[i].1),
+            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i].1),
         };
-        let (by_row, by_col) = case.backend.score_margins(score, &w_tensor, &g_tensor, Some(&f_tensor));
-        let row_sums = (0..rows).map(|r| (0..cols).map(|c| element(r, c)).sum::<f64>());
-        let col_sums = (0..cols).map(|c| (0..rows).map(|r| element(r, c)).sum::<f64>());
-        for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
-            let bound = case.tolerance.atol + case.tolerance.rtol * expected;
-            assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+        let margins = case.backend.score_margins(score, &[0, 1, 2].map(leaf));
+        assert_eq!(margins.len(), 3);
+        for (i, Margins { rows: by_row, cols: by_col }) in margins.iter().enumerate() {
+            let (w, g, f) = (&weights[i].0, &grads[i].0, &fishers[i].0);
+            let element = |r: usize, c: usize| {
+                let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
+                match score {
+                    ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
+                }
+            };
+            assert_eq!((by_row.len(), by_col.len()), (w.rows, w.cols));
+            let row_sums = (0..w.rows).map(|r| (0..w.cols).map(|c| element(r, c)).sum::<f64>());
+            let col_sums = (0..w.cols).map(|c| (0..w.rows).map(|r| element(r, c)).sum::<f64>());
+            for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
+                let bound = case.tolerance.atol + case.tolerance.rtol * expected;
+                assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
+            }
         }
     }
 }
@@ -341,6 +356,13 @@ fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     case.compare("rope", &tensor, &expected);
     case.backend.rope(&mut tensor, &table, t, h, true);
     case.compare("rope and back", &tensor, &x.data);
+    // The rows of the first sequence from `past` on, as a pass over new tokens turns them.
+    for past in [0, t / 2, t - 1] {
+        let rows: Vec<usize> = (past..t).collect();
+        let mut tail = case.backend.select(&tensor, Some(&rows), None);
+        case.backend.rope_after(&mut tail, &table, &case.backend.past(past), h);
+        case.compare("rope after others", &tail, &expected[past * x.cols..t * x.cols]);
+    }
 }
 
 fn attention<B: Backend>(case: &Case<B>, shape: AttentionShape) {
@@ -449,21 +471,21 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
 }
 
 /// The cache is filled in two parts and has rows to spare, whose values must not matter.
-fn cached_attention<B: Backend>(case: &Case<B>, shape: CachedShape) {
-    let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
+fn cached_attention<B: Backend>(case: &Case<B>, past: usize, shape: CachedShape) {
+    let CachedShape { queries, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
     let (q, q_tensor) = case.activation(queries, wide, "q");
     let fill = |name: &str| {
         let (host, tensor) = case.activation(n, narrow, name);
         let (_, mut cache) = case.activation(n + 3, narrow, "spare rows");
         let rows = |range: std::ops::Range<usize>| b.select(&tensor, Some(&range.collect::<Vec<_>>()), None);
-        b.put_rows(&mut cache, past, &rows(past..n));
-        b.put_rows(&mut cache, 0, &rows(0..past));
+        b.put_rows(&mut cache, &b.past(past), &rows(past..n));
+        b.put_rows(&mut cache, &b.past(0), &rows(0..past));
         (host, cache)
     };
     let ((k, keys), (v, values)) = (fill("k"), fill("v"));
     let mut out = b.activation(queries, wide);
-    b.cached_attention(shape, &mut out, &q_tensor, &keys, &values);
+    b.cached_attention(shape, &b.past(past), &mut out, &q_tensor, &keys, &values);
     let alpha = 1.0 / (h as f64).sqrt();
     let mut y = vec![0.0; queries * wide];
     for i in 0..queries {
@@ -559,6 +581,20 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
     }
 }
 
+fn embedding_backward<B: Backend>(case: &Case<B>, d: usize, tokens: &[u32]) {
+    let vocab = tokens.iter().max().map_or(1, |&most| most as usize + 1);
+    let (d0, mut d_table) = case.random(vocab, d, "d_table");
+    let (d_out, d_out_tensor) = case.activation(tokens.len(), d, "d_out");
+    case.backend.embed_backward(&mut d_table, &d_out_tensor, tokens);
+    let mut expected = d0.data;
+    for (n, &token) in tokens.iter().enumerate() {
+        for c in 0..d {
+            expected[token as usize * d + c] += d_out.at(n, c);
+        }
+    }
+    case.compare(&format!("embed backward of {tokens:?}"), &d_table, &expected);
+}
+
 fn embedding<B: Backend>(case: &Case<B>) {
     let (table, tensor) = case.random(6, 5, "table");
     let tokens = [3u32, 0, 3, 5];
@@ -570,16 +606,14 @@ fn embedding<B: Backend>(case: &Case<B>) {
         .map(|(t, c)| table.at(t as usize, c))
         .collect();
     case.compare("embed", &out, &rows);
-    let (d0, mut d_table) = case.random(6, 5, "d_table");
-    let (d_out, d_out_tensor) = case.activation(4, 5, "d_out");
-    case.backend.embed_backward(&mut d_table, &d_out_tensor, &tokens);
-    let mut expected = d0.data;
-    for (n, &token) in tokens.iter().enumerate() {
-        for c in 0..5 {
-            expected[token as usize * 5 + c] += d_out.at(n, c);
-        }
+    embedding_backward(case, 5, &tokens);
+    embedding_backward(case, 5, &[]);
+    // One token everywhere, as often as fits a whole number of pieces and not; all different; few tokens, unevenly often.
+    for n in [1, 64, 150] {
+        embedding_backward(case, 13, &vec![2; n]);
+        embedding_backward(case, 13, &(0..n as u32).rev().collect::<Vec<_>>());
+        embedding_backward(case, 300, &(0..n as u32).map(|i| i * i % 7 * (i % 3) % 5).collect::<Vec<_>>());
     }
-    case.compare("embed backward", &d_table, &expected);
     let selected = case.backend.select(&tensor, Some(&[1, 4]), Some(&[0, 2, 3]));
     let expected: Vec<f64> = [1, 4].iter().flat_map(|&r| [0, 2, 3].map(|c| table.at(r, c))).collect();
     case.compare("select", &selected, &expected);

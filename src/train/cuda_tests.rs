@@ -1,10 +1,12 @@
 //! The CUDA engine through the whole loop, on the emulated device, against the CPU engine.
+use super::gradient::StepGradient;
 use super::optimizer::{self, Moments, zeros_like};
 use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{ModelConfig, Rank, init};
+use crate::prune::GramAccumulator;
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::queue::{Counts, Queue};
@@ -142,11 +144,7 @@ struct PerStep<'b> {
 impl Observer for PerStep<'_> {
     fn on_step(&mut self, _: StepReport) {
         let now = self.backend.device().counts();
-        self.steps.push(Counts {
-            issued: now.issued - self.before.issued,
-            recorded: now.recorded - self.before.recorded,
-            replayed: now.replayed - self.before.replayed,
-        });
+        self.steps.push(now.since(self.before));
         self.before = now;
     }
 }
@@ -213,9 +211,9 @@ fn a_steady_step_allocates_nothing_and_waits_only_for_its_results() {
             None,
         );
         let norm = optimizer::step(&backend, &spec, 1e-3, &mut weights, &grads, &mut moments);
-        let waited = backend.device().inner().downloads();
+        let waited = backend.device().downloads();
         assert!(backend.read_sum(&loss) > 0.0 && backend.read_sum(&norm) > 0.0);
-        (waited, backend.device().inner().allocations())
+        (waited, backend.device().allocations())
     };
     step();
     let (waited, allocations) = step();
@@ -225,5 +223,35 @@ fn a_steady_step_allocates_nothing_and_waits_only_for_its_results() {
         // One read of the loss and one of the norm since the step before; none within a step.
         assert!(waited_now > waited);
     }
-    assert_eq!(backend.device().inner().downloads(), 2 * 5);
+    assert_eq!(backend.device().downloads(), 2 * 5);
+}
+
+/// Fisher diagonal and Gram matrices are part of the step: nothing waits for the device before its results are read.
+#[test]
+fn statistics_of_a_step_wait_for_nothing() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let backend = CudaBackend::over(device, Precision::Bf16);
+    let (config, spec) = (config(), train_spec());
+    let mut weights = init::random_weights(&backend, &config, 2);
+    let mut moments = Moments::new(&backend, &weights);
+    let mut network = ExplicitNetwork::new(&backend);
+    let rank =
+        &mut Rank { backend: &backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
+    let mut gradient = StepGradient::new(&backend, &weights);
+    let mut grams = GramAccumulator::new(&backend, &config);
+    gradient.reset(&backend, &weights, true);
+    let mut losses = Vec::new();
+    for first in [0, 3] {
+        let batch = batches().batch(first, 3);
+        let tokens = 6 * CONTEXT;
+        losses.extend(gradient.accumulate(rank, &config, &weights, &batch, tokens, Some(&mut grams)));
+    }
+    let norm = optimizer::step(&backend, &spec, 1e-3, &mut weights, &gradient.mean, &mut moments);
+    assert_eq!(backend.device().downloads(), 0);
+    assert!(losses.iter().chain([&norm]).all(|sum| backend.read_sum(sum) > 0.0));
+    let fisher = gradient.fisher.as_ref().expect("it was asked for");
+    assert!(backend.sum_of_squares(&fisher.norm) > 0.0);
+    let grams = grams.finish(&backend, 1);
+    assert_eq!(grams.num_tokens, 6 * CONTEXT as u64);
+    assert!(grams.layers.iter().all(|layer| layer.down_in.trace() > 0.0));
 }

@@ -6,8 +6,10 @@ use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{ModelConfig, Rank, Weights, init};
 use crate::prune::EventRecord;
 use crate::spec::{PruneSpec, Saliency, TrainSpec, Update};
+use crate::tensor::cuda::emulated::EmulatedDevice;
+use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::ranks::ThreadRanks;
-use crate::tensor::{CpuBackend, RankError};
+use crate::tensor::{Alone, Backend, CpuBackend, Matrix, RankError};
 use std::path::Path;
 
 /// 8 sequences of a step in 4 micro-batches: 4 + 0, 2 + 2, 2 + 1 + 1 on one, two and three ranks.
@@ -17,14 +19,22 @@ fn spec() -> TrainSpec {
 
 /// What each of `count` ranks returns, in rank order.
 fn on_ranks<T: Send>(count: usize, work: impl Fn(&mut Rank<'_, CpuBackend<f32>>) -> T + Sync) -> Vec<T> {
+    on_devices(&vec![BACKEND; count], work)
+}
+
+/// As [`on_ranks`], a rank on each of `backends`.
+fn on_devices<B: Backend, T: Send>(backends: &[B], work: impl Fn(&mut Rank<'_, B>) -> T + Sync) -> Vec<T> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = ThreadRanks::<f32>::group(count)
+        let members = ThreadRanks::<B::Scalar>::group(backends.len());
+        let threads: Vec<_> = members
             .into_iter()
-            .map(|member| {
+            .zip(backends)
+            .map(|(member, backend)| {
                 let work = &work;
                 scope.spawn(move || {
-                    let mut network = ExplicitNetwork::new(&BACKEND);
-                    work(&mut Rank { communicator: &member, ..alone(&mut network) })
+                    let mut network = ExplicitNetwork::new(backend);
+                    let (network, communicator) = (&mut network, &member);
+                    work(&mut Rank { backend, network, communicator, at_once: usize::MAX })
                 })
             })
             .collect();
@@ -32,14 +42,14 @@ fn on_ranks<T: Send>(count: usize, work: impl Fn(&mut Rank<'_, CpuBackend<f32>>)
     })
 }
 
-fn train(
-    rank: &mut Rank<'_, CpuBackend<f32>>,
+fn train<B: Backend>(
+    rank: &mut Rank<'_, B>,
     prune: Option<&PruneSpec>,
     resume: Option<(&Path, &str)>,
     observer: &mut dyn Observer,
-) -> Result<TrainState<CpuBackend<f32>>, TrainError> {
+) -> Result<TrainState<B>, TrainError> {
     let (spec, config) = (spec(), config());
-    let weights = init::random_weights(&BACKEND, &config, 2);
+    let weights = init::random_weights(rank.backend, &config, 2);
     let plan = TrainPlan {
         spec: &spec,
         context_length: CONTEXT,
@@ -60,7 +70,7 @@ fn gone(events: &[EventRecord]) -> Vec<(u64, u8, Vec<usize>)> {
 
 /// f32 sums in another order differ by 1e-7 of a gradient; over 20 steps of AdamW, whose g/√v magnifies that where g is
 /// tiny, weights of size 1 part by less than 2e-3.
-fn assert_close(one: &Weights<crate::tensor::Matrix<f32>>, many: &Weights<crate::tensor::Matrix<f32>>) {
+fn assert_close(one: &Weights<Matrix<f32>>, many: &Weights<Matrix<f32>>) {
     for ((name, a), b) in one.named().into_iter().zip(many.leaves()) {
         for (i, (a, b)) in a.data.iter().zip(&b.data).enumerate() {
             assert!((a - b).abs() <= 2e-3, "{name}[{i}]: {a} on one rank, {b} on several");
@@ -89,6 +99,42 @@ fn several_ranks_train_and_prune_as_one() {
             assert_eq!(gone(&many[0].progress.events), gone(&one.progress.events), "{saliency:?}");
             assert_eq!(many[0].progress.ledger.method_flops(), one.progress.ledger.method_flops());
             assert_close(&one.weights, &many[0].weights);
+        }
+    }
+}
+
+/// Two ranks on a CUDA device each, whose tensors meet in host memory.
+#[test]
+fn ranks_on_cuda_devices_train_and_prune_as_one() {
+    type Cuda = CudaBackend<EmulatedDevice>;
+    let cuda = |device| CudaBackend::over(device, Precision::F32);
+    let Some(devices) =
+        [(); 3].map(|()| EmulatedDevice::new().map(cuda)).into_iter().collect::<Option<Vec<_>>>()
+    else {
+        return;
+    };
+    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6);
+    let on_host = |backend: &Cuda, state: &TrainState<Cuda>| {
+        state.weights.map(|leaf| {
+            let [rows, cols] = backend.shape(leaf);
+            Matrix { rows, cols, data: backend.to_host(leaf) }
+        })
+    };
+    let trained = |rank: &mut Rank<'_, Cuda>| {
+        let state = train(rank, Some(&prune), None, &mut Silent).expect("it trains");
+        (on_host(rank.backend, &state), state)
+    };
+    let backend = &devices[2];
+    let mut network = ExplicitNetwork::new(backend);
+    let rank = &mut Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
+    let (one_weights, one) = trained(rank);
+    let many = on_devices(&devices[..2], trained);
+    for (weights, state) in &many {
+        assert_eq!(state.config, one.config);
+        assert_eq!(gone(&state.progress.events), gone(&one.progress.events));
+        assert_close(&one_weights, weights);
+        for ((name, a), b) in many[0].0.named().into_iter().zip(weights.leaves()) {
+            assert_eq!(a.data, b.data, "{name} is not the same on both ranks");
         }
     }
 }
@@ -140,13 +186,13 @@ impl Network<CpuBackend<f32>> for Failing<'_> {
     fn loss_and_gradients(
         &mut self,
         config: &ModelConfig,
-        weights: &Weights<crate::tensor::Matrix<f32>>,
+        weights: &Weights<Matrix<f32>>,
         inputs: &[u32],
         targets: &[u32],
         sequences: usize,
         scale: f64,
-        grads: &mut Weights<crate::tensor::Matrix<f32>>,
-        tap: Option<crate::model::llama::Tap<crate::tensor::Matrix<f32>>>,
+        grads: &mut Weights<Matrix<f32>>,
+        tap: Option<crate::model::llama::Tap<Matrix<f32>>>,
     ) -> f64 {
         self.1 += 1;
         if self.1 == 3 {
@@ -158,7 +204,7 @@ impl Network<CpuBackend<f32>> for Failing<'_> {
     fn log_probabilities(
         &mut self,
         config: &ModelConfig,
-        weights: &Weights<crate::tensor::Matrix<f32>>,
+        weights: &Weights<Matrix<f32>>,
         inputs: &[u32],
         targets: &[u32],
         sequences: usize,

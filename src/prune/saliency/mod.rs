@@ -14,9 +14,9 @@ mod taylor_mix;
 use super::error::PruneError;
 use super::groups::{Groups, TYPES};
 use super::survivors::Survivors;
-use crate::model::{LayerWeights, ModelConfig, QkvBias, Weights};
+use crate::model::{LayerWeights, ModelConfig, Weights};
 use crate::spec::{GroupType, HeadUnit, Normaliser, Saliency};
-use crate::tensor::{Backend, ElementScore};
+use crate::tensor::{Backend, ElementScore, Margins, ScoreLeaf};
 
 /// What a rule may look at: the model as it is now and the statistics that were sliced along with it.
 pub struct SaliencyContext<'a, B: Backend> {
@@ -125,94 +125,80 @@ pub fn normalised_scores<B: Backend>(
     Ok(scores)
 }
 
+/// Row and column sums of an elementwise score over every tensor of which an allowed type owns rows or columns, all in one
+/// call; nothing of the others.
+fn margins_of<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementScore) -> Weights<Margins> {
+    let SaliencyContext { backend, groups, weights, .. } = *context;
+    let [ffn, head, stem] = TYPES.map(|kind| groups.allows(kind));
+    // Every tensor but a bias runs along the hidden channels.
+    let owned = |name: &str| {
+        let is = |part: &str| name.contains(part);
+        if is(".bias") { head } else { stem || head && is(".self_attn.") || ffn && is(".mlp.") }
+    };
+    let [grads, fisher] = [context.grads, context.fisher].map(|tree| tree.map(Weights::leaves));
+    let named = weights.named();
+    let leaf = |i: usize| ScoreLeaf {
+        weight: named[i].1,
+        grad: grads.as_ref().map(|leaves| leaves[i]),
+        fisher: fisher.as_ref().map(|leaves| leaves[i]),
+    };
+    let wanted: Vec<bool> = named.iter().map(|(name, _)| owned(name)).collect();
+    let leaves: Vec<_> = (0..named.len()).filter(|&i| wanted[i]).map(leaf).collect();
+    let (mut margins, mut wanted) = (backend.score_margins(score, &leaves).into_iter(), wanted.into_iter());
+    let mut next = || margins.next().expect("one for every leaf asked for");
+    weights.map(|_| if wanted.next() == Some(true) { next() } else { Margins::default() })
+}
+
 /// Reduction `sum` of an elementwise score: row and column sums of every tensor, gathered by group.
 fn sum_over_groups<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementScore) -> GroupScores {
-    let SaliencyContext { backend, config, groups, weights, grads, fisher, .. } = *context;
+    let SaliencyContext { config, groups, .. } = *context;
     let [ffn, head, stem] = TYPES.map(|kind| groups.allows(kind));
     let (d, h) = (config.hidden_size, config.head_dim);
-    // A score that ignores the gradient is given the weight in its place.
-    let margins = |w: &B::Tensor, g: Option<&B::Tensor>, f: Option<&B::Tensor>| {
-        backend.score_margins(score, w, g.unwrap_or(w), f)
-    };
-    let whole = |leaf: fn(&Weights<B::Tensor>) -> &B::Tensor| {
-        margins(leaf(weights), grads.map(leaf), fisher.map(leaf))
-    };
+    let margins = margins_of(context, score);
+    // None, and so nothing is added to them, where they are not scored.
     let mut channels = vec![0.0; if stem { d } else { 0 }];
     let (mut ffn_scores, mut head_scores) = (Vec::new(), Vec::new());
-    if stem {
-        add(&mut channels, &whole(|tree| &tree.embed).1);
-    }
-    for (i, shape) in config.layers.iter().enumerate() {
-        let of = |leaf: fn(&LayerWeights<B::Tensor>) -> &B::Tensor| {
-            margins(
-                leaf(&weights.layers[i]),
-                grads.map(|tree| leaf(&tree.layers[i])),
-                fisher.map(|tree| leaf(&tree.layers[i])),
-            )
-        };
-        if head || stem {
-            let (q, k, v, o) = (of(|l| &l.q), of(|l| &l.k), of(|l| &l.v), of(|l| &l.o));
-            if stem {
-                for part in [&of(|l| &l.attn_norm).1, &q.1, &k.1, &v.1, &o.0] {
-                    add(&mut channels, part);
-                }
-            }
-            if head {
-                let (mut query, mut kv) = (q.0, k.0);
-                add(&mut query, &o.1);
-                add(&mut kv, &v.0);
-                // Biases stand in one row: their scores are its columns.
-                let bias = |leaf: fn(&QkvBias<B::Tensor>) -> &B::Tensor| {
-                    let of = |tree| bias_of(tree, i, leaf);
-                    of(weights).map_or(Vec::new(), |w| margins(w, grads.and_then(of), fisher.and_then(of)).1)
-                };
-                add(&mut query, &bias(|b| &b.q));
-                add(&mut kv, &bias(|b| &b.k));
-                add(&mut kv, &bias(|b| &b.v));
-                let ratio = shape.num_heads / shape.num_kv_heads;
-                head_scores.push(by_head_group(
-                    groups.head_unit(),
-                    ratio,
-                    &by_block(&query, h),
-                    &by_block(&kv, h),
-                ));
-            }
+    add(&mut channels, &margins.embed.cols);
+    for (shape, layer) in config.layers.iter().zip(&margins.layers) {
+        let LayerWeights { attn_norm, q, k, v, o, ffn_norm, gate, up, down, bias } = layer;
+        for part in [&attn_norm.cols, &q.cols, &k.cols, &v.cols, &o.rows] {
+            add(&mut channels, part);
         }
-        if ffn || stem {
-            let (gate, up, down) = (of(|l| &l.gate), of(|l| &l.up), of(|l| &l.down));
-            if stem {
-                for part in [&of(|l| &l.ffn_norm).1, &gate.1, &up.1, &down.0] {
-                    add(&mut channels, part);
-                }
+        if head {
+            let (mut query, mut kv) = (q.rows.clone(), k.rows.clone());
+            add(&mut query, &o.cols);
+            add(&mut kv, &v.rows);
+            // Biases stand in one row: their scores are its columns.
+            if let Some(bias) = bias {
+                add(&mut query, &bias.q.cols);
+                add(&mut kv, &bias.k.cols);
+                add(&mut kv, &bias.v.cols);
             }
-            if ffn {
-                let mut sums = gate.0;
-                add(&mut sums, &up.0);
-                add(&mut sums, &down.1);
-                ffn_scores.push(by_block(&sums, groups.block()));
-            }
+            let ratio = shape.num_heads / shape.num_kv_heads;
+            let (query, kv) = (by_block(&query, h), by_block(&kv, h));
+            head_scores.push(by_head_group(groups.head_unit(), ratio, &query, &kv));
+        }
+        for part in [&ffn_norm.cols, &gate.cols, &up.cols, &down.rows] {
+            add(&mut channels, part);
+        }
+        if ffn {
+            let mut sums = gate.rows.clone();
+            add(&mut sums, &up.rows);
+            add(&mut sums, &down.cols);
+            ffn_scores.push(by_block(&sums, groups.block()));
         }
     }
     let mut scores = GroupScores::default();
     if stem {
-        add(&mut channels, &whole(|tree| &tree.norm).1);
-        if let Some(head) = &weights.head {
-            let sums = margins(
-                head,
-                grads.and_then(|tree| tree.head.as_ref()),
-                fisher.and_then(|tree| tree.head.as_ref()),
-            );
-            add(&mut channels, &sums.1);
+        add(&mut channels, &margins.norm.cols);
+        if let Some(head) = &margins.head {
+            add(&mut channels, &head.cols);
         }
         scores.set(GroupType::Stem, vec![by_block(&channels, groups.block())]);
     }
     scores.set(GroupType::Ffn, ffn_scores);
     scores.set(GroupType::Head, head_scores);
     scores
-}
-
-fn bias_of<T>(tree: &Weights<T>, layer: usize, leaf: fn(&QkvBias<T>) -> &T) -> Option<&T> {
-    tree.layers[layer].bias.as_ref().map(leaf)
 }
 
 fn add(to: &mut [f64], from: &[f64]) {

@@ -1,7 +1,9 @@
 //! Group scores against a naive walk over every parameter, golden numbers, stability of the random control.
 use super::*;
-use crate::prune::testing::{random_tree, small_config, small_spec};
+use crate::prune::testing::{config_of, random_tree, small_config, small_spec};
 use crate::spec::PruneSpec;
+use crate::tensor::cuda::emulated::EmulatedDevice;
+use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{CpuBackend, Matrix};
 
 fn context<'a>(
@@ -33,7 +35,9 @@ fn golden_taylor() {
     let (w, g1, g2) = ([1.0, -2.0, 3.0], [1.0, 0.5, -1.0], [-1.0, 1.0, 1.0]);
     let mean = |f: fn(f64) -> f64| [0, 1, 2].map(|i| (f(g1[i]) + f(g2[i])) / 2.0);
     let (g, fisher) = (row(mean(|x| x)), row(mean(|x| x * x)));
-    let total = |score| backend.score_margins(score, &row(w), &g, Some(&fisher)).0[0];
+    let w = row(w);
+    let leaf = || ScoreLeaf { weight: &w, grad: Some(&g), fisher: Some(&fisher) };
+    let total = |score| backend.score_margins(score, &[leaf()])[0].rows[0];
     // Exact in binary: halves and quarters throughout.
     assert_eq!(total(ElementScore::Taylor1), 1.5);
     assert_eq!(total(ElementScore::TaylorMix), 7.75);
@@ -118,6 +122,35 @@ fn group_sums_equal_a_walk_over_every_parameter() {
             }
         }
     }
+}
+
+/// On a device an event of a deep model is as few launches and waits as one of a shallow model.
+#[test]
+fn launches_and_waits_do_not_grow_with_the_number_of_layers() {
+    let mut asked = Vec::new();
+    for layers in [1, 2, 5] {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let backend = CudaBackend::over(device, Precision::F32);
+        let config = ModelConfig { qkv_bias: true, ..config_of([10, 12, layers, 2, 3, 2, 8], false) };
+        let groups = Groups::new(&small_spec(), &config).unwrap();
+        let [weights, grads, fisher] = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.0, 1.0)));
+        let context = SaliencyContext {
+            backend: &backend,
+            config: &config,
+            groups: &groups,
+            survivors: &Survivors::all(&config),
+            source: &config,
+            weights: &weights,
+            grads: Some(&grads),
+            fisher: Some(&fisher),
+            seed: 4,
+        };
+        let usage = || (backend.device().launches(), backend.device().downloads());
+        let before = usage();
+        normalised_scores(Saliency::TaylorMix, Normaliser::None, &context).unwrap();
+        asked.push((usage().0 - before.0, usage().1 - before.1));
+    }
+    assert_eq!(asked, [(3, 1); 3]);
 }
 
 #[test]

@@ -133,7 +133,7 @@ mod tests {
             let weights = init::random_weights(&backend, &config, 1);
             let state =
                 pretrain(&mut rank, &batches, &plan, config, weights, &mut Silent).expect("it trains");
-            (backend.to_host(&state.weights.embed), backend.device().inner().allocated_bytes())
+            (backend.to_host(&state.weights.embed), backend.device().allocated_bytes())
         })
     }
 

@@ -15,12 +15,13 @@ use crate::tensor::CachedShape;
 
 pub fn forward<T: Real>(
     shape: CachedShape,
+    past: usize,
     out: &mut Matrix<T>,
     q: &Matrix<T>,
     keys: &Matrix<T>,
     values: &Matrix<T>,
 ) {
-    let CachedShape { past, queries, num_heads, num_kv_heads, head_dim: h } = shape;
+    let CachedShape { queries, num_heads, num_kv_heads, head_dim: h } = shape;
     assert!(num_kv_heads > 0 && num_heads.is_multiple_of(num_kv_heads), "{shape:?}");
     for m in [q, &*out] {
         assert!(m.rows == queries && m.cols == num_heads * h, "{}×{} for {shape:?}", m.rows, m.cols);

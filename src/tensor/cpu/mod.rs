@@ -14,7 +14,8 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -59,6 +60,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     type Scalar = T;
     type Tensor = Matrix<T>;
     type Sum = f64;
+    type Past = usize;
 
     fn read_sum(&self, sum: &f64) -> f64 {
         *sum
@@ -132,14 +134,8 @@ impl<T: Real> Backend for CpuBackend<T> {
         elementwise::add_column_sums(out, x);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &Matrix<T>,
-        grad: &Matrix<T>,
-        fisher: Option<&Matrix<T>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        score::margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
+        leaves.iter().map(|leaf| score::margins(score, leaf)).collect()
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
@@ -209,7 +205,12 @@ impl<T: Real> Backend for CpuBackend<T> {
         head_dim: usize,
         inverse: bool,
     ) {
-        rope::rotate(x, table, context_length, head_dim, inverse);
+        rope::rotate(x, table, 0, context_length, head_dim, inverse);
+    }
+
+    fn rope_after(&self, x: &mut Matrix<T>, table: &RopeTable<Matrix<T>>, past: &usize, head_dim: usize) {
+        let rows = x.rows;
+        rope::rotate(x, table, *past, rows, head_dim, false);
     }
 
     fn attention(
@@ -252,25 +253,30 @@ impl<T: Real> Backend for CpuBackend<T> {
         packed_attention::forward(shape, out, q, k, v);
     }
 
-    fn put_rows(&self, out: &mut Matrix<T>, first: usize, rows: &Matrix<T>) {
+    fn past(&self, tokens: usize) -> usize {
+        tokens
+    }
+
+    fn put_rows(&self, cache: &mut Matrix<T>, past: &usize, rows: &Matrix<T>) {
         assert!(
-            out.cols == rows.cols && first + rows.rows <= out.rows,
-            "{} rows at {first} of {}",
+            cache.cols == rows.cols && past + rows.rows <= cache.rows,
+            "{} rows at {past} of {}",
             rows.rows,
-            out.rows
+            cache.rows
         );
-        out.data[first * out.cols..][..rows.data.len()].copy_from_slice(&rows.data);
+        cache.data[past * cache.cols..][..rows.data.len()].copy_from_slice(&rows.data);
     }
 
     fn cached_attention(
         &self,
         shape: CachedShape,
+        past: &usize,
         out: &mut Matrix<T>,
         q: &Matrix<T>,
         keys: &Matrix<T>,
         values: &Matrix<T>,
     ) {
-        cached_attention::forward(shape, out, q, keys, values);
+        cached_attention::forward(shape, *past, out, q, keys, values);
     }
 
     fn swiglu(&self, out: &mut Matrix<T>, gate: &Matrix<T>, up: &Matrix<T>) {

@@ -1,24 +1,22 @@
 //! Row and column sums of per-parameter saliency scores: one pass over weight and gradients.
 use super::Matrix;
 use super::real::{Real, sum_by, vectorised};
-use crate::tensor::ElementScore;
+use crate::tensor::{ElementScore, Margins, ScoreLeaf};
 
-pub fn margins<T: Real>(
-    score: ElementScore,
-    weight: &Matrix<T>,
-    grad: &Matrix<T>,
-    fisher: Option<&Matrix<T>>,
-) -> (Vec<f64>, Vec<f64>) {
+pub fn margins<T: Real>(score: ElementScore, leaf: &ScoreLeaf<Matrix<T>>) -> Margins {
     let half = T::from_f64(0.5);
     let magnitude = |x: T| if x < T::ZERO { -x } else { x };
+    let weight = leaf.weight;
     match score {
         ElementScore::MagnitudeL2 => sum_margins(weight, |i| weight.data[i] * weight.data[i]),
         ElementScore::Taylor1 => {
+            let grad = leaf.grad.expect("taylor1 needs the gradient");
             assert_eq!(grad.data.len(), weight.data.len());
             sum_margins(weight, |i| magnitude(weight.data[i] * grad.data[i]))
         }
         ElementScore::TaylorMix => {
-            let fisher = fisher.expect("taylor_mix needs the Fisher diagonal");
+            let grad = leaf.grad.expect("taylor_mix needs the gradient");
+            let fisher = leaf.fisher.expect("taylor_mix needs the Fisher diagonal");
             assert!(grad.data.len() == weight.data.len() && fisher.data.len() == weight.data.len());
             sum_margins(weight, |i| {
                 let w = weight.data[i];
@@ -28,7 +26,7 @@ pub fn margins<T: Real>(
     }
 }
 
-fn sum_margins<T: Real>(weight: &Matrix<T>, element: impl Fn(usize) -> T) -> (Vec<f64>, Vec<f64>) {
+fn sum_margins<T: Real>(weight: &Matrix<T>, element: impl Fn(usize) -> T) -> Margins {
     let (rows, cols) = (weight.rows, weight.cols);
     let (mut by_row, mut by_col) = (vec![0.0; rows], vec![0.0; cols]);
     let mut scores = vec![T::ZERO; cols];
@@ -43,5 +41,5 @@ fn sum_margins<T: Real>(weight: &Matrix<T>, element: impl Fn(usize) -> T) -> (Ve
             }
         }
     });
-    (by_row, by_col)
+    Margins { rows: by_row, cols: by_col }
 }

@@ -1,10 +1,11 @@
 //! The operations of [`Backend`], each a launch or a product.
-use super::attention::{self, Saved};
+use super::attention::{self, Saved, cached};
 use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
-use super::{BLOCK, CudaBackend, CudaTensor, Device, DeviceSum, must};
+use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, PackedShape, Product, RopeTable,
+    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
+    RopeTable, ScoreLeaf,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -13,6 +14,8 @@ const NORM_PIECE: usize = 32;
 const PRODUCT_TILE: usize = 256;
 /// Rows of one piece of a column sum.
 const SUM_PIECE: usize = 64;
+/// Places of one piece of an embedding's gradient; `PIECE` of `layout.cu`.
+const SCATTER_PIECE: usize = 32;
 /// Columns and groups of a block of `add_pieces`; `COLUMNS` and `GROUPS` of `reduce.cu`.
 pub(super) const PIECE_COLUMNS: usize = 32;
 pub(super) const PIECE_BLOCK: u32 = 256;
@@ -68,6 +71,35 @@ impl<D: Device> CudaBackend<D> {
         self.zero(&tensor.buffer, used, tensor.bytes() - used);
     }
 
+    /// Launches `rope`, whose operands are asserted; `past` is the address of the first row's position, or null.
+    fn turn(
+        &self,
+        x: &mut CudaTensor<D>,
+        table: &RopeTable<CudaTensor<D>>,
+        past: Argument,
+        context_length: usize,
+        head_dim: usize,
+        sign: f64,
+    ) {
+        x.touch();
+        let (heads, half) = (x.cols / head_dim, head_dim / 2);
+        let items = x.rows * heads * if half.is_multiple_of(8) { half / 8 } else { half };
+        let arguments = [
+            at(x),
+            at(&table.cos),
+            at(&table.sin),
+            past,
+            int(x.rows),
+            int(heads),
+            int(head_dim),
+            int(x.stride()),
+            int(table.cos.stride()),
+            int(context_length),
+            float(sign),
+        ];
+        self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
+    }
+
     /// `out ← addend + op(a) op(b)`
     fn product(
         &self,
@@ -112,6 +144,7 @@ impl<D: Device> Backend for CudaBackend<D> {
     type Scalar = f32;
     type Tensor = CudaTensor<D>;
     type Sum = DeviceSum<D>;
+    type Past = DevicePast<D>;
 
     fn read_sum(&self, sum: &DeviceSum<D>) -> f64 {
         self.downloaded::<f64>(&sum.0, 1)[0]
@@ -260,14 +293,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
     }
 
-    fn score_margins(
-        &self,
-        score: ElementScore,
-        weight: &CudaTensor<D>,
-        grad: &CudaTensor<D>,
-        fisher: Option<&CudaTensor<D>>,
-    ) -> (Vec<f64>, Vec<f64>) {
-        self.margins(score, weight, grad, fisher)
+    fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, CudaTensor<D>>]) -> Vec<Margins> {
+        self.margins(score, leaves)
     }
 
     fn matmul(
@@ -335,23 +362,18 @@ impl<D: Device> Backend for CudaBackend<D> {
         assert!(tokens.iter().all(|&token| (token as usize) < d_table.rows), "a token beyond the table");
         assert_eq!(d_table.element, Element::F32);
         d_table.touch();
-        // Positions by token; the sort is stable, so each token's stay in order.
-        let mut order: Vec<u32> = (0..tokens.len() as u32).collect();
-        order.sort_by_key(|&n| tokens[n as usize]);
-        let mut starts: Vec<u32> = Vec::new();
-        for (i, &n) in order.iter().enumerate() {
-            if i == 0 || tokens[order[i - 1] as usize] != tokens[n as usize] {
-                starts.push(i as u32);
-            }
-        }
-        let segments = starts.len();
-        starts.push(order.len() as u32);
-        let lists = [tokens, &order, &starts].map(|list| self.uploaded(list));
-        let [tokens, order, starts] = lists.each_ref().map(|list| Argument::Address(list.address()));
-        let arguments = [at(d_table), at(d_out), tokens, order, starts, int(d_table.stride())];
-        self.launch("layout", &named("scatter_rows", d_out.element), [segments, 1, 1], 128, &arguments);
-        // As many blocks as different tokens: another launch every time.
-        must(self.device().flush());
+        let mut places: Vec<[u32; 2]> = (0..).zip(tokens).map(|(n, &token)| [token, n]).collect();
+        places.sort_unstable();
+        let (pieces, stride) = (places.len().div_ceil(SCATTER_PIECE), d_table.stride());
+        let (list, partial) = (self.uploaded(&places), self.buffer(2 * pieces * stride * 4));
+        let [list, partial] = [&list, &partial].map(|buffer| Argument::Address(buffer.address()));
+        let (sizes, column_blocks) = ([int(places.len()), int(stride)], (stride / 8).div_ceil(128));
+        // Launches depend on the number of tokens alone, not on which they are.
+        let arguments = [&[at(d_table), partial, at(d_out), list][..], &sizes].concat();
+        let kernel = named("scatter_rows", d_out.element);
+        self.launch("layout", &kernel, [pieces, column_blocks, 1], 128, &arguments);
+        let arguments = [&[at(d_table), partial, list][..], &sizes].concat();
+        self.launch("layout", "join_pieces", [pieces.saturating_sub(1), column_blocks, 1], 128, &arguments);
     }
 
     fn rmsnorm(
@@ -425,22 +447,22 @@ impl<D: Device> Backend for CudaBackend<D> {
         let half = head_dim / 2;
         assert!(x.cols.is_multiple_of(head_dim) && table.cos.cols == half && table.sin.cols == half);
         assert!(table.cos.rows >= context_length && table.sin.rows >= context_length, "rope");
-        x.touch();
-        let heads = x.cols / head_dim;
-        let items = x.rows * heads * if half.is_multiple_of(8) { half / 8 } else { half };
-        let arguments = [
-            at(x),
-            at(&table.cos),
-            at(&table.sin),
-            int(x.rows),
-            int(heads),
-            int(head_dim),
-            int(x.stride()),
-            int(table.cos.stride()),
-            int(context_length),
-            float(if inverse { -1.0 } else { 1.0 }),
-        ];
-        self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
+        let nowhere = Argument::Address(0);
+        self.turn(x, table, nowhere, context_length, head_dim, if inverse { -1.0 } else { 1.0 });
+    }
+
+    fn rope_after(
+        &self,
+        x: &mut CudaTensor<D>,
+        table: &RopeTable<CudaTensor<D>>,
+        past: &DevicePast<D>,
+        head_dim: usize,
+    ) {
+        let (half, rows) = (head_dim / 2, x.rows);
+        assert!(x.cols.is_multiple_of(head_dim) && table.cos.cols == half && table.sin.cols == half);
+        let most = table.cos.rows.min(table.sin.rows);
+        assert!(past.tokens + rows <= most, "{rows} rows after {} in a table of {most}", past.tokens);
+        self.turn(x, table, past.argument(), rows, head_dim, 1.0);
     }
 
     fn attention(
@@ -506,40 +528,52 @@ impl<D: Device> Backend for CudaBackend<D> {
         });
     }
 
-    fn put_rows(&self, out: &mut CudaTensor<D>, first: usize, rows: &CudaTensor<D>) {
+    fn past(&self, tokens: usize) -> DevicePast<D> {
+        let number = u32::try_from(tokens).expect("a cache of fewer than 2³² tokens");
+        DevicePast { tokens, on_device: self.uploaded(&[number]) }
+    }
+
+    fn put_rows(&self, cache: &mut CudaTensor<D>, past: &DevicePast<D>, rows: &CudaTensor<D>) {
         assert!(
-            (out.cols, out.element) == (rows.cols, rows.element) && first + rows.rows <= out.rows,
-            "{} rows at {first} of {}",
+            (cache.cols, cache.element) == (rows.cols, rows.element) && past.tokens + rows.rows <= cache.rows,
+            "{} rows at {} of {}",
             rows.rows,
-            out.rows
+            past.tokens,
+            cache.rows
         );
-        out.touch();
-        let row = rows.stride() * rows.element.bytes();
-        if rows.rows > 0 && row > 0 {
-            let to = out.address() + (first * row) as u64;
-            // SAFETY: rows of two live buffers, within both as asserted; `out` is borrowed mutably, so they are not the same.
-            must(unsafe { self.device().copy(to, rows.address(), rows.rows * row) });
-        }
+        cache.touch();
+        let words = rows.stride() * rows.element.bytes() / 16;
+        let arguments = [at(cache), at(rows), past.argument(), int(rows.rows), int(words)];
+        self.launch("layout", "put_rows", [self.blocks_for(rows.rows * words), 1, 1], BLOCK, &arguments);
     }
 
     fn cached_attention(
         &self,
         shape: CachedShape,
+        past: &DevicePast<D>,
         out: &mut CudaTensor<D>,
         q: &CudaTensor<D>,
         keys: &CudaTensor<D>,
         values: &CudaTensor<D>,
     ) {
-        let CachedShape { past, queries, num_heads, num_kv_heads, head_dim } = shape;
-        assert!(q.rows == queries && keys.rows >= past + queries, "{} keys for {shape:?}", keys.rows);
+        let CachedShape { queries, num_heads, num_kv_heads, head_dim } = shape;
+        let seen = past.tokens + queries;
+        assert!(q.rows == queries && keys.rows >= seen, "{} keys of {seen} for {shape:?}", keys.rows);
         out.touch();
-        let spans = attention::cached_spans(shape, q.element);
-        let (table, heads) = (self.uploaded(&spans), [num_heads, num_kv_heads, head_dim]);
         let (out, inputs) = (whole(out), [q, keys, values].map(whole));
-        // SAFETY: live tensors, the output borrowed mutably; the spans name queries and keys below the numbers asserted.
-        must(unsafe {
-            attention::of_spans(self.device(), heads, &out, inputs.each_ref(), &spans, table.address())
-        });
+        let (device, inputs) = (self.device(), inputs.each_ref());
+        if cached::are_few(queries) {
+            let scratch = self.buffer(cached::scratch_bytes(shape, past.tokens));
+            let addresses = [past.on_device.address(), scratch.address()];
+            // SAFETY: live tensors, the output borrowed mutably; the number on the device is `past.tokens`, and the
+            // scratch memory has the size asked for.
+            must(unsafe { cached::few(device, shape, past.tokens, addresses, &out, inputs) });
+        } else {
+            let spans = cached::spans(shape, past.tokens, q.element);
+            let (table, heads) = (self.uploaded(&spans), [num_heads, num_kv_heads, head_dim]);
+            // SAFETY: live tensors, the output borrowed mutably; the spans name queries and keys below those asserted.
+            must(unsafe { attention::of_spans(device, heads, &out, inputs, &spans, table.address()) });
+        }
     }
 
     fn swiglu(&self, out: &mut CudaTensor<D>, gate: &CudaTensor<D>, up: &CudaTensor<D>) {

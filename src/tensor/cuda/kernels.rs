@@ -8,6 +8,7 @@ use std::fmt::Write;
 const FILES: &[(&str, &str)] = &[
     ("attention.cuh", include_str!("kernels/attention.cuh")),
     ("attention_backward.cu", include_str!("kernels/attention_backward.cu")),
+    ("attention_decode.cu", include_str!("kernels/attention_decode.cu")),
     ("attention_f32.cu", include_str!("kernels/attention_f32.cu")),
     ("attention_forward.cu", include_str!("kernels/attention_forward.cu")),
     ("attention_statistics.cu", include_str!("kernels/attention_statistics.cu")),
@@ -39,6 +40,7 @@ pub const UNITS: &[Unit] = &[
     for_heads("attention_backward", &[("HEAD", 16)]),
     for_heads("attention_backward", &[("HEAD", 64)]),
     for_heads("attention_backward", &[("HEAD", 128)]),
+    plain("attention_decode"),
     plain("attention_f32"),
     for_heads("attention_forward", &[("HEAD", 16)]),
     for_heads("attention_forward", &[("HEAD", 64)]),

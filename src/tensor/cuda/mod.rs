@@ -37,6 +37,7 @@ pub mod tensor;
 #[cfg(test)]
 mod tests;
 
+pub use crate::base::precision::Precision;
 pub use device::{Device, DeviceError, Element};
 pub use driver::CudaDevice;
 pub use tensor::CudaTensor;
@@ -48,13 +49,6 @@ use queue::Queue;
 use std::sync::{Arc, PoisonError};
 use tensor::Shadow;
 
-/// Arithmetic of activations and products.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    F32,
-    Bf16,
-}
-
 /// The backend over device `D`.
 pub struct CudaBackend<D: Device> {
     pool: Arc<Pool<D>>,
@@ -63,6 +57,18 @@ pub struct CudaBackend<D: Device> {
 
 /// A sum in device memory.
 pub struct DeviceSum<D: Device>(Buffer<D>);
+
+/// The number of tokens in a cache, here and in device memory.
+pub struct DevicePast<D: Device> {
+    tokens: usize,
+    on_device: Buffer<D>,
+}
+
+impl<D: Device> DevicePast<D> {
+    fn argument(&self) -> Argument {
+        Argument::Address(self.on_device.address())
+    }
+}
 
 /// Threads of a block of the element-wise kernels.
 const BLOCK: u32 = 256;

@@ -1,5 +1,5 @@
 //! Every operation on a real device, where there is one; `scripts/gpu-check` runs these.
-use super::attention::tests::{check_packed_passes, check_sequences, check_sequences_on};
+use super::attention::tests::{check_caches, check_packed_passes, check_sequences, check_sequences_on};
 use super::{CudaBackend, CudaDevice, Element, Precision};
 use crate::tensor::AttentionShape;
 use crate::tensor::conformance::{Tolerance, check_all};
@@ -35,6 +35,7 @@ fn operations_of_attention_on_many_shapes() {
     let Some(backend) = backend(Precision::Bf16) else { return };
     check_sequences(backend.device(), 80);
     check_packed_passes(backend.device(), 80);
+    check_caches(backend.device(), 80);
     for (context_length, num_heads, num_kv_heads, head_dim) in [(2048, 9, 3, 64), (1000, 4, 2, 128)] {
         let shape = AttentionShape { sequences: 2, context_length, num_heads, num_kv_heads, head_dim };
         for element in [Element::F32, Element::Bf16] {

@@ -150,10 +150,10 @@ mod tests {
         assert_eq!(first.size(), 4096);
         drop(first);
         assert_eq!(pool.take(4090).unwrap().address(), address);
-        assert_eq!(pool.device().inner().allocations(), 1);
+        assert_eq!(pool.device().allocations(), 1);
         // 4096 are cached, and 8192 fit only without them.
         drop(pool.take(8000).unwrap());
-        assert_eq!(pool.device().inner().allocations(), 2);
+        assert_eq!(pool.device().allocations(), 2);
         let refused = pool.take(10_241).err().unwrap();
         assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
     }
@@ -176,7 +176,7 @@ mod tests {
         let _number = pool.take_number().unwrap();
         let again = take().map(|buffer| buffer.address());
         assert_eq!(again, addresses[0]);
-        assert_eq!(pool.device().inner().allocations(), 6);
+        assert_eq!(pool.device().allocations(), 6);
     }
 
     #[test]

@@ -43,6 +43,17 @@ pub struct Counts {
     pub replayed: u64,
 }
 
+impl Counts {
+    /// What has been done since the counts were `before`.
+    pub fn since(self, before: Counts) -> Counts {
+        Counts {
+            issued: self.issued - before.issued,
+            recorded: self.recorded - before.recorded,
+            replayed: self.replayed - before.replayed,
+        }
+    }
+}
+
 /// A list that was flushed before.
 struct Known<G> {
     graph: Option<G>,

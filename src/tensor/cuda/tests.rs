@@ -4,7 +4,9 @@ use super::*;
 use crate::base::random::stream;
 use crate::tensor::conformance::{Tolerance, check_all};
 use crate::tensor::unwind::caught;
-use crate::tensor::{AdamwLeaf, AdamwStep, Backend, CpuBackend, Matrix, Product};
+use crate::tensor::{
+    AdamwLeaf, AdamwStep, Backend, CpuBackend, ElementScore, Margins, Matrix, Product, ScoreLeaf,
+};
 use proptest::prelude::*;
 use rand::RngExt;
 
@@ -34,12 +36,6 @@ fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
     // Exact in bf16.
     let data = values.map(|x| half::bf16::from_f32(x).to_f32()).collect();
     Matrix { rows, cols, data }
-}
-
-/// Kernels launched so far, those asked for last included.
-fn launches(backend: &CudaBackend<EmulatedDevice>) -> usize {
-    backend.device().flush().expect("a device that works");
-    backend.device().inner().launches()
 }
 
 fn upload(backend: &CudaBackend<EmulatedDevice>, m: &Matrix<f32>) -> CudaTensor<EmulatedDevice> {
@@ -108,13 +104,13 @@ fn what_is_added_to_a_product_is_added_before_it_is_rounded() {
     let mut out = backend.activation(5, 11);
     // The first call rounds weight and bias for all later ones.
     backend.linear(&mut out, &x, &w, Some(&row));
-    let launched = launches(&backend);
+    let launches = backend.device().launches();
     backend.linear(&mut out, &x, &w, Some(&row));
     assert_eq!(backend.to_host(&out), plus(&|i| bias.data[i % 11]));
     backend.residual_linear(&mut out, &residual, &x, &w);
     assert_eq!(backend.to_host(&out), plus(&|i| before.data[i]));
     assert_eq!(backend.to_host(&residual), before.data);
-    assert_eq!(launches(&backend), launched);
+    assert_eq!(backend.device().launches(), launches);
 }
 
 /// Where pruning has left no channel, a residual stream goes on as it is.
@@ -181,15 +177,77 @@ fn shadows_follow_their_weights() {
         gradient_scale: 1.0,
     };
     backend.adamw(step, &mut w, &other, &mut m, &mut v);
-    let launched = launches(&backend);
+    let launches = backend.device().launches();
     check(&w, "after a step");
-    assert_eq!(launches(&backend), launched, "the step wrote the shadow; nothing refreshes it");
+    assert_eq!(backend.device().launches(), launches, "the step wrote the shadow; nothing refreshes it");
     backend.copy(&mut w, &other);
     check(&w, "after a copy");
     backend.fill_zero(&mut w);
     check(&w, "after zeros");
     let selected = backend.select(&other, None, Some(&[0, 1, 2, 3, 4]));
     check(&selected, "selected");
+}
+
+/// The sums of `scores.rs` over one tensor, in their order: a row over 128 threads, then over warps; a column over pieces of 64
+/// rows, those over eight groups.
+fn ordered_margins(weight: &Matrix<f32>, element: &dyn Fn(usize) -> f32) -> Margins {
+    let (rows, cols) = (weight.rows, weight.cols);
+    let score = |r: usize, c: usize| f64::from(element(r * cols + c));
+    let row = |r: usize| {
+        let thread = |t: usize| (t..cols).step_by(128).fold(0.0, |sum, c| sum + score(r, c));
+        let warp = |w: usize| {
+            let mut lanes: Vec<f64> = (0..32).map(|lane| thread(32 * w + lane)).collect();
+            for distance in [16, 8, 4, 2, 1] {
+                lanes = (0..32).map(|lane| lanes[lane] + lanes[lane ^ distance]).collect();
+            }
+            lanes[0]
+        };
+        (0..4).fold(0.0, |sum, w| sum + warp(w))
+    };
+    let column = |c: usize| {
+        let pieces: Vec<f64> = (0..rows.div_ceil(64))
+            .map(|p| (64 * p..rows.min(64 * (p + 1))).fold(0.0, |sum, r| sum + score(r, c)))
+            .collect();
+        let groups = pieces.chunks(pieces.len().div_ceil(8).max(1));
+        groups.fold(0.0, |sum, group| sum + group.iter().fold(0.0, |sum, piece| sum + piece))
+    };
+    Margins { rows: (0..rows).map(row).collect(), cols: (0..cols).map(column).collect() }
+}
+
+/// To the bit: the scores of a tensor do not depend on those beside it, and are summed in the order that is promised.
+#[test]
+fn scores_of_many_tensors_are_those_of_each() {
+    let Some(backend) = backend(Precision::F32) else { return };
+    let shapes = [(3, 5), (1, 300), (0, 4), (700, 33), (4, 0), (64, 128), (130, 257)];
+    let tree = |name: &str| shapes.map(|(rows, cols)| random(rows, cols, &format!("{name} {rows}×{cols}")));
+    let hosts = [tree("w"), tree("g"), tree("f")];
+    let [weights, grads, fishers] = hosts.each_ref().map(|tree| tree.each_ref().map(|m| upload(&backend, m)));
+    for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
+        let leaf = |i: usize| ScoreLeaf {
+            weight: &weights[i],
+            grad: (score != ElementScore::MagnitudeL2).then_some(&grads[i]),
+            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i]),
+        };
+        let all: Vec<_> = (0..shapes.len()).map(leaf).collect();
+        let (launches, downloads) = (backend.device().launches(), backend.device().downloads());
+        let together = backend.score_margins(score, &all);
+        assert_eq!(backend.device().launches() - launches, 3);
+        assert_eq!(backend.device().downloads() - downloads, 1);
+        for (i, margins) in together.iter().enumerate() {
+            let alone = backend.score_margins(score, &[leaf(i)]);
+            assert_eq!(std::slice::from_ref(margins), alone, "{score:?} of {:?}", shapes[i]);
+            let element = |at: usize| {
+                let [w, g, f] = hosts.each_ref().map(|tree| tree[i].data[at]);
+                match score {
+                    ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::TaylorMix => (w * g - 0.5 * (w * w) * f).abs(),
+                }
+            };
+            assert_eq!(*margins, ordered_margins(&hosts[0][i], &element), "{score:?} of {:?}", shapes[i]);
+        }
+    }
+    assert_eq!(backend.score_margins(ElementScore::Taylor1, &[]), []);
 }
 
 /// ε = 0 and a gradient of zero: no 0/0 in the padding, nor anywhere.

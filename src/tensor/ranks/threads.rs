@@ -125,6 +125,8 @@ impl<S> Meeting<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::cuda::emulated::EmulatedDevice;
+    use crate::tensor::cuda::{CudaBackend, Precision};
     use crate::tensor::{CpuBackend, Matrix};
 
     const BACKEND: CpuBackend<f32> = CpuBackend::new();
@@ -166,6 +168,22 @@ mod tests {
                 assert_eq!((a[0], a[1]), (16_777_218.0, 3.0 * round as f32));
                 assert_eq!(b, &[0.0, 3.0]);
             }
+        }
+    }
+
+    /// Tensors of devices too, whose rows are padded; that padding stays zero is asserted where they are read.
+    #[test]
+    fn tensors_of_cuda_devices_meet_in_host_memory() {
+        let sums = on_ranks(2, |member| {
+            let backend = CudaBackend::over(EmulatedDevice::new()?, Precision::Bf16);
+            let ranks: &dyn Communicator<CudaBackend<EmulatedDevice>> = &member;
+            let own: Vec<f32> = (0..15).map(|i| (i * (ranks.rank() + 1)) as f32).collect();
+            let mut tensor = backend.from_host(3, 5, &own);
+            ranks.sum_tensors(&backend, &mut [&mut tensor]).expect("both are there");
+            Some(backend.to_host(&tensor))
+        });
+        for sum in sums.into_iter().flatten() {
+            assert_eq!(sum, (0..15).map(|i| 3.0 * i as f32).collect::<Vec<f32>>());
         }
     }
 

@@ -1,8 +1,10 @@
 //! Launches of the attention kernels: which file and size serve a head, grids, shared memory, tables of spans.
 //!
 //! The sizes below are those that the kernel files compute from HEAD; `kernels/attention*.cu` say why.
+pub mod cached;
+
 use super::device::{Argument, Device, DeviceError, Element, Launch, Operand};
-use crate::tensor::{AttentionShape, CachedShape, PackedSegment, PackedShape};
+use crate::tensor::{AttentionShape, PackedSegment, PackedShape};
 
 /// Widest head that the kernels take.
 pub const LARGEST_HEAD_DIM: usize = 128;
@@ -283,14 +285,6 @@ pub fn packed_spans(shape: PackedShape, element: Element) -> Vec<u8> {
         (0..rows.len()).step_by(block).map(of_block)
     });
     table(spans.collect(), block)
-}
-
-/// The table of spans of attention over a cache.
-pub fn cached_spans(shape: CachedShape, element: Element) -> Vec<u8> {
-    let CachedShape { past, queries, head_dim, .. } = shape;
-    let block = own_rows(element, head_dim);
-    let of_block = |first| [0, past + queries, 0, 0, past + first, first];
-    table((0..queries).step_by(block).map(of_block).collect(), block)
 }
 
 /// Attention of the rows of `q` that `spans` names, into `out`; `address` is where the bytes of `spans` lie on the device.

@@ -3,7 +3,7 @@ use super::super::emulated::EmulatedDevice;
 use super::super::queue::Queue;
 use super::*;
 use crate::tensor::conformance::packed_segments;
-use crate::tensor::{Backend, CpuBackend, Matrix};
+use crate::tensor::{Backend, CachedShape, CpuBackend, Matrix};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::{RngExt, SeedableRng};
@@ -149,6 +149,39 @@ fn check_packed_on<D: Device>(device: &D, element: Element, shape: PackedShape, 
     compare(&format!("{shape:?}"), element, &out_on.read(device), &expected.data);
 }
 
+/// Both ways to attend over a cache, whose spare rows are NaN: few queries at once whatever their number, and tiles of them.
+fn check_cached_on<D: Device>(device: &D, element: Element, shape: CachedShape, past: usize, seed: u64) {
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let CachedShape { queries, num_heads, num_kv_heads, head_dim } = shape;
+    let (wide, narrow, seen) = (num_heads * head_dim, num_kv_heads * head_dim, past + queries);
+    let mut q = random(queries, wide, &mut generator);
+    let [mut k, mut v] = [(); 2].map(|()| {
+        let mut cache = random(seen + 2, narrow, &mut generator);
+        cache.data[seen * narrow..].fill(f32::NAN);
+        cache
+    });
+    let [q_on, k_on, v_on] = [&mut q, &mut k, &mut v].map(|values| Padded::new(device, element, values));
+    let mut expected = CpuBackend::<f32>::new().zeros(queries, wide);
+    let [few_on, tiles_on] = [(); 2].map(|()| Padded::new(device, element, &mut expected));
+    let inputs = [&q_on.operand, &k_on.operand, &v_on.operand];
+    let spans = cached::spans(shape, past, element);
+    let [table, scratch, past_on] = [spans.len(), cached::scratch_bytes(shape, past), 4]
+        .map(|bytes| device.allocate(bytes.max(1)).unwrap());
+    // SAFETY: the table and the number have as many bytes; the operands are live.
+    unsafe {
+        device.upload(device.address(&table), &spans).unwrap();
+        device.upload(device.address(&past_on), &(past as u32).to_ne_bytes()).unwrap();
+        let addresses = [device.address(&past_on), device.address(&scratch)];
+        cached::few(device, shape, past, addresses, &few_on.operand, inputs).unwrap();
+        let heads = [num_heads, num_kv_heads, head_dim];
+        of_spans(device, heads, &tiles_on.operand, inputs, &spans, device.address(&table)).unwrap();
+    }
+    CpuBackend::<f32>::new().cached_attention(shape, &past, &mut expected, &q, &k, &v);
+    for (way, ours) in [("few", &few_on), ("tiles", &tiles_on)] {
+        compare(&format!("{way} of {shape:?} after {past}"), element, &ours.read(device), &expected.data);
+    }
+}
+
 /// Kv heads, query heads of each, head dim: any width up to 128, those of real models more often.
 fn heads() -> impl Strategy<Value = (usize, usize, usize)> {
     let width = prop_oneof![1..=128usize, Just(64), Just(128), (1..=16usize).prop_map(|n| 8 * n)];
@@ -192,6 +225,58 @@ pub fn check_packed_passes<D: Device>(device: &D, cases: u32) {
             check_packed_on(device, element, shape, seed);
         }
     });
+}
+
+/// Caches of `cases` random shapes: around the ends of pieces, and where pieces grow.
+pub fn check_caches<D: Device>(device: &D, cases: u32) {
+    let past = prop_oneof![0..=20usize, 120..=136usize, 250..=400usize, 1000..=1100usize, 8180..=8200usize];
+    let shapes = (past, prop_oneof![1..=3usize, 4..=17usize], heads(), 0..1000u64);
+    on_random_shapes(cases, shapes, |(past, queries, (kv, group, head_dim), seed)| {
+        let shape = CachedShape { queries, num_heads: kv * group, num_kv_heads: kv, head_dim };
+        for element in [Element::F32, Element::Bf16] {
+            check_cached_on(device, element, shape, past, seed);
+        }
+    });
+}
+
+#[test]
+fn caches_of_any_shape() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    check_caches(&device, 16);
+}
+
+/// A query has the same bits alone and beside others, over one piece or the first of several.
+#[test]
+fn cached_queries_are_independent() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let mut generator = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let (past, queries, num_heads, num_kv_heads, head_dim) = (126, 5, 4, 2, 24);
+    let mut host = |rows, heads| random(rows, heads * head_dim, &mut generator);
+    let (q, mut k, mut v) =
+        (host(queries, num_heads), host(past + queries, num_kv_heads), host(past + queries, num_kv_heads));
+    for element in [Element::F32, Element::Bf16] {
+        let [k_on, v_on] = [&mut k, &mut v].map(|values| Padded::new(&device, element, values));
+        let few = |first: usize, rows: usize| {
+            let shape = CachedShape { queries: rows, num_heads, num_kv_heads, head_dim };
+            let of_row = num_heads * head_dim;
+            let data = q.data[first * of_row..][..rows * of_row].to_vec();
+            let q_on = Padded::new(&device, element, &mut Matrix { rows, cols: of_row, data });
+            let out = Padded::new(&device, element, &mut CpuBackend::<f32>::new().zeros(rows, of_row));
+            let scratch = device.allocate(cached::scratch_bytes(shape, past + first).max(1)).unwrap();
+            let past_on = device.allocate(4).unwrap();
+            let addresses = [device.address(&past_on), device.address(&scratch)];
+            let inputs = [&q_on.operand, &k_on.operand, &v_on.operand];
+            // SAFETY: four bytes of memory; the operands are live.
+            unsafe {
+                device.upload(addresses[0], &((past + first) as u32).to_ne_bytes()).unwrap();
+                cached::few(&device, shape, past + first, addresses, &out.operand, inputs).unwrap();
+            }
+            out.read(&device)
+        };
+        let together = few(0, queries);
+        let alone: Vec<f32> = (0..queries).flat_map(|query| few(query, 1)).collect();
+        assert!(together == alone, "{element:?}");
+    }
 }
 
 #[test]

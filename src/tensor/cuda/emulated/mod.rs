@@ -5,6 +5,7 @@
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
 use super::device::{self, Addend, Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
+use super::queue::Queue;
 use crate::tensor::{Matrix, Product};
 use sha2::{Digest, Sha256};
 use std::alloc::Layout;
@@ -94,6 +95,30 @@ impl EmulatedDevice {
 
     pub fn launches(&self) -> usize {
         self.usage.launches.load(Ordering::Relaxed)
+    }
+}
+
+/// What the device was asked, once all that waits for it has been given to it.
+impl Queue<EmulatedDevice> {
+    fn flushed(&self) -> &EmulatedDevice {
+        self.flush().expect("a device that works");
+        self.inner()
+    }
+
+    pub fn allocated_bytes(&self) -> usize {
+        self.flushed().allocated_bytes()
+    }
+
+    pub fn allocations(&self) -> usize {
+        self.flushed().allocations()
+    }
+
+    pub fn downloads(&self) -> usize {
+        self.flushed().downloads()
+    }
+
+    pub fn launches(&self) -> usize {
+        self.flushed().launches()
     }
 }
 

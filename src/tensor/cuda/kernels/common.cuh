@@ -59,6 +59,17 @@ __device__ __forceinline__ void store_eight(bf16 *at, const Eight &e) {
     *reinterpret_cast<uint4 *>(at) = uint4{words[0], words[1], words[2], words[3]};
 }
 
+/// Many tensors share one grid: the last of `count` whose `first(i)`, ascending from 0, is no more than `block`.
+template <class First> __device__ __forceinline__ int place_of(int count, unsigned block, First first) {
+    int low = 0, high = count;
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        if (first(middle) <= block) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
 /// Σ over the 32 lanes, the same in every lane.
 template <class T> __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll

@@ -3,8 +3,12 @@
 //   clear_padding   x[r, cols..stride] ← 0
 //   select          out[r, c] ← x[rows[r], cols[c]]            (null keeps all)
 //   gather_rows     out[n, :] ← table[tokens[n], :]
-//   scatter_rows    table[t, :] += Σ_{n: tokens[n] = t} d_out[n, :], n ascending: `order` lists the n sorted by token (stably),
-//                   segment s is order[starts[s] .. starts[s + 1]] and has one writer, so the sum has one order
+//   put_rows        cache[P + n, :] ← rows[n, :]               P is read from memory
+//   scatter_rows    table[t, :] += Σ_{n: tokens[n] = t} d_out[n, :]
+//
+// `places` lists token and place n of all rows, sorted; a token's places are a run of neighbours. The list is cut into pieces of
+// PIECE places, however often a token occurs. Runs within a piece are added to the table at once; the parts of others are joined
+// in order afterwards (join_pieces). Every row has one writer at a time and every sum one order.
 
 template <class T> __device__ __forceinline__ void clear_padding(T *x, int rows, int cols, int stride) {
     int width = stride - cols;
@@ -61,26 +65,75 @@ extern "C" __global__ void gather_rows_bf16_bf16(bf16 *out, const bf16 *table, c
     gather_rows(out, table, tokens, count, stride);
 }
 
-template <class T>
-__device__ __forceinline__ void scatter_rows(float *table, const T *d_out, const unsigned *tokens, const unsigned *order,
-                                             const unsigned *starts, int stride) {
-    unsigned first = starts[blockIdx.x], last = starts[blockIdx.x + 1];
-    long long row = tokens[order[first]];
-    for (int at = threadIdx.x * 8; at < stride; at += blockDim.x * 8) {
-        Eight sum = load_eight(table + row * stride + at);
-        for (unsigned i = first; i < last; ++i) {
-            Eight d = load_eight(d_out + (long long)order[i] * stride + at);
+/// A row is `row` words; rows of any elements are whole words.
+extern "C" __global__ void put_rows(uint4 *cache, const uint4 *rows, const unsigned *past, int count, int row) {
+    cache += (long long)*past * row;
+    long long n = (long long)count * row;
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
+        cache[i] = rows[i];
+}
+
+#define PIECE 32
+#define AHEAD 4 // rows on their way while others are added
+
+__device__ __forceinline__ void add(Eight &sum, const Eight &x) {
 #pragma unroll
-            for (int j = 0; j < 8; ++j) sum.v[j] += d.v[j];
+    for (int j = 0; j < 8; ++j) sum.v[j] += x.v[j];
+}
+__device__ __forceinline__ void add_to(float *at, Eight sum) {
+    add(sum, load_eight(at));
+    store_eight(at, sum);
+}
+
+/// Grid: pieces × blocks of columns. `partial` holds two rows of each piece: of a run that began before it, and of one that begins
+/// in it and goes on after it.
+template <class T>
+__device__ __forceinline__ void scatter_rows(float *table, float *partial, const T *d_out, const uint2 *places, int count,
+                                             int stride) {
+    int at = 8 * (blockIdx.y * blockDim.x + threadIdx.x), first = blockIdx.x * PIECE;
+    if (at >= stride) return;
+    bool began_before = first > 0 && places[first - 1].x == places[first].x;
+    Eight sum = {};
+    for (int start = first; start < min(count, first + PIECE); start += AHEAD) {
+        Eight ahead[AHEAD];
+#pragma unroll
+        for (int j = 0; j < AHEAD; ++j)
+            if (start + j < count) ahead[j] = load_eight(d_out + (long long)places[start + j].y * stride + at);
+#pragma unroll
+        for (int j = 0; j < AHEAD; ++j) {
+            int i = start + j;
+            if (i >= count) break;
+            unsigned token = places[i].x;
+            bool ends = i + 1 == count || places[i + 1].x != token;
+            add(sum, ahead[j]);
+            if (ends && !began_before)
+                add_to(table + (long long)token * stride + at, sum);
+            else if (ends || i + 1 == first + PIECE)
+                store_eight(partial + (2ll * blockIdx.x + !began_before) * stride + at, sum);
+            if (ends) {
+                sum = {};
+                began_before = false;
+            }
         }
-        store_eight(table + row * stride + at, sum);
     }
 }
-extern "C" __global__ void scatter_rows_f32(float *table, const float *d_out, const unsigned *tokens,
-                                            const unsigned *order, const unsigned *starts, int stride) {
-    scatter_rows(table, d_out, tokens, order, starts, stride);
+extern "C" __global__ void scatter_rows_f32(float *table, float *partial, const float *d_out, const uint2 *places, int count,
+                                            int stride) {
+    scatter_rows(table, partial, d_out, places, count, stride);
 }
-extern "C" __global__ void scatter_rows_bf16(float *table, const bf16 *d_out, const unsigned *tokens,
-                                             const unsigned *order, const unsigned *starts, int stride) {
-    scatter_rows(table, d_out, tokens, order, starts, stride);
+extern "C" __global__ void scatter_rows_bf16(float *table, float *partial, const bf16 *d_out, const uint2 *places, int count,
+                                             int stride) {
+    scatter_rows(table, partial, d_out, places, count, stride);
+}
+
+/// Grid: pieces but the last × blocks of columns; the block of the piece in which a run begins adds its parts.
+extern "C" __global__ void join_pieces(float *table, const float *partial, const uint2 *places, int count, int stride) {
+    int at = 8 * (blockIdx.y * blockDim.x + threadIdx.x), first = blockIdx.x * PIECE, next = first + PIECE;
+    unsigned token = places[next - 1].x;
+    bool goes_on = places[next].x == token, began_before = first > 0 && places[first - 1].x == token;
+    if (at >= stride || !goes_on || began_before) return;
+    Eight sum = load_eight(partial + (2ll * blockIdx.x + 1) * stride + at);
+    for (long long piece = blockIdx.x + 1; next < count && places[next].x == token; ++piece, next += PIECE)
+        add(sum, load_eight(partial + 2 * piece * stride + at));
+    add_to(table + (long long)token * stride + at, sum);
 }

@@ -19,13 +19,7 @@ struct Leaf {
 };
 
 __device__ __forceinline__ const Leaf *leaf_of(const Leaf *leaves, int count, unsigned chunk) {
-    int low = 0, high = count;
-    while (high - low > 1) {
-        int middle = (low + high) / 2;
-        if (leaves[middle].first_chunk <= chunk) low = middle;
-        else high = middle;
-    }
-    return leaves + low;
+    return leaves + place_of(count, chunk, [&](int i) { return leaves[i].first_chunk; });
 }
 
 extern "C" __global__ void squares(double *partial, const Leaf *leaves, int count) {
