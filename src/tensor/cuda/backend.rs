@@ -510,7 +510,7 @@ impl<D: Device> Backend for CudaBackend<D> {
     ) {
         out.touch();
         let spans = attention::packed_spans(shape, q.element);
-        let (table, heads) = (self.uploaded(&spans), [shape.num_heads, shape.num_kv_heads, shape.head_dim]);
+        let (table, heads) = (self.table(&spans), [shape.num_heads, shape.num_kv_heads, shape.head_dim]);
         assert!(q.rows == shape.tokens(), "{} rows for {shape:?}", q.rows);
         let (out, inputs) = (whole(out), [q, k, v].map(whole));
         // SAFETY: live tensors, the output borrowed mutably; the spans name rows below the number asserted.
@@ -561,7 +561,7 @@ impl<D: Device> Backend for CudaBackend<D> {
             must(unsafe { cached::few(device, shape, past.tokens, addresses, &out, inputs) });
         } else {
             let spans = cached::spans(shape, past.tokens, q.element);
-            let (table, heads) = (self.uploaded(&spans), [num_heads, num_kv_heads, head_dim]);
+            let (table, heads) = (self.table(&spans), [num_heads, num_kv_heads, head_dim]);
             // SAFETY: live tensors, the output borrowed mutably; the spans name queries and keys below those asserted.
             must(unsafe { attention::of_spans(device, heads, &out, inputs, &spans, table.address()) });
         }

@@ -41,13 +41,21 @@ pub use tensor::CudaTensor;
 use crate::tensor::unwind::raise;
 use device::{Addend, Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tensor::Shadow;
 
 /// The backend over device `D`.
 pub struct CudaBackend<D: Device> {
     pool: Arc<Pool<D>>,
     precision: Precision,
+    /// The one that was uploaded last.
+    table: Mutex<Option<Table<D>>>,
+}
+
+/// A table, here and in device memory.
+struct Table<D: Device> {
+    bytes: Vec<u8>,
+    on_device: Arc<Buffer<D>>,
 }
 
 /// A sum in device memory.
@@ -86,7 +94,7 @@ impl CudaBackend<CudaDevice> {
 impl<D: Device> CudaBackend<D> {
     /// The backend over an opened device.
     pub fn over(device: D, precision: Precision) -> Self {
-        CudaBackend { pool: Arc::new(Pool::new(Arc::new(device))), precision }
+        CudaBackend { pool: Arc::new(Pool::new(Arc::new(device))), precision, table: Mutex::new(None) }
     }
 
     pub fn device(&self) -> &D {
@@ -147,6 +155,19 @@ impl<D: Device> CudaBackend<D> {
         // SAFETY: the buffer holds at least as many bytes.
         must(unsafe { self.device().upload(buffer.address(), bytes) });
         buffer
+    }
+
+    /// A table in device memory. All layers of a pass bring the same one, and only the first uploads it.
+    fn table(&self, bytes: &[u8]) -> Arc<Buffer<D>> {
+        let mut last = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(last) if last.bytes == bytes => last.on_device.clone(),
+            _ => {
+                let on_device = Arc::new(self.uploaded(bytes));
+                *last = Some(Table { bytes: bytes.to_vec(), on_device: on_device.clone() });
+                on_device
+            }
+        }
     }
 
     /// The first `count` values of a buffer, once everything before has been done.

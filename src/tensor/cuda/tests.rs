@@ -2,11 +2,11 @@
 use super::emulated::EmulatedDevice;
 use super::*;
 use crate::base::random::stream;
-use crate::tensor::conformance::{Tolerance, check_all};
+use crate::tensor::conformance::{Tolerance, check_all, packed_segments};
 use crate::tensor::unwind::caught;
 use crate::tensor::{
-    Accumulation, AdamwLeaf, AdamwStep, Backend, CpuBackend, ElementScore, Margins, Matrix, Product,
-    ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, Backend, CpuBackend, ElementScore, Margins, Matrix, PackedShape,
+    Product, ScoreLeaf,
 };
 use proptest::prelude::*;
 use rand::RngExt;
@@ -141,6 +141,31 @@ fn reshaped_buffers_have_clean_padding() {
             assert_eq!(backend.to_host(&tensor), m.data, "{rows}×{cols}");
         }
     }
+}
+
+/// A table of spans goes up once for all layers of a pass, and another whenever it is another.
+#[test]
+fn tables_are_uploaded_once_for_all_layers() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let [q, k, v] = ["q", "k", "v"].map(|name| {
+        let mut activation = backend.activation(9, 16);
+        backend.copy(&mut activation, &upload(&backend, &random(9, 16, name)));
+        activation
+    });
+    let mut out = backend.activation(9, 16);
+    let mut attended = |prefix: usize, tails: &[usize]| {
+        let segments = packed_segments(&[(prefix, tails)]);
+        let shape = PackedShape { segments: &segments, num_heads: 2, num_kv_heads: 2, head_dim: 8 };
+        let before = backend.device().uploads();
+        backend.packed_attention(shape, &mut out, &q, &k, &v);
+        (backend.to_host(&out), backend.device().uploads() - before)
+    };
+    let (first, uploads) = attended(4, &[2, 3]);
+    assert_eq!(uploads, 1);
+    assert_eq!(attended(4, &[2, 3]), (first.clone(), 0));
+    let (different, uploads) = attended(9, &[]);
+    assert!(different != first && uploads == 1);
+    assert_eq!(attended(4, &[2, 3]), (first, 1));
 }
 
 /// A product reads the weight as it is now, whoever wrote it last.
