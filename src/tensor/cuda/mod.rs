@@ -46,13 +46,21 @@ use crate::tensor::unwind::raise;
 use device::{Addend, Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
 use queue::Queue;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tensor::Shadow;
 
 /// The backend over device `D`.
 pub struct CudaBackend<D: Device> {
     pool: Arc<Pool<D>>,
     precision: Precision,
+    /// The one that was uploaded last.
+    table: Mutex<Option<Table<D>>>,
+}
+
+/// A table, here and in device memory.
+struct Table<D: Device> {
+    bytes: Vec<u8>,
+    on_device: Arc<Buffer<D>>,
 }
 
 /// A sum in device memory.
@@ -96,7 +104,7 @@ impl<D: Device> CudaBackend<D> {
 
     /// The backend over an opened device, behind a queue of its own.
     pub fn through(device: Queue<D>, precision: Precision) -> Self {
-        CudaBackend { pool: Arc::new(Pool::new(device)), precision }
+        CudaBackend { pool: Arc::new(Pool::new(device)), precision, table: Mutex::new(None) }
     }
 
     /// The device, behind the queue that puts its commands in order.
@@ -163,6 +171,19 @@ impl<D: Device> CudaBackend<D> {
         // SAFETY: the buffer holds at least as many bytes.
         must(unsafe { self.device().upload(buffer.address(), bytes) });
         buffer
+    }
+
+    /// A table in device memory. All layers of a pass bring the same one, and only the first uploads it.
+    fn table(&self, bytes: &[u8]) -> Arc<Buffer<D>> {
+        let mut last = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(last) if last.bytes == bytes => last.on_device.clone(),
+            _ => {
+                let on_device = Arc::new(self.uploaded(bytes));
+                *last = Some(Table { bytes: bytes.to_vec(), on_device: on_device.clone() });
+                on_device
+            }
+        }
     }
 
     /// The first `count` values of a buffer, once everything before has been done.

@@ -26,6 +26,7 @@ const RED: u8 = 0xa5;
 struct Usage {
     allocated_bytes: AtomicUsize,
     allocations: AtomicUsize,
+    uploads: AtomicUsize,
     downloads: AtomicUsize,
     launches: AtomicUsize,
 }
@@ -88,6 +89,10 @@ impl EmulatedDevice {
         self.usage.allocations.load(Ordering::Relaxed)
     }
 
+    pub fn uploads(&self) -> usize {
+        self.usage.uploads.load(Ordering::Relaxed)
+    }
+
     /// Times that the host has waited for a result.
     pub fn downloads(&self) -> usize {
         self.usage.downloads.load(Ordering::Relaxed)
@@ -111,6 +116,10 @@ impl Queue<EmulatedDevice> {
 
     pub fn allocations(&self) -> usize {
         self.flushed().allocations()
+    }
+
+    pub fn uploads(&self) -> usize {
+        self.flushed().uploads()
     }
 
     pub fn downloads(&self) -> usize {
@@ -158,6 +167,7 @@ impl Device for EmulatedDevice {
     }
 
     unsafe fn upload(&self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {
+        self.usage.uploads.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's contract; addresses are those of host memory.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to as *mut u8, bytes.len()) };
         Ok(())
