@@ -30,7 +30,7 @@ use efficientllm::model::{LayerShape, ModelConfig, Weights, flops, init};
 use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
-use efficientllm::tensor::{Backend, CpuBackend, Product};
+use efficientllm::tensor::{Accumulation, Backend, CpuBackend, Product};
 use efficientllm::train::optimizer::{self, Moments};
 use efficientllm::train::widths::proportional;
 use rand::RngExt;
@@ -210,10 +210,9 @@ impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
         let [mean, squares] =
             self.means.get_or_insert_with(|| [(); 2].map(|()| optimizer::zeros_like(backend, &self.weights)));
         let sums = mean.leaves_mut().into_iter().zip(squares.leaves_mut());
-        for (grad, (mean, square)) in self.grads.leaves().into_iter().zip(sums) {
-            backend.axpby(0.1, grad, 0.9, mean);
-            backend.square_axpby(0.1, grad, 0.9, square);
-        }
+        let with = |(x, (sum, squares))| Accumulation { x, sum, squares: Some(squares) };
+        let mut leaves: Vec<_> = self.grads.leaves().into_iter().zip(sums).map(with).collect();
+        backend.accumulate(0.1, 0.9, &mut leaves);
     }
 
     /// Waits for everything that was asked of the device.

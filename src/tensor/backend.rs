@@ -151,6 +151,13 @@ pub struct AdamwLeaf<'a, T> {
     pub decays: bool,
 }
 
+/// One tensor of [`Backend::accumulate`].
+pub struct Accumulation<'a, T> {
+    pub x: &'a T,
+    pub sum: &'a mut T,
+    pub squares: Option<&'a mut T>,
+}
+
 /// One tensor of [`Backend::score_margins`].
 pub struct ScoreLeaf<'a, T> {
     pub weight: &'a T,
@@ -208,10 +215,9 @@ pub trait Backend: Send + Sync + 'static {
     fn reshape(&self, tensor: &mut Self::Tensor, rows: usize, cols: usize);
     fn fill_zero(&self, tensor: &mut Self::Tensor);
     fn copy(&self, out: &mut Self::Tensor, from: &Self::Tensor);
-    /// `y ← αx + βy`, element by element.
-    fn axpby(&self, alpha: f64, x: &Self::Tensor, beta: f64, y: &mut Self::Tensor);
-    /// `y ← α x² + βy`, element by element: running means of squared gradients (empirical Fisher).
-    fn square_axpby(&self, alpha: f64, x: &Self::Tensor, beta: f64, y: &mut Self::Tensor);
+    /// `sum ← αx + β·sum` and `squares ← αx² + β·squares`, element by element, over all tensors of a model: sums and running
+    /// means of gradients and of their squares (empirical Fisher).
+    fn accumulate(&self, alpha: f64, beta: f64, leaves: &mut [Accumulation<'_, Self::Tensor>]);
     /// `Σ x²` in f64, fixed order.
     fn sum_of_squares(&self, tensor: &Self::Tensor) -> f64;
 

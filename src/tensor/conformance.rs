@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedSegment,
-    PackedShape, Product, Scalar, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    PackedSegment, PackedShape, Product, Scalar, ScoreLeaf,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -203,12 +203,24 @@ fn element_wise<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     let b = case.backend;
     let (x, x_tensor) = case.random(rows, cols, "x");
     let (y, mut y_tensor) = case.random(rows, cols, "y");
-    b.axpby(0.5, &x_tensor, 2.0, &mut y_tensor);
-    let sum: Vec<f64> = x.data.iter().zip(&y.data).map(|(x, y)| 0.5 * x + 2.0 * y).collect();
-    case.compare("axpby", &y_tensor, &sum);
-    b.square_axpby(0.5, &x_tensor, 1.0, &mut y_tensor);
-    let squares: Vec<f64> = x.data.iter().zip(&sum).map(|(x, s)| 0.5 * x * x + s).collect();
-    case.compare("square_axpby", &y_tensor, &squares);
+    let (z, mut z_tensor) = case.random(rows, cols, "z");
+    let (one, one_tensor) = case.random(1, cols, "one row");
+    let (before, mut sum_tensor) = case.random(1, cols, "its sum");
+    b.accumulate(
+        0.5,
+        2.0,
+        &mut [
+            Accumulation { x: &x_tensor, sum: &mut y_tensor, squares: Some(&mut z_tensor) },
+            Accumulation { x: &one_tensor, sum: &mut sum_tensor, squares: None },
+        ],
+    );
+    let sums = |x: &Host, y: &Host| -> Vec<f64> {
+        x.data.iter().zip(&y.data).map(|(x, y)| 0.5 * x + 2.0 * y).collect()
+    };
+    case.compare("sum", &y_tensor, &sums(&x, &y));
+    case.compare("sum without squares", &sum_tensor, &sums(&one, &before));
+    let squares: Vec<f64> = x.data.iter().zip(&z.data).map(|(x, z)| 0.5 * x * x + 2.0 * z).collect();
+    case.compare("squares", &z_tensor, &squares);
     let (sums, mut sums_tensor) = case.random(1, cols, "sums");
     let (_, summed) = case.activation(rows, cols, "x");
     b.add_column_sums(&mut sums_tensor, &summed);

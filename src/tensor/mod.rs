@@ -19,8 +19,8 @@ pub mod ranks;
 pub mod unwind;
 
 pub use backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedSegment,
-    PackedShape, Product, RopeTable, Scalar, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    PackedSegment, PackedShape, Product, RopeTable, Scalar, ScoreLeaf,
 };
 pub use cpu::{CpuBackend, Matrix};
 pub use cuda::device::DeviceError;

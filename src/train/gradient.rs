@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::model::llama::{LayerInputs, Tap};
 use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, GramAccumulator};
-use crate::tensor::{Backend, Communicator, RankError};
+use crate::tensor::{Accumulation, Backend, Communicator, RankError};
 
 /// Gradient of one step: its mean over micro-batches and, where asked for, the mean of its square.
 pub(super) struct StepGradient<B: Backend> {
@@ -81,10 +81,8 @@ impl<B: Backend> StepGradient<B> {
                 }
                 let losses = run(1.0 / tokens, micro);
                 let sums = self.mean.leaves_mut().into_iter().zip(fisher.leaves_mut());
-                for ((mean, fisher), micro) in sums.zip(micro.leaves()) {
-                    backend.axpby(share, micro, 1.0, mean);
-                    backend.square_axpby(share, micro, 1.0, fisher);
-                }
+                let with = |((sum, squares), x)| Accumulation { x, sum, squares: Some(squares) };
+                backend.accumulate(share, 1.0, &mut sums.zip(micro.leaves()).map(with).collect::<Vec<_>>());
                 losses
             }
             _ => run(share / tokens, &mut self.mean),

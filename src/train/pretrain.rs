@@ -24,7 +24,7 @@ use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::cost::{fisher_flops, gram_flops};
 use crate::prune::{GramAccumulator, PruneError, Pruner, Trees};
 use crate::spec::{PruneSpec, TrainSpec};
-use crate::tensor::{Backend, RankError};
+use crate::tensor::{Accumulation, Backend, RankError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -334,9 +334,9 @@ fn running_mean<B: Backend>(
 ) {
     match mean {
         Some(mean) => {
-            for (mean, x) in mean.leaves_mut().into_iter().zip(x.leaves()) {
-                backend.axpby(1.0 - decay, x, decay, mean);
-            }
+            let with = |(sum, x)| Accumulation { x, sum, squares: None };
+            let mut leaves: Vec<_> = mean.leaves_mut().into_iter().zip(x.leaves()).map(with).collect();
+            backend.accumulate(1.0 - decay, decay, &mut leaves);
         }
         None => {
             let mut fresh = zeros_like(backend, x);

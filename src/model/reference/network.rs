@@ -6,7 +6,7 @@ use crate::model::llama::{LayerInputs, Tap};
 use crate::model::network::Network;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::cpu::{Matrix, real::Real};
-use crate::tensor::{Backend, CpuBackend};
+use crate::tensor::{Accumulation, Backend, CpuBackend};
 
 /// A [`Network`] on host matrices whose gradients come from automatic differentiation.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,9 +35,9 @@ where
             }
         }
         let count = targets.len() as f64;
-        for (sum, gradient) in grads.leaves_mut().into_iter().zip(gradients.leaves()) {
-            CpuBackend::<T>::new().axpby(scale * count, gradient, 1.0, sum);
-        }
+        let with = |(sum, x)| Accumulation { x, sum, squares: None };
+        let mut leaves: Vec<_> = grads.leaves_mut().into_iter().zip(gradients.leaves()).map(with).collect();
+        CpuBackend::<T>::new().accumulate(scale * count, 1.0, &mut leaves);
         mean * count
     }
 

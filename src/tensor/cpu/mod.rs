@@ -14,8 +14,8 @@ mod rope;
 mod score;
 
 use super::backend::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
-    RopeTable, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    PackedShape, Product, RopeTable, ScoreLeaf,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -97,12 +97,14 @@ impl<T: Real> Backend for CpuBackend<T> {
         out.data.copy_from_slice(&from.data);
     }
 
-    fn axpby(&self, alpha: f64, x: &Matrix<T>, beta: f64, y: &mut Matrix<T>) {
-        elementwise::axpby(T::from_f64(alpha), &x.data, T::from_f64(beta), &mut y.data);
-    }
-
-    fn square_axpby(&self, alpha: f64, x: &Matrix<T>, beta: f64, y: &mut Matrix<T>) {
-        elementwise::square_axpby(T::from_f64(alpha), &x.data, T::from_f64(beta), &mut y.data);
+    fn accumulate(&self, alpha: f64, beta: f64, leaves: &mut [Accumulation<'_, Matrix<T>>]) {
+        let (alpha, beta) = (T::from_f64(alpha), T::from_f64(beta));
+        for Accumulation { x, sum, squares } in leaves {
+            elementwise::axpby(alpha, &x.data, beta, &mut sum.data);
+            if let Some(squares) = squares {
+                elementwise::square_axpby(alpha, &x.data, beta, &mut squares.data);
+            }
+        }
     }
 
     fn sum_of_squares(&self, tensor: &Matrix<T>) -> f64 {

@@ -4,8 +4,8 @@ use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins, PackedShape, Product,
-    RopeTable, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    PackedShape, Product, RopeTable, ScoreLeaf,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -30,12 +30,12 @@ pub(super) fn at<D: Device>(tensor: &CudaTensor<D>) -> Argument {
     Argument::Address(tensor.address())
 }
 
-fn float(value: f64) -> Argument {
+pub(super) fn float(value: f64) -> Argument {
     Argument::F32(value as f32)
 }
 
 /// Asserts that both have the shape and the type of elements.
-fn alike<D: Device>(a: &CudaTensor<D>, b: &CudaTensor<D>) {
+pub(super) fn alike<D: Device>(a: &CudaTensor<D>, b: &CudaTensor<D>) {
     assert!(
         (a.rows, a.cols, a.element) == (b.rows, b.cols, b.element),
         "{}×{} {:?} and {}×{} {:?}",
@@ -200,17 +200,8 @@ impl<D: Device> Backend for CudaBackend<D> {
         }
     }
 
-    fn axpby(&self, alpha: f64, x: &CudaTensor<D>, beta: f64, y: &mut CudaTensor<D>) {
-        alike(x, y);
-        y.touch();
-        self.each(&named("axpby", x.element), x.spread(), &[at(y), at(x), float(alpha), float(beta)]);
-    }
-
-    fn square_axpby(&self, alpha: f64, x: &CudaTensor<D>, beta: f64, y: &mut CudaTensor<D>) {
-        alike(x, y);
-        assert_eq!(x.element, Element::F32, "squares are means of squared gradients");
-        y.touch();
-        self.each("square_axpby_f32", x.spread(), &[at(y), at(x), float(alpha), float(beta)]);
+    fn accumulate(&self, alpha: f64, beta: f64, leaves: &mut [Accumulation<'_, CudaTensor<D>>]) {
+        self.accumulate_leaves(alpha, beta, leaves);
     }
 
     fn sum_of_squares(&self, tensor: &CudaTensor<D>) -> f64 {

@@ -1,8 +1,8 @@
-//! AdamW and the global norm over many tensors, one launch each; the layout of what `optimizer.cu` reads.
-use super::backend::int;
+//! AdamW, the global norm, and sums of gradients over many tensors, one launch each; the layout of what `optimizer.cu` reads.
+use super::backend::{alike, float, int};
 use super::device::{Argument, Element};
 use super::{CudaBackend, CudaTensor, Device, DeviceSum};
-use crate::tensor::{AdamwLeaf, AdamwStep};
+use crate::tensor::{Accumulation, AdamwLeaf, AdamwStep};
 use std::sync::PoisonError;
 
 /// Eights of one block; `CHUNK` of `optimizer.cu`.
@@ -62,6 +62,32 @@ impl<D: Device> CudaBackend<D> {
         self.summed(partial_at, table.chunks)
     }
 
+    /// As [`crate::tensor::Backend::accumulate`]. In the table `x` is the gradient, and the sums are the moments.
+    pub(super) fn accumulate_leaves(
+        &self,
+        alpha: f64,
+        beta: f64,
+        leaves: &mut [Accumulation<'_, CudaTensor<D>>],
+    ) {
+        let mut table = Table::default();
+        for Accumulation { x, sum, squares } in leaves.iter_mut() {
+            let mut leaf = Leaf::default();
+            alike(x, sum);
+            sum.touch();
+            leaf.m = sum.address();
+            if let Some(squares) = squares {
+                alike(x, squares);
+                squares.touch();
+                leaf.v = squares.address();
+            }
+            table.add(x, leaf);
+        }
+        let list = self.uploaded(&table.leaves);
+        let arguments =
+            [Argument::Address(list.address()), int(table.leaves.len()), float(alpha), float(beta)];
+        self.launch("optimizer", "accumulate", [table.chunks, 1, 1], BLOCK, &arguments);
+    }
+
     /// The sum of `count` f64 at `values`, in order.
     pub(super) fn summed(&self, values: Argument, count: usize) -> DeviceSum<D> {
         let out = self.buffer(8);
@@ -108,7 +134,6 @@ impl<D: Device> CudaBackend<D> {
         }
         let list = self.uploaded(&table.leaves);
         let (norm, bound) = clip.map_or((0, 0.0), |(norm, bound)| (norm.0.address(), bound));
-        let float = |value: f64| Argument::F32(value as f32);
         let arguments = [
             Argument::Address(list.address()),
             int(table.leaves.len()),

@@ -5,7 +5,8 @@ use crate::base::random::stream;
 use crate::tensor::conformance::{Tolerance, check_all, packed_segments};
 use crate::tensor::unwind::caught;
 use crate::tensor::{
-    AdamwLeaf, AdamwStep, Backend, CpuBackend, ElementScore, Margins, Matrix, PackedShape, Product, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, Backend, CpuBackend, ElementScore, Margins, Matrix, PackedShape,
+    Product, ScoreLeaf,
 };
 use proptest::prelude::*;
 use rand::RngExt;
@@ -188,8 +189,8 @@ fn shadows_follow_their_weights() {
     };
     check(&w, "fresh");
     let other = upload(&backend, &random(4, 5, "other"));
-    backend.axpby(1.0, &other, 0.5, &mut w);
-    check(&w, "after axpby");
+    backend.accumulate(1.0, 0.5, &mut [Accumulation { x: &other, sum: &mut w, squares: None }]);
+    check(&w, "after a sum");
     let (mut m, mut v) = (backend.zeros(4, 5), backend.zeros(4, 5));
     let step = AdamwStep {
         learning_rate: 0.3,
@@ -211,6 +212,32 @@ fn shadows_follow_their_weights() {
     check(&w, "after zeros");
     let selected = backend.select(&other, None, Some(&[0, 1, 2, 3, 4]));
     check(&selected, "selected");
+}
+
+/// Sums of gradients and of their squares over a whole model are one launch, and to the bit what the formula says.
+#[test]
+fn sums_over_many_tensors_are_one_launch() {
+    let Some(backend) = backend(Precision::Bf16) else { return };
+    let shapes = [(3, 5), (1, 300), (0, 4), (700, 33), (130, 257)];
+    let tree = |name: &str| shapes.map(|(rows, cols)| random(rows, cols, &format!("{name} {rows}×{cols}")));
+    let hosts = [tree("x"), tree("sum"), tree("squares")];
+    let [xs, mut sums, mut squares] =
+        hosts.each_ref().map(|tree| tree.each_ref().map(|m| upload(&backend, m)));
+    let of_all = xs.iter().zip(sums.iter_mut().zip(&mut squares));
+    let mut leaves: Vec<_> =
+        of_all.map(|(x, (sum, squares))| Accumulation { x, sum, squares: Some(squares) }).collect();
+    let launches = backend.device().launches();
+    backend.accumulate(0.1, 0.9, &mut leaves);
+    assert_eq!(backend.device().launches() - launches, 1);
+    let (alpha, beta) = (0.1f64 as f32, 0.9f64 as f32);
+    for i in 0..shapes.len() {
+        let expected = |sums: &Matrix<f32>, of: &dyn Fn(f32) -> f32| -> Vec<f32> {
+            let pairs = hosts[0][i].data.iter().zip(&sums.data);
+            pairs.map(|(&x, &sum)| alpha * of(x) + beta * sum).collect()
+        };
+        assert_eq!(backend.to_host(&sums[i]), expected(&hosts[1][i], &|x| x));
+        assert_eq!(backend.to_host(&squares[i]), expected(&hosts[2][i], &|x| x * x));
+    }
 }
 
 /// The sums of `scores.rs` over one tensor, in their order: a row over 128 threads, then over warps; a column over pieces of 64

@@ -2,8 +2,6 @@
 // zero and stays zero under every one of these).
 //
 //   convert        y ← x, rounded to y's type
-//   axpby          y ← αx + βy
-//   square_axpby   y ← αx² + βy
 //   swiglu         out ← silu(gate) ∘ up,  silu(z) = z·σ(z)                         (Shazeer 2020, arXiv:2002.05202)
 //   swiglu_backward  gate ← d∘up∘σ(1 + gate(1−σ)),  up ← d∘silu(gate)
 
@@ -15,31 +13,6 @@ template <class Y, class X> __device__ __forceinline__ void convert(Y *y, const 
 }
 extern "C" __global__ void convert_f32_bf16(float *y, const bf16 *x, long long n) { convert(y, x, n); }
 extern "C" __global__ void convert_bf16_f32(bf16 *y, const float *x, long long n) { convert(y, x, n); }
-
-template <class T>
-__device__ __forceinline__ void axpby(T *y, const T *x, float alpha, float beta, long long n) {
-    for (long long i = first_eight(); i < n; i += next_eight()) {
-        Eight a = load_eight(x + 8 * i), b = load_eight(y + 8 * i);
-#pragma unroll
-        for (int j = 0; j < 8; ++j) b.v[j] = alpha * a.v[j] + beta * b.v[j];
-        store_eight(y + 8 * i, b);
-    }
-}
-extern "C" __global__ void axpby_f32(float *y, const float *x, float alpha, float beta, long long n) {
-    axpby(y, x, alpha, beta, n);
-}
-extern "C" __global__ void axpby_bf16(bf16 *y, const bf16 *x, float alpha, float beta, long long n) {
-    axpby(y, x, alpha, beta, n);
-}
-
-extern "C" __global__ void square_axpby_f32(float *y, const float *x, float alpha, float beta, long long n) {
-    for (long long i = first_eight(); i < n; i += next_eight()) {
-        Eight a = load_eight(x + 8 * i), b = load_eight(y + 8 * i);
-#pragma unroll
-        for (int j = 0; j < 8; ++j) b.v[j] = alpha * (a.v[j] * a.v[j]) + beta * b.v[j];
-        store_eight(y + 8 * i, b);
-    }
-}
 
 __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + __expf(-z)); }
 

@@ -3,6 +3,8 @@
 //   s = min(1, c/‖g‖)   g ← s·g;  m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
 //   w ← (1 − ηλ)·w − (η/c₁) · m / (√v/√c₂ + ε)                  and w's bf16 shadow, where it has one
 //
+// Sums and running means of gradients, and of their squares, are taken likewise (kernel `accumulate`).
+//
 // A block works on one chunk of CHUNK eights of one tensor; `first_chunk` of the tensors ascends, so a block finds its
 // tensor by bisection. ‖g‖² is the sum of one f64 per chunk (kernel `squares`), added in order by `sum_values`; the factor s
 // is found on the device, so no step waits for the host.
@@ -63,5 +65,23 @@ extern "C" __global__ void adamw(const Leaf *leaves, int count, const double *sq
         store_eight(leaf->m + at, m);
         store_eight(leaf->v + at, v);
         if (leaf->shadow) store_eight(leaf->shadow + at, w);
+    }
+}
+
+/// sum ← αx + β·sum, and squares ← αx² + β·squares where there are any: x in the gradient's place, they in m's and v's.
+extern "C" __global__ void accumulate(const Leaf *leaves, int count, float alpha, float beta) {
+    const Leaf *leaf = leaf_of(leaves, count, blockIdx.x);
+    unsigned first = (blockIdx.x - leaf->first_chunk) * CHUNK, last = min(leaf->eights, first + CHUNK);
+    for (unsigned i = first + threadIdx.x; i < last; i += blockDim.x) {
+        long long at = 8ll * i;
+        Eight x = load_eight(leaf->grad + at), sum = load_eight(leaf->m + at);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) sum.v[j] = alpha * x.v[j] + beta * sum.v[j];
+        store_eight(leaf->m + at, sum);
+        if (!leaf->v) continue;
+        Eight squares = load_eight(leaf->v + at);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) squares.v[j] = alpha * (x.v[j] * x.v[j]) + beta * squares.v[j];
+        store_eight(leaf->v + at, squares);
     }
 }
