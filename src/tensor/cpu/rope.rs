@@ -43,9 +43,8 @@ pub fn rotate_from<T: Real>(
     head_dim: usize,
 ) {
     let half = head_dim / 2;
-    assert!(
-        width % head_dim == 0 && table.cos.cols == half && (table.cos.rows - first) * width >= rows.len()
-    );
+    assert!(width.is_multiple_of(head_dim) && table.cos.cols == half);
+    assert!((table.cos.rows - first) * width >= rows.len(), "positions from {first} of {}", table.cos.rows);
     let [cos, sin] = [&table.cos, &table.sin].map(|angles| &angles.data[first * half..]);
     rotate_sequence(rows, cos, sin, width, half, false);
 }
