@@ -106,10 +106,8 @@ impl<B: Backend> Decoder<B> {
             backend.linear(&mut self.q, &self.normed, &w.q, bias.map(|bias| &bias.q));
             backend.linear(&mut self.k, &self.normed, &w.k, bias.map(|bias| &bias.k));
             backend.linear(&mut self.v, &self.normed, &w.v, bias.map(|bias| &bias.v));
-            backend.rope_after(&mut self.q, &self.angles, &past, h);
-            backend.rope_after(&mut self.k, &self.angles, &past, h);
-            backend.put_rows(&mut cache.keys, &past, &self.k);
-            backend.put_rows(&mut cache.values, &past, &self.v);
+            let (new, kept) = ([&self.k, &self.v], [&mut cache.keys, &mut cache.values]);
+            backend.extend_cache(&past, &self.angles, h, &mut self.q, new, kept);
             let cached = CachedShape {
                 queries: n,
                 num_heads: shape.num_heads,

@@ -300,15 +300,6 @@ pub trait Backend: Send + Sync + 'static {
         inverse: bool,
     );
 
-    /// As [`Self::rope`] for one sequence, whose rows follow the `past` tokens of a cache.
-    fn rope_after(
-        &self,
-        x: &mut Self::Tensor,
-        table: &RopeTable<Self::Tensor>,
-        past: &Self::Past,
-        head_dim: usize,
-    );
-
     /// Causal attention: `out = softmax(q kᵀ/√h) v` per head. `q`, `out` N × H·h, `k`, `v` N × K·h;
     /// query head i reads key-value head ⌊i·K/H⌋; `log_sum_exp` N × H is kept for the backward pass.
     fn attention(
@@ -351,8 +342,17 @@ pub trait Backend: Send + Sync + 'static {
 
     /// `tokens` as the device reads it, for all operations of one pass.
     fn past(&self, tokens: usize) -> Self::Past;
-    /// Replaces the rows of `cache` from row P on by those of `rows`.
-    fn put_rows(&self, cache: &mut Self::Tensor, past: &Self::Past, rows: &Self::Tensor);
+    /// New tokens join a cache: `q` is turned in place and `k` into the rows of `keys` from P on, row n as token P + n of
+    /// [`Self::rope`]; `v` becomes the rows of `values` from P on. `q` Q × H·h, `k`, `v` Q × K·h.
+    fn extend_cache(
+        &self,
+        past: &Self::Past,
+        table: &RopeTable<Self::Tensor>,
+        head_dim: usize,
+        q: &mut Self::Tensor,
+        k_and_v: [&Self::Tensor; 2],
+        keys_and_values: [&mut Self::Tensor; 2],
+    );
     /// Attention of new tokens over a cache, forward only: query i of `q` sees the keys 0 … P + i. `q`, `out` Q × H·h;
     /// `keys`, `values` at least (P + Q) × K·h, of which later rows are never read; heads as in [`Self::attention`].
     #[allow(clippy::too_many_arguments)]

@@ -368,12 +368,23 @@ fn rope<B: Backend>(case: &Case<B>, shape: AttentionShape) {
     case.compare("rope", &tensor, &expected);
     case.backend.rope(&mut tensor, &table, t, h, true);
     case.compare("rope and back", &tensor, &x.data);
-    // The rows of the first sequence from `past` on, as a pass over new tokens turns them.
+    // The rows of the first sequence from `past` on as new tokens, whose keys are the first head's columns.
+    let (_, turned) = case.activation(sequences * t, num_heads * h, "x");
     for past in [0, t / 2, t - 1] {
-        let rows: Vec<usize> = (past..t).collect();
-        let mut tail = case.backend.select(&tensor, Some(&rows), None);
-        case.backend.rope_after(&mut tail, &table, &case.backend.past(past), h);
-        case.compare("rope after others", &tail, &expected[past * x.cols..t * x.cols]);
+        let (rows, first_head): (Vec<usize>, Vec<usize>) = ((past..t).collect(), (0..h).collect());
+        let mut q = case.backend.select(&turned, Some(&rows), None);
+        let [k, v] = [(); 2].map(|()| case.backend.select(&turned, Some(&rows), Some(&first_head)));
+        let ((before, mut keys), (_, mut values)) =
+            (case.activation(t + 2, h, "cache"), case.activation(t + 2, h, "cache"));
+        let (new, kept) = ([&k, &v], [&mut keys, &mut values]);
+        case.backend.extend_cache(&case.backend.past(past), &table, h, &mut q, new, kept);
+        let cached = |of: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+            let cell = |(n, c)| if (past..t).contains(&n) { of(n, c) } else { before.at(n, c) };
+            (0..t + 2).flat_map(|n| (0..h).map(move |c| (n, c))).map(cell).collect()
+        };
+        case.compare("queries after others", &q, &expected[past * x.cols..t * x.cols]);
+        case.compare("cached keys", &keys, &cached(&|n, c| expected[n * x.cols + c]));
+        case.compare("cached values", &values, &cached(&|n, c| x.at(n, c)));
     }
 }
 
@@ -482,20 +493,12 @@ fn packed_attention<B: Backend>(case: &Case<B>, shape: PackedShape) {
     case.compare("packed attention", &out, &y);
 }
 
-/// The cache is filled in two parts and has rows to spare, whose values must not matter.
+/// The cache has rows to spare, whose values must not matter.
 fn cached_attention<B: Backend>(case: &Case<B>, past: usize, shape: CachedShape) {
     let CachedShape { queries, num_heads, num_kv_heads, head_dim: h } = shape;
     let (n, wide, narrow, b) = (past + queries, num_heads * h, num_kv_heads * h, case.backend);
     let (q, q_tensor) = case.activation(queries, wide, "q");
-    let fill = |name: &str| {
-        let (host, tensor) = case.activation(n, narrow, name);
-        let (_, mut cache) = case.activation(n + 3, narrow, "spare rows");
-        let rows = |range: std::ops::Range<usize>| b.select(&tensor, Some(&range.collect::<Vec<_>>()), None);
-        b.put_rows(&mut cache, &b.past(past), &rows(past..n));
-        b.put_rows(&mut cache, &b.past(0), &rows(0..past));
-        (host, cache)
-    };
-    let ((k, keys), (v, values)) = (fill("k"), fill("v"));
+    let ((k, keys), (v, values)) = (case.activation(n + 3, narrow, "k"), case.activation(n + 3, narrow, "v"));
     let mut out = b.activation(queries, wide);
     b.cached_attention(shape, &b.past(past), &mut out, &q_tensor, &keys, &values);
     let alpha = 1.0 / (h as f64).sqrt();

@@ -137,7 +137,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
-        leaves.iter().map(|leaf| score::margins(score, leaf)).collect()
+        leaves.par_iter().map(|leaf| score::margins(score, leaf)).collect()
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
@@ -207,12 +207,7 @@ impl<T: Real> Backend for CpuBackend<T> {
         head_dim: usize,
         inverse: bool,
     ) {
-        rope::rotate(x, table, 0, context_length, head_dim, inverse);
-    }
-
-    fn rope_after(&self, x: &mut Matrix<T>, table: &RopeTable<Matrix<T>>, past: &usize, head_dim: usize) {
-        let rows = x.rows;
-        rope::rotate(x, table, *past, rows, head_dim, false);
+        rope::rotate(x, table, context_length, head_dim, inverse);
     }
 
     fn attention(
@@ -259,14 +254,23 @@ impl<T: Real> Backend for CpuBackend<T> {
         tokens
     }
 
-    fn put_rows(&self, cache: &mut Matrix<T>, past: &usize, rows: &Matrix<T>) {
-        assert!(
-            cache.cols == rows.cols && past + rows.rows <= cache.rows,
-            "{} rows at {past} of {}",
-            rows.rows,
-            cache.rows
-        );
-        cache.data[past * cache.cols..][..rows.data.len()].copy_from_slice(&rows.data);
+    fn extend_cache(
+        &self,
+        past: &usize,
+        table: &RopeTable<Matrix<T>>,
+        head_dim: usize,
+        q: &mut Matrix<T>,
+        [k, v]: [&Matrix<T>; 2],
+        [keys, values]: [&mut Matrix<T>; 2],
+    ) {
+        rope::rotate_from(&mut q.data, q.cols, table, *past, head_dim);
+        let [keys, _] = [(keys, k), (values, v)].map(|(cache, rows)| {
+            assert!(cache.cols == rows.cols && rows.rows == q.rows, "{} rows, {} queries", rows.rows, q.rows);
+            let new = &mut cache.data[past * cache.cols..][..rows.data.len()];
+            new.copy_from_slice(&rows.data);
+            new
+        });
+        rope::rotate_from(keys, k.cols, table, *past, head_dim);
     }
 
     fn cached_attention(

@@ -19,22 +19,34 @@ pub fn table<T: Real>(context_length: usize, head_dim: usize, theta: f64) -> Rop
     RopeTable { cos: matrix(cos), sin: matrix(sin) }
 }
 
-/// Row n stands at position `first` + n mod T.
 pub fn rotate<T: Real>(
     x: &mut Matrix<T>,
     table: &RopeTable<Matrix<T>>,
-    first: usize,
     context_length: usize,
     head_dim: usize,
     inverse: bool,
 ) {
     let (width, half) = (x.cols, head_dim / 2);
-    assert!(width % head_dim == 0 && table.cos.cols == half && table.cos.rows >= first + context_length);
-    let [cos, sin] = [&table.cos, &table.sin].map(|angles| &angles.data[first * half..]);
+    assert!(width % head_dim == 0 && table.cos.cols == half && table.cos.rows >= context_length);
     // Positions repeat with every sequence, so a piece is a whole sequence.
     x.data.par_chunks_mut(context_length * width).for_each(|sequence| {
-        rotate_sequence(sequence, cos, sin, width, half, inverse);
+        rotate_sequence(sequence, &table.cos.data, &table.sin.data, width, half, inverse);
     });
+}
+
+/// Turns `rows` (n × `width`) in place, row n as position `first` + n.
+pub fn rotate_from<T: Real>(
+    rows: &mut [T],
+    width: usize,
+    table: &RopeTable<Matrix<T>>,
+    first: usize,
+    head_dim: usize,
+) {
+    let half = head_dim / 2;
+    assert!(width.is_multiple_of(head_dim) && table.cos.cols == half);
+    assert!((table.cos.rows - first) * width >= rows.len(), "positions from {first} of {}", table.cos.rows);
+    let [cos, sin] = [&table.cos, &table.sin].map(|angles| &angles.data[first * half..]);
+    rotate_sequence(rows, cos, sin, width, half, false);
 }
 
 kernel! {

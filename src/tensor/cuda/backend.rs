@@ -71,35 +71,6 @@ impl<D: Device> CudaBackend<D> {
         self.zero(&tensor.buffer, used, tensor.bytes() - used);
     }
 
-    /// Launches `rope`, whose operands are asserted; `past` is the address of the first row's position, or null.
-    fn turn(
-        &self,
-        x: &mut CudaTensor<D>,
-        table: &RopeTable<CudaTensor<D>>,
-        past: Argument,
-        context_length: usize,
-        head_dim: usize,
-        sign: f64,
-    ) {
-        x.touch();
-        let (heads, half) = (x.cols / head_dim, head_dim / 2);
-        let items = x.rows * heads * if half.is_multiple_of(8) { half / 8 } else { half };
-        let arguments = [
-            at(x),
-            at(&table.cos),
-            at(&table.sin),
-            past,
-            int(x.rows),
-            int(heads),
-            int(head_dim),
-            int(x.stride()),
-            int(table.cos.stride()),
-            int(context_length),
-            float(sign),
-        ];
-        self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
-    }
-
     /// `out ← addend + op(a) op(b)`
     fn product(
         &self,
@@ -438,22 +409,22 @@ impl<D: Device> Backend for CudaBackend<D> {
         let half = head_dim / 2;
         assert!(x.cols.is_multiple_of(head_dim) && table.cos.cols == half && table.sin.cols == half);
         assert!(table.cos.rows >= context_length && table.sin.rows >= context_length, "rope");
-        let nowhere = Argument::Address(0);
-        self.turn(x, table, nowhere, context_length, head_dim, if inverse { -1.0 } else { 1.0 });
-    }
-
-    fn rope_after(
-        &self,
-        x: &mut CudaTensor<D>,
-        table: &RopeTable<CudaTensor<D>>,
-        past: &DevicePast<D>,
-        head_dim: usize,
-    ) {
-        let (half, rows) = (head_dim / 2, x.rows);
-        assert!(x.cols.is_multiple_of(head_dim) && table.cos.cols == half && table.sin.cols == half);
-        let most = table.cos.rows.min(table.sin.rows);
-        assert!(past.tokens + rows <= most, "{rows} rows after {} in a table of {most}", past.tokens);
-        self.turn(x, table, past.argument(), rows, head_dim, 1.0);
+        x.touch();
+        let heads = x.cols / head_dim;
+        let items = x.rows * heads * if half.is_multiple_of(8) { half / 8 } else { half };
+        let arguments = [
+            at(x),
+            at(&table.cos),
+            at(&table.sin),
+            int(x.rows),
+            int(heads),
+            int(head_dim),
+            int(x.stride()),
+            int(table.cos.stride()),
+            int(context_length),
+            float(if inverse { -1.0 } else { 1.0 }),
+        ];
+        self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
     }
 
     fn attention(
@@ -524,18 +495,52 @@ impl<D: Device> Backend for CudaBackend<D> {
         DevicePast { tokens, on_device: self.uploaded(&[number]) }
     }
 
-    fn put_rows(&self, cache: &mut CudaTensor<D>, past: &DevicePast<D>, rows: &CudaTensor<D>) {
+    fn extend_cache(
+        &self,
+        past: &DevicePast<D>,
+        table: &RopeTable<CudaTensor<D>>,
+        head_dim: usize,
+        q: &mut CudaTensor<D>,
+        [k, v]: [&CudaTensor<D>; 2],
+        [keys, values]: [&mut CudaTensor<D>; 2],
+    ) {
+        let (half, rows, end) = (head_dim / 2, q.rows, past.tokens + q.rows);
+        alike(k, v);
+        alike(keys, values);
+        assert!((k.rows, k.element) == (rows, q.element), "{} keys for {rows} queries", k.rows);
         assert!(
-            (cache.cols, cache.element) == (rows.cols, rows.element) && past.tokens + rows.rows <= cache.rows,
-            "{} rows at {} of {}",
-            rows.rows,
-            past.tokens,
-            cache.rows
+            (keys.cols, keys.element) == (k.cols, k.element) && end <= keys.rows,
+            "{end} of {}",
+            keys.rows
         );
-        cache.touch();
-        let words = rows.stride() * rows.element.bytes() / 16;
-        let arguments = [at(cache), at(rows), past.argument(), int(rows.rows), int(words)];
-        self.launch("layout", "put_rows", [self.blocks_for(rows.rows * words), 1, 1], BLOCK, &arguments);
+        assert!(head_dim.is_multiple_of(2) && [q, k].iter().all(|x| x.cols.is_multiple_of(head_dim)));
+        for angles in [&table.cos, &table.sin] {
+            assert!(angles.cols == half && end <= angles.rows, "{end} positions of {}", angles.rows);
+        }
+        for written in [&mut *q, &mut *keys, &mut *values] {
+            written.touch();
+        }
+        let (heads, kv_heads) = (q.cols / head_dim, k.cols / head_dim);
+        let items = rows * (heads + 2 * kv_heads) * if half.is_multiple_of(8) { half / 8 } else { half };
+        let arguments = [
+            at(q),
+            at(k),
+            at(v),
+            at(keys),
+            at(values),
+            at(&table.cos),
+            at(&table.sin),
+            past.argument(),
+            int(rows),
+            int(heads),
+            int(kv_heads),
+            int(head_dim),
+            int(q.stride()),
+            int(k.stride()),
+            int(table.cos.stride()),
+        ];
+        let kernel = named("extend_cache", q.element);
+        self.launch("rope", &kernel, [self.blocks_for(items), 1, 1], BLOCK, &arguments);
     }
 
     fn cached_attention(

@@ -3,7 +3,6 @@
 //   clear_padding   x[r, cols..stride] ← 0
 //   select          out[r, c] ← x[rows[r], cols[c]]            (null keeps all)
 //   gather_rows     out[n, :] ← table[tokens[n], :]
-//   put_rows        cache[P + n, :] ← rows[n, :]               P is read from memory
 //   scatter_rows    table[t, :] += Σ_{n: tokens[n] = t} d_out[n, :]
 //
 // `places` lists token and place n of all rows, sorted; a token's places are a run of neighbours. The list is cut into pieces of
@@ -63,14 +62,6 @@ extern "C" __global__ void gather_rows_bf16_f32(bf16 *out, const float *table, c
 extern "C" __global__ void gather_rows_bf16_bf16(bf16 *out, const bf16 *table, const unsigned *tokens, int count,
                                                  int stride) {
     gather_rows(out, table, tokens, count, stride);
-}
-
-/// A row is `row` words; rows of any elements are whole words.
-extern "C" __global__ void put_rows(uint4 *cache, const uint4 *rows, const unsigned *past, int count, int row) {
-    cache += (long long)*past * row;
-    long long n = (long long)count * row;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long long)gridDim.x * blockDim.x)
-        cache[i] = rows[i];
 }
 
 #define PIECE 32
