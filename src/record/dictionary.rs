@@ -95,7 +95,7 @@ pub const COLUMNS: &[Column] = &[
         RUNS,
         "peak_memory_bytes",
         "bytes",
-        "largest resident memory of the process; differs from run to run",
+        "largest memory in use while the model was made: on CUDA of the first device, otherwise resident memory of the process, which differs from run to run",
         "not known on this system",
     ),
     column(RUNS, "engine", "cpu, cuda, reference", "engine that made the model", UNTOLD),

@@ -199,6 +199,11 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// The most bytes of the device's memory that were in use at once; `None` where there is no other than the process's.
+    fn device_peak_bytes(&self) -> Option<u64> {
+        None
+    }
+
     fn zeros(&self, rows: usize, cols: usize) -> Self::Tensor;
     /// As [`Self::zeros`], for values of the forward and backward pass that no optimiser step reads: an engine of mixed
     /// precision holds them narrower than parameters, gradients and moments.

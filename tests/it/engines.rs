@@ -23,14 +23,14 @@ fn two_ranks_run_every_arm_to_the_results_of_one() {
 }
 
 /// The cells of `column`, each with the key of its row.
-fn column(results: &Path, table: &str, keys: &[&str], column: &str) -> Vec<(String, f64)> {
+pub fn cells(results: &Path, table: &str, keys: &[&str], column: &str) -> Vec<(String, String)> {
     let mut reader = csv::Reader::from_path(results.join(table)).unwrap();
     let header = reader.headers().unwrap().clone();
     let place = |name: &str| header.iter().position(|cell| cell == name).unwrap();
     let (keys, value): (Vec<usize>, usize) = (keys.iter().map(|key| place(key)).collect(), place(column));
     let cell = |row: csv::StringRecord| {
         let key: Vec<&str> = keys.iter().map(|key| &row[*key]).collect();
-        (key.join("/"), row[value].parse().unwrap())
+        (key.join("/"), row[value].to_string())
     };
     reader.records().map(|row| cell(row.unwrap())).collect()
 }
@@ -52,9 +52,10 @@ fn the_reference_engine_runs_every_arm_to_the_same_results() {
 }
 
 /// Two results folders tell the same story.
-fn agree(desk: &Desk, folders: [&str; 2]) {
-    let of = |engine: &str, table: &str, keys: &[&str], name: &str| {
-        column(&desk.path().join(engine), table, keys, name)
+pub fn agree(desk: &Desk, folders: [&str; 2]) {
+    let of = |engine: &str, table: &str, keys: &[&str], name: &str| -> Vec<(String, f64)> {
+        let cells = cells(&desk.path().join(engine), table, keys, name);
+        cells.into_iter().map(|(key, cell)| (key, cell.parse().unwrap())).collect()
     };
     for (table, keys, name, tolerance) in [
         ("runs.csv", &["arm", "seed"][..], "params", 0.0),

@@ -7,8 +7,8 @@ mod eval;
 mod export;
 mod golden;
 mod gpu_check;
-
 mod interruptions;
 mod llama_cpp;
 mod rooms;
 mod source;
+mod stand_in;

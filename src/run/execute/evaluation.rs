@@ -124,7 +124,7 @@ fn totals(
         total_flops: total_known.then(|| own.method_flops() + source.map_or(0.0, Ledger::method_flops)),
         train_loss: summary.curve.last().map(|point| point.loss),
         seconds: Some(Part::ALL.iter().map(|part| own.entry(*part).seconds).sum()),
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes: made.and_then(|made| made.device_peak_bytes).or_else(peak_memory_bytes),
         engine: made.map(|made| made.engine.clone()),
         precision: made.map(|made| made.precision.clone()),
         devices: made.and_then(|made| made.devices.clone()),

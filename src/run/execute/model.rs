@@ -32,6 +32,9 @@ pub(super) struct MadeOn {
     pub devices: Option<String>,
     /// Sequences of one pass.
     pub sequences_at_once: u64,
+    /// The most memory of the first device that was in use at once; `None` where the processor did it.
+    #[serde(default)]
+    pub device_peak_bytes: Option<u64>,
 }
 
 impl MadeOn {
@@ -44,6 +47,7 @@ impl MadeOn {
             precision: name(serde_json::json!(precision)),
             devices: rank.backend.device_name().map(|device| format!("{device} ({})", numbers())),
             sequences_at_once: rank.at_once.min(micro_batch) as u64,
+            device_peak_bytes: None,
         }
     }
 }
@@ -193,7 +197,7 @@ pub(super) fn make<B: Backend>(
         curve: made.curve,
         events: made.events,
         pruner: made.pruner,
-        made_on: Some(made_on),
+        made_on: Some(MadeOn { device_peak_bytes: backend.device_peak_bytes(), ..made_on }),
     };
     fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
     Ok(())

@@ -20,7 +20,8 @@ pub(super) fn with_less_at_once<T>(
                 engine.at_once = engine.at_once.div_ceil(2);
                 let what = error.to_string();
                 let what = what.lines().next().unwrap_or_default();
-                tracing::warn!("{what}; going on with {} sequences in one pass", engine.at_once);
+                let sequences = if engine.at_once == 1 { "sequence" } else { "sequences" };
+                tracing::warn!("{what}; going on with {} {sequences} in one pass", engine.at_once);
             }
             Err(error) => return Err(error.into()),
         }

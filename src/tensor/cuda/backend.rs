@@ -125,6 +125,10 @@ impl<D: Device> Backend for CudaBackend<D> {
         Some(self.device().name())
     }
 
+    fn device_peak_bytes(&self) -> Option<u64> {
+        Some(self.peak_bytes() as u64)
+    }
+
     fn zeros(&self, rows: usize, cols: usize) -> CudaTensor<D> {
         self.zeroed(rows, cols, Element::F32)
     }

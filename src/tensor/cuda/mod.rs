@@ -1,7 +1,8 @@
 //! The CUDA engine: kernels compiled at first use by NVRTC, products by cuBLASLt, everything loaded at run time.
 //!
 //! One [`CudaBackend`] over anything that is a [`Device`]: the CUDA driver's, or in tests the host emulation of it, so that
-//! what runs on a GPU is what tests execute without one.
+//! what runs on a GPU is what tests execute without one. The driver's side is executed there too, on stand-ins for the
+//! libraries that it calls (`emulated::libraries`).
 //!
 //! | precision | parameters, gradients, moments | activations | products |
 //! |---|---|---|---|

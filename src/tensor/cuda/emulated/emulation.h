@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <utility>
 #include <vector>
 #ifndef __x86_64__
@@ -105,10 +106,10 @@ struct Block {
     void *body_data = nullptr;
 };
 
-inline Block &block() {
-    static thread_local Block the_block;
-    return the_block;
-}
+// One grid of a file runs at a time: reaching variables of a thread's own would cost half of the time.
+static Block the_block;
+static std::mutex running;
+inline Block &block() { return the_block; }
 inline Fiber &fiber() { return block().fibers[block().current]; }
 inline unsigned lanes(const Block &b, unsigned warp) {
     return b.threads - warp * WARP < WARP ? b.threads - warp * WARP : WARP;
@@ -201,6 +202,7 @@ template <class... P> struct Call {
 template <class... P>
 const char *run(void (*kernel)(P...), const unsigned *grid, unsigned threads, unsigned shared, void **arguments) {
     Call<P...> call{kernel, arguments};
+    std::lock_guard<std::mutex> lock(running);
     Block &b = block();
     b.body = Call<P...>::body;
     b.body_data = &call;
@@ -220,6 +222,13 @@ const char *run(void (*kernel)(P...), const unsigned *grid, unsigned threads, un
     return nullptr;
 }
 
+/// The sizes of a kernel's parameters.
+template <class... P> const size_t *sizes(void (*)(P...), size_t *count) {
+    static const size_t of[] = {sizeof(P)..., 0};
+    *count = sizeof...(P);
+    return of;
+}
+
 inline void *dynamic_shared() {
     uintptr_t start = reinterpret_cast<uintptr_t>(block().shared.data());
     return reinterpret_cast<void *>((start + 127) / 128 * 128);
@@ -230,7 +239,7 @@ inline void *dynamic_shared() {
 /// The values that the 32 lanes of this warp give, valid until this lane's next exchange of the same type.
 template <class T> const T *warp_exchange(const T &value) {
     static_assert(sizeof(T) <= emulation::SLOT_BYTES, "a larger slot is needed");
-    static thread_local std::vector<std::vector<T>> taken;
+    static std::vector<std::vector<T>> taken;
     emulation::Block &b = emulation::block();
     if (taken.size() < b.threads) taken.resize(b.threads, std::vector<T>(emulation::WARP));
     unsigned self = b.current, set = emulation::fiber().exchanges++ % 2;
@@ -242,12 +251,14 @@ template <class T> const T *warp_exchange(const T &value) {
     return taken[self].data();
 }
 
+// All else is hidden: what several files define is each file's own.
+#define ENTRY extern "C" __attribute__((visibility("default")))
 #define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline
 #define __restrict__ __restrict
-#define __shared__ static thread_local
+#define __shared__ static
 #define __constant__ static const
 #define __align__(n) alignas(n)
 #define __launch_bounds__(...)

@@ -3,6 +3,8 @@
 //!
 //! Fresh memory holds NaNs and stands before a red zone, so that a kernel that reads what nobody wrote, or writes beyond an
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
+pub mod libraries;
+
 use super::device::{self, Addend, Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
 use super::queue::Queue;
@@ -314,7 +316,7 @@ fn library_of(file: &str, text: &str) -> Result<&'static libloading::Library, De
         // Writing to a String cannot fail.
         let _ = writeln!(
             program,
-            "extern \"C\" const char *emulate_{name}(const unsigned *grid, unsigned block, unsigned shared, void **arguments) {{ \
+            "ENTRY const char *emulate_{name}(const unsigned *grid, unsigned block, unsigned shared, void **arguments) {{ \
              return emulation::run({name}, grid, block, shared, arguments); }}"
         );
     }
@@ -344,7 +346,10 @@ fn compile(file: &str, program: &str, key: &str) -> Result<PathBuf, DeviceError>
     let (from, to) = (unfinished.path().join("kernels.cpp"), unfinished.path().join("kernels.so"));
     std::fs::write(&from, program).expect("a writable folder");
     let output = Command::new("c++")
-        .args(["-std=c++17", "-O1", "-fPIC", "-shared", "-ffp-contract=off", "-Wno-attributes", "-o"])
+        // Kernels read vectors where scalars were written, which CUDA's compiler takes as it is meant.
+        .args(["-std=c++17", "-O2", "-fno-strict-aliasing", "-fvisibility=hidden", "-fPIC", "-shared"])
+        .args(["-ffp-contract=off", "-Wno-attributes"])
+        .arg("-o")
         .args([&to, &from])
         .output()
         .expect("`c++` ran before");

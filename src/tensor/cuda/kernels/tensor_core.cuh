@@ -25,7 +25,7 @@ struct PendingCopies {
 };
 /// One queue per thread of the block that is being emulated.
 inline PendingCopies &pending_copies() {
-    static thread_local std::map<unsigned, PendingCopies> queues;
+    static std::map<unsigned, PendingCopies> queues;
     return queues[threadIdx.x];
 }
 inline void copy_async(void *to, const void *from, int bytes, bool inside) {
