@@ -147,6 +147,7 @@ mod tests {
     use crate::model::llama::{self, Workspace};
     use crate::tensor::cpu::real::Real;
     use crate::tensor::cuda::emulated::EmulatedDevice;
+    use crate::tensor::cuda::queue::Counts;
     use crate::tensor::cuda::{CudaBackend, Precision};
     use crate::tensor::{CpuBackend, Scalar};
 
@@ -199,6 +200,28 @@ mod tests {
         for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 0.05)] {
             let Some(device) = EmulatedDevice::new() else { return };
             agrees(&CudaBackend::over(device, precision), tolerance);
+        }
+    }
+
+    /// What is told of a token, which it is and how many came before, lies in memory: from the third token on all of a pass
+    /// is one graph.
+    #[test]
+    fn a_token_is_a_replay_of_the_one_before_it() {
+        let (_, config, ..) = fixtures::cases().swap_remove(0);
+        let Some(device) = EmulatedDevice::new() else { return };
+        let backend = CudaBackend::over(device, Precision::Bf16);
+        let weights = fixtures::weights::<f32>(&config, 0)
+            .map(|leaf| backend.from_host(leaf.rows, leaf.cols, &leaf.data));
+        let mut decoder = Decoder::new(&backend, &config, 12);
+        let mut before = backend.device().counts();
+        for (read, &token) in fixtures::tokens(10, config.vocab_size, 1).iter().enumerate() {
+            decoder.advance(&backend, &config, &weights, &[token]);
+            let now = backend.device().counts();
+            if read >= 3 {
+                let replay = Counts { replayed: 1, ..Counts::default() };
+                assert_eq!(now.since(before), replay, "token {read}");
+            }
+            before = now;
         }
     }
 }

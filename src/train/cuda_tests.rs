@@ -1,7 +1,7 @@
 //! The CUDA engine through the whole loop, on the emulated device, against the CPU engine.
 use super::gradient::StepGradient;
 use super::optimizer::{self, Moments, zeros_like};
-use super::pretrain::{Silent, TrainPlan, pretrain};
+use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
@@ -9,6 +9,7 @@ use crate::model::{ModelConfig, Rank, init};
 use crate::prune::GramAccumulator;
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
+use crate::tensor::cuda::queue::{Counts, Queue};
 use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{Alone, Backend, CpuBackend};
 
@@ -23,6 +24,17 @@ fn run_model<B: Backend>(
     prune: Option<&PruneSpec>,
     steps: u64,
 ) -> TrainState<B> {
+    observed(backend, config, spec, prune, steps, &mut Silent).expect("it trains")
+}
+
+fn observed<B: Backend>(
+    backend: &B,
+    config: ModelConfig,
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<B>, TrainError> {
     let weights = init::random_weights(backend, &config, 2);
     let plan = TrainPlan {
         spec,
@@ -36,7 +48,7 @@ fn run_model<B: Backend>(
     };
     let mut network = ExplicitNetwork::new(backend);
     let rank = &mut Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
-    pretrain(rank, &batches(), &plan, config, weights, &mut Silent).expect("it trains")
+    pretrain(rank, &batches(), &plan, config, weights, observer)
 }
 
 /// Fifty steps in two micro-batches each, pruned on the way to widths that no alignment divides.
@@ -103,22 +115,75 @@ fn bf16_trains_as_well_as_f32_does() {
     assert!((ours - reference).abs() < 0.03 * reference, "{ours}, in f32 {reference}");
 }
 
-/// The same run gives the same bits.
+/// The same run gives the same bits, and so it does where no command is put off or recorded.
 #[test]
 fn two_runs_agree_to_the_bit() {
     let (train, prune) = specs();
     let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
     let prune = PruneSpec { schedule, ..prune };
     let mut runs = Vec::new();
-    for _ in 0..2 {
+    for queue in [Queue::new, Queue::new, Queue::immediate] {
         let Some(device) = EmulatedDevice::new() else { return };
-        let backend = CudaBackend::over(device, Precision::Bf16);
+        let backend = CudaBackend::through(queue(device), Precision::Bf16);
         let state = run(&backend, &train, Some(&prune), 12);
         let weights: Vec<Vec<f32>> =
             state.weights.leaves().into_iter().map(|leaf| backend.to_host(leaf)).collect();
         runs.push((weights, state.progress.curve));
     }
     assert!(runs[0] == runs[1]);
+    assert!(runs[0] == runs[2]);
+}
+
+/// What the queue did in each step.
+struct PerStep<'b> {
+    backend: &'b CudaBackend<EmulatedDevice>,
+    before: Counts,
+    steps: Vec<Counts>,
+}
+
+impl Observer for PerStep<'_> {
+    fn on_step(&mut self, _: StepReport) {
+        let now = self.backend.device().counts();
+        self.steps.push(now.since(self.before));
+        self.before = now;
+    }
+}
+
+/// What each of 14 steps had done, on a model of so many layers.
+fn counts_of_steps(layers: usize, micro_batch: usize, prune: Option<&PruneSpec>) -> Option<Vec<Counts>> {
+    let backend = CudaBackend::over(EmulatedDevice::new()?, Precision::Bf16);
+    let mut config = config();
+    config.layers = vec![config.layers[0]; layers];
+    let spec = TrainSpec { micro_batch, ..train_spec() };
+    let before = backend.device().counts();
+    let mut observer = PerStep { backend: &backend, before, steps: Vec::new() };
+    let ended = observed(&backend, config, &spec, prune, 14, &mut observer);
+    assert!(matches!(ended, Ok(_) | Err(TrainError::TargetMissed { .. })));
+    Some(observer.steps)
+}
+
+/// From the fourth step on all is replayed but what is written elsewhere every time (losses, the norm), has other
+/// coefficients (AdamW) or is too little for a graph: in each micro-batch and in each step a few commands, as many for a deep
+/// model as for a shallow one. A pruning event begins anew.
+#[test]
+fn a_steady_step_is_replayed() {
+    let schedule = PruneSchedule::Interval { steps: 7 };
+    let prune = PruneSpec { schedule, ..prune_spec(Saliency::TaylorMix, Update::None, 0.9) };
+    for (micro_batch, prune) in [(8, None), (2, None), (4, Some(&prune))] {
+        let Some(shallow) = counts_of_steps(2, micro_batch, prune) else { return };
+        let deep = counts_of_steps(4, micro_batch, prune).expect("a compiler, as above");
+        let steady = [3, 4, 5].into_iter().chain(if prune.is_some() { 10..13 } else { 6..14 });
+        for step in steady {
+            let (shallow, deep) = (shallow[step], deep[step]);
+            assert!(shallow.recorded == 0 && shallow.replayed > 0, "step {step}: {shallow:?}");
+            let most = 8 * (8 / micro_batch) as u64 + 5;
+            assert!(shallow.issued <= most, "step {step}: {shallow:?}, at most {most}");
+            assert!(
+                deep.recorded == 0 && deep.issued == shallow.issued,
+                "step {step}: {shallow:?}, {deep:?}"
+            );
+        }
+    }
 }
 
 /// Once a step has been made, the next ones allocate nothing, and wait for the device only to read what they return.

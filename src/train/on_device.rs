@@ -105,13 +105,16 @@ fn emulated_trajectories() {
     }
 }
 
-/// Fifty steps of every arm, each twice with equal bits.
+/// Fifty steps of every arm, each twice with equal bits, most of them by graphs.
 #[test]
 fn trajectories() {
     for precision in [Precision::F32, Precision::Bf16] {
         let Some(backend) = on_device::backend(precision) else { return };
         let ours = every_arm(&backend, 50);
         assert_eq!(ours, every_arm(&backend, 50), "two runs differ");
+        let counts = backend.device().counts();
+        println!("{counts:?}");
+        assert!(counts.replayed > 4 * counts.recorded && counts.recorded > 0, "{counts:?}");
         agree(&ours, &every_arm(&CpuBackend::<f32>::new(), 50), tolerance(precision));
     }
 }

@@ -14,14 +14,16 @@
 //! Rows that the event removes (of gate and up; q, k and v; embedding, o and down) are deleted without compensation, and so
 //! are the head's columns of a `stem` event.
 use super::{UpdateContext, UpdateRule};
-use crate::model::{ModelConfig, Weights};
+use crate::model::{LayerWeights, ModelConfig, Weights};
 use crate::prune::cost;
 use crate::prune::error::PruneError;
+use crate::prune::grams::LayerGrams;
 use crate::prune::obs::{FactoredGram, NotPositiveDefinite};
 use crate::prune::survivors::{Survivors, complement, head_rows};
 use crate::spec::GroupType;
 use crate::tensor::{Backend, Scalar};
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 pub struct Layerwise;
 
@@ -51,57 +53,55 @@ impl<B: Backend> UpdateRule<B> for Layerwise {
         context: &UpdateContext<'_, B>,
         weights: &mut Weights<B::Tensor>,
     ) -> Result<(), PruneError> {
-        let UpdateContext { backend, config, kind, kept, damping, grams } = *context;
-        let Some(grams) = grams else {
+        let Some(grams) = context.grams else {
             return Err(PruneError::MissingGrams { rule: "layerwise" });
         };
-        for (i, (layer, kept_here)) in weights.layers.iter_mut().zip(&kept.layers).enumerate() {
-            let (grams, shape) = (&grams.layers[i], &config.layers[i]);
-            let inputs = match kind {
-                GroupType::Ffn => {
-                    let columns = complement(&kept_here.ffn, shape.intermediate_size);
-                    vec![Input {
-                        name: "down_in",
-                        gram: &grams.down_in,
-                        columns,
-                        linears: vec![&mut layer.down],
-                    }]
-                }
-                GroupType::Head => {
-                    let heads = complement(&kept_here.query_heads, shape.num_heads);
-                    let columns = head_rows(&heads, config.head_dim);
-                    vec![Input { name: "o_in", gram: &grams.o_in, columns, linears: vec![&mut layer.o] }]
-                }
-                GroupType::Stem => {
-                    let columns = complement(&kept.stem, config.hidden_size);
-                    let (attention, ffn) = (
-                        vec![&mut layer.q, &mut layer.k, &mut layer.v],
-                        vec![&mut layer.gate, &mut layer.up],
-                    );
-                    vec![
-                        Input {
-                            name: "attn_in",
-                            gram: &grams.attn_in,
-                            columns: columns.clone(),
-                            linears: attention,
-                        },
-                        Input { name: "ffn_in", gram: &grams.ffn_in, columns, linears: ffn },
-                    ]
-                }
-            };
-            for Input { name: input, gram, columns, linears } in inputs {
-                let refuse =
-                    |NotPositiveDefinite| PruneError::NotPositiveDefinite { layer: i, input, damping };
-                let factored = FactoredGram::new(gram, damping).map_err(refuse)?;
-                for linear in linears {
-                    let mut host = download(backend, linear);
-                    factored.eliminate(&mut host, &columns).map_err(refuse)?;
-                    *linear = upload(backend, &host);
-                }
-            }
-        }
-        Ok(())
+        // Layers do not read each other; of several faults the first layer's is told.
+        let layers = weights.layers.par_iter_mut().zip(&grams.layers).enumerate();
+        let outcomes: Vec<_> =
+            layers.map(|(i, (layer, grams))| update_layer(context, i, layer, grams)).collect();
+        outcomes.into_iter().collect()
     }
+}
+
+fn update_layer<B: Backend>(
+    context: &UpdateContext<'_, B>,
+    i: usize,
+    layer: &mut LayerWeights<B::Tensor>,
+    grams: &LayerGrams,
+) -> Result<(), PruneError> {
+    let UpdateContext { backend, config, kind, kept, damping, .. } = *context;
+    let (shape, kept_here) = (&config.layers[i], &kept.layers[i]);
+    let inputs = match kind {
+        GroupType::Ffn => {
+            let columns = complement(&kept_here.ffn, shape.intermediate_size);
+            vec![Input { name: "down_in", gram: &grams.down_in, columns, linears: vec![&mut layer.down] }]
+        }
+        GroupType::Head => {
+            let heads = complement(&kept_here.query_heads, shape.num_heads);
+            let columns = head_rows(&heads, config.head_dim);
+            vec![Input { name: "o_in", gram: &grams.o_in, columns, linears: vec![&mut layer.o] }]
+        }
+        GroupType::Stem => {
+            let columns = complement(&kept.stem, config.hidden_size);
+            let (attention, ffn) =
+                (vec![&mut layer.q, &mut layer.k, &mut layer.v], vec![&mut layer.gate, &mut layer.up]);
+            vec![
+                Input { name: "attn_in", gram: &grams.attn_in, columns: columns.clone(), linears: attention },
+                Input { name: "ffn_in", gram: &grams.ffn_in, columns, linears: ffn },
+            ]
+        }
+    };
+    for Input { name: input, gram, columns, linears } in inputs {
+        let refuse = |NotPositiveDefinite| PruneError::NotPositiveDefinite { layer: i, input, damping };
+        let factored = FactoredGram::new(gram, damping).map_err(refuse)?;
+        for linear in linears {
+            let mut host = download(backend, linear);
+            factored.eliminate(&mut host, &columns).map_err(refuse)?;
+            *linear = upload(backend, &host);
+        }
+    }
+    Ok(())
 }
 
 fn download<B: Backend>(backend: &B, tensor: &B::Tensor) -> DMatrix<f64> {

@@ -137,7 +137,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
-        leaves.iter().map(|leaf| score::margins(score, leaf)).collect()
+        leaves.par_iter().map(|leaf| score::margins(score, leaf)).collect()
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {

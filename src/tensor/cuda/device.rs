@@ -3,6 +3,7 @@
 //! Two implementations: `driver` over the CUDA driver, and, in tests, `emulated`, which runs the same kernel
 //! sources on the host. Everything above this trait is the same code in both.
 use crate::tensor::Product;
+use std::hash::{Hash, Hasher};
 
 /// Type of the elements of a matrix in device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +56,7 @@ pub enum DeviceError {
     Failed { call: String, what: String, remedy: &'static str },
 }
 
-/// One argument of a kernel.
+/// One argument of a kernel; equal where type and bits are.
 #[derive(Clone, Copy, Debug)]
 pub enum Argument {
     /// Address in device memory.
@@ -80,6 +81,20 @@ impl Argument {
     }
 }
 
+impl PartialEq for Argument {
+    fn eq(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other) && self.word() == other.word()
+    }
+}
+
+impl Eq for Argument {}
+
+impl Hash for Argument {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.word().hash(state);
+    }
+}
+
 /// One launch of a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Launch<'a> {
@@ -97,7 +112,7 @@ pub struct Launch<'a> {
 }
 
 /// A matrix in device memory: row-major, `stride` elements from one row to the next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Operand {
     pub address: u64,
     pub element: Element,
@@ -119,7 +134,7 @@ pub enum Addend {
 }
 
 /// `out ← addend + op(a) op(b)`; f32 accumulation always, and one rounding, of the whole sum.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Multiplication {
     pub product: Product,
     pub addend: Addend,
@@ -140,11 +155,70 @@ impl Multiplication {
     }
 }
 
+/// What a device is asked to do in the order of its stream, as a value: equal commands do the same with the same memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// See [`Launch`].
+    Launch {
+        file: &'static str,
+        defines: Vec<(&'static str, u32)>,
+        kernel: String,
+        grid: [u32; 3],
+        block: u32,
+        shared_bytes: u32,
+        arguments: Vec<Argument>,
+    },
+    Multiply(Multiplication),
+    Copy {
+        to: u64,
+        from: u64,
+        bytes: usize,
+    },
+    Zero {
+        at: u64,
+        bytes: usize,
+    },
+}
+
+impl From<&Launch<'_>> for Command {
+    fn from(launch: &Launch) -> Self {
+        let Launch { file, defines, kernel, grid, block, shared_bytes, arguments } = *launch;
+        let (defines, kernel, arguments) = (defines.to_vec(), kernel.to_string(), arguments.to_vec());
+        Command::Launch { file, defines, kernel, grid, block, shared_bytes, arguments }
+    }
+}
+
+impl Command {
+    /// # Safety
+    /// As the method of [`Device`] of this name.
+    pub unsafe fn issue<D: Device>(&self, device: &D) -> Result<(), DeviceError> {
+        // SAFETY: the caller's contract.
+        unsafe {
+            match self {
+                &Command::Launch {
+                    file,
+                    ref defines,
+                    ref kernel,
+                    grid,
+                    block,
+                    shared_bytes,
+                    ref arguments,
+                } => device.launch(&Launch { file, defines, kernel, grid, block, shared_bytes, arguments }),
+                Command::Multiply(multiplication) => device.multiply(multiplication),
+                &Command::Copy { to, from, bytes } => device.copy(to, from, bytes),
+                &Command::Zero { at, bytes } => device.zero(at, bytes),
+            }
+        }
+    }
+}
+
 /// A device with one stream: calls are carried out in order, and only [`Device::download`] and
 /// [`Device::synchronize`] wait for them.
 pub trait Device: Send + Sync + 'static {
     /// A block of device memory, freed when dropped.
     type Memory: Send + Sync;
+    /// Commands that the device takes as one.
+    type Graph: Send;
 
     fn name(&self) -> String;
     /// Number of multiprocessors, by which grids are sized.
@@ -176,5 +250,15 @@ pub trait Device: Send + Sync + 'static {
     /// # Safety
     /// The operands and the addend lie in live memory of this device, `out` apart from the others.
     unsafe fn multiply(&self, multiplication: &Multiplication) -> Result<(), DeviceError>;
+    /// Makes one of `commands`, each of which has been issued before; none is carried out.
+    ///
+    /// # Safety
+    /// As issuing each of them.
+    unsafe fn record(&self, commands: &[Command]) -> Result<Self::Graph, DeviceError>;
+    /// Carries out the commands that `graph` was made of.
+    ///
+    /// # Safety
+    /// As issuing each of them now.
+    unsafe fn replay(&self, graph: &Self::Graph) -> Result<(), DeviceError>;
     fn synchronize(&self) -> Result<(), DeviceError>;
 }

@@ -10,6 +10,9 @@
 //!
 //! A residual stream and the biases of a linear layer are added by the product that they belong to, before it is rounded.
 //!
+//! Commands wait in a [`queue`] and reach the device as CUDA graphs where a list of them returns with the same addresses: in
+//! training every step but the first three after a change of shape. Only what is new in each step is issued by itself.
+//!
 //! Sums are of one fixed order everywhere and no kernel adds by atomics: the same run gives the same bits. Operations cannot
 //! fail by type; what the device refuses (memory, a kernel that does not compile) unwinds with a [`DeviceError`], which
 //! [`caught`](crate::tensor::unwind::caught) turns into a value again.
@@ -28,6 +31,7 @@ pub mod on_device;
 mod optimizer;
 pub mod pool;
 pub mod probe;
+pub mod queue;
 mod scores;
 pub mod tensor;
 #[cfg(test)]
@@ -41,6 +45,7 @@ pub use tensor::CudaTensor;
 use crate::tensor::unwind::raise;
 use device::{Addend, Argument, Launch, Multiplication, Operand};
 use pool::{Buffer, Pool};
+use queue::Queue;
 use std::sync::{Arc, Mutex, PoisonError};
 use tensor::Shadow;
 
@@ -94,10 +99,16 @@ impl CudaBackend<CudaDevice> {
 impl<D: Device> CudaBackend<D> {
     /// The backend over an opened device.
     pub fn over(device: D, precision: Precision) -> Self {
-        CudaBackend { pool: Arc::new(Pool::new(Arc::new(device))), precision, table: Mutex::new(None) }
+        Self::through(Queue::new(device), precision)
     }
 
-    pub fn device(&self) -> &D {
+    /// The backend over an opened device, behind a queue of its own.
+    pub fn through(device: Queue<D>, precision: Precision) -> Self {
+        CudaBackend { pool: Arc::new(Pool::new(device)), precision, table: Mutex::new(None) }
+    }
+
+    /// The device, behind the queue that puts its commands in order.
+    pub fn device(&self) -> &Queue<D> {
         self.pool.device()
     }
 
@@ -117,6 +128,11 @@ impl<D: Device> CudaBackend<D> {
 
     fn buffer(&self, bytes: usize) -> Buffer<D> {
         must(self.pool.take(bytes))
+    }
+
+    /// Memory for one number.
+    fn number(&self) -> Buffer<D> {
+        must(self.pool.take_number())
     }
 
     /// What activations are held as.

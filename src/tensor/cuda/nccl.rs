@@ -136,6 +136,7 @@ impl NcclRanks {
         // SAFETY: `with_stream` makes the context current, and the device, which owns the stream, outlives its ranks.
         let membership = backend
             .device()
+            .inner()
             .with_stream(|stream| unsafe { Membership::join(id, rank, count, stream.cast()) })??;
         Ok(NcclRanks { threads, membership })
     }
@@ -162,9 +163,13 @@ impl Communicator<CudaBackend<CudaDevice>> for NcclRanks {
         // A rank that has stopped would be waited for on the device for ever: hear of it here.
         self.gather(&[])?;
         let arrays: Vec<(u64, usize)> = tensors.iter_mut().map(|tensor| tensor.f32_array()).collect();
-        // SAFETY: the arrays are those of live tensors, borrowed mutably, whose memory is reused in stream order alone.
-        let summed = backend.device().with_stream(|_| unsafe { self.membership.sum(&arrays) });
-        summed.and_then(|summed| summed).unwrap_or_else(|error| raise(error));
+        let queue = backend.device();
+        // The stream must have been given what the arrays are made of.
+        let summed = queue.flush().and_then(|()| {
+            // SAFETY: the arrays are those of live tensors, borrowed mutably, whose memory is reused in stream order alone.
+            queue.inner().with_stream(|_| unsafe { self.membership.sum(&arrays) })?
+        });
+        summed.unwrap_or_else(|error| raise(error));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! AdamW, the global norm, and sums of gradients over many tensors, one launch each; the layout of what `optimizer.cu` reads.
 use super::backend::{alike, float, int};
 use super::device::{Argument, Element};
-use super::{CudaBackend, CudaTensor, Device, DeviceSum};
+use super::{CudaBackend, CudaTensor, Device, DeviceSum, must};
 use crate::tensor::{Accumulation, AdamwLeaf, AdamwStep};
 use std::sync::PoisonError;
 
@@ -88,11 +88,14 @@ impl<D: Device> CudaBackend<D> {
         self.launch("optimizer", "accumulate", [table.chunks, 1, 1], BLOCK, &arguments);
     }
 
-    /// The sum of `count` f64 at `values`, in order.
+    /// The sum of `count` f64 at `values`, in order. It is kept until somebody reads it, so that the next one is written
+    /// elsewhere: the command stands apart from its neighbours, which may be the same every time.
     pub(super) fn summed(&self, values: Argument, count: usize) -> DeviceSum<D> {
-        let out = self.buffer(8);
+        let out = self.number();
+        must(self.device().flush());
         let arguments = [Argument::Address(out.address()), values, int(count)];
         self.launch("reduce", "sum_values", [1, 1, 1], BLOCK, &arguments);
+        must(self.device().flush());
         DeviceSum(out)
     }
 

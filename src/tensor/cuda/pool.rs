@@ -3,13 +3,20 @@
 //! Work is in stream order, so memory may be reused as soon as its owner is dropped: whatever still reads it on the device
 //! was asked for before whatever will write it. Sizes are rounded up to eight steps per power of two, so that a model that
 //! shrinks finds its old memory fitting.
+//!
+//! Of the free blocks of a size the one with the lowest address goes first: whatever order they came back in, the same
+//! sequence of takes and drops from the same free blocks gives the same addresses, and so the same commands (`queue`).
 use super::device::{Device, DeviceError};
+use super::queue::Queue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Smallest allocation; a power of two.
 const LEAST_BYTES: usize = 512;
+/// The allocation of a single number. No other has this size, so that numbers that are kept until somebody reads them do not
+/// change which blocks everything else gets.
+const NUMBER_BYTES: usize = 256;
 
 /// The size that is allocated for `bytes`: at most an eighth more.
 fn rounded(bytes: usize) -> usize {
@@ -18,20 +25,20 @@ fn rounded(bytes: usize) -> usize {
 }
 
 pub struct Pool<D: Device> {
-    device: Arc<D>,
-    /// Memory in nobody's use, by size.
-    free: Mutex<BTreeMap<usize, Vec<D::Memory>>>,
+    device: Queue<D>,
+    /// Memory in nobody's use, by size and address.
+    free: Mutex<BTreeMap<usize, BTreeMap<u64, D::Memory>>>,
     /// Bytes in use, and the most that ever were.
     used: AtomicUsize,
     peak: AtomicUsize,
 }
 
 impl<D: Device> Pool<D> {
-    pub fn new(device: Arc<D>) -> Self {
+    pub fn new(device: Queue<D>) -> Self {
         Pool { device, free: Mutex::default(), used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
     }
 
-    pub fn device(&self) -> &D {
+    pub fn device(&self) -> &Queue<D> {
         &self.device
     }
 
@@ -45,7 +52,18 @@ impl<D: Device> Pool<D> {
     /// # Errors
     /// [`DeviceError::OutOfMemory`] where the device has not as much left, with nothing cached any more.
     pub fn take(self: &Arc<Self>, bytes: usize) -> Result<Buffer<D>, DeviceError> {
-        let size = rounded(bytes);
+        self.take_size(rounded(bytes))
+    }
+
+    /// Memory for one number of at most eight bytes that is kept for long.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn take_number(self: &Arc<Self>) -> Result<Buffer<D>, DeviceError> {
+        self.take_size(NUMBER_BYTES)
+    }
+
+    fn take_size(self: &Arc<Self>, size: usize) -> Result<Buffer<D>, DeviceError> {
         let memory = match self.cached(size) {
             Some(memory) => memory,
             None => match self.device.allocate(size) {
@@ -62,19 +80,19 @@ impl<D: Device> Pool<D> {
         Ok(Buffer { pool: self.clone(), memory: Some(memory), address, size })
     }
 
-    /// A kept block of this size.
+    /// The first kept block of this size.
     fn cached(&self, size: usize) -> Option<D::Memory> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.get_mut(&size)?.pop()
+        free.get_mut(&size)?.pop_first().map(|(_, memory)| memory)
     }
 
-    /// Gives everything that is in nobody's use back to the device.
+    /// Gives everything that is in nobody's use back to the device, what it keeps for graphs too.
     pub fn release(&self) {
         let kept = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
-        if !kept.is_empty() {
-            // What the device still does with it must end first; a failure shows at the next call.
-            let _ = self.device.synchronize();
-        }
+        // What the device still does with it must end first; a failure shows at the next call.
+        let _ = self.device.synchronize();
+        self.device.forget();
+        drop(kept);
     }
 }
 
@@ -103,7 +121,7 @@ impl<D: Device> Drop for Buffer<D> {
         if let Some(memory) = self.memory.take() {
             self.pool.used.fetch_sub(self.size, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.entry(self.size).or_default().push(memory);
+            free.entry(self.size).or_default().insert(self.address, memory);
         }
     }
 }
@@ -126,7 +144,7 @@ mod tests {
     #[test]
     fn memory_is_used_again_and_given_back_when_another_size_needs_it() {
         let Some(device) = EmulatedDevice::with_memory(10_240) else { return };
-        let pool = Arc::new(Pool::new(Arc::new(device)));
+        let pool = Arc::new(Pool::new(Queue::new(device)));
         let first = pool.take(4000).unwrap();
         let address = first.address();
         assert_eq!(first.size(), 4096);
@@ -140,10 +158,31 @@ mod tests {
         assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
     }
 
+    /// Blocks come back in every order, and are handed out as at first.
+    #[test]
+    fn addresses_do_not_depend_on_the_order_in_which_memory_came_back() {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let pool = Arc::new(Pool::new(Queue::new(device)));
+        let take = || [5000, 600, 5000, 5000, 600].map(|bytes| pool.take(bytes).unwrap());
+        drop(take());
+        let mut addresses = Vec::new();
+        for order in [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 0, 3, 4, 1]] {
+            let mut taken = take().map(Some);
+            addresses.push(taken.each_ref().map(|buffer| buffer.as_ref().unwrap().address()));
+            order.into_iter().for_each(|index| drop(taken[index].take()));
+        }
+        assert!(addresses.iter().all(|found| *found == addresses[0]), "{addresses:?}");
+        // Numbers that are kept take nobody's place.
+        let _number = pool.take_number().unwrap();
+        let again = take().map(|buffer| buffer.address());
+        assert_eq!(again, addresses[0]);
+        assert_eq!(pool.device().allocations(), 6);
+    }
+
     #[test]
     fn the_peak_is_the_most_that_was_in_use_at_once() {
         let Some(device) = EmulatedDevice::new() else { return };
-        let pool = Arc::new(Pool::new(Arc::new(device)));
+        let pool = Arc::new(Pool::new(Queue::new(device)));
         drop(pool.take(1024).unwrap());
         let large = pool.take(4096).unwrap();
         assert_eq!(pool.peak_bytes(), large.size());

@@ -1,5 +1,6 @@
 //! The kernels themselves, run on the host, against the CPU backend over random shapes.
 use super::super::emulated::EmulatedDevice;
+use super::super::queue::Queue;
 use super::*;
 use crate::tensor::conformance::packed_segments;
 use crate::tensor::{Backend, CachedShape, CpuBackend, Matrix};
@@ -285,13 +286,13 @@ fn cached_queries_are_independent() {
 #[test]
 fn sequences_of_any_shape() {
     let Some(device) = EmulatedDevice::new() else { return };
-    check_sequences(&device, 12);
+    check_sequences(&Queue::new(device), 12);
 }
 
 #[test]
 fn packed_passes_of_any_shape() {
     let Some(device) = EmulatedDevice::new() else { return };
-    check_packed_passes(&device, 12);
+    check_packed_passes(&Queue::new(device), 12);
 }
 
 #[test]

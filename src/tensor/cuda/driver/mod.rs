@@ -3,13 +3,15 @@
 //! Compiled kernels are kept in the user's cache folder, under a hash of source, architecture and compiler, so that the second
 //! process starts at once. Uploads go through a ring of pinned buffers: they never wait for the stream, as a copy from
 //! pageable memory would.
+mod graph;
 mod modules;
 mod product;
 mod staging;
 
 use super::compile;
-use super::device::{Device, DeviceError, Launch, Multiplication};
+use super::device::{Command, Device, DeviceError, Launch, Multiplication};
 use cudarc::driver::{DriverError, result, sys};
+use graph::CudaGraph;
 use modules::Modules;
 use product::Products;
 use staging::Staging;
@@ -193,6 +195,7 @@ fn allocate(context: &Arc<Context>, bytes: usize) -> Result<CudaMemory, DeviceEr
 
 impl Device for CudaDevice {
     type Memory = CudaMemory;
+    type Graph = CudaGraph;
 
     fn name(&self) -> String {
         self.name.clone()
@@ -264,6 +267,21 @@ impl Device for CudaDevice {
         self.context.enter()?;
         // SAFETY: the caller's contract.
         unsafe { self.products.multiply(&self.context, multiplication) }
+    }
+
+    unsafe fn record(&self, commands: &[Command]) -> Result<CudaGraph, DeviceError> {
+        self.context.enter()?;
+        // Issued before, the commands find their kernels loaded and their plans made.
+        CudaGraph::capture(&self.context, || {
+            // SAFETY: the caller's contract.
+            commands.iter().try_for_each(|command| unsafe { command.issue(self) })
+        })
+    }
+
+    unsafe fn replay(&self, graph: &CudaGraph) -> Result<(), DeviceError> {
+        self.context.enter()?;
+        // SAFETY: the caller's contract.
+        unsafe { graph.launch() }
     }
 
     fn synchronize(&self) -> Result<(), DeviceError> {

@@ -3,8 +3,9 @@
 //!
 //! Fresh memory holds NaNs and stands before a red zone, so that a kernel that reads what nobody wrote, or writes beyond an
 //! end, fails a test. The amount of memory can be set, to test what happens without enough.
-use super::device::{Addend, Device, DeviceError, Element, Launch, Multiplication, Operand};
+use super::device::{self, Addend, Device, DeviceError, Element, Launch, Multiplication, Operand};
 use super::kernels::{kernel_names, source};
+use super::queue::Queue;
 use crate::tensor::{Matrix, Product};
 use sha2::{Digest, Sha256};
 use std::alloc::Layout;
@@ -102,8 +103,37 @@ impl EmulatedDevice {
     }
 }
 
+/// What the device was asked, once all that waits for it has been given to it.
+impl Queue<EmulatedDevice> {
+    fn flushed(&self) -> &EmulatedDevice {
+        self.flush().expect("a device that works");
+        self.inner()
+    }
+
+    pub fn allocated_bytes(&self) -> usize {
+        self.flushed().allocated_bytes()
+    }
+
+    pub fn allocations(&self) -> usize {
+        self.flushed().allocations()
+    }
+
+    pub fn uploads(&self) -> usize {
+        self.flushed().uploads()
+    }
+
+    pub fn downloads(&self) -> usize {
+        self.flushed().downloads()
+    }
+
+    pub fn launches(&self) -> usize {
+        self.flushed().launches()
+    }
+}
+
 impl Device for EmulatedDevice {
     type Memory = EmulatedMemory;
+    type Graph = Vec<device::Command>;
 
     fn name(&self) -> String {
         "host emulation".to_string()
@@ -220,6 +250,15 @@ impl Device for EmulatedDevice {
         // SAFETY: as above.
         unsafe { write(out, &Matrix { rows: m, cols: n, data }) };
         Ok(())
+    }
+
+    unsafe fn record(&self, commands: &[device::Command]) -> Result<Vec<device::Command>, DeviceError> {
+        Ok(commands.to_vec())
+    }
+
+    unsafe fn replay(&self, graph: &Vec<device::Command>) -> Result<(), DeviceError> {
+        // SAFETY: the caller's contract.
+        graph.iter().try_for_each(|command| unsafe { command.issue(self) })
     }
 
     fn synchronize(&self) -> Result<(), DeviceError> {
