@@ -253,7 +253,7 @@ pub fn check_caches<D: Device>(device: &D, cases: u32) {
 #[test]
 fn caches_of_any_shape() {
     let Some(device) = EmulatedDevice::new() else { return };
-    check_caches(&device, 16);
+    check_caches(&Queue::new(device), 16);
 }
 
 /// A query has the same bits alone and beside others, over one piece or the first of several.
