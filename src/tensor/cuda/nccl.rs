@@ -163,11 +163,10 @@ impl Communicator<CudaBackend<CudaDevice>> for NcclRanks {
         // A rank that has stopped would be waited for on the device for ever: hear of it here.
         self.gather(&[])?;
         let arrays: Vec<(u64, usize)> = tensors.iter_mut().map(|tensor| tensor.f32_array()).collect();
-        let queue = backend.device();
-        // The stream must have been given what the arrays are made of.
-        let summed = queue.flush().and_then(|()| {
+        // After the commands that the arrays are made by.
+        let summed = backend.device().in_turn(|device| {
             // SAFETY: the arrays are those of live tensors, borrowed mutably, whose memory is reused in stream order alone.
-            queue.inner().with_stream(|_| unsafe { self.membership.sum(&arrays) })?
+            device.with_stream(|_| unsafe { self.membership.sum(&arrays) })?
         });
         summed.unwrap_or_else(|error| raise(error));
         Ok(())

@@ -104,7 +104,7 @@ impl<D: Device> Queue<D> {
         Queue { state: Mutex::new(state), device, limits }
     }
 
-    /// The device itself, for what has no order. Commands given to it overtake those that wait here.
+    /// The device itself, for what has no order. Commands given to it overtake those that wait here ([`Self::in_turn`]).
     pub fn inner(&self) -> &D {
         &self.device
     }
@@ -120,6 +120,17 @@ impl<D: Device> Queue<D> {
     /// The first fault of a command since the queue was made.
     pub fn flush(&self) -> Result<(), DeviceError> {
         self.lock().flush(&self.device, self.limits)
+    }
+
+    /// What `work` asks of the device directly, after all that waits and before anything else: another thread cannot have
+    /// its commands recorded in between, which would take what `work` asks for into the graph.
+    ///
+    /// # Errors
+    /// As [`Self::flush`], and those of `work`.
+    pub fn in_turn<T>(&self, work: impl FnOnce(&D) -> Result<T, DeviceError>) -> Result<T, DeviceError> {
+        let mut state = self.lock();
+        state.flush(&self.device, self.limits)?;
+        work(&self.device)
     }
 
     /// Drops graphs and remembered lists, and with them the memory that the device keeps for them.
@@ -229,15 +240,13 @@ impl<D: Device> Device for Queue<D> {
     }
 
     unsafe fn upload(&self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.flush()?;
         // SAFETY: the caller's contract.
-        unsafe { self.device.upload(to, bytes) }
+        self.in_turn(|device| unsafe { device.upload(to, bytes) })
     }
 
     unsafe fn download(&self, from: u64, bytes: &mut [u8]) -> Result<(), DeviceError> {
-        self.flush()?;
         // SAFETY: the caller's contract.
-        unsafe { self.device.download(from, bytes) }
+        self.in_turn(|device| unsafe { device.download(from, bytes) })
     }
 
     unsafe fn copy(&self, to: u64, from: u64, bytes: usize) -> Result<(), DeviceError> {
@@ -262,18 +271,16 @@ impl<D: Device> Device for Queue<D> {
 
     unsafe fn record(&self, commands: &[Command]) -> Result<D::Graph, DeviceError> {
         // SAFETY: the caller's contract.
-        unsafe { self.device.record(commands) }
+        self.in_turn(|device| unsafe { device.record(commands) })
     }
 
     unsafe fn replay(&self, graph: &D::Graph) -> Result<(), DeviceError> {
-        self.flush()?;
         // SAFETY: the caller's contract.
-        unsafe { self.device.replay(graph) }
+        self.in_turn(|device| unsafe { device.replay(graph) })
     }
 
     fn synchronize(&self) -> Result<(), DeviceError> {
-        self.flush()?;
-        self.device.synchronize()
+        self.in_turn(D::synchronize)
     }
 }
 

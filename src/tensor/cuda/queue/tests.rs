@@ -1,6 +1,7 @@
 //! What reaches the device, when, and as what: on a device of sixteen bytes that keeps a journal.
 use super::*;
 use crate::tensor::cuda::device::Argument;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Addresses are indices of `bytes`. Every call is a line of the journal.
 #[derive(Default)]
@@ -10,6 +11,7 @@ struct Journal {
     /// Zeroing this address fails.
     broken: Option<u64>,
     makes_no_graphs: bool,
+    recording: AtomicBool,
 }
 
 fn fault(call: &str) -> DeviceError {
@@ -48,6 +50,10 @@ impl Device for Journal {
     }
 
     unsafe fn upload(&self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {
+        assert!(
+            !self.recording.load(Ordering::SeqCst),
+            "an upload is recorded with another thread's commands"
+        );
         self.note(format!("upload {to}"));
         self.bytes.lock().unwrap()[to as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
@@ -89,6 +95,10 @@ impl Device for Journal {
             return Err(fault("record"));
         }
         self.note(format!("record {}", commands.len()));
+        self.recording.store(true, Ordering::SeqCst);
+        // Time for other threads to come in between.
+        (0..100).for_each(|_| std::thread::yield_now());
+        self.recording.store(false, Ordering::SeqCst);
         Ok(commands.to_vec())
     }
 
@@ -191,6 +201,26 @@ fn uploads_do_not_overtake_the_commands_that_read_what_is_there() {
     assert_eq!(found, [3, 4]);
     let expected = ["upload 0", "copy 0 to 8", "upload 0", "copy 0 to 10", "download 8", "download 10"];
     assert_eq!(queue.inner().read(), expected);
+}
+
+/// A stream takes all that it is given while it is captured into the graph, from whatever thread.
+#[test]
+fn no_thread_gets_into_a_graph_of_another() {
+    let queue = Queue::within(Journal::default(), SMALL);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..200 {
+                // SAFETY: the journal's own bytes.
+                unsafe { queue.upload(15, &[1]) }.unwrap();
+            }
+        });
+        for round in 0..200 {
+            if round % 2 == 0 {
+                queue.forget();
+            }
+            zeros(&queue, &[1, 2]);
+        }
+    });
 }
 
 #[test]
