@@ -105,6 +105,16 @@ fn emulated_trajectories() {
     }
 }
 
+/// Some steps of every arm on a device, most of them by graphs.
+#[test]
+fn first_steps() {
+    let Some(backend) = on_device::backend(Precision::F32) else { return };
+    let ours = every_arm(&backend, 12);
+    let counts = backend.device().counts();
+    assert!(counts.replayed > counts.recorded && counts.recorded > 0, "{counts:?}");
+    agree(&ours, &every_arm(&CpuBackend::<f32>::new(), 12), tolerance(Precision::F32));
+}
+
 /// Fifty steps of every arm, each twice with equal bits, most of them by graphs.
 #[test]
 fn trajectories() {

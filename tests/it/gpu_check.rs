@@ -70,7 +70,7 @@ fn gpu_check_records_what_ran_and_what_failed() {
     let path = format!("{}:{}", at("tools").display(), std::env::var("PATH").unwrap());
     let output = Command::new("bash")
         .arg(at("scripts/gpu-check"))
-        .args(["--only", "parity,trajectories,bench", "--out"])
+        .args(["--only", "parity,trajectories,bench,sharing", "--out"])
         .arg(at("out"))
         .env("PATH", path)
         .output()
@@ -81,12 +81,16 @@ fn gpu_check_records_what_ran_and_what_failed() {
     let read = |name: &str| fs::read_to_string(at("out").join(name)).unwrap();
     assert_eq!(read("parity.txt"), "on_device::operations require=1\n");
     assert_eq!(read("rates-SmolLM-360M.csv"), "shape,tokens_per_s\nSmolLM-360M,1.0\n");
+    let sharing = read("sharing.csv");
+    let workers: Vec<&str> = sharing.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(workers, ["workers", "1", "2", "4", "8"], "{sharing}");
     let readme = read("README.md");
     for expected in [
         "# GPU check on Stand-in 9000, ",
-        "Commit `0123abc`; driver 580.1; device memory 580.1; `scripts/gpu-check` with the steps parity, trajectories, bench.",
+        "Commit `0123abc`; driver 580.1; device memory 580.1; `scripts/gpu-check` with the steps parity, trajectories, bench, sharing.",
         "| `parity.txt` | `bin/checks on_device::operations --nocapture --test-threads 1` | ok |",
         "| `trajectories.txt` | `bin/checks on_device::trajectories --nocapture --test-threads 1` | failed |",
+        "| `sharing.csv` | `sharing` | ok |",
         "| `pruned.csv` | `bin/train_step --shape SmolLM-135M --engine cuda --precision bf16 --pruned` | ok |",
     ] {
         assert!(readme.contains(expected), "{readme}");

@@ -39,6 +39,11 @@ fn operations_conform_through_the_driver() {
 }
 
 #[test]
+fn every_arm_trains_by_graphs_of_the_driver() {
+    passes_on_stand_ins("train::on_device::first_steps", &[]);
+}
+
+#[test]
 fn sums_over_ranks_go_through_nccl() {
     passes_on_stand_ins("nccl::tests::the_sum", &[]);
 }
