@@ -38,6 +38,12 @@ fn operations_conform_through_the_driver() {
     passes_on_stand_ins("on_device::operations_conform", &[]);
 }
 
+/// Threads, warps and blocks from the last to the first: what a race decides comes out otherwise.
+#[test]
+fn operations_do_not_depend_on_the_order_of_threads() {
+    passes_on_stand_ins("on_device::operations_conform", &[("EMULATION_ORDER", "reverse")]);
+}
+
 #[test]
 fn every_arm_trains_by_graphs_of_the_driver() {
     passes_on_stand_ins("train::on_device::first_steps", &[]);

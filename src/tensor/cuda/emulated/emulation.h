@@ -1,9 +1,10 @@
 // Runs CUDA kernels on the host: the same source, compiled as C++, one fiber per CUDA thread.
 //
 // Blocks run one after the other; within a block every thread is a fiber that runs until it waits at a barrier, so
-// __syncthreads, __syncwarp, shuffles and shared memory do what they do on a device, in an order that never varies. What a
-// device would leave undefined is an error here: a thread that ends while others wait for it, a barrier that some threads
-// never reach. Kernels see only the names below.
+// __syncthreads, __syncwarp, shuffles and shared memory do what they do on a device, in an order that never varies: by index, or
+// from the last to the first where EMULATION_ORDER is "reverse". A barrier that is missing may go unnoticed in one of the
+// orders. What a device would leave undefined is an error here: a thread that ends while others wait for it, a barrier that
+// some threads never reach. Kernels see only the names below.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -153,6 +154,13 @@ inline void entry() {
     for (;;) switch_context(self.context, b.scheduler);
 }
 
+inline bool reversed() {
+    static const bool is = getenv("EMULATION_ORDER") && !strcmp(getenv("EMULATION_ORDER"), "reverse");
+    return is;
+}
+/// The i-th of `count` in the order in which threads and blocks run.
+inline unsigned turn(unsigned i, unsigned count) { return reversed() ? count - 1 - i : i; }
+
 /// Runs one block to its end; null, or what it did wrong.
 inline const char *run_block() {
     Block &b = block();
@@ -170,16 +178,19 @@ inline const char *run_block() {
     }
     for (;;) {
         bool any = false;
-        for (unsigned first = 0; first < b.threads; first += WARP) {
-            unsigned last = first + lanes(b, first / WARP);
+        unsigned warps = static_cast<unsigned>(b.warps.size());
+        for (unsigned w = 0; w < warps; ++w) {
+            unsigned warp = turn(w, warps), count = lanes(b, warp);
             for (bool ran = true; ran;) {
                 ran = false;
-                for (unsigned t = first; t < last; ++t)
+                for (unsigned lane = 0; lane < count; ++lane) {
+                    unsigned t = warp * WARP + turn(lane, count);
                     if (can_run(b, t)) {
                         b.current = t;
                         switch_context(b.scheduler, b.fibers[t].context);
                         ran = any = true;
                     }
+                }
             }
         }
         if (!any) break;
@@ -212,7 +223,7 @@ const char *run(void (*kernel)(P...), const unsigned *grid, unsigned threads, un
     for (unsigned z = 0; z < grid[2]; ++z)
         for (unsigned y = 0; y < grid[1]; ++y)
             for (unsigned x = 0; x < grid[0]; ++x) {
-                b.index = {x, y, z};
+                b.index = {turn(x, grid[0]), turn(y, grid[1]), turn(z, grid[2])};
                 b.shared.assign(shared + 1024, static_cast<char>(0xff));
                 if (const char *fault = run_block()) return fault;
                 for (unsigned i = 0; i < 512; ++i)
