@@ -6,14 +6,66 @@
 //! ```
 //!
 //! Advancing by one token after another gives what one pass over all of them gives, up to rounding.
-use super::config::ModelConfig;
+use super::config::{LayerShape, ModelConfig};
 use super::weights::Weights;
 use crate::tensor::{Backend, CachedShape, Product, RopeTable};
 
-/// Keys and values of one layer: capacity × K·h each.
+/// Activations of one layer in a pass.
+struct Buffers<T> {
+    q: T,
+    k: T,
+    v: T,
+    attended: T,
+    gate: T,
+    up: T,
+    activated: T,
+}
+
+impl<T> Buffers<T> {
+    fn new<B: Backend<Tensor = T>>(backend: &B) -> Self {
+        let empty = || backend.activation(0, 0);
+        Buffers {
+            q: empty(),
+            k: empty(),
+            v: empty(),
+            attended: empty(),
+            gate: empty(),
+            up: empty(),
+            activated: empty(),
+        }
+    }
+
+    /// Gives every buffer the shape that `tokens` tokens in a layer of this shape ask for.
+    fn fit<B: Backend<Tensor = T>>(
+        &mut self,
+        backend: &B,
+        tokens: usize,
+        shape: &LayerShape,
+        head_dim: usize,
+    ) {
+        let (wide, narrow) = (shape.num_heads * head_dim, shape.num_kv_heads * head_dim);
+        for (buffer, width) in [
+            (&mut self.q, wide),
+            (&mut self.attended, wide),
+            (&mut self.k, narrow),
+            (&mut self.v, narrow),
+            (&mut self.gate, shape.intermediate_size),
+            (&mut self.up, shape.intermediate_size),
+            (&mut self.activated, shape.intermediate_size),
+        ] {
+            backend.reshape(buffer, tokens, width);
+        }
+    }
+}
+
+/// What one layer keeps of a text.
 struct LayerCache<T> {
+    /// capacity × K·h
     keys: T,
     values: T,
+    /// Buffers of passes over one token: of the layer itself, since a reshape from one layer's widths to the next one's is up
+    /// to two commands a buffer, together as many as the layer's own.
+    one_token: Buffers<T>,
 }
 
 /// The cache of one text and the buffers of a pass.
@@ -27,13 +79,8 @@ pub struct Decoder<B: Backend> {
     x: B::Tensor,
     normed: B::Tensor,
     inv_rms: B::Tensor,
-    q: B::Tensor,
-    k: B::Tensor,
-    v: B::Tensor,
-    attended: B::Tensor,
-    gate: B::Tensor,
-    up: B::Tensor,
-    activated: B::Tensor,
+    /// Those of all layers in turn, in passes over several tokens.
+    several: Buffers<B::Tensor>,
     last: B::Tensor,
     logits: B::Tensor,
 }
@@ -45,6 +92,7 @@ impl<B: Backend> Decoder<B> {
         let cache = |narrow: usize| LayerCache {
             keys: backend.activation(capacity, narrow),
             values: backend.activation(capacity, narrow),
+            one_token: Buffers::new(backend),
         };
         Decoder {
             layers: config.layers.iter().map(|layer| cache(layer.num_kv_heads * config.head_dim)).collect(),
@@ -54,13 +102,7 @@ impl<B: Backend> Decoder<B> {
             x: empty(),
             normed: empty(),
             inv_rms: sums(),
-            q: empty(),
-            k: empty(),
-            v: empty(),
-            attended: empty(),
-            gate: empty(),
-            up: empty(),
-            activated: empty(),
+            several: Buffers::new(backend),
             last: empty(),
             logits: sums(),
         }
@@ -90,39 +132,30 @@ impl<B: Backend> Decoder<B> {
         backend.reshape(&mut self.inv_rms, 1, n);
         backend.embed(&mut self.x, &weights.embed, tokens);
         for ((w, shape), cache) in weights.layers.iter().zip(&config.layers).zip(&mut self.layers) {
-            for (buffer, width) in [
-                (&mut self.q, shape.num_heads * h),
-                (&mut self.attended, shape.num_heads * h),
-                (&mut self.k, shape.num_kv_heads * h),
-                (&mut self.v, shape.num_kv_heads * h),
-                (&mut self.gate, shape.intermediate_size),
-                (&mut self.up, shape.intermediate_size),
-                (&mut self.activated, shape.intermediate_size),
-            ] {
-                backend.reshape(buffer, n, width);
-            }
+            let LayerCache { keys, values, one_token } = cache;
+            let of_layer = if n == 1 { one_token } else { &mut self.several };
+            of_layer.fit(backend, n, shape, h);
+            let Buffers { q, k, v, attended, gate, up, activated } = of_layer;
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.attn_norm, eps);
             let bias = w.bias.as_ref();
-            backend.linear(&mut self.q, &self.normed, &w.q, bias.map(|bias| &bias.q));
-            backend.linear(&mut self.k, &self.normed, &w.k, bias.map(|bias| &bias.k));
-            backend.linear(&mut self.v, &self.normed, &w.v, bias.map(|bias| &bias.v));
-            let (new, kept) = ([&self.k, &self.v], [&mut cache.keys, &mut cache.values]);
-            backend.extend_cache(&past, &self.angles, h, &mut self.q, new, kept);
+            backend.linear(q, &self.normed, &w.q, bias.map(|bias| &bias.q));
+            backend.linear(k, &self.normed, &w.k, bias.map(|bias| &bias.k));
+            backend.linear(v, &self.normed, &w.v, bias.map(|bias| &bias.v));
+            backend.extend_cache(&past, &self.angles, h, q, [k, v], [keys, values]);
             let cached = CachedShape {
                 queries: n,
                 num_heads: shape.num_heads,
                 num_kv_heads: shape.num_kv_heads,
                 head_dim: h,
             };
-            let (keys, values) = (&cache.keys, &cache.values);
-            backend.cached_attention(cached, &past, &mut self.attended, &self.q, keys, values);
-            backend.matmul(Product::NT, &mut self.x, true, &self.attended, &w.o);
+            backend.cached_attention(cached, &past, attended, q, keys, values);
+            backend.matmul(Product::NT, &mut self.x, true, attended, &w.o);
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
-            backend.linear(&mut self.gate, &self.normed, &w.gate, None);
-            backend.linear(&mut self.up, &self.normed, &w.up, None);
-            backend.swiglu(&mut self.activated, &self.gate, &self.up);
-            backend.matmul(Product::NT, &mut self.x, true, &self.activated, &w.down);
+            backend.linear(gate, &self.normed, &w.gate, None);
+            backend.linear(up, &self.normed, &w.up, None);
+            backend.swiglu(activated, gate, up);
+            backend.matmul(Product::NT, &mut self.x, true, activated, &w.down);
         }
         self.past += n;
         backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);
@@ -216,6 +249,23 @@ mod tests {
                 agrees(&backend, tolerance);
             }
         }
+    }
+
+    /// Layers of different widths, as pruning leaves them, cost a device no command more than equal ones.
+    #[test]
+    fn a_token_takes_as_many_commands_whatever_the_widths() {
+        let commands = |layers: &[(usize, usize, usize)]| {
+            let config = fixtures::config(11, 8, 4, true, layers);
+            let backend = CudaBackend::over(EmulatedDevice::new()?, Precision::Bf16);
+            let weights = fixtures::weights::<f32>(&config, 0)
+                .map(|leaf| backend.from_host(leaf.rows, leaf.cols, &leaf.data));
+            let mut decoder = Decoder::new(&backend, &config, 4);
+            decoder.advance(&backend, &config, &weights, &[1]);
+            let before = backend.device().counts();
+            decoder.advance(&backend, &config, &weights, &[2]);
+            Some(backend.device().counts().since(before).issued)
+        };
+        assert_eq!(commands(&[(3, 1, 5), (2, 2, 11), (1, 1, 7)]), commands(&[(2, 2, 8); 3]));
     }
 
     /// What is told of a token, which it is and how many came before, lies in memory: from the third token on all of a pass
