@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// File name, what it is made of.
+/// File name, what it is made of. The names are those that are tried first, before any that a toolkit may have installed.
 const LIBRARIES: [(&str, &str); 4] = [
-    ("libcuda.so.1", include_str!("libraries/cuda.cpp")),
+    ("libcuda.so", include_str!("libraries/cuda.cpp")),
     ("libnvrtc.so", include_str!("libraries/nvrtc.cpp")),
     ("libcublasLt.so", include_str!("libraries/cublaslt.cpp")),
     ("libnccl.so", include_str!("libraries/nccl.cpp")),

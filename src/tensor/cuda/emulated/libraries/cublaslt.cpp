@@ -81,8 +81,7 @@ struct Preference {
 /// Where the stand-in for libcuda can be asked; it is loaded by then.
 template <class T> T of_cuda(const char *name) {
     static void *library = nullptr;
-    for (const char *known : {"libcuda.so", "libcuda.so.1"})
-        if (!library) library = dlopen(known, RTLD_NOW | RTLD_NOLOAD);
+    if (!library) library = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
     return library ? reinterpret_cast<T>(dlsym(library, name)) : nullptr;
 }
 

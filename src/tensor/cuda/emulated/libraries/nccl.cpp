@@ -99,9 +99,7 @@ const char *carry_out(void *data) {
 }
 
 template <class T> T of_cuda(const char *name) {
-    void *library = nullptr;
-    for (const char *known : {"libcuda.so", "libcuda.so.1"})
-        if (!library) library = dlopen(known, RTLD_NOW | RTLD_NOLOAD);
+    void *library = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
     return library ? reinterpret_cast<T>(dlsym(library, name)) : nullptr;
 }
 
