@@ -2,6 +2,8 @@
 use super::*;
 use crate::tensor::cuda::emulated::libraries::with_stand_ins;
 use crate::tensor::cuda::probe::CudaProbe;
+use std::path::PathBuf;
+use std::process::Command;
 
 /// On a machine without a GPU, opening one is an error that names the remedy, never a panic.
 #[test]
@@ -17,16 +19,16 @@ fn opening_a_device_that_is_not_there_names_the_remedy() {
     }
 }
 
-/// Runs tests of this program again, in a process that finds the stand-ins; they must pass and not skip.
-fn passes_on_stand_ins(filter: &str, settings: &[(&str, &str)]) {
-    let program = std::env::current_exe().expect("this program has a path");
-    let Some(mut command) = with_stand_ins(&program) else { return };
-    let output = command
-        .args([filter, "--nocapture", "--test-threads", "1"])
-        .env("EFFICIENTLLM_REQUIRE_DEVICE", "1")
-        .envs(settings.iter().copied())
-        .output()
-        .expect("the tests run");
+/// This program, to be run again in a process that finds the stand-ins; none without a C++ compiler.
+fn again(filter: &str) -> Option<Command> {
+    let mut command = with_stand_ins(&std::env::current_exe().expect("this program has a path"))?;
+    command.args([filter, "--nocapture", "--test-threads", "1"]).env("EFFICIENTLLM_REQUIRE_DEVICE", "1");
+    Some(command)
+}
+
+/// The tests that it is asked for pass and do not skip, and no rule of CUDA is broken.
+fn passes(command: &mut Command) {
+    let output = command.output().expect("the tests run");
     let told =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success() && !told.contains("running 0 tests"), "{told}");
@@ -35,21 +37,53 @@ fn passes_on_stand_ins(filter: &str, settings: &[(&str, &str)]) {
 
 #[test]
 fn operations_conform_through_the_driver() {
-    passes_on_stand_ins("on_device::operations_conform", &[]);
+    let Some(mut command) = again("on_device::operations_conform") else { return };
+    passes(&mut command);
 }
 
 /// Threads, warps and blocks from the last to the first: what a race decides comes out otherwise.
 #[test]
 fn operations_do_not_depend_on_the_order_of_threads() {
-    passes_on_stand_ins("on_device::operations_conform", &[("EMULATION_ORDER", "reverse")]);
+    let Some(mut command) = again("on_device::operations_conform") else { return };
+    passes(command.env("EMULATION_ORDER", "reverse"));
+}
+
+/// Kernels compiled with AddressSanitizer: no operation, no step and no generated token reads or writes beyond the memory that
+/// it was given, to the byte up to which the pool rounds.
+#[test]
+fn kernels_stay_within_memory() {
+    let Some(mut command) = again("on_device::") else { return };
+    let named = Command::new("c++").arg("-print-file-name=libasan.so").output().expect("`c++` ran before");
+    let library = PathBuf::from(String::from_utf8_lossy(&named.stdout).trim());
+    let options = "detect_leaks=0:detect_stack_use_after_return=0:verify_asan_link_order=0";
+    let cache = command.get_envs().find(|(name, _)| *name == "XDG_CACHE_HOME").and_then(|(_, folder)| folder);
+    let cache = PathBuf::from(cache.expect("stand-ins keep kernels")).join("sanitized");
+    command
+        .env("LD_PRELOAD", &library)
+        .env("ASAN_OPTIONS", options)
+        .env("STAND_IN_SANITIZE", "1")
+        .env("XDG_CACHE_HOME", cache)
+        // Two thousand tokens of context and fifty steps take minutes, and go no other ways than these.
+        .args(["--skip", "many_shapes", "--skip", "trajectories"]);
+    let works = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let mut probe = Command::new("c++");
+    if !library.is_absolute()
+        || !works(probe.arg("--version").env("LD_PRELOAD", &library).env("ASAN_OPTIONS", options))
+    {
+        eprintln!("skipped: AddressSanitizer is not here or does not run");
+        return;
+    }
+    passes(&mut command);
 }
 
 #[test]
 fn every_arm_trains_by_graphs_of_the_driver() {
-    passes_on_stand_ins("train::on_device::first_steps", &[]);
+    let Some(mut command) = again("train::on_device::first_steps") else { return };
+    passes(&mut command);
 }
 
 #[test]
 fn sums_over_ranks_go_through_nccl() {
-    passes_on_stand_ins("nccl::tests::the_sum", &[]);
+    let Some(mut command) = again("nccl::tests::the_sum") else { return };
+    passes(&mut command);
 }
