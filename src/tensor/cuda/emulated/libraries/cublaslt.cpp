@@ -3,8 +3,6 @@
 // must be aligned as the search for an algorithm was told, and an algorithm serves only what it was found for.
 #include "stand_in.h"
 
-#include <dlfcn.h>
-
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -77,13 +75,6 @@ struct Preference {
     uint32_t schemes = ~0u;
     uint32_t alignment[4] = {256, 256, 256, 256};
 };
-
-/// Where the stand-in for libcuda can be asked; it is loaded by then.
-template <class T> T of_cuda(const char *name) {
-    static void *library = nullptr;
-    if (!library) library = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
-    return library ? reinterpret_cast<T>(dlsym(library, name)) : nullptr;
-}
 
 size_t bytes_of(int type) { return type == CUDA_R_32F ? 4 : 2; }
 

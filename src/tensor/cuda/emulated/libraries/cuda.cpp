@@ -11,7 +11,6 @@
 //   STAND_IN_SANITIZE  set where AddressSanitizer is loaded: it guards the ends of memory instead of red zones, from reads too
 #include "stand_in.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <unistd.h>
 

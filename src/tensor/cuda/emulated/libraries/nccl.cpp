@@ -2,8 +2,6 @@
 // adds in f64 in rank order.
 #include "stand_in.h"
 
-#include <dlfcn.h>
-
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
@@ -96,11 +94,6 @@ const char *carry_out(void *data) {
     if (!group.meet()) return left;
     std::memcpy(s.to, total.data(), s.count * 4);
     return group.meet() ? nullptr : left;
-}
-
-template <class T> T of_cuda(const char *name) {
-    void *library = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
-    return library ? reinterpret_cast<T>(dlsym(library, name)) : nullptr;
 }
 
 ncclResult_t enqueue(const Asked &a) {

@@ -1,5 +1,7 @@
 // What the stand-ins for NVIDIA's libraries share.
 #pragma once
+#include <dlfcn.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -13,3 +15,9 @@ typedef const size_t *(*stand_in_sizes)(size_t *count);
 typedef int (*stand_in_enqueue_type)(void *stream, const char *(*work)(void *), void *data, void (*release)(void *));
 /// Whether so many bytes lie in one block of the current device's memory.
 typedef int (*stand_in_inside_type)(unsigned long long address, size_t bytes);
+
+/// A function of the stand-in for libcuda, or null where that is not loaded.
+template <class T> T of_cuda(const char *name) {
+    void *library = dlopen("libcuda.so", RTLD_NOW | RTLD_NOLOAD);
+    return library ? reinterpret_cast<T>(dlsym(library, name)) : nullptr;
+}
