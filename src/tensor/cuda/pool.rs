@@ -4,12 +4,13 @@
 //! was asked for before whatever will write it. Sizes are rounded up to eight steps per power of two, so that a model that
 //! shrinks finds its old memory fitting.
 //!
-//! Of the free blocks of a size the one with the lowest address goes first: whatever order they came back in, the same
-//! sequence of takes and drops from the same free blocks gives the same addresses, and so the same commands (`queue`).
+//! Of the free blocks of a size the one that was allocated first goes first: whatever order they came back in, the same
+//! sequence of takes and drops from the same free blocks gives the same addresses, and so the same commands (`queue`). Blocks
+//! that the sequence had to allocate come last the next time, too, and change nothing.
 use super::device::{Device, DeviceError};
 use super::queue::Queue;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Smallest allocation; a power of two.
@@ -26,8 +27,10 @@ fn rounded(bytes: usize) -> usize {
 
 pub struct Pool<D: Device> {
     device: Queue<D>,
-    /// Memory in nobody's use, by size and address.
+    /// Memory in nobody's use, by size and order of allocation.
     free: Mutex<BTreeMap<usize, BTreeMap<u64, D::Memory>>>,
+    /// Allocations so far.
+    allocations: AtomicU64,
     /// Bytes in use, and the most that ever were.
     used: AtomicUsize,
     peak: AtomicUsize,
@@ -35,7 +38,8 @@ pub struct Pool<D: Device> {
 
 impl<D: Device> Pool<D> {
     pub fn new(device: Queue<D>) -> Self {
-        Pool { device, free: Mutex::default(), used: AtomicUsize::new(0), peak: AtomicUsize::new(0) }
+        let (used, peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Pool { device, free: Mutex::default(), allocations: AtomicU64::new(0), used, peak }
     }
 
     pub fn device(&self) -> &Queue<D> {
@@ -64,26 +68,29 @@ impl<D: Device> Pool<D> {
     }
 
     fn take_size(self: &Arc<Self>, size: usize) -> Result<Buffer<D>, DeviceError> {
-        let memory = match self.cached(size) {
-            Some(memory) => memory,
-            None => match self.device.allocate(size) {
-                Err(DeviceError::OutOfMemory { .. }) => {
-                    self.release();
-                    self.device.allocate(size)?
-                }
-                outcome => outcome?,
-            },
+        let (order, memory) = match self.cached(size) {
+            Some(kept) => kept,
+            None => {
+                let memory = match self.device.allocate(size) {
+                    Err(DeviceError::OutOfMemory { .. }) => {
+                        self.release();
+                        self.device.allocate(size)?
+                    }
+                    outcome => outcome?,
+                };
+                (self.allocations.fetch_add(1, Ordering::Relaxed), memory)
+            }
         };
         let used = self.used.fetch_add(size, Ordering::Relaxed) + size;
         self.peak.fetch_max(used, Ordering::Relaxed);
         let address = self.device.address(&memory);
-        Ok(Buffer { pool: self.clone(), memory: Some(memory), address, size })
+        Ok(Buffer { pool: self.clone(), memory: Some(memory), order, address, size })
     }
 
     /// The first kept block of this size.
-    fn cached(&self, size: usize) -> Option<D::Memory> {
+    fn cached(&self, size: usize) -> Option<(u64, D::Memory)> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.get_mut(&size)?.pop_first().map(|(_, memory)| memory)
+        free.get_mut(&size)?.pop_first()
     }
 
     /// Gives everything that is in nobody's use back to the device, what it keeps for graphs too.
@@ -101,6 +108,8 @@ pub struct Buffer<D: Device> {
     pool: Arc<Pool<D>>,
     /// Present until the drop.
     memory: Option<D::Memory>,
+    /// Among all allocations.
+    order: u64,
     address: u64,
     size: usize,
 }
@@ -121,7 +130,7 @@ impl<D: Device> Drop for Buffer<D> {
         if let Some(memory) = self.memory.take() {
             self.pool.used.fetch_sub(self.size, Ordering::Relaxed);
             let mut free = self.pool.free.lock().unwrap_or_else(PoisonError::into_inner);
-            free.entry(self.size).or_default().insert(self.address, memory);
+            free.entry(self.size).or_default().insert(self.order, memory);
         }
     }
 }
@@ -156,6 +165,21 @@ mod tests {
         assert_eq!(pool.device().allocations(), 2);
         let refused = pool.take(10_241).err().unwrap();
         assert_eq!(refused, DeviceError::OutOfMemory { asked: 11_264, free: 10_240 });
+    }
+
+    /// Wherever the device puts the blocks that a sequence has to allocate, the next one gets what this one got.
+    #[test]
+    fn a_sequence_that_allocates_is_repeated_with_the_same_addresses() {
+        let Some(device) = EmulatedDevice::new() else { return };
+        let pool = Arc::new(Pool::new(Queue::new(device)));
+        // Each time one more than there are.
+        for count in 1..40 {
+            let sequence = || -> Vec<u64> {
+                let blocks: Vec<_> = (0..count).map(|_| pool.take(5000).unwrap()).collect();
+                blocks.iter().map(Buffer::address).collect()
+            };
+            assert_eq!(sequence(), sequence(), "{count} blocks");
+        }
     }
 
     /// Blocks come back in every order, and are handed out as at first.
