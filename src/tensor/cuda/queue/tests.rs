@@ -1,7 +1,11 @@
 //! What reaches the device, when, and as what: on a device of sixteen bytes that keeps a journal.
 use super::*;
 use crate::tensor::cuda::device::Argument;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What uploading and recording take: other threads could come in between.
+const TIME: Duration = Duration::from_micros(50);
 
 /// Addresses are indices of `bytes`. Every call is a line of the journal.
 #[derive(Default)]
@@ -50,10 +54,11 @@ impl Device for Journal {
     }
 
     unsafe fn upload(&self, to: u64, bytes: &[u8]) -> Result<(), DeviceError> {
-        assert!(
-            !self.recording.load(Ordering::SeqCst),
-            "an upload is recorded with another thread's commands"
-        );
+        for wait in [TIME, Duration::ZERO] {
+            let recording = self.recording.load(Ordering::SeqCst);
+            assert!(!recording, "an upload is recorded with another thread's commands");
+            std::thread::sleep(wait);
+        }
         self.note(format!("upload {to}"));
         self.bytes.lock().unwrap()[to as usize..][..bytes.len()].copy_from_slice(bytes);
         Ok(())
@@ -96,8 +101,7 @@ impl Device for Journal {
         }
         self.note(format!("record {}", commands.len()));
         self.recording.store(true, Ordering::SeqCst);
-        // Time for other threads to come in between.
-        (0..100).for_each(|_| std::thread::yield_now());
+        std::thread::sleep(TIME);
         self.recording.store(false, Ordering::SeqCst);
         Ok(commands.to_vec())
     }
@@ -207,20 +211,30 @@ fn uploads_do_not_overtake_the_commands_that_read_what_is_there() {
 #[test]
 fn no_thread_gets_into_a_graph_of_another() {
     let queue = Queue::within(Journal::default(), SMALL);
+    let (done, uploaded) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..200 {
+        let uploads = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
                 // SAFETY: the journal's own bytes.
                 unsafe { queue.upload(15, &[1]) }.unwrap();
+                uploaded.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(TIME);
             }
         });
-        for round in 0..200 {
-            if round % 2 == 0 {
-                queue.forget();
-            }
+        // Known, then recorded, unless an upload came between the two commands.
+        for _ in 0..10_000 {
+            queue.forget();
             zeros(&queue, &[1, 2]);
+            zeros(&queue, &[1, 2]);
+            let enough = queue.counts().recorded >= 50 && uploaded.load(Ordering::SeqCst) >= 50;
+            if enough || uploads.is_finished() {
+                break;
+            }
         }
+        done.store(true, Ordering::SeqCst);
+        uploads.join().expect("no upload was recorded");
     });
+    assert!(queue.counts().recorded >= 50, "{:?}", queue.counts());
 }
 
 #[test]
