@@ -26,7 +26,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
 use efficientllm::model::network::{ExplicitNetwork, Network};
-use efficientllm::model::{LayerShape, ModelConfig, Weights, flops, init};
+use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, flops, init};
 use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
@@ -104,17 +104,13 @@ struct Shape {
 
 impl Shape {
     fn config(&self) -> ModelConfig {
-        let layer = LayerShape {
-            num_heads: self.num_heads,
-            num_kv_heads: self.num_kv_heads,
-            intermediate_size: self.intermediate_size,
-        };
+        let layer = LayerShape::new(self.num_heads, self.num_kv_heads, self.intermediate_size);
         ModelConfig {
             vocab_size: self.vocab_size,
             hidden_size: self.hidden_size,
             head_dim: self.head_dim,
             tie_word_embeddings: true,
-            qkv_bias: false,
+            biases: Biases::NONE,
             rope_theta: 10000.0,
             rms_norm_eps: 1e-5,
             max_position_embeddings: self.context_length,

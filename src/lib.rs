@@ -23,6 +23,7 @@ pub mod prune;
 pub mod record;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod spec;
 pub mod stats;
 pub mod tensor;

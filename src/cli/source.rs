@@ -3,7 +3,6 @@ use super::model::{resolve, tokenizer_for};
 use crate::model::ModelConfig;
 use crate::model::checkpoint;
 use crate::spec::{ModelDescription, ModelSpec};
-use crate::train::arms::source_config;
 use anyhow::{Result, bail};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -52,9 +51,9 @@ fn model_spec(config: &ModelConfig) -> Result<ModelSpec> {
         tie_word_embeddings: config.tie_word_embeddings,
         rope_theta: config.rope_theta,
         rms_norm_eps: config.rms_norm_eps,
-        qkv_bias: config.qkv_bias,
+        biases: config.biases,
     };
-    if source_config(&spec, config.vocab_size, config.max_position_embeddings) != *config {
+    if spec.config(config.vocab_size, config.max_position_embeddings) != *config {
         bail!("layers of different widths cannot be a source\nhint: name a model whose layers are alike");
     }
     Ok(spec)

@@ -7,14 +7,18 @@
 //!
 //! Advancing by one token after another gives what one pass over all of them gives, up to rounding.
 use super::config::{LayerShape, ModelConfig};
+use super::project::{add_linear, linear, rotary_linear, rotary_places};
 use super::weights::Weights;
-use crate::tensor::{Backend, CachedShape, Product, RopeTable};
+use crate::schema::Dim;
+use crate::tensor::{Backend, CachedShape, RopeTable};
 
 /// Activations of one layer in a pass.
 struct Buffers<T> {
     q: T,
     k: T,
     v: T,
+    /// q, and then k, of a layer that has lost RoPE pairs.
+    narrow: T,
     attended: T,
     gate: T,
     up: T,
@@ -28,6 +32,7 @@ impl<T> Buffers<T> {
             q: empty(),
             k: empty(),
             v: empty(),
+            narrow: empty(),
             attended: empty(),
             gate: empty(),
             up: empty(),
@@ -66,6 +71,8 @@ struct LayerCache<T> {
     /// Buffers of passes over one token: of the layer itself, since a reshape from one layer's widths to the next one's is up
     /// to two commands a buffer, together as many as the layer's own.
     one_token: Buffers<T>,
+    /// Of q and k, see [`rotary_places`].
+    places: [Option<Vec<usize>>; 2],
 }
 
 /// The cache of one text and the buffers of a pass.
@@ -89,13 +96,18 @@ impl<B: Backend> Decoder<B> {
     /// An empty cache for texts of at most `capacity` tokens of a model of shape `config`.
     pub fn new(backend: &B, config: &ModelConfig, capacity: usize) -> Self {
         let (empty, sums) = (|| backend.activation(0, 0), || backend.zeros(0, 0));
-        let cache = |narrow: usize| LayerCache {
-            keys: backend.activation(capacity, narrow),
-            values: backend.activation(capacity, narrow),
-            one_token: Buffers::new(backend),
+        let cache = |layer: usize| {
+            let narrow = config.layers[layer].num_kv_heads * config.head_dim;
+            LayerCache {
+                keys: backend.activation(capacity, narrow),
+                values: backend.activation(capacity, narrow),
+                one_token: Buffers::new(backend),
+                places: [Dim::QueryHead(layer), Dim::KvHead(layer)]
+                    .map(|heads| rotary_places(config, heads, layer)),
+            }
         };
         Decoder {
-            layers: config.layers.iter().map(|layer| cache(layer.num_kv_heads * config.head_dim)).collect(),
+            layers: (0..config.layers.len()).map(cache).collect(),
             capacity,
             past: 0,
             angles: backend.rope_table(capacity, config.head_dim, config.rope_theta),
@@ -132,15 +144,15 @@ impl<B: Backend> Decoder<B> {
         backend.reshape(&mut self.inv_rms, 1, n);
         backend.embed(&mut self.x, &weights.embed, tokens);
         for ((w, shape), cache) in weights.layers.iter().zip(&config.layers).zip(&mut self.layers) {
-            let LayerCache { keys, values, one_token } = cache;
+            let LayerCache { keys, values, one_token, places } = cache;
             let of_layer = if n == 1 { one_token } else { &mut self.several };
             of_layer.fit(backend, n, shape, h);
-            let Buffers { q, k, v, attended, gate, up, activated } = of_layer;
+            let Buffers { q, k, v, narrow, attended, gate, up, activated } = of_layer;
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.attn_norm, eps);
-            let bias = w.bias.as_ref();
-            backend.linear(q, &self.normed, &w.q, bias.map(|bias| &bias.q));
-            backend.linear(k, &self.normed, &w.k, bias.map(|bias| &bias.k));
-            backend.linear(v, &self.normed, &w.v, bias.map(|bias| &bias.v));
+            let [query, key] = &*places;
+            rotary_linear(backend, q, narrow, &self.normed, &w.q, query.as_deref());
+            rotary_linear(backend, k, narrow, &self.normed, &w.k, key.as_deref());
+            linear(backend, v, &self.normed, &w.v);
             backend.extend_cache(&past, &self.angles, h, q, [k, v], [keys, values]);
             let cached = CachedShape {
                 queries: n,
@@ -149,13 +161,13 @@ impl<B: Backend> Decoder<B> {
                 head_dim: h,
             };
             backend.cached_attention(cached, &past, attended, q, keys, values);
-            backend.matmul(Product::NT, &mut self.x, true, attended, &w.o);
+            add_linear(backend, &mut self.x, attended, &w.o);
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
-            backend.linear(gate, &self.normed, &w.gate, None);
-            backend.linear(up, &self.normed, &w.up, None);
+            linear(backend, gate, &self.normed, &w.gate);
+            linear(backend, up, &self.normed, &w.up);
             backend.swiglu(activated, gate, up);
-            backend.matmul(Product::NT, &mut self.x, true, activated, &w.down);
+            add_linear(backend, &mut self.x, activated, &w.down);
         }
         self.past += n;
         backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);

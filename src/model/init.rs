@@ -6,6 +6,7 @@
 use super::config::ModelConfig;
 use super::weights::Weights;
 use crate::base::random::stream;
+use crate::schema::{ParamKind, Projection};
 use crate::tensor::{Backend, Scalar};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
@@ -14,21 +15,17 @@ const STANDARD_DEVIATION: f64 = 0.02;
 
 /// Initial weights of `config` drawn from the stream `init` of `seed`, one sub-stream per parameter tensor.
 pub fn random_weights<B: Backend>(backend: &B, config: &ModelConfig, seed: u64) -> Weights<B::Tensor> {
-    let shapes = Weights::shapes(config);
-    let mut names: std::collections::VecDeque<String> =
-        shapes.named().into_iter().map(|(name, _)| name).collect();
     let residual_scale = 1.0 / (2.0 * config.layers.len().max(1) as f64).sqrt();
-    shapes.map(|&[rows, cols]| {
-        let name = names.pop_front().unwrap_or_default();
-        let values: Vec<B::Scalar> = if name.ends_with("norm.weight") {
-            vec![B::Scalar::from_f64(1.0); rows * cols]
-        } else if name.ends_with(".bias") {
-            vec![B::Scalar::from_f64(0.0); rows * cols]
-        } else {
-            let residual = name.ends_with("o_proj.weight") || name.ends_with("down_proj.weight");
-            let deviation = STANDARD_DEVIATION * if residual { residual_scale } else { 1.0 };
-            let mut generator = stream(seed, &format!("init/{name}"));
-            (0..rows * cols).map(|_| B::Scalar::from_f64(deviation * normal(&mut generator))).collect()
+    Weights::shapes(config).map_params(|id, &[rows, cols]| {
+        let values: Vec<B::Scalar> = match id.kind() {
+            ParamKind::Norm => vec![B::Scalar::from_f64(1.0); rows * cols],
+            ParamKind::Bias => vec![B::Scalar::from_f64(0.0); rows * cols],
+            ParamKind::Matrix => {
+                let residual = id.projection().is_some_and(Projection::is_residual);
+                let deviation = STANDARD_DEVIATION * if residual { residual_scale } else { 1.0 };
+                let mut generator = stream(seed, &format!("init/{}", id.hf_name()));
+                (0..rows * cols).map(|_| B::Scalar::from_f64(deviation * normal(&mut generator))).collect()
+            }
         };
         backend.from_host(rows, cols, &values)
     })

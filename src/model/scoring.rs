@@ -11,9 +11,11 @@
 //! pass, and what follows the last layer's attention is computed for scored positions only. The order of summation of a
 //! small matrix product may depend on its number of rows: such a pass is filled up to
 //! [`Backend::independent_rows`], so that no item's result depends, to the bit, on what is scored beside it.
-use super::config::{LayerShape, ModelConfig};
+use super::config::ModelConfig;
+use super::project::{add_linear, linear, rotary_linear, rotary_places};
 use super::weights::Weights;
-use crate::tensor::{Backend, PackedSegment, PackedShape, Product, RopeTable};
+use crate::schema::{Dim, Projection};
+use crate::tensor::{Backend, PackedSegment, PackedShape, RopeTable};
 use std::mem::swap;
 use std::ops::Range;
 
@@ -116,8 +118,8 @@ fn common_prefix(sequences: &[ScoredSequence]) -> usize {
 
 /// Columns of the narrowest product of a pass.
 fn narrowest_product(config: &ModelConfig) -> usize {
-    let widths = |layer: &LayerShape| (layer.num_kv_heads * config.head_dim).min(layer.intermediate_size);
-    config.layers.iter().map(widths).fold(config.hidden_size, usize::min)
+    let outputs = |layer| [Projection::K, Projection::V, Projection::Gate].map(|p| config.length(p.outputs(layer)));
+    (0..config.layers.len()).flat_map(outputs).fold(config.hidden_size, usize::min)
 }
 
 /// Reusable buffers of [`score_items`].
@@ -128,6 +130,8 @@ pub struct ScoringWorkspace<B: Backend> {
     q: B::Tensor,
     k: B::Tensor,
     v: B::Tensor,
+    /// q, and then k, of a layer that has lost RoPE pairs.
+    rotary: B::Tensor,
     attended: B::Tensor,
     gate: B::Tensor,
     up: B::Tensor,
@@ -150,6 +154,7 @@ impl<B: Backend> ScoringWorkspace<B> {
             q: empty(),
             k: empty(),
             v: empty(),
+            rotary: empty(),
             attended: empty(),
             gate: empty(),
             up: empty(),
@@ -235,6 +240,7 @@ fn forward<B: Backend>(
         q,
         k,
         v,
+        rotary,
         attended,
         gate,
         up,
@@ -257,10 +263,10 @@ fn forward<B: Backend>(
         }
         backend.reshape(inv_rms, 1, n);
         backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
-        let bias = w.bias.as_ref();
-        backend.linear(q, normed, &w.q, bias.map(|bias| &bias.q));
-        backend.linear(k, normed, &w.k, bias.map(|bias| &bias.k));
-        backend.linear(v, normed, &w.v, bias.map(|bias| &bias.v));
+        let places = |heads| rotary_places(config, heads, index);
+        rotary_linear(backend, q, rotary, normed, &w.q, places(Dim::QueryHead(index)).as_deref());
+        rotary_linear(backend, k, rotary, normed, &w.k, places(Dim::KvHead(index)).as_deref());
+        linear(backend, v, normed, &w.v);
         // The table's row n holds the angle of packed token n: one sequence of n tokens to the backend.
         backend.rope(q, packed_angles, n, h, false);
         backend.rope(k, packed_angles, n, h, false);
@@ -277,7 +283,7 @@ fn forward<B: Backend>(
             gather(backend, x, gathered, &scored);
             gather(backend, attended, gathered, &scored);
         }
-        backend.matmul(Product::NT, x, true, attended, &w.o);
+        add_linear(backend, x, attended, &w.o);
 
         backend.reshape(normed, n, d);
         backend.reshape(inv_rms, 1, n);
@@ -285,10 +291,10 @@ fn forward<B: Backend>(
             backend.reshape(buffer, n, shape.intermediate_size);
         }
         backend.rmsnorm(normed, inv_rms, x, &w.ffn_norm, eps);
-        backend.linear(gate, normed, &w.gate, None);
-        backend.linear(up, normed, &w.up, None);
+        linear(backend, gate, normed, &w.gate);
+        linear(backend, up, normed, &w.up);
         backend.swiglu(activated, gate, up);
-        backend.matmul(Product::NT, x, true, activated, &w.down);
+        add_linear(backend, x, activated, &w.down);
     }
     if weights.layers.is_empty() {
         n = scored.len();

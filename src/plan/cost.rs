@@ -2,11 +2,10 @@
 //!
 //! Training is exact where the shape is known beforehand; a pruning run is integrated along the line that parameters
 //! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
-use crate::model::config::{LayerShape, ModelConfig};
-use crate::model::flops::forward_flops_per_token;
+use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, ModelSpec, PruneSchedule, RunSpec,
+    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, PruneSchedule, RunSpec,
     Saliency, Update,
 };
 
@@ -40,26 +39,6 @@ const ACTIVATION_BYTES_PER_TOKEN: u64 = 100_000;
 const TOKENS_PER_DOCUMENT: u64 = 100;
 const BYTES_PER_TOKEN: u64 = 2;
 
-/// The shape of the source model.
-pub(super) fn source_config(model: &ModelSpec, vocab_size: usize, context_length: usize) -> ModelConfig {
-    let layer = LayerShape {
-        num_heads: model.num_heads,
-        num_kv_heads: model.num_kv_heads,
-        intermediate_size: model.intermediate_size,
-    };
-    ModelConfig {
-        vocab_size,
-        hidden_size: model.hidden_size,
-        head_dim: model.head_dim,
-        tie_word_embeddings: model.tie_word_embeddings,
-        qkv_bias: model.qkv_bias,
-        rope_theta: model.rope_theta,
-        rms_norm_eps: model.rms_norm_eps,
-        max_position_embeddings: context_length,
-        layers: vec![layer; model.num_layers],
-    }
-}
-
 pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
     let bytes_of = |files: &[String]| -> u64 {
         files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|data| data.len()).sum()
@@ -91,7 +70,7 @@ fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
     let limit = target.limit(target.counted(source_params, embedding));
     // A target that leaves the embedding out is met with most of it: a pruned stem takes some.
     let target_params = if target.counts_embedding() { limit } else { limit + embedding };
-    let config = source_config(&spec.model, vocab_size, spec.data.context_length);
+    let config = spec.model.config(vocab_size, spec.data.context_length);
     let source = forward_flops_per_token(&config, spec.data.context_length);
     Rates {
         source_params,

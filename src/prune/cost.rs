@@ -26,12 +26,12 @@ pub fn saliency_flops<B: Backend>(saliency: Saliency, groups: &Groups, config: &
         (true, true) => v * d,
         (true, false) => 2 * v * d,
     };
+    if groups.allows(GroupType::Head) {
+        parameters += config.num_bias_params();
+    }
     for layer in &config.layers {
         if attention {
             parameters += 2 * (layer.num_heads + layer.num_kv_heads) as u64 * h * d;
-        }
-        if groups.allows(GroupType::Head) {
-            parameters += config.layer_bias_params(layer);
         }
         if ffn {
             parameters += 3 * layer.intermediate_size as u64 * d;
@@ -86,6 +86,7 @@ pub fn layerwise_update_flops(config: &ModelConfig, kind: GroupType, kept: &Surv
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Biases;
     use crate::prune::testing::{small_config, small_spec};
     use crate::spec::PruneSpec;
     use crate::tensor::CpuBackend;
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!(saliency_flops::<CpuBackend<f32>>(Saliency::Taylor1, &ffn, &config), 4 * 2 * 3 * 8 * 12);
         assert_eq!(fisher_flops(&config), 3 * 1620);
         // Biases: (6 + 2·3)·2 per layer, scored with the heads.
-        let biased = ModelConfig { qkv_bias: true, ..config.clone() };
+        let biased = ModelConfig { biases: Biases::QKV, ..config.clone() };
         assert_eq!(fisher_flops(&biased), 3 * (1620 + 48));
         assert_eq!(
             saliency_flops::<CpuBackend<f32>>(Saliency::TaylorMix, &all, &biased),

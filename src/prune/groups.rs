@@ -12,7 +12,7 @@
 //! With `scope = "uniform"` an event takes one `ffn` or `head` group in every layer.
 use super::error::PruneError;
 use super::survivors::Survivors;
-use crate::model::{LayerShape, ModelConfig};
+use crate::model::{Biases, LayerShape, ModelConfig};
 use crate::spec::{GroupType, HeadUnit, PruneSpec};
 
 /// All types in the order that breaks ties; `kind as usize` is the place in it.
@@ -138,7 +138,7 @@ impl Groups {
             HeadUnit::KvGroup => layer.num_heads / layer.num_kv_heads + 2,
             HeadUnit::QueryPerGroup => layer.num_kv_heads,
         };
-        if config.qkv_bias { (heads * config.head_dim) as u64 } else { 0 }
+        if config.biases == Biases::QKV { (heads * config.head_dim) as u64 } else { 0 }
     }
 
     /// The group's number in the source, of the group now at `position`.
@@ -208,7 +208,7 @@ mod tests {
     fn group_params_are_what_removal_takes() {
         for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
             for (tied, qkv_bias) in [(true, false), (false, false), (true, true)] {
-                let source = ModelConfig { qkv_bias, ..small_config(tied) };
+                let source = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(tied) };
                 let groups =
                     Groups::new(&PruneSpec { head_unit, block: 2, ..small_spec() }, &source).unwrap();
                 for kind in TYPES {

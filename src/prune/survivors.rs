@@ -10,6 +10,7 @@
 //!
 //! Query heads of key-value head j are the contiguous heads j·(H/K) … (j+1)·(H/K) − 1.
 use crate::model::{LayerShape, ModelConfig, Weights};
+use crate::schema::{Axis, Dim, Param};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
 
@@ -59,13 +60,32 @@ impl Survivors {
         let layers = self
             .layers
             .iter()
-            .map(|layer| LayerShape {
-                num_heads: layer.query_heads.len(),
-                num_kv_heads: layer.kv_heads.len(),
-                intermediate_size: layer.ffn.len(),
+            .zip(&config.layers)
+            .map(|(kept, layer)| LayerShape {
+                num_heads: kept.query_heads.len(),
+                num_kv_heads: kept.kv_heads.len(),
+                intermediate_size: kept.ffn.len(),
+                ..layer.clone()
             })
             .collect();
         ModelConfig { hidden_size: self.stem.len(), layers, ..config.clone() }
+    }
+
+    /// What is kept of the indices along `dim`.
+    fn of(&self, dim: Dim) -> Option<&[usize]> {
+        match dim {
+            Dim::Hidden => Some(&self.stem),
+            Dim::QueryHead(layer) => Some(&self.layers[layer].query_heads),
+            Dim::KvHead(layer) => Some(&self.layers[layer].kv_heads),
+            Dim::Ffn(layer) => Some(&self.layers[layer].ffn),
+            Dim::One | Dim::Vocab | Dim::HeadDim(_) | Dim::ValueDim | Dim::Layer => None,
+        }
+    }
+
+    /// Rows (or columns) along `axis` that are kept in a model of shape `config`; `None`: all of them.
+    fn along(&self, config: &ModelConfig, axis: Axis) -> Option<Vec<usize>> {
+        let outer = self.of(axis.outer).filter(|kept| kept.len() < config.size(axis.outer))?;
+        Some(head_rows(outer, config.size(axis.inner)))
     }
 
     /// Whether these are ascending indices into a model of shape `config`, each key-value head with one and the
@@ -126,47 +146,13 @@ pub fn remove<B: Backend>(
     trees: &mut [&mut Weights<B::Tensor>],
     kept: &Survivors,
 ) {
-    let h = config.head_dim;
-    let d = (kept.stem.len() < config.hidden_size).then_some(kept.stem.as_slice());
-    let rows: Vec<_> = kept
-        .layers
-        .iter()
-        .zip(&config.layers)
-        .map(|(kept, shape)| {
-            (
-                (kept.query_heads.len() < shape.num_heads).then(|| head_rows(&kept.query_heads, h)),
-                (kept.kv_heads.len() < shape.num_kv_heads).then(|| head_rows(&kept.kv_heads, h)),
-                (kept.ffn.len() < shape.intermediate_size).then_some(kept.ffn.as_slice()),
-            )
-        })
-        .collect();
-    let slice = |leaf: &mut B::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>| {
-        if rows.is_some() || cols.is_some() {
-            *leaf = backend.select(leaf, rows, cols);
-        }
-    };
     for tree in trees {
-        slice(&mut tree.embed, None, d);
-        for (layer, (q, kv, ffn)) in tree.layers.iter_mut().zip(&rows) {
-            let (q, kv, ffn) = (q.as_deref(), kv.as_deref(), *ffn);
-            slice(&mut layer.attn_norm, None, d);
-            slice(&mut layer.q, q, d);
-            slice(&mut layer.k, kv, d);
-            slice(&mut layer.v, kv, d);
-            slice(&mut layer.o, d, q);
-            slice(&mut layer.ffn_norm, None, d);
-            slice(&mut layer.gate, ffn, d);
-            slice(&mut layer.up, ffn, d);
-            slice(&mut layer.down, d, ffn);
-            if let Some(bias) = &mut layer.bias {
-                slice(&mut bias.q, None, q);
-                slice(&mut bias.k, None, kv);
-                slice(&mut bias.v, None, kv);
+        for (id, leaf) in tree.params_mut() {
+            let Param { rows, cols, .. } = Param::of(id);
+            let [rows, cols] = [rows, cols].map(|axis| kept.along(config, axis));
+            if rows.is_some() || cols.is_some() {
+                *leaf = backend.select(leaf, rows.as_deref(), cols.as_deref());
             }
-        }
-        slice(&mut tree.norm, None, d);
-        if let Some(head) = &mut tree.head {
-            slice(head, None, d);
         }
     }
     *config = kept.shape(config);
@@ -176,13 +162,15 @@ pub fn remove<B: Backend>(
 mod tests {
     use super::*;
     use crate::prune::testing::{numbered_tree, small_config};
-    use crate::tensor::CpuBackend;
+    use crate::model::Biases;
+    use crate::schema::Projection;
+    use crate::tensor::{CpuBackend, Matrix};
 
     #[test]
     fn keeping_everything_changes_no_bit_and_slices_match_the_shape() {
         let backend = CpuBackend::<f32>::new();
         for qkv_bias in [false, true] {
-            let source = ModelConfig { qkv_bias, ..small_config(false) };
+            let source = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(false) };
             let original = numbered_tree(&backend, &source, 0.5);
             let (mut tree, mut config) = (original.clone(), source.clone());
             remove(&backend, &mut config, &mut [&mut tree], &Survivors::all(&source));
@@ -198,14 +186,15 @@ mod tests {
             assert_eq!(config, kept.shape(&source));
             assert_eq!(tree.map(|leaf| backend.shape(leaf)), Weights::shapes(&config));
             // Row 0 of the new q is row 2·h of the old, columns 0, 2, 3, 5, ….
-            let (old, new) = (&original.layers[0].q, &tree.layers[0].q);
+            let (old, new) = (&original.layers[0].q.weight, &tree.layers[0].q.weight);
             assert_eq!(new.data[1], old.data[2 * source.head_dim * old.cols + 2]);
             // Biases follow the heads and do not feel the stem: q from query head 2 on, k from key-value head 1 on.
-            if let (Some(old), Some(new)) = (&original.layers[0].bias, &tree.layers[0].bias) {
-                let h = source.head_dim;
-                assert_eq!(new.q.data, old.q.data[2 * h..]);
-                assert_eq!((&new.k.data[..], &new.v.data[..]), (&old.k.data[h..], &old.v.data[h..]));
-                assert_eq!(tree.layers[1].bias, original.layers[1].bias);
+            for (projection, first) in [(Projection::Q, 2), (Projection::K, 1), (Projection::V, 1)] {
+                let bias = |tree: &Weights<Matrix<f32>>, layer: usize| {
+                    tree.layers[layer].linear(projection).bias.as_ref().map(|bias| bias.data.clone())
+                };
+                let kept = bias(&original, 0).map(|old| old[first * source.head_dim..].to_vec());
+                assert_eq!((bias(&tree, 0), bias(&tree, 1)), (kept, bias(&original, 1)));
             }
         }
     }

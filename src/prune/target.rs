@@ -39,8 +39,7 @@ impl Goal {
 
     /// Parameters of `config` that count.
     pub fn count(&self, config: &ModelConfig) -> u64 {
-        let biases: u64 = config.layers.iter().map(|layer| config.layer_bias_params(layer)).sum();
-        config.hidden_size as u64 * self.per_channel(config) + biases
+        config.num_params() - if self.counts_embedding { 0 } else { config.num_embedding_params() }
     }
 
     /// Those of one hidden channel.
@@ -79,7 +78,7 @@ pub fn checked_goal(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> 
 
 /// Biases of the model, and how many of them one `head` event removes.
 fn biases(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
-    let all = config.layers.iter().map(|layer| config.layer_bias_params(layer)).sum();
+    let all = config.num_bias_params();
     let per_event = (0..config.layers.len()).map(|place| groups.head_group_biases(config, place)).sum();
     [all, per_event]
 }
@@ -124,6 +123,7 @@ pub fn completion(groups: &Groups, config: &ModelConfig, goal: Goal) -> Option<[
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Biases;
     use crate::prune::testing::{config_of, small_config, small_spec};
     use crate::spec::{HeadUnit, Target};
     use proptest::prelude::*;
@@ -178,7 +178,7 @@ mod tests {
             types in 1usize..8, share in 0.0..1.0f64, counts_embedding: bool,
         ) {
             let config = config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied);
-            let config = ModelConfig { qkv_bias, ..config };
+            let config = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..config };
             let spec = PruneSpec {
                 block,
                 types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),

@@ -1,6 +1,6 @@
 //! Small models and random trees for the tests of this room.
 use crate::base::random::stream;
-use crate::model::{LayerShape, ModelConfig, Weights};
+use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::spec::{
     GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Scope, Target, Update,
 };
@@ -14,13 +14,13 @@ pub fn small_config(tie_word_embeddings: bool) -> ModelConfig {
 
 /// `[V, d, L, H/K, K, h, f]`
 pub fn config_of([v, d, layers, ratio, kv, h, f]: [usize; 7], tie_word_embeddings: bool) -> ModelConfig {
-    let layer = LayerShape { num_heads: ratio * kv, num_kv_heads: kv, intermediate_size: f };
+    let layer = LayerShape::new(ratio * kv, kv, f);
     ModelConfig {
         vocab_size: v,
         hidden_size: d,
         head_dim: h,
         tie_word_embeddings,
-        qkv_bias: false,
+        biases: Biases::NONE,
         rope_theta: 10000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 16,

@@ -4,6 +4,7 @@ use super::names::*;
 use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
 use super::types::*;
+use crate::schema::Biases;
 use std::path::Path;
 
 /// No limit but that of TOML's integers.
@@ -72,7 +73,7 @@ const NO_SHAPE: ModelSpec = ModelSpec {
     tie_word_embeddings: true,
     rope_theta: 10_000.0,
     rms_norm_eps: 1e-5,
-    qkv_bias: false,
+    biases: Biases::NONE,
 };
 
 fn engine(t: &Table<'_>) -> EngineSpec {
@@ -174,7 +175,7 @@ fn model(t: &Table<'_>) -> ModelSpec {
         tie_word_embeddings: t.flag("tie_word_embeddings").or(true),
         rope_theta: t.number("rope_theta", |x| x > 0.0, "more than 0").or(10_000.0),
         rms_norm_eps: t.number("rms_norm_eps", |x| x > 0.0 && x < 1.0, "between 0 and 1").or(1e-5),
-        qkv_bias: false,
+        biases: Biases::NONE,
     };
     t.finish();
     model

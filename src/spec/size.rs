@@ -1,24 +1,14 @@
-//! Parameter counts of uniform models, by arithmetic alone: what the source has, and the least that pruning can leave.
-//!
-//!   P = V·d·(1 + untied) + d + L·(2d + 2·H·h·d + 2·K·h·d + 3·f·d + biased·(H + 2K)·h)
-//!
-//! The same formula as `model::ModelConfig::num_params`, which this room does not import; `tests/` holds them equal.
+//! Parameter counts of what an experiment asks for: what the source has, and the least that pruning can leave.
 use super::types::{GroupType, HeadUnit, ModelSpec, PruneSpec, Target};
 
 /// All parameters of a model of shape `model` over a vocabulary of `vocab_size`; a tied head counts once.
 pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
-    let [v, d, h] = [vocab_size, model.hidden_size, model.head_dim].map(|n| n as u64);
-    let [heads, kv, f] = [model.num_heads, model.num_kv_heads, model.intermediate_size].map(|n| n as u64);
-    let embeddings = if model.tie_word_embeddings { v * d } else { 2 * v * d };
-    let biases = if model.qkv_bias { (heads + 2 * kv) * h } else { 0 };
-    let layer = 2 * d + 2 * heads * h * d + 2 * kv * h * d + 3 * f * d + biases;
-    embeddings + d + model.num_layers as u64 * layer
+    model.config(vocab_size, 1).num_params()
 }
 
 /// Parameters of embedding and head of that model.
 pub fn num_embedding_params(model: &ModelSpec, vocab_size: usize) -> u64 {
-    let rows = if model.tie_word_embeddings { vocab_size as u64 } else { 2 * vocab_size as u64 };
-    rows * model.hidden_size as u64
+    model.config(vocab_size, 1).num_embedding_params()
 }
 
 /// The smallest shape that `prune` can reach from `model`: every prunable type at its floor.
@@ -70,6 +60,7 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Biases;
 
     #[test]
     fn counts_a_small_model_by_hand() {
@@ -85,12 +76,12 @@ mod tests {
             tie_word_embeddings: true,
             rope_theta: 10_000.0,
             rms_norm_eps: 1e-5,
-            qkv_bias: false,
+            biases: Biases::NONE,
         };
         assert_eq!(num_params(&model, 5), 20 + 4 + 2 * (8 + 32 + 16 + 36));
         assert_eq!(num_embedding_params(&model, 5), 20);
         // (2 + 2·1)·2 biases in each layer.
-        assert_eq!(num_params(&ModelSpec { qkv_bias: true, ..model.clone() }, 5), 20 + 4 + 2 * (92 + 8));
+        assert_eq!(num_params(&ModelSpec { biases: Biases::QKV, ..model.clone() }, 5), 20 + 4 + 2 * (92 + 8));
         let untied = ModelSpec { tie_word_embeddings: false, ..model };
         assert_eq!(num_params(&untied, 5), 40 + 4 + 2 * 92);
         assert_eq!(num_embedding_params(&untied, 5), 40);

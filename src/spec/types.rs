@@ -3,6 +3,7 @@
 //! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
 //! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
 pub use crate::base::precision::Precision;
+use crate::schema::{Biases, LayerShape, ModelConfig};
 use serde::{Deserialize, Serialize};
 
 /// `experiments/<name>/experiment.toml`, read and checked.
@@ -136,9 +137,27 @@ pub struct ModelSpec {
     pub tie_word_embeddings: bool,
     pub rope_theta: f64,
     pub rms_norm_eps: f64,
-    /// Biases of q, k and v: those of a Qwen2 from disk; models that are trained here have none.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub qkv_bias: bool,
+    /// Linear layers with a bias: those of a model from disk; models that are trained here have none.
+    #[serde(rename = "qkv_bias", default, skip_serializing_if = "Biases::is_empty")]
+    pub biases: Biases,
+}
+
+impl ModelSpec {
+    /// The shape of the source model over a vocabulary of `vocab_size`.
+    pub fn config(&self, vocab_size: usize, context_length: usize) -> ModelConfig {
+        let layer = LayerShape::new(self.num_heads, self.num_kv_heads, self.intermediate_size);
+        ModelConfig {
+            vocab_size,
+            hidden_size: self.hidden_size,
+            head_dim: self.head_dim,
+            tie_word_embeddings: self.tie_word_embeddings,
+            biases: self.biases,
+            rope_theta: self.rope_theta,
+            rms_norm_eps: self.rms_norm_eps,
+            max_position_embeddings: context_length,
+            layers: vec![layer; self.num_layers],
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -262,6 +262,31 @@ pub trait Backend: Send + Sync + 'static {
         weight: &Self::Tensor,
     );
 
+    /// `x ← x + row` (1 × d) in every row: a bias of a linear layer that writes into a residual stream.
+    fn add_row(&self, x: &mut Self::Tensor, row: &Self::Tensor) {
+        let rows = self.shape(x)[0];
+        let ones = self.from_host(rows, 1, &vec![Self::Scalar::from_f64(1.0); rows]);
+        self.matmul(Product::NN, x, true, &ones, row);
+    }
+    /// Column j of `x` → column `places[j]` of `out`, whose other columns are 0; `places` ascend within each head.
+    fn spread_columns(&self, out: &mut Self::Tensor, x: &Self::Tensor, places: &[usize]) {
+        let selection = self.selection(places, self.shape(out)[1]);
+        self.matmul(Product::NN, out, false, x, &selection);
+    }
+    /// Column `places[j]` of `x` → column j of `out`.
+    fn gather_columns(&self, out: &mut Self::Tensor, x: &Self::Tensor, places: &[usize]) {
+        let selection = self.selection(places, self.shape(x)[1]);
+        self.matmul(Product::NT, out, false, x, &selection);
+    }
+    /// `|places| × width`, 1 where column `places[j]` meets row j: a product with it moves columns, exactly.
+    fn selection(&self, places: &[usize], width: usize) -> Self::Tensor {
+        let mut values = vec![Self::Scalar::from_f64(0.0); places.len() * width];
+        for (row, place) in places.iter().enumerate() {
+            values[row * width + place] = Self::Scalar::from_f64(1.0);
+        }
+        self.from_host(places.len(), width, &values)
+    }
+
     /// Rows, at least `rows`, with which each row of a product `A Bᵀ` of `cols` columns is the same to the bit whatever
     /// rows stand beside it, however many. Scoring pads its passes to that.
     fn independent_rows(&self, rows: usize, cols: usize) -> usize;

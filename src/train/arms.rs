@@ -20,7 +20,7 @@ use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
 use crate::model::{LayerShape, ModelConfig, Rank, Weights, init};
 use crate::prune::{EventRecord, Goal, PrunerState};
-use crate::spec::{DirectBudget, DirectShape, ModelSpec, RunSpec};
+use crate::spec::{DirectBudget, DirectShape, RunSpec};
 use crate::tensor::Backend;
 use std::path::Path;
 
@@ -44,26 +44,6 @@ pub struct TrainedModel<B: Backend> {
     pub events: Vec<EventRecord>,
     /// Which groups of the source are left, for arms that prune.
     pub pruner: Option<PrunerState>,
-}
-
-/// Shape of the source model over a vocabulary of `vocab_size`.
-pub fn source_config(spec: &ModelSpec, vocab_size: usize, context_length: usize) -> ModelConfig {
-    let layer = LayerShape {
-        num_heads: spec.num_heads,
-        num_kv_heads: spec.num_kv_heads,
-        intermediate_size: spec.intermediate_size,
-    };
-    ModelConfig {
-        vocab_size,
-        hidden_size: spec.hidden_size,
-        head_dim: spec.head_dim,
-        tie_word_embeddings: spec.tie_word_embeddings,
-        qkv_bias: spec.qkv_bias,
-        rope_theta: spec.rope_theta,
-        rms_norm_eps: spec.rms_norm_eps,
-        max_position_embeddings: context_length,
-        layers: vec![layer; spec.num_layers],
-    }
 }
 
 /// What the optimiser steps of an arm are.
@@ -216,11 +196,7 @@ pub fn direct_config(
                 layers: source
                     .layers
                     .iter()
-                    .map(|layer| LayerShape {
-                        num_heads: layer.num_heads / layer.num_kv_heads,
-                        num_kv_heads: 1,
-                        intermediate_size: 1,
-                    })
+                    .map(|layer| LayerShape::new(layer.num_heads / layer.num_kv_heads, 1, 1))
                     .collect(),
                 ..source.clone()
             };

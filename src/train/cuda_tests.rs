@@ -5,7 +5,7 @@ use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretr
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::{ModelConfig, Rank, init};
+use crate::model::{Biases, ModelConfig, Rank, init};
 use crate::prune::GramAccumulator;
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
@@ -86,7 +86,7 @@ fn biases_train_and_are_pruned_as_on_the_cpu() {
     let (train, prune) = specs();
     let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
     let prune = PruneSpec { schedule, ..prune };
-    let biased = ModelConfig { qkv_bias: true, ..config() };
+    let biased = ModelConfig { biases: Biases::QKV, ..config() };
     let backend = CudaBackend::over(device, Precision::F32);
     let ours = run_model(&backend, biased.clone(), &train, Some(&prune), 12);
     let reference = run_model(&CpuBackend::<f32>::new(), biased, &train, Some(&prune), 12);
@@ -96,7 +96,7 @@ fn biases_train_and_are_pruned_as_on_the_cpu() {
         assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
     }
     // They begin at zero and have been trained.
-    let bias = &ours.weights.layers[0].bias.as_ref().expect("the model has biases").q;
+    let bias = &ours.weights.layers[0].q.bias.as_ref().expect("the model has biases");
     assert!(backend.to_host(bias).iter().all(|&bias| bias != 0.0));
 }
 
@@ -153,7 +153,7 @@ impl Observer for PerStep<'_> {
 fn counts_of_steps(layers: usize, micro_batch: usize, prune: Option<&PruneSpec>) -> Option<Vec<Counts>> {
     let backend = CudaBackend::over(EmulatedDevice::new()?, Precision::Bf16);
     let mut config = config();
-    config.layers = vec![config.layers[0]; layers];
+    config.layers = vec![config.layers[0].clone(); layers];
     let spec = TrainSpec { micro_batch, ..train_spec() };
     let before = backend.device().counts();
     let mut observer = PerStep { backend: &backend, before, steps: Vec::new() };

@@ -3,7 +3,6 @@
 //! Matrices decay, norm weights and biases do not (as in GPT-3 and Llama). Clipping (Pascanu et al. 2013,
 //! arXiv:1211.5063) scales the gradient by min(1, c/‖g‖), fused into the step.
 use crate::model::Weights;
-use crate::model::weights::is_vector;
 use crate::spec::TrainSpec;
 use crate::tensor::{AdamwLeaf, AdamwStep, Backend};
 
@@ -51,13 +50,11 @@ pub fn step<B: Backend>(
         bias_correction2: power(spec.beta2),
         gradient_scale: 1.0,
     };
-    let decays: Vec<bool> = weights.named().iter().map(|(name, _)| !is_vector(name)).collect();
-    let pairs = weights.leaves_mut().into_iter().zip(grads.leaves());
+    let pairs = weights.params_mut().into_iter().zip(grads.leaves());
     let moments = moments.m.leaves_mut().into_iter().zip(moments.v.leaves_mut());
     let mut leaves: Vec<_> = pairs
         .zip(moments)
-        .zip(decays)
-        .map(|(((weight, grad), (m, v)), decays)| AdamwLeaf { weight, grad, m, v, decays })
+        .map(|(((id, weight), grad), (m, v))| AdamwLeaf { weight, grad, m, v, decays: id.decays() })
         .collect();
     backend.clipped_adamw(step, spec.clip_norm, &mut leaves)
 }
@@ -65,7 +62,8 @@ pub fn step<B: Backend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{LayerShape, ModelConfig, init};
+    use crate::model::{Biases, LayerShape, ModelConfig, init};
+    use crate::schema::Projection;
     use crate::spec::ScheduleKind;
     use crate::tensor::CpuBackend;
 
@@ -78,11 +76,11 @@ mod tests {
             hidden_size: 4,
             head_dim: 2,
             tie_word_embeddings: true,
-            qkv_bias: true,
+            biases: Biases::QKV.with(Projection::Down),
             rope_theta: 1e4,
             rms_norm_eps: 1e-5,
             max_position_embeddings: 8,
-            layers: vec![LayerShape { num_heads: 1, num_kv_heads: 1, intermediate_size: 3 }],
+            layers: vec![LayerShape::new(1, 1, 3)],
         };
         let mut weights = init::random_weights(&backend, &config, 1);
         let before = weights.clone();

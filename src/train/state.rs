@@ -98,11 +98,9 @@ impl<B: Backend> TrainState<B> {
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| fault(error.to_string()))?;
         let shapes = Weights::shapes(&header.config);
-        let names: Vec<String> = shapes.named().into_iter().map(|(name, _)| name).collect();
         let tree = |prefix: &str| {
-            let mut names = names.iter();
-            shapes.try_map(|&[rows, cols]| {
-                let name = format!("{prefix}/{}", names.next().map_or("", String::as_str));
+            shapes.try_map_params(|id, &[rows, cols]| {
+                let name = format!("{prefix}/{}", id.hf_name());
                 let view = tensors.tensor(&name).map_err(|error| fault(format!("{name}: {error}")))?;
                 if view.dtype() != Dtype::F32 || view.shape() != [rows, cols] {
                     return Err(fault(format!(

@@ -4,7 +4,7 @@ use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretr
 use super::{Part, TrainState, calibrate};
 use crate::data::Batches;
 use crate::model::network::{ExplicitNetwork, Network};
-use crate::model::{LayerShape, ModelConfig, Rank, init};
+use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
 use crate::spec::{
     GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, ScheduleKind, Scope, Target,
     TrainSpec, Update,
@@ -21,11 +21,11 @@ pub(super) fn config() -> ModelConfig {
         hidden_size: 24,
         head_dim: 6,
         tie_word_embeddings: true,
-        qkv_bias: false,
+        biases: Biases::NONE,
         rope_theta: 1e4,
         rms_norm_eps: 1e-5,
         max_position_embeddings: CONTEXT,
-        layers: vec![LayerShape { num_heads: 4, num_kv_heads: 2, intermediate_size: 40 }; 2],
+        layers: vec![LayerShape::new(4, 2, 40); 2],
     }
 }
 

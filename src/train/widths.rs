@@ -14,11 +14,8 @@ pub fn proportional(source: &ModelConfig, goal: Goal) -> Option<ModelConfig> {
         let round = |width: usize| ((width as f64 * factor).round() as usize).max(1);
         let layers = source.layers.iter().map(|layer| {
             let num_kv_heads = round(layer.num_kv_heads);
-            LayerShape {
-                num_heads: num_kv_heads * (layer.num_heads / layer.num_kv_heads),
-                num_kv_heads,
-                intermediate_size: round(layer.intermediate_size),
-            }
+            let num_heads = num_kv_heads * (layer.num_heads / layer.num_kv_heads);
+            LayerShape::new(num_heads, num_kv_heads, round(layer.intermediate_size))
         });
         ModelConfig { hidden_size: round(source.hidden_size), layers: layers.collect(), ..source.clone() }
     };
@@ -35,6 +32,7 @@ pub fn proportional(source: &ModelConfig, goal: Goal) -> Option<ModelConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Biases;
 
     fn source() -> ModelConfig {
         ModelConfig {
@@ -42,11 +40,11 @@ mod tests {
             hidden_size: 128,
             head_dim: 32,
             tie_word_embeddings: true,
-            qkv_bias: false,
+            biases: Biases::NONE,
             rope_theta: 1e4,
             rms_norm_eps: 1e-5,
             max_position_embeddings: 128,
-            layers: vec![LayerShape { num_heads: 4, num_kv_heads: 2, intermediate_size: 384 }; 4],
+            layers: vec![LayerShape::new(4, 2, 384); 4],
         }
     }
 

@@ -1,7 +1,7 @@
 //! `efficientllm eval` as people meet it: a tiny random model on a few items.
 use super::cli::Desk;
 use efficientllm::data::Tokenizer;
-use efficientllm::model::{LayerShape, ModelConfig, checkpoint, init};
+use efficientllm::model::{Biases, LayerShape, ModelConfig, checkpoint, init};
 use efficientllm::tensor::CpuBackend;
 use serde_json::Value;
 use std::fs;
@@ -22,11 +22,11 @@ pub(super) fn model(desk: &Desk, name: &str, seed: u64) {
         hidden_size: 16,
         head_dim: 4,
         tie_word_embeddings: true,
-        qkv_bias: false,
+        biases: Biases::NONE,
         rope_theta: 10_000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 64,
-        layers: vec![LayerShape { num_heads: 4, num_kv_heads: 2, intermediate_size: 40 }; 2],
+        layers: vec![LayerShape::new(4, 2, 40); 2],
     };
     let backend = CpuBackend::<f32>::new();
     let folder = desk.path().join(name);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::reference::{self, ReferenceNetwork};
 use efficientllm::model::{ModelConfig, Weights};
+use efficientllm::schema::ParamKind;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
 use efficientllm::tensor::cpu::Matrix;
 use efficientllm::tensor::{Backend, CpuBackend};
@@ -54,9 +55,8 @@ fn golden_weights(golden: &Golden) -> Weights<Matrix<f64>> {
         f64::from(state) / 2f64.powi(32)
     };
     let shapes = Weights::shapes(&golden.config);
-    let mut names = shapes.named().into_iter().map(|(name, _)| name);
-    let weights = shapes.map(|&[rows, cols]| {
-        let is_norm = names.next().is_some_and(|name| name.ends_with("norm.weight"));
+    let weights = shapes.map_params(|id, &[rows, cols]| {
+        let is_norm = id.kind() == ParamKind::Norm;
         let mut element = || if is_norm { 1.0 + (uniform() - 0.5) / 2.0 } else { uniform() - 0.5 };
         Matrix { rows, cols, data: (0..rows * cols).map(|_| element()).collect() }
     });

@@ -15,8 +15,8 @@ use efficientllm::eval::tables_of;
 use efficientllm::model::checkpoint::{
     GgufFormat, LoadedModel, ModelCard, TokenizerSource, export_gguf, load_any,
 };
-use efficientllm::model::weights::is_vector;
-use efficientllm::model::{LayerShape, ModelConfig, Weights, llama, reference};
+use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, llama, reference};
+use efficientllm::schema::ParamKind;
 use efficientllm::tensor::CpuBackend;
 use efficientllm::tensor::cpu::Matrix;
 use rand::RngExt;
@@ -54,17 +54,15 @@ fn ask(python: &Path, model: &Path, tokens: &[&[u32]], texts: &[&str]) -> Answer
 }
 
 fn config(tied: bool, qkv_bias: bool, head_dim: usize, layers: &[(usize, usize, usize)]) -> ModelConfig {
-    let shape = |&(num_heads, num_kv_heads, intermediate_size): &(usize, usize, usize)| LayerShape {
-        num_heads,
-        num_kv_heads,
-        intermediate_size,
+    let shape = |&(num_heads, num_kv_heads, intermediate_size): &(usize, usize, usize)| {
+        LayerShape::new(num_heads, num_kv_heads, intermediate_size)
     };
     ModelConfig {
         vocab_size: 320,
         hidden_size: 64,
         head_dim,
         tie_word_embeddings: tied,
-        qkv_bias,
+        biases: if qkv_bias { Biases::QKV } else { Biases::NONE },
         rope_theta: 10_000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 128,
@@ -75,14 +73,12 @@ fn config(tied: bool, qkv_bias: bool, head_dim: usize, layers: &[(usize, usize, 
 /// Matrices that keep the size of what passes through, norms near 1, biases up to ½.
 fn weights(config: &ModelConfig) -> Weights<Matrix<f32>> {
     let shapes = Weights::shapes(config);
-    let mut names = shapes.named().into_iter().map(|(name, _)| name);
     let mut rng = stream(5, "llama.cpp");
-    shapes.map(|&[rows, cols]| {
-        let name = names.next().unwrap();
-        let (centre, reach) = match is_vector(&name) {
-            true if name.ends_with("norm.weight") => (1.0, 0.25),
-            true => (0.0, 0.5),
-            false => (0.0, 1.7 / (cols as f64).sqrt()),
+    shapes.map_params(|id, &[rows, cols]| {
+        let (centre, reach) = match id.kind() {
+            ParamKind::Norm => (1.0, 0.25),
+            ParamKind::Bias => (0.0, 0.5),
+            ParamKind::Matrix => (0.0, 1.7 / (cols as f64).sqrt()),
         };
         let data = (0..rows * cols).map(|_| (centre + rng.random_range(-reach..reach)) as f32).collect();
         Matrix { rows, cols, data }

@@ -6,30 +6,31 @@ use std::path::{Path, PathBuf};
 /// entry stands above the rooms that it imports.
 const ROOMS: &[(&str, &str, &[&str])] = &[
     ("base", "files, hashes, random streams, units: knows nobody", &[]),
-    ("spec", "what the user asked for", &["base"]),
+    // Counts, costs, checks and tensors are folds over one description: it stands below all that make them.
+    ("schema", "which parameters a model has, and what they run along", &["base"]),
+    ("spec", "what the user asked for", &["base", "schema"]),
     ("stats", "pure mathematics on slices", &["base"]),
     ("tensor", "buffers and backends", &["base"]),
     // The Llama family; the spec names its shapes.
-    ("model", "shape, weights, forward and backward", &["base", "spec", "tensor"]),
-    // Cost is arithmetic on a model's shape; a second copy of the formulas would drift from the ledger's.
-    ("plan", "grid → stages → runs, with their cost", &["base", "spec", "model::config", "model::flops"]),
+    ("model", "forward and backward, decoding, checkpoints", &["base", "schema", "spec", "tensor"]),
+    ("plan", "grid → stages → runs, with their cost", &["base", "schema", "spec"]),
     // A row of a task carries its interval, so that every reader of the file shows the same one.
     ("record", "rows, dictionary, provenance", &["base", "spec", "plan", "stats"]),
     ("data", "corpora, tokenizers, batches", &["base", "spec", "tensor"]),
-    ("prune", "groups, saliency, selection, removal", &["base", "spec", "tensor", "model"]),
+    ("prune", "groups, saliency, selection, removal", &["base", "schema", "spec", "tensor", "model"]),
     ("eval", "tasks and scores", &["base", "spec", "tensor", "data", "model"]),
     ("report", "records + statistics → pages", &["base", "record", "stats"]),
-    ("train", "the loop, the ledger, resume", &["base", "spec", "tensor", "data", "model", "prune"]),
+    ("train", "the loop, the ledger, resume", &["base", "schema", "spec", "tensor", "data", "model", "prune"]),
     (
         "run",
         "carries out a plan",
-        &["base", "spec", "tensor", "plan", "record", "data", "model", "prune", "eval", "train"],
+        &["base", "schema", "spec", "tensor", "plan", "record", "data", "model", "prune", "eval", "train"],
     ),
     (
         "cli",
         "words to calls",
         &[
-            "base", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune", "eval", "report",
+            "base", "schema", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune", "eval", "report",
             "train", "run",
         ],
     ),

@@ -8,16 +8,17 @@
 //! | alike, `num_heads` divides `hidden_size` | `llama` | |
 //! | alike, it does not | `mistral`, `sliding_window: null` | the same network; `transformers` ≥ 5 refuses such a `llama`, even with an explicit `head_dim` |
 //! | alike, biases of q, k and v | `qwen2`, `use_sliding_window: false` | |
-//! | of different widths | `efficientllm` | no stock class has per-layer widths; they stand in `layer_shapes` and not in the stock keys; `qkv_bias` says whether there are biases |
+//! | alike, biases of all of attention, of all of the feed-forward block, or both | `llama`, `attention_bias`, `mlp_bias` | where `num_heads` divides `hidden_size` |
+//! | anything else | `efficientllm` | no stock class has per-layer widths, missing RoPE pairs or biases of some linear layers; widths stand in `layer_shapes` and not in the stock keys; `qkv_bias` says which biases there are |
 //!
 //! All of them are read, with the defaults of `transformers` for keys that older files omit. What this crate does not
-//! compute (other biases, other activations, scaled RoPE, sliding windows) is refused, never ignored.
+//! compute (other activations, scaled RoPE, sliding windows) is refused, never ignored.
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::CheckpointError;
-use crate::model::{LayerShape, ModelConfig};
+use crate::model::{Biases, LayerShape, ModelConfig};
 
 /// Largest accepted width or vocabulary: keeps every product of two widths far from overflow.
 const MAX_WIDTH: u64 = 1 << 24;
@@ -26,6 +27,17 @@ const MAX_LAYERS: u64 = 1 << 12;
 const QWEN2: &str = "qwen2";
 /// What no stock class describes.
 const OURS: &str = "efficientllm";
+
+/// `attention_bias` and `mlp_bias` of a Llama with exactly these biases; `None` where it cannot have them.
+fn llama_flags(biases: Biases) -> Option<[bool; 2]> {
+    let flags = [Biases::ATTENTION, Biases::MLP].map(|all| !biases.intersection(all).is_empty());
+    (biases == of_flags(flags)).then_some(flags)
+}
+
+fn of_flags([attention, mlp]: [bool; 2]) -> Biases {
+    let of = |flag, all| if flag { all } else { Biases::NONE };
+    of(attention, Biases::ATTENTION).union(of(mlp, Biases::MLP))
+}
 
 /// The config as JSON text. `path` is for messages.
 pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, CheckpointError> {
@@ -47,14 +59,14 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
         "eos_token_id": null,
     });
     let uniform = config.layers.first().filter(|_| config.is_uniform());
+    let divides = |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
     let (model_type, class) = match uniform {
-        None => (OURS, "EfficientLlmForCausalLM"),
-        Some(_) if config.qkv_bias => (QWEN2, "Qwen2ForCausalLM"),
-        Some(layer) if layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads) => {
-            ("llama", "LlamaForCausalLM")
-        }
-        Some(_) => ("mistral", "MistralForCausalLM"),
+        Some(_) if config.biases == Biases::QKV => (QWEN2, "Qwen2ForCausalLM"),
+        Some(layer) if divides(layer) && llama_flags(config.biases).is_some() => ("llama", "LlamaForCausalLM"),
+        Some(_) if config.biases.is_empty() => ("mistral", "MistralForCausalLM"),
+        _ => (OURS, "EfficientLlmForCausalLM"),
     };
+    let uniform = uniform.filter(|_| model_type != OURS);
     json["model_type"] = model_type.into();
     json["architectures"] = json!([class]);
     match uniform {
@@ -66,10 +78,14 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
         None => {
             let shapes: Vec<Value> = config.layers.iter().map(layer_to_json).collect();
             json["layer_shapes"] = shapes.into();
-            if config.qkv_bias {
-                json["qkv_bias"] = true.into();
+            if !config.biases.is_empty() {
+                json["qkv_bias"] = json!(config.biases);
             }
         }
+    }
+    if model_type == "llama" && let Some([attention, mlp]) = llama_flags(config.biases) {
+        json["attention_bias"] = attention.into();
+        json["mlp_bias"] = mlp.into();
     }
     if model_type == "mistral" {
         json["sliding_window"] = Value::Null;
@@ -119,6 +135,11 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         });
     }
     let rope = map.get("rope_parameters").and_then(Value::as_object);
+    let beyond = |layer: &LayerShape| layer.rotary_pairs.iter().flatten().any(|pair| *pair >= head_dim / 2);
+    if let Some(index) = layers.iter().position(beyond) {
+        let expected = format!("numbers below {}, half of head_dim", head_dim / 2);
+        return Err(fault(path, &format!("layer_shapes[{index}].rotary_pairs"), Some(&json!(layers[index].rotary_pairs)), &expected));
+    }
     let outer_theta = keys.positive("rope_theta", 10000.0)?;
     let rope_theta = match rope {
         Some(map) => {
@@ -126,12 +147,17 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         }
         None => outer_theta,
     };
+    let biases = match model_type.as_str() {
+        QWEN2 => Biases::QKV,
+        OURS => keys.biases("qkv_bias")?,
+        _ => of_flags([keys.flag("attention_bias", false)?, keys.flag("mlp_bias", false)?]),
+    };
     Ok(ModelConfig {
         vocab_size: keys.count("vocab_size", MAX_WIDTH, None)?,
         hidden_size,
         head_dim,
         tie_word_embeddings: keys.flag("tie_word_embeddings", false)?,
-        qkv_bias: model_type == QWEN2 || model_type == OURS && keys.flag("qkv_bias", false)?,
+        biases,
         rope_theta,
         rms_norm_eps: keys.positive("rms_norm_eps", 1e-6)?,
         max_position_embeddings: keys.count("max_position_embeddings", u32::MAX as u64, Some(2048))?,
@@ -140,11 +166,15 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
 }
 
 fn layer_to_json(layer: &LayerShape) -> Value {
-    json!({
+    let mut json = json!({
         "num_attention_heads": layer.num_heads,
         "num_key_value_heads": layer.num_kv_heads,
         "intermediate_size": layer.intermediate_size,
-    })
+    });
+    if let Some(pairs) = &layer.rotary_pairs {
+        json["rotary_pairs"] = json!(pairs);
+    }
+    json
 }
 
 /// One layer's widths, in the whole config or in an object of `layer_shapes`.
@@ -157,11 +187,9 @@ fn layer_from_json(keys: &Keys) -> Result<LayerShape, CheckpointError> {
         let expected = format!("a multiple of num_key_value_heads = {num_kv_heads} (nearest: {nearest})");
         return Err(fault(keys.path, &key, keys.map.get("num_attention_heads"), &expected));
     }
-    Ok(LayerShape {
-        num_heads,
-        num_kv_heads,
-        intermediate_size: keys.count("intermediate_size", MAX_WIDTH, None)?,
-    })
+    let intermediate_size = keys.count("intermediate_size", MAX_WIDTH, None)?;
+    let rotary_pairs = keys.pairs("rotary_pairs")?;
+    Ok(LayerShape { rotary_pairs, ..LayerShape::new(num_heads, num_kv_heads, intermediate_size) })
 }
 
 fn fault(path: &Path, key: &str, found: Option<&Value>, expected: &str) -> CheckpointError {
@@ -220,6 +248,26 @@ impl Keys<'_> {
         }
     }
 
+    fn biases(&self, key: &str) -> Result<Biases, CheckpointError> {
+        match self.get(key) {
+            None => Ok(Biases::NONE),
+            Some(value) => serde_json::from_value(value.clone())
+                .map_err(|_| self.fault(key, "true, false, or a list of q, k, v, o, gate, up, down")),
+        }
+    }
+
+    /// Ascending numbers, at least one; `None` when absent or null.
+    fn pairs(&self, key: &str) -> Result<Option<Vec<usize>>, CheckpointError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        let number = |value: &Value| value.as_u64().filter(|n| *n < MAX_WIDTH).map(|n| n as usize);
+        let pairs: Option<Vec<usize>> =
+            value.as_array().and_then(|items| items.iter().map(number).collect());
+        pairs
+            .filter(|pairs| !pairs.is_empty() && pairs.windows(2).all(|two| two[0] < two[1]))
+            .map(Some)
+            .ok_or_else(|| self.fault(key, "a list of ascending numbers of RoPE pairs, at least one"))
+    }
+
     fn item(&self, index: usize, shape: &Value) -> Result<LayerShape, CheckpointError> {
         let prefix = format!("layer_shapes[{index}].");
         match shape {
@@ -238,9 +286,10 @@ impl Keys<'_> {
 
     /// Errors on every setting that would change the network and that this crate does not compute.
     fn refuse_unsupported(&self, model_type: &str) -> Result<(), CheckpointError> {
+        // Mistral and Qwen2 do not read these keys in transformers: what they would say is not what is computed there.
         for key in ["attention_bias", "mlp_bias"] {
-            if self.flag(key, false)? {
-                return Err(self.fault(key, "false: biases are not supported"));
+            if model_type != "llama" && self.flag(key, false)? {
+                return Err(self.fault(key, "false: of the stock classes only `llama` has such biases"));
             }
         }
         if self.get("hidden_act").is_some() {

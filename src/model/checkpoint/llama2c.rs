@@ -15,7 +15,7 @@
 use std::path::Path;
 
 use super::{CheckpointError, read_file, rotary};
-use crate::model::{LayerShape, LayerWeights, ModelConfig, Weights};
+use crate::model::{Biases, LayerShape, LayerWeights, Linear, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 const HEADER_BYTES: usize = 7 * 4;
@@ -49,14 +49,14 @@ pub fn load<B: Backend>(
     let mut reader = Reader { backend, rest: &bytes[HEADER_BYTES..] };
     let embed = reader.tensor(shapes.embed);
     let attn_norm = reader.tensors(num_layers, first.attn_norm);
-    let q = reader.rotary_tensors(num_layers, first.q, h);
-    let k = reader.rotary_tensors(num_layers, first.k, h);
-    let v = reader.tensors(num_layers, first.v);
-    let o = reader.tensors(num_layers, first.o);
+    let q = reader.rotary_tensors(num_layers, first.q.weight, h);
+    let k = reader.rotary_tensors(num_layers, first.k.weight, h);
+    let v = reader.tensors(num_layers, first.v.weight);
+    let o = reader.tensors(num_layers, first.o.weight);
     let ffn_norm = reader.tensors(num_layers, first.ffn_norm);
-    let gate = reader.tensors(num_layers, first.gate);
-    let down = reader.tensors(num_layers, first.down);
-    let up = reader.tensors(num_layers, first.up);
+    let gate = reader.tensors(num_layers, first.gate.weight);
+    let down = reader.tensors(num_layers, first.down.weight);
+    let up = reader.tensors(num_layers, first.up.weight);
     let norm = reader.tensor(shapes.norm);
     reader.values(rope_table as usize);
     let head = shapes.head.map(|shape| reader.tensor(shape));
@@ -67,15 +67,14 @@ pub fn load<B: Backend>(
         .zip(feed_forward)
         .map(|(((((attn_norm, q), k), v), o), (((ffn_norm, gate), up), down))| LayerWeights {
             attn_norm,
-            q,
-            k,
-            v,
-            o,
+            q: Linear::without_bias(q),
+            k: Linear::without_bias(k),
+            v: Linear::without_bias(v),
+            o: Linear::without_bias(o),
             ffn_norm,
-            gate,
-            up,
-            down,
-            bias: None,
+            gate: Linear::without_bias(gate),
+            up: Linear::without_bias(up),
+            down: Linear::without_bias(down),
         })
         .collect();
     Ok((config, Weights { embed, layers, norm, head }))
@@ -141,11 +140,11 @@ fn read_header(bytes: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError
         hidden_size,
         head_dim: hidden_size / num_heads,
         tie_word_embeddings: vocab_size > 0,
-        qkv_bias: false,
+        biases: Biases::NONE,
         rope_theta: 10000.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings,
-        layers: vec![LayerShape { num_heads, num_kv_heads, intermediate_size }; n_layers as usize],
+        layers: vec![LayerShape::new(num_heads, num_kv_heads, intermediate_size); n_layers as usize],
     })
 }
 

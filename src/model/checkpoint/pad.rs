@@ -3,13 +3,16 @@
 //! ```text
 //! K* = max K,  g* = max H/K,  H* = K* g*,  f* = max f           over the layers
 //! query head i of group j   →  place j g* + i
-//! zeros                     rows (and biases) of q, k, v; rows of gate, up; columns of o, down
+//! RoPE pair p               →  place p: q and k get all pairs again
+//! zeros                     rows (and biases) of q, k, v; rows (and biases) of gate, up; columns of o, down
 //! ```
 //!
 //! The function is the same: an added channel gives silu(0) · 0 = 0, the output of an added head meets zero columns of
-//! o, and real heads keep the key-value head of their group. Only whole groups, and heads at the end of a group, are
-//! added; hence H* can exceed the largest H.
+//! o, an added RoPE pair adds 0 to q kᵀ, and real heads keep the key-value head of their group. Only whole groups, and
+//! heads at the end of a group, are added; hence H* can exceed the largest H. Where a tensor's elements go follows from
+//! what its rows and columns run along.
 use crate::model::{LayerShape, ModelConfig, Weights};
+use crate::schema::{Axis, Dim, Param};
 use crate::tensor::{Backend, Scalar};
 
 /// The model with all layers as wide as the widest; unchanged where they are alike.
@@ -18,65 +21,71 @@ pub fn pad_to_uniform<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
 ) -> (ModelConfig, Weights<B::Tensor>) {
+    pad_heads(backend, config, weights, widest(config))
+}
+
+/// The shape that holds every layer.
+pub(super) fn widest(config: &ModelConfig) -> LayerShape {
     let most = |width: fn(&LayerShape) -> usize| config.layers.iter().map(width).max().unwrap_or(1);
-    let widest = LayerShape {
-        num_heads: most(|l| l.num_kv_heads) * most(|l| l.num_heads / l.num_kv_heads),
-        num_kv_heads: most(|l| l.num_kv_heads),
-        intermediate_size: most(|l| l.intermediate_size),
-    };
-    // Alike layers need no zeros: their own shape is the widest.
-    let padded = ModelConfig { layers: vec![widest; config.layers.len()], ..config.clone() };
-    let (h, group) = (config.head_dim, widest.num_heads / widest.num_kv_heads);
-    let mut out = weights.map(|leaf| copy(backend, leaf, None, None));
-    for (layer, shape) in out.layers.iter_mut().zip(&config.layers) {
-        let own_group = shape.num_heads / shape.num_kv_heads;
-        // Where row (or column) n of the heads goes.
-        let head_place = |n: usize| {
-            let (head, within) = (n / h, n % h);
-            (head / own_group * group + head % own_group) * h + within
-        };
-        let heads = Places { count: widest.num_heads * h, of: &head_place };
-        let kv_heads = Places { count: widest.num_kv_heads * h, of: &|n| n };
-        let channels = Places { count: widest.intermediate_size, of: &|n| n };
-        layer.q = copy(backend, &layer.q, Some(&heads), None);
-        layer.k = copy(backend, &layer.k, Some(&kv_heads), None);
-        layer.v = copy(backend, &layer.v, Some(&kv_heads), None);
-        layer.o = copy(backend, &layer.o, None, Some(&heads));
-        layer.gate = copy(backend, &layer.gate, Some(&channels), None);
-        layer.up = copy(backend, &layer.up, Some(&channels), None);
-        layer.down = copy(backend, &layer.down, None, Some(&channels));
-        if let Some(bias) = &mut layer.bias {
-            bias.q = copy(backend, &bias.q, None, Some(&heads));
-            bias.k = copy(backend, &bias.k, None, Some(&kv_heads));
-            bias.v = copy(backend, &bias.v, None, Some(&kv_heads));
-        }
-    }
+    let (num_kv_heads, group) = (most(|l| l.num_kv_heads), most(|l| l.num_heads / l.num_kv_heads));
+    LayerShape::new(num_kv_heads * group, num_kv_heads, most(|l| l.intermediate_size))
+}
+
+/// The model with every layer of shape `layer`, which holds each of them.
+pub(super) fn pad_heads<B: Backend>(
+    backend: &B,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    layer: LayerShape,
+) -> (ModelConfig, Weights<B::Tensor>) {
+    let padded = ModelConfig { layers: vec![layer; config.layers.len()], ..config.clone() };
+    let out = weights.map_params(|id, leaf| {
+        let Param { rows, cols, .. } = Param::of(id);
+        let [rows, cols] = [rows, cols].map(|axis| Places::new(config, &padded, axis));
+        copy(backend, leaf, &rows, &cols)
+    });
     (padded, out)
 }
 
 /// How many rows (or columns) there are to be, and where each of the old ones goes.
-struct Places<'a> {
+struct Places {
     count: usize,
-    of: &'a dyn Fn(usize) -> usize,
+    of: Vec<usize>,
 }
 
-fn copy<B: Backend>(
-    backend: &B,
-    tensor: &B::Tensor,
-    rows: Option<&Places>,
-    cols: Option<&Places>,
-) -> B::Tensor {
-    let [old_rows, old_cols] = backend.shape(tensor);
+impl Places {
+    fn new(config: &ModelConfig, padded: &ModelConfig, axis: Axis) -> Self {
+        let (outer, inner) = (places(config, padded, axis.outer), places(config, padded, axis.inner));
+        let width = padded.size(axis.inner);
+        let of_outer = |place: &usize| inner.iter().map(move |within| place * width + within).collect::<Vec<_>>();
+        Places { count: padded.length(axis), of: outer.iter().flat_map(of_outer).collect() }
+    }
+}
+
+/// Where the indices along `dim` go.
+fn places(config: &ModelConfig, padded: &ModelConfig, dim: Dim) -> Vec<usize> {
+    match dim {
+        Dim::QueryHead(layer) => {
+            let group = |config: &ModelConfig| config.layers[layer].num_heads / config.layers[layer].num_kv_heads;
+            let (own, wide) = (group(config), group(padded));
+            (0..config.size(dim)).map(|head| head / own * wide + head % own).collect()
+        }
+        Dim::HeadDim(layer) => config.layers[layer]
+            .rotary_channels(config.head_dim)
+            .unwrap_or_else(|| (0..config.head_dim).collect()),
+        _ => (0..config.size(dim)).collect(),
+    }
+}
+
+fn copy<B: Backend>(backend: &B, tensor: &B::Tensor, rows: &Places, cols: &Places) -> B::Tensor {
     let values = backend.to_host(tensor);
-    let (new_rows, new_cols) = (rows.map_or(old_rows, |p| p.count), cols.map_or(old_cols, |p| p.count));
-    let mut out = vec![B::Scalar::from_f64(0.0); new_rows * new_cols];
-    for (row, line) in values.chunks_exact(old_cols).enumerate() {
-        let row = rows.map_or(row, |p| (p.of)(row));
-        for (col, value) in line.iter().enumerate() {
-            out[row * new_cols + cols.map_or(col, |p| (p.of)(col))] = *value;
+    let mut out = vec![B::Scalar::from_f64(0.0); rows.count * cols.count];
+    for (row, line) in rows.of.iter().zip(values.chunks_exact(cols.of.len().max(1))) {
+        for (col, value) in cols.of.iter().zip(line) {
+            out[row * cols.count + col] = *value;
         }
     }
-    backend.from_host(new_rows, new_cols, &out)
+    backend.from_host(rows.count, cols.count, &out)
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 
 use super::{CheckpointError, read_file};
-use crate::model::weights::is_vector;
 use crate::model::{ModelConfig, Weights};
+use crate::schema::ParamId;
 use crate::tensor::{Backend, Scalar};
 
 /// One parameter on its way to the file: copied from the device only when its turn comes.
@@ -47,8 +47,8 @@ impl<B: Backend> View for Leaf<'_, B> {
 }
 
 /// Shape in the file: norms and biases, which are 1 × n here, are vectors there.
-fn stored_shape(name: &str, [rows, cols]: [usize; 2]) -> Vec<usize> {
-    if is_vector(name) { vec![cols] } else { vec![rows, cols] }
+fn stored_shape(id: ParamId, [rows, cols]: [usize; 2]) -> Vec<usize> {
+    if id.is_vector() { vec![cols] } else { vec![rows, cols] }
 }
 
 /// Errors unless `weights` have the shapes of `config`; messages name `path`.
@@ -60,26 +60,22 @@ pub(super) fn check_shapes<B: Backend>(
 ) -> Result<(), CheckpointError> {
     let path = path.to_path_buf();
     let shapes = Weights::shapes(config);
-    let expected: HashMap<String, [usize; 2]> =
-        shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
-    let found = weights.named();
-    let missing = shapes.named().into_iter().find(|(name, _)| found.iter().all(|(other, _)| other != name));
-    for (tensor, leaf) in found {
-        let found = backend.shape(leaf);
-        let shape = stored_shape(&tensor, found);
-        match expected.get(&tensor) {
+    for (id, leaf) in weights.params() {
+        let (tensor, found) = (id.hf_name(), backend.shape(leaf));
+        let shape = stored_shape(id, found);
+        match shapes.get(id) {
             Some(&wanted) if wanted == found => {}
             Some(&wanted) => {
-                let expected = stored_shape(&tensor, wanted);
+                let expected = stored_shape(id, wanted);
                 return Err(CheckpointError::TensorShape { path, tensor, found: shape, expected });
             }
             None => return Err(CheckpointError::UnexpectedTensor { path, tensor, found: shape }),
         }
     }
-    match missing {
-        Some((tensor, shape)) => {
-            let expected = stored_shape(&tensor, *shape);
-            Err(CheckpointError::MissingTensor { path, tensor, expected })
+    match shapes.params().into_iter().find(|(id, _)| weights.get(*id).is_none()) {
+        Some((id, shape)) => {
+            let expected = stored_shape(id, *shape);
+            Err(CheckpointError::MissingTensor { path, tensor: id.hf_name(), expected })
         }
         None => Ok(()),
     }
@@ -95,11 +91,11 @@ pub(super) fn write<B: Backend>(
 ) -> Result<(), CheckpointError> {
     check_shapes(backend, final_path, config, weights)?;
     let leaves: Vec<(String, Leaf<B>)> = weights
-        .named()
+        .params()
         .into_iter()
-        .map(|(name, tensor)| {
-            let shape = stored_shape(&name, backend.shape(tensor));
-            (name, Leaf { backend, tensor, shape })
+        .map(|(id, tensor)| {
+            let shape = stored_shape(id, backend.shape(tensor));
+            (id.hf_name(), Leaf { backend, tensor, shape })
         })
         .collect();
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -120,17 +116,16 @@ pub(super) fn read<B: Backend>(
     config: &ModelConfig,
 ) -> Result<Weights<B::Tensor>, CheckpointError> {
     let shapes = Weights::shapes(config);
-    let known: HashMap<String, [usize; 2]> =
-        shapes.named().into_iter().map(|(name, shape)| (name, *shape)).collect();
+    let known: HashMap<String, (ParamId, [usize; 2])> =
+        shapes.params().into_iter().map(|(id, shape)| (id.hf_name(), (id, *shape))).collect();
     let mut tensors: HashMap<String, B::Tensor> = HashMap::with_capacity(known.len());
     for path in files {
         read_file_of(backend, path, &known, &mut tensors)?;
     }
-    let mut names = shapes.named().into_iter().map(|(name, _)| name);
-    shapes.try_map(|&shape| {
-        let tensor = names.next().unwrap_or_default();
+    shapes.try_map_params(|id, &shape| {
+        let tensor = id.hf_name();
         tensors.remove(&tensor).ok_or_else(|| {
-            let expected = stored_shape(&tensor, shape);
+            let expected = stored_shape(id, shape);
             CheckpointError::MissingTensor { path: whole.to_path_buf(), tensor, expected }
         })
     })
@@ -140,7 +135,7 @@ pub(super) fn read<B: Backend>(
 fn read_file_of<B: Backend>(
     backend: &B,
     path: &Path,
-    known: &HashMap<String, [usize; 2]>,
+    known: &HashMap<String, (ParamId, [usize; 2])>,
     tensors: &mut HashMap<String, B::Tensor>,
 ) -> Result<(), CheckpointError> {
     let bytes = read_file(path)?;
@@ -159,8 +154,8 @@ fn read_file_of<B: Backend>(
     }
     for (tensor, view) in views {
         let path = path.to_path_buf();
-        let [rows, cols] = known[&tensor];
-        let (expected, found) = (stored_shape(&tensor, [rows, cols]), view.shape().to_vec());
+        let (id, [rows, cols]) = known[&tensor];
+        let (expected, found) = (stored_shape(id, [rows, cols]), view.shape().to_vec());
         if found != expected {
             return Err(CheckpointError::TensorShape { path, tensor, found, expected });
         }

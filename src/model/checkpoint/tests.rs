@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::fixtures::{biased, cases, config, weights};
+use crate::model::fixtures::{all_biased, biased, cases, config, weights, with_pairs};
 use crate::tensor::CpuBackend;
 use crate::tensor::cpu::Matrix;
 
@@ -87,6 +87,9 @@ fn the_architecture_follows_from_the_shape() {
         (biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 6)])), "qwen2"),
         (biased(config(11, 8, 4, true, &[(3, 1, 6), (3, 1, 6)])), "qwen2"),
         (biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 5)])), "efficientllm"),
+        (all_biased(config(11, 8, 4, true, &[(2, 1, 6), (2, 1, 6)])), "llama"),
+        (all_biased(config(11, 8, 4, true, &[(3, 1, 6), (3, 1, 6)])), "efficientllm"),
+        (with_pairs(config(11, 8, 4, true, &[(2, 1, 6)]), &[&[1]]), "efficientllm"),
     ] {
         let path = Path::new("config.json");
         let text = config_json::to_text(&config, path).unwrap();
@@ -285,8 +288,11 @@ fn config_faults_name_key_and_remedy() {
             r#"`model_type` is "gpt2", expected one of llama, mistral, qwen2, efficientllm"#,
         ),
         (
-            |c| c["attention_bias"] = json!(true),
-            "`attention_bias` is true, expected false: biases are not supported",
+            |c| {
+                c["model_type"] = json!("mistral");
+                c["mlp_bias"] = json!(true);
+            },
+            "`mlp_bias` is true, expected false: of the stock classes only `llama` has such biases",
         ),
         (|c| c["hidden_act"] = json!("gelu"), r#"`hidden_act` is "gelu", expected one of silu"#),
         (

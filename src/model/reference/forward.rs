@@ -8,7 +8,7 @@ use dfdx::prelude::*;
 
 use super::host::Tensor2;
 use super::{LinearInputs, ReferenceScalar};
-use crate::model::{LayerShape, LayerWeights, ModelConfig, Weights};
+use crate::model::{LayerShape, LayerWeights, Linear, ModelConfig, Weights};
 use crate::tensor::Scalar;
 
 /// Added to scores that the causal mask forbids: exp underflows to exactly 0, and no NaN can arise as it would from −∞.
@@ -113,22 +113,22 @@ where
     ) -> (Tensor2<T, G>, LinearInputs<Tensor2<T>>) {
         // `with_empty_tape` starts a second branch of the graph at the same node; the tapes meet again in `+`.
         let attn_in = rms_norm(x.with_empty_tape(), &weights.attn_norm, eps);
-        let bias = weights.bias.as_ref();
-        let q = shifted(linear(attn_in.with_empty_tape(), &weights.q), bias.map(|bias| &bias.q));
-        let k = shifted(linear(attn_in.with_empty_tape(), &weights.k), bias.map(|bias| &bias.k));
+        let channels = shape.rotary_channels(self.head_dim);
+        let q = self.widened(affine(attn_in.with_empty_tape(), &weights.q), channels.as_deref());
+        let k = self.widened(affine(attn_in.with_empty_tape(), &weights.k), channels.as_deref());
         let attn_in_value = attn_in.retaped::<NoneTape>();
-        let v = shifted(linear(attn_in, &weights.v), bias.map(|bias| &bias.v));
+        let v = affine(attn_in, &weights.v);
         let o_in = self.attention(q, k, v, shape);
         let o_in_value = o_in.retaped::<NoneTape>();
-        let x = linear(o_in, &weights.o) + x;
+        let x = affine(o_in, &weights.o) + x;
 
         let ffn_in = rms_norm(x.with_empty_tape(), &weights.ffn_norm, eps);
         let ffn_in_value = ffn_in.retaped::<NoneTape>();
-        let gate = linear(ffn_in.with_empty_tape(), &weights.gate);
-        let up = linear(ffn_in, &weights.up);
+        let gate = affine(ffn_in.with_empty_tape(), &weights.gate);
+        let up = affine(ffn_in, &weights.up);
         let down_in = gate.with_empty_tape().sigmoid() * gate * up;
         let down_in_value = down_in.retaped::<NoneTape>();
-        let x = linear(down_in, &weights.down) + x;
+        let x = affine(down_in, &weights.down) + x;
         let inputs = LinearInputs {
             attn_in: attn_in_value,
             o_in: o_in_value,
@@ -136,6 +136,25 @@ where
             down_in: down_in_value,
         };
         (x, inputs)
+    }
+
+    /// Heads of the channels `channels` among h as heads of h channels, the others 0: N × heads·n to N × heads·h.
+    fn widened<G: Tape<T, Cpu> + Merge<G>>(
+        &self,
+        x: Tensor2<T, G>,
+        channels: Option<&[usize]>,
+    ) -> Tensor2<T, G> {
+        let Some(channels) = channels else { return x };
+        let (n, h) = (channels.len(), self.head_dim);
+        let (rows, width) = *x.shape();
+        let mut places = vec![T::default(); n * h];
+        for (channel, place) in channels.iter().enumerate() {
+            places[channel * h + place] = scalar(1.0);
+        }
+        let places: Tensor2<T> = self.device.tensor((places, (n, h)));
+        let heads: Tensor2<T, G> = x.reshape_like(&(rows * (width / n), n));
+        let wide: Tensor2<T, G> = heads.matmul(places.retaped::<G>());
+        wide.reshape_like(&(rows, width / n * h))
     }
 
     /// q N × H·h; k, v N × K·h; the result N × H·h.
@@ -216,6 +235,17 @@ where
 {
     // On a tape of its own, since the transposition too must be recorded.
     x.matmul(weight.retaped::<G>().permute::<_, Axes2<1, 0>>())
+}
+
+/// x Wᵀ + b
+fn affine<T: ReferenceScalar, G: Tape<T, Cpu> + Merge<G>>(
+    x: Tensor2<T, G>,
+    layer: &Linear<Tensor2<T>>,
+) -> Tensor2<T, G>
+where
+    Cpu: Device<T>,
+{
+    shifted(linear(x, &layer.weight), layer.bias.as_ref())
 }
 
 /// y + bias in every row: N × d_out by 1 × d_out.

@@ -122,16 +122,16 @@ fn linear_inputs_reproduce_the_logits() {
             assert!((taps.attn_in.data[n * 6 + c] - attn_in).abs() < 1e-13);
         }
         let middle: Vec<f64> =
-            (0..6).map(|c| embedding[c] + dot(&row(&taps.o_in, n), &row(&layer.o, c))).collect();
+            (0..6).map(|c| embedding[c] + dot(&row(&taps.o_in, n), &row(&layer.o.weight, c))).collect();
         let ffn_in: Vec<f64> = (0..6).map(|c| middle[c] / rms(&middle) * layer.ffn_norm.data[c]).collect();
         assert!(ffn_in.iter().zip(row(&taps.ffn_in, n)).all(|(a, b)| (a - b).abs() < 1e-13));
         for j in 0..7 {
-            let gate = dot(&ffn_in, &row(&layer.gate, j));
-            let channel = gate / (1.0 + (-gate).exp()) * dot(&ffn_in, &row(&layer.up, j));
+            let gate = dot(&ffn_in, &row(&layer.gate.weight, j));
+            let channel = gate / (1.0 + (-gate).exp()) * dot(&ffn_in, &row(&layer.up.weight, j));
             assert!((taps.down_in.data[n * 7 + j] - channel).abs() < 1e-13);
         }
         let last: Vec<f64> =
-            (0..6).map(|c| middle[c] + dot(&row(&taps.down_in, n), &row(&layer.down, c))).collect();
+            (0..6).map(|c| middle[c] + dot(&row(&taps.down_in, n), &row(&layer.down.weight, c))).collect();
         let normed: Vec<f64> = (0..6).map(|c| last[c] / rms(&last) * weights.norm.data[c]).collect();
         for v in 0..11 {
             let logit = dot(&normed, &row(weights.head.as_ref().expect("untied"), v));

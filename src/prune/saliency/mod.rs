@@ -15,6 +15,7 @@ use super::error::PruneError;
 use super::groups::{Groups, TYPES};
 use super::survivors::Survivors;
 use crate::model::{LayerWeights, ModelConfig, Weights};
+use crate::schema::{Dim, Param, ParamId, Projection};
 use crate::spec::{GroupType, HeadUnit, Normaliser, Saliency};
 use crate::tensor::{Backend, ElementScore, Margins, ScoreLeaf};
 
@@ -130,19 +131,24 @@ pub fn normalised_scores<B: Backend>(
 fn margins_of<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementScore) -> Weights<Margins> {
     let SaliencyContext { backend, groups, weights, .. } = *context;
     let [ffn, head, stem] = TYPES.map(|kind| groups.allows(kind));
-    // Every tensor but a bias runs along the hidden channels.
-    let owned = |name: &str| {
-        let is = |part: &str| name.contains(part);
-        if is(".bias") { head } else { stem || head && is(".self_attn.") || ffn && is(".mlp.") }
+    // A tensor is read where its rows or its columns run along a dimension that an allowed type indexes.
+    let owned = |id: ParamId| {
+        let Param { rows, cols, .. } = Param::of(id);
+        [rows, cols].iter().any(|axis| match axis.outer {
+            Dim::Hidden => stem,
+            Dim::QueryHead(_) | Dim::KvHead(_) => head,
+            Dim::Ffn(_) => ffn,
+            _ => false,
+        })
     };
     let [grads, fisher] = [context.grads, context.fisher].map(|tree| tree.map(Weights::leaves));
-    let named = weights.named();
+    let named = weights.params();
     let leaf = |i: usize| ScoreLeaf {
         weight: named[i].1,
         grad: grads.as_ref().map(|leaves| leaves[i]),
         fisher: fisher.as_ref().map(|leaves| leaves[i]),
     };
-    let wanted: Vec<bool> = named.iter().map(|(name, _)| owned(name)).collect();
+    let wanted: Vec<bool> = named.iter().map(|(id, _)| owned(*id)).collect();
     let leaves: Vec<_> = (0..named.len()).filter(|&i| wanted[i]).map(leaf).collect();
     let (mut margins, mut wanted) = (backend.score_margins(score, &leaves).into_iter(), wanted.into_iter());
     let mut next = || margins.next().expect("one for every leaf asked for");
@@ -160,7 +166,10 @@ fn sum_over_groups<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementS
     let (mut ffn_scores, mut head_scores) = (Vec::new(), Vec::new());
     add(&mut channels, &margins.embed.cols);
     for (shape, layer) in config.layers.iter().zip(&margins.layers) {
-        let LayerWeights { attn_norm, q, k, v, o, ffn_norm, gate, up, down, bias } = layer;
+        let LayerWeights { attn_norm, ffn_norm, .. } = layer;
+        let [q, k, v, o, gate, up, down] = layer.linears().map(|linear| &linear.weight);
+        let bias = |projection| layer.linear(projection).bias.as_ref();
+        let none = Margins::default();
         for part in [&attn_norm.cols, &q.cols, &k.cols, &v.cols, &o.rows] {
             add(&mut channels, part);
         }
@@ -169,11 +178,9 @@ fn sum_over_groups<B: Backend>(context: &SaliencyContext<'_, B>, score: ElementS
             add(&mut query, &o.cols);
             add(&mut kv, &v.rows);
             // Biases stand in one row: their scores are its columns.
-            if let Some(bias) = bias {
-                add(&mut query, &bias.q.cols);
-                add(&mut kv, &bias.k.cols);
-                add(&mut kv, &bias.v.cols);
-            }
+            add(&mut query, &bias(Projection::Q).unwrap_or(&none).cols);
+            add(&mut kv, &bias(Projection::K).unwrap_or(&none).cols);
+            add(&mut kv, &bias(Projection::V).unwrap_or(&none).cols);
             let ratio = shape.num_heads / shape.num_kv_heads;
             let (query, kv) = (by_block(&query, h), by_block(&kv, h));
             head_scores.push(by_head_group(groups.head_unit(), ratio, &query, &kv));

@@ -1,5 +1,6 @@
 //! Group scores against a naive walk over every parameter, golden numbers, stability of the random control.
 use super::*;
+use crate::model::Biases;
 use crate::prune::testing::{config_of, random_tree, small_config, small_spec};
 use crate::spec::PruneSpec;
 use crate::tensor::cuda::emulated::EmulatedDevice;
@@ -54,7 +55,7 @@ fn group_sums_equal_a_walk_over_every_parameter() {
         (HeadUnit::KvGroup, false, true, 2),
         (HeadUnit::QueryPerGroup, true, true, 1),
     ] {
-        let config = ModelConfig { qkv_bias, ..small_config(tied) };
+        let config = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(tied) };
         let spec = PruneSpec { head_unit: unit, block, ..small_spec() };
         let groups = Groups::new(&spec, &config).unwrap();
         let survivors = Survivors::all(&config);
@@ -131,7 +132,7 @@ fn launches_and_waits_do_not_grow_with_the_number_of_layers() {
     for layers in [1, 2, 5] {
         let Some(device) = EmulatedDevice::new() else { return };
         let backend = CudaBackend::over(device, Precision::F32);
-        let config = ModelConfig { qkv_bias: true, ..config_of([10, 12, layers, 2, 3, 2, 8], false) };
+        let config = ModelConfig { biases: Biases::QKV, ..config_of([10, 12, layers, 2, 3, 2, 8], false) };
         let groups = Groups::new(&small_spec(), &config).unwrap();
         let [weights, grads, fisher] = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.0, 1.0)));
         let context = SaliencyContext {
@@ -219,7 +220,7 @@ fn missing_inputs_and_divergence_are_named() {
         refuse(Saliency::Taylor1, &SaliencyContext { grads: None, ..full }),
         "saliency `taylor1` needs gradients, and the training step handed none over"
     );
-    trees[1].layers[1].up.data[5 * 12] = f64::NAN;
+    trees[1].layers[1].up.weight.data[5 * 12] = f64::NAN;
     let broken = context(&backend, &config, &groups, &survivors, &trees);
     assert_eq!(
         refuse(Saliency::Taylor1, &broken),

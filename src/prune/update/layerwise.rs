@@ -75,17 +75,17 @@ fn update_layer<B: Backend>(
     let inputs = match kind {
         GroupType::Ffn => {
             let columns = complement(&kept_here.ffn, shape.intermediate_size);
-            vec![Input { name: "down_in", gram: &grams.down_in, columns, linears: vec![&mut layer.down] }]
+            vec![Input { name: "down_in", gram: &grams.down_in, columns, linears: vec![&mut layer.down.weight] }]
         }
         GroupType::Head => {
             let heads = complement(&kept_here.query_heads, shape.num_heads);
             let columns = head_rows(&heads, config.head_dim);
-            vec![Input { name: "o_in", gram: &grams.o_in, columns, linears: vec![&mut layer.o] }]
+            vec![Input { name: "o_in", gram: &grams.o_in, columns, linears: vec![&mut layer.o.weight] }]
         }
         GroupType::Stem => {
             let columns = complement(&kept.stem, config.hidden_size);
-            let (attention, ffn) =
-                (vec![&mut layer.q, &mut layer.k, &mut layer.v], vec![&mut layer.gate, &mut layer.up]);
+            let attention = vec![&mut layer.q.weight, &mut layer.k.weight, &mut layer.v.weight];
+            let ffn = vec![&mut layer.gate.weight, &mut layer.up.weight];
             vec![
                 Input { name: "attn_in", gram: &grams.attn_in, columns: columns.clone(), linears: attention },
                 Input { name: "ffn_in", gram: &grams.ffn_in, columns, linears: ffn },
@@ -121,6 +121,7 @@ mod tests {
     use crate::prune::grams::{Grams, LayerGrams};
     use crate::prune::groups::{Groups, TYPES};
     use crate::prune::testing::{random_tree, small_config, small_spec};
+    use crate::schema::Projection;
     use crate::tensor::{CpuBackend, Matrix};
 
     /// X (n × 40) and G = X Xᵀ; the same X for every input of width n.
@@ -157,16 +158,14 @@ mod tests {
                 grams: Some(&grams),
             };
             Layerwise.update(&context, &mut after).unwrap();
-            for ((name, old), (_, new)) in before.named().into_iter().zip(after.named()) {
-                let place = usize::from(name.contains("layers.1"));
-                let columns = match kind {
-                    GroupType::Ffn if name.contains("down") => Some(kept.layers[place].ffn.clone()),
-                    GroupType::Head if name.contains("o_proj") => {
+            for ((id, old), (_, new)) in before.params().into_iter().zip(after.params()) {
+                let (name, place) = (id.hf_name(), id.layer().unwrap_or(0));
+                let columns = match (kind, id.projection()) {
+                    (GroupType::Ffn, Some(Projection::Down)) => Some(kept.layers[place].ffn.clone()),
+                    (GroupType::Head, Some(Projection::O)) => {
                         Some(head_rows(&kept.layers[place].query_heads, 2))
                     }
-                    GroupType::Stem if ["q_", "k_", "v_", "gate", "up_"].iter().any(|n| name.contains(n)) => {
-                        Some(kept.stem.clone())
-                    }
+                    (GroupType::Stem, Some(projection)) if !projection.is_residual() => Some(kept.stem.clone()),
                     _ => None,
                 };
                 match columns {

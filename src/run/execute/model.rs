@@ -89,7 +89,7 @@ impl Summary {
 /// Shape of the source model of `spec`.
 pub(super) fn source_config(spec: &RunSpec) -> Result<ModelConfig, StageFailure> {
     let vocab_size = vocab_size(&spec.data.tokenizer).map_err(StageFailure::Failed)?;
-    Ok(arms::source_config(&spec.model, vocab_size, spec.data.context_length))
+    Ok(spec.model.config(vocab_size, spec.data.context_length))
 }
 
 /// The model that a stage's folder holds.

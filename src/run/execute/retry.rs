@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::data::Batches;
     use crate::model::network::ExplicitNetwork;
-    use crate::model::{LayerShape, ModelConfig, Rank, init};
+    use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
     use crate::spec::{EngineKind, Precision, ScheduleKind, TrainSpec};
     use crate::tensor::cuda::emulated::EmulatedDevice;
     use crate::tensor::cuda::{self, CudaBackend};
@@ -96,11 +96,11 @@ mod tests {
                 hidden_size: 16,
                 head_dim: 8,
                 tie_word_embeddings: true,
-                qkv_bias: false,
+                biases: Biases::NONE,
                 rope_theta: 1e4,
                 rms_norm_eps: 1e-5,
                 max_position_embeddings: 16,
-                layers: vec![LayerShape { num_heads: 2, num_kv_heads: 1, intermediate_size: 24 }],
+                layers: vec![LayerShape::new(2, 1, 24)],
             };
             let spec = TrainSpec {
                 batch_tokens: 8 * 16,

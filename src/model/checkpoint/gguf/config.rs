@@ -12,7 +12,9 @@
 //! The vocabulary's size is that of `token_embd.weight`; the head is tied where there is no `output.weight`. Scaled
 //! RoPE, attention windows and experts are refused, never ignored.
 use super::header::{Entry, Fault, Header, Value};
-use crate::model::{LayerShape, ModelConfig};
+use super::tensors::gguf_name;
+use crate::model::{Biases, LayerShape, ModelConfig};
+use crate::schema::{ParamId, Part, Projection};
 
 /// Largest accepted width: keeps every product of two far from overflow.
 const MAX_WIDTH: i128 = 1 << 24;
@@ -20,7 +22,7 @@ const MAX_WIDTH: i128 = 1 << 24;
 /// The model families that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Architecture {
-    /// q and k rows in interleaved order; q, k and v may have biases.
+    /// q and k rows in interleaved order; every linear layer may have a bias.
     Llama,
     /// q and k rows in half-split order, with biases.
     Qwen2,
@@ -47,10 +49,8 @@ pub(super) fn read(header: &Header) -> Result<(Architecture, ModelConfig), Fault
         .into_iter()
         .zip(num_kv_heads)
         .zip(intermediate_size)
-        .map(|((num_heads, num_kv_heads), intermediate_size)| LayerShape {
-            num_heads,
-            num_kv_heads,
-            intermediate_size,
+        .map(|((num_heads, num_kv_heads), intermediate_size)| {
+            LayerShape::new(num_heads, num_kv_heads, intermediate_size)
         })
         .collect();
     if let Some(layer) = layers.iter().find(|layer| layer.num_heads % layer.num_kv_heads != 0) {
@@ -82,12 +82,20 @@ pub(super) fn read(header: &Header) -> Result<(Architecture, ModelConfig), Fault
         let offset = embed.map_or(0, |info| info.offset);
         return Err(Fault::new(offset, "no tensor `token_embd.weight` of two dimensions"));
     };
+    // llama.cpp takes from a `llama` whatever biases it has; ours have them in every layer or in none.
+    let has = |projection: &Projection| {
+        header.tensors.contains_key(&gguf_name(ParamId::Layer(0, Part::Bias(*projection))))
+    };
+    let biases = match architecture {
+        Architecture::Qwen2 => Biases::QKV,
+        Architecture::Llama => Projection::ALL.into_iter().filter(has).collect(),
+    };
     let config = ModelConfig {
         vocab_size,
         hidden_size,
         head_dim,
         tie_word_embeddings: !header.tensors.contains_key("output.weight"),
-        qkv_bias: architecture == Architecture::Qwen2 || header.tensors.contains_key("blk.0.attn_q.bias"),
+        biases,
         rope_theta: keys.positive("rope.freq_base", Some(10000.0))?,
         rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
         max_position_embeddings: keys.count("context_length", u32::MAX.into())?,

@@ -12,56 +12,49 @@
 use super::config::Architecture;
 use super::header::{Fault, Header};
 use crate::model::checkpoint::rotary;
-use crate::model::weights::is_vector;
 use crate::model::{ModelConfig, Weights};
+use crate::schema::{ParamId, Part, Projection};
 use crate::tensor::{Backend, Scalar};
 
-/// Part of a layer's Hugging Face name, and of its GGUF name.
-const LAYER_NAMES: [(&str, &str); 9] = [
-    ("input_layernorm", "attn_norm"),
-    ("post_attention_layernorm", "ffn_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-];
-
-/// The name in a GGUF file of the parameter that Hugging Face calls `name`.
-pub(super) fn gguf_name(name: &str) -> String {
-    let whole = match name {
-        "model.embed_tokens.weight" => Some("token_embd.weight"),
-        "model.norm.weight" => Some("output_norm.weight"),
-        "lm_head.weight" => Some("output.weight"),
-        _ => None,
+/// The name of a parameter in a GGUF file.
+pub(super) fn gguf_name(id: ParamId) -> String {
+    let (layer, part) = match id {
+        ParamId::Embed => return "token_embd.weight".into(),
+        ParamId::Norm => return "output_norm.weight".into(),
+        ParamId::Head => return "output.weight".into(),
+        ParamId::Layer(layer, part) => (layer, part),
     };
-    if let Some(whole) = whole {
-        return whole.to_string();
-    }
-    let inner = name.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
-    let known = inner.and_then(|(layer, part)| {
-        let (part, kind) = part.rsplit_once('.')?;
-        let (_, ours) = LAYER_NAMES.iter().find(|(theirs, _)| *theirs == part)?;
-        Some(format!("blk.{layer}.{ours}.{kind}"))
-    });
-    known.unwrap_or_else(|| name.to_string())
+    let of = |projection| match projection {
+        Projection::Q => "attn_q",
+        Projection::K => "attn_k",
+        Projection::V => "attn_v",
+        Projection::O => "attn_output",
+        Projection::Gate => "ffn_gate",
+        Projection::Up => "ffn_up",
+        Projection::Down => "ffn_down",
+    };
+    let (name, kind) = match part {
+        Part::AttnNorm => ("attn_norm", "weight"),
+        Part::FfnNorm => ("ffn_norm", "weight"),
+        Part::Weight(projection) => (of(projection), "weight"),
+        Part::Bias(projection) => (of(projection), "bias"),
+    };
+    format!("blk.{layer}.{name}.{kind}")
 }
 
-/// Whether RoPE acts on the outputs of the projection with this Hugging Face name.
-pub(super) fn is_rotary(name: &str) -> bool {
-    name.contains(".q_proj.") || name.contains(".k_proj.")
+/// Whether RoPE acts on the outputs of the projection whose weight or bias this is.
+pub(super) fn is_rotary(id: ParamId) -> bool {
+    id.projection().is_some_and(Projection::is_rotary)
 }
 
 /// Elements that belong to one output of a projection: a row of its matrix, one element of its bias.
-pub(super) fn row_width(name: &str, cols: usize) -> usize {
-    if is_vector(name) { 1 } else { cols }
+pub(super) fn row_width(id: ParamId, cols: usize) -> usize {
+    if id.is_vector() { 1 } else { cols }
 }
 
 /// Dimensions in the file of a parameter: fastest first, norms and biases as vectors.
-pub(super) fn dimensions(name: &str, [rows, cols]: [usize; 2]) -> Vec<usize> {
-    if is_vector(name) { vec![cols] } else { vec![cols, rows] }
+pub(super) fn dimensions(id: ParamId, [rows, cols]: [usize; 2]) -> Vec<usize> {
+    if id.is_vector() { vec![cols] } else { vec![cols, rows] }
 }
 
 pub(super) fn read<B: Backend>(
@@ -72,9 +65,8 @@ pub(super) fn read<B: Backend>(
     config: &ModelConfig,
 ) -> Result<Weights<B::Tensor>, Fault> {
     let shapes = Weights::shapes(config);
-    let names: Vec<(String, String)> =
-        shapes.named().into_iter().map(|(name, _)| (gguf_name(&name), name)).collect();
-    let known: std::collections::HashSet<&str> = names.iter().map(|(ours, _)| ours.as_str()).collect();
+    let known: std::collections::HashSet<String> =
+        shapes.params().into_iter().map(|(id, _)| gguf_name(id)).collect();
     if let Some((name, info)) = header.tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
         let problem = format!(
             "tensor `{}` of dimensions {:?}, which the model of the metadata has not",
@@ -84,9 +76,9 @@ pub(super) fn read<B: Backend>(
         return Err(Fault::new(info.offset, problem));
     }
     // All shapes before any tensor is decoded: what is wrong is said at once.
-    for ((name, theirs), (_, &shape)) in names.iter().zip(shapes.named()) {
-        let expected = dimensions(theirs, shape);
-        let Some(info) = header.tensors.get(name) else {
+    for (id, &shape) in shapes.params() {
+        let (name, expected) = (gguf_name(id), dimensions(id, shape));
+        let Some(info) = header.tensors.get(&name) else {
             return Err(Fault::new(
                 0,
                 format!("no tensor `{name}`, expected one of dimensions {expected:?}"),
@@ -98,15 +90,12 @@ pub(super) fn read<B: Backend>(
             return Err(Fault::new(info.offset, problem));
         }
     }
-    let mut names = names.iter();
-    shapes.try_map(|&[rows, cols]| {
-        let missing = || Fault::new(0, "a tensor is missing");
-        let (name, theirs) = names.next().ok_or_else(missing)?;
-        let info = header.tensors.get(name).ok_or_else(missing)?;
+    shapes.try_map_params(|id, &[rows, cols]| {
+        let info = header.tensors.get(&gguf_name(id)).ok_or_else(|| Fault::new(0, "a tensor is missing"))?;
         let values = info.format.decode(&file[info.start..info.start + info.bytes]);
         let values = match architecture {
-            Architecture::Llama if is_rotary(theirs) => {
-                rotary::to_half_split(&values, row_width(theirs, cols), config.head_dim)
+            Architecture::Llama if is_rotary(id) => {
+                rotary::to_half_split(&values, row_width(id, cols), config.head_dim)
             }
             _ => values,
         };

@@ -56,13 +56,13 @@ fn formats_decode_as_ggml_does() {
 fn a_file_of_another_writer_is_read() {
     let Parts { config, weights, vocabulary: tables, licence } = read_tiny(&tiny()).unwrap();
     assert_eq!(licence, None);
-    let layer = crate::model::LayerShape { num_heads: 8, num_kv_heads: 2, intermediate_size: 96 };
+    let layer = crate::model::LayerShape::new(8, 2, 96);
     let expected = ModelConfig {
         vocab_size: 264,
         hidden_size: 64,
         head_dim: 8,
         tie_word_embeddings: true,
-        qkv_bias: false,
+        biases: crate::model::Biases::NONE,
         rope_theta: 500.0,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 32,
@@ -323,11 +323,12 @@ fn written_files_are_read_back() {
                 load(&backend, &path).unwrap();
             assert_eq!(licence.as_deref(), Some("mit"));
             assert_eq!(found_config, padded);
-            for ((name, found), (_, expected)) in found.named().into_iter().zip(expected.named()) {
+            for ((id, found), (_, expected)) in found.params().into_iter().zip(expected.params()) {
+                    let name = id.hf_name();
                 for (f, e) in found.data.iter().zip(&expected.data) {
                     // F16: half a unit in the last place of numbers below 1. Q8_0: half a step of at most 0.7/127,
                     // and the rounding of d. Norms and biases are exact.
-                    let most = if crate::model::weights::is_vector(&name) { 0.0 } else { tolerance };
+                    let most = if id.is_vector() { 0.0 } else { tolerance };
                     assert!((f - e).abs() <= most, "{format:?} {name}: {f} against {e}");
                 }
             }
@@ -387,9 +388,10 @@ fn another_reader_finds_the_same_tensors() {
         assert_eq!(theirs["architecture"], "llama");
         assert_eq!(theirs["tokens"], serde_json::json!(tables.tokens));
         assert_eq!(theirs["tensors"].as_object().unwrap().len(), ours.named().len());
-        for (name, leaf) in ours.named() {
+        for (id, leaf) in ours.params() {
+            let name = id.hf_name();
             let values: Vec<f32> =
-                serde_json::from_value(theirs["tensors"][tensors::gguf_name(&name)].clone()).unwrap();
+                serde_json::from_value(theirs["tensors"][tensors::gguf_name(id)].clone()).unwrap();
             assert_eq!(values, leaf.data, "{format:?} {name}");
         }
     }

@@ -1,5 +1,5 @@
-//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v have biases and the heads
-//! fill the hidden width, as llama.cpp asks of a `qwen2` but not of a `llama`, which may have these biases too; version 3.
+//! A GGUF file of this model, for llama.cpp: architecture `llama`, or `qwen2` where q, k and v alone have biases and the heads
+//! fill the hidden width, as llama.cpp asks of a `qwen2` but not of a `llama`, where every linear layer may have one; version 3.
 //!
 //! Matrices in F16 or Q8_0, norms and biases in F32; q and k of a `llama` in interleaved order (see `rotary`). Layers of different widths are
 //! padded with zeros to the widest (see `pad`), since llama.cpp computes a `llama` with the head counts of its first
@@ -16,7 +16,7 @@ use crate::base::vocabulary::VocabularyTables;
 use crate::model::checkpoint::{
     CheckpointError, Licence, ModelCard, pad_to_uniform, rotary, tensors::check_shapes,
 };
-use crate::model::{LayerShape, ModelConfig, Weights};
+use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 /// How matrices are stored.
@@ -56,29 +56,29 @@ pub fn export_gguf<B: Backend>(
         }
         vocabulary(&mut pairs, tables, rows);
     }
-    let named = weights.named();
+    let params = weights.params();
     let mut header = [&MAGIC[..], &3u32.to_le_bytes()].concat();
-    header.extend((named.len() as u64).to_le_bytes());
+    header.extend((params.len() as u64).to_le_bytes());
     header.extend(pairs.count.to_le_bytes());
     header.extend(pairs.bytes);
     let mut data: Vec<u8> = Vec::new();
-    for (name, tensor) in named {
+    for (id, tensor) in params {
         let shape = backend.shape(tensor);
-        let dimensions = dimensions(&name, shape);
+        let dimensions = dimensions(id, shape);
         let format = match format {
             _ if dimensions.len() == 1 => Format::F32,
             GgufFormat::Q8_0 if shape[1].is_multiple_of(32) => Format::Q8_0,
             _ => Format::F16,
         };
         data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
-        push_string(&mut header, &gguf_name(&name));
+        push_string(&mut header, &gguf_name(id));
         header.extend((dimensions.len() as u32).to_le_bytes());
         header.extend(dimensions.iter().flat_map(|n| (*n as u64).to_le_bytes()));
         header.extend(format.code().to_le_bytes());
         header.extend((data.len() as u64).to_le_bytes());
         let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
-        if is_rotary(&name) && architecture(&config) == LLAMA {
-            values = rotary::to_interleaved(&values, row_width(&name, shape[1]), config.head_dim);
+        if is_rotary(id) && architecture(&config) == LLAMA {
+            values = rotary::to_interleaved(&values, row_width(id, shape[1]), config.head_dim);
         }
         encode(format, &values, &mut data);
     }
@@ -96,7 +96,7 @@ const LLAMA: &str = "llama";
 /// The architecture under which llama.cpp computes a model whose layers are alike.
 fn architecture(config: &ModelConfig) -> &'static str {
     let fills = |layer: &LayerShape| layer.num_heads * config.head_dim == config.hidden_size;
-    if config.qkv_bias && config.layers.iter().all(fills) { "qwen2" } else { LLAMA }
+    if config.biases == Biases::QKV && config.layers.iter().all(fills) { "qwen2" } else { LLAMA }
 }
 
 /// Who the model is. Empty fields are left out.
