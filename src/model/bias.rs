@@ -5,7 +5,12 @@ use crate::tensor::Backend;
 
 /// Gives every layer of `tree`, whose shape is `config`, biases of 0 where `biases` has some and the layer has none: of
 /// weights, and of whatever has their shape. The function of the model stays as it is. `config.biases` is the caller's to set.
-pub fn add_biases<B: Backend>(backend: &B, config: &ModelConfig, tree: &mut Weights<B::Tensor>, biases: Biases) {
+pub fn add_biases<B: Backend>(
+    backend: &B,
+    config: &ModelConfig,
+    tree: &mut Weights<B::Tensor>,
+    biases: Biases,
+) {
     for (i, layer) in tree.layers.iter_mut().enumerate() {
         for projection in biases.iter() {
             let Linear { bias, .. } = layer.linear_mut(projection);
@@ -16,6 +21,7 @@ pub fn add_biases<B: Backend>(backend: &B, config: &ModelConfig, tree: &mut Weig
 
 /// The linear layers with a bias in any layer of `tree`.
 pub fn biases_of<T>(tree: &Weights<T>) -> Biases {
-    let has = |projection: &Projection| tree.layers.iter().any(|layer| layer.linear(*projection).bias.is_some());
+    let has =
+        |projection: &Projection| tree.layers.iter().any(|layer| layer.linear(*projection).bias.is_some());
     Projection::ALL.into_iter().filter(has).collect()
 }

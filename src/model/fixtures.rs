@@ -2,8 +2,8 @@
 use rand::RngExt;
 
 use super::{Biases, LayerShape, ModelConfig, Weights};
-use crate::schema::{ParamKind, Projection};
 use crate::base::random::stream;
+use crate::schema::{ParamKind, Projection};
 use crate::tensor::Scalar;
 use crate::tensor::cpu::Matrix;
 

@@ -12,9 +12,7 @@
 //! buffers are reused, so that a steady training loop allocates nothing. The inputs of the linear layers
 //! (`a`, attention output, `b`, SwiGLU output) exist anyway: layerwise statistics tap them.
 use super::config::ModelConfig;
-use super::project::{
-    add_gradient, linear, residual_linear, rotary_gradient, rotary_linear, rotary_places,
-};
+use super::project::{add_gradient, linear, residual_linear, rotary_gradient, rotary_linear, rotary_places};
 use super::weights::Weights;
 use crate::schema::Dim;
 use crate::tensor::{AttentionShape, Backend, Product, RopeTable};
@@ -244,7 +242,8 @@ pub fn loss_and_gradients<B: Backend>(
     let context_length = inputs.len() / sequences;
     let head = weights.head.as_ref().unwrap_or(&weights.embed);
     let d_head = grads.head.as_mut().unwrap_or(&mut grads.embed);
-    let Workspace { layers, x_out, inv_rms, final_in, d_x, d_normed, d_q, d_k, d_v, d_wide, rotary, rope } = work;
+    let Workspace { layers, x_out, inv_rms, final_in, d_x, d_normed, d_q, d_k, d_v, d_wide, rotary, rope } =
+        work;
     let rope = &rope.as_ref().expect("`forward` made the table").3;
 
     let loss = backend.head_cross_entropy(d_normed, d_head, final_in, head, targets, scale);

@@ -15,6 +15,8 @@ pub mod reference;
 pub mod scoring;
 
 /// The description of the family stands below `spec`; here it gets tensors.
-pub use crate::schema::{Biases, LayerShape, LayerWeights, Linear, ModelConfig, Weights, config, flops, tree as weights};
+pub use crate::schema::{
+    Biases, LayerShape, LayerWeights, Linear, ModelConfig, Weights, config, flops, tree as weights,
+};
 pub use engine::{Engine, OnRank};
 pub use rank::Rank;

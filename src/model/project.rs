@@ -12,7 +12,12 @@ use crate::schema::Dim;
 use crate::tensor::{Backend, Product};
 
 /// `out ← x Wᵀ + b`
-pub(super) fn linear<B: Backend>(backend: &B, out: &mut B::Tensor, x: &B::Tensor, linear: &Linear<B::Tensor>) {
+pub(super) fn linear<B: Backend>(
+    backend: &B,
+    out: &mut B::Tensor,
+    x: &B::Tensor,
+    linear: &Linear<B::Tensor>,
+) {
     backend.linear(out, x, &linear.weight, linear.bias.as_ref());
 }
 

@@ -118,7 +118,8 @@ fn common_prefix(sequences: &[ScoredSequence]) -> usize {
 
 /// Columns of the narrowest product of a pass.
 fn narrowest_product(config: &ModelConfig) -> usize {
-    let outputs = |layer| [Projection::K, Projection::V, Projection::Gate].map(|p| config.length(p.outputs(layer)));
+    let outputs =
+        |layer| [Projection::K, Projection::V, Projection::Gate].map(|p| config.length(p.outputs(layer)));
     (0..config.layers.len()).flat_map(outputs).fold(config.hidden_size, usize::min)
 }
 

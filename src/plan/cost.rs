@@ -5,8 +5,8 @@
 use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, PruneSchedule, RunSpec,
-    Saliency, Update,
+    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, PruneSchedule, RunSpec, Saliency,
+    Update,
 };
 
 /// Estimated cost of one stage.

@@ -208,7 +208,10 @@ mod tests {
     fn group_params_are_what_removal_takes() {
         for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
             for (tied, qkv_bias) in [(true, false), (false, false), (true, true)] {
-                let source = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(tied) };
+                let source = ModelConfig {
+                    biases: if qkv_bias { Biases::QKV } else { Biases::NONE },
+                    ..small_config(tied)
+                };
                 let groups =
                     Groups::new(&PruneSpec { head_unit, block: 2, ..small_spec() }, &source).unwrap();
                 for kind in TYPES {

@@ -161,8 +161,8 @@ pub fn remove<B: Backend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prune::testing::{numbered_tree, small_config};
     use crate::model::Biases;
+    use crate::prune::testing::{numbered_tree, small_config};
     use crate::schema::Projection;
     use crate::tensor::{CpuBackend, Matrix};
 
@@ -170,7 +170,10 @@ mod tests {
     fn keeping_everything_changes_no_bit_and_slices_match_the_shape() {
         let backend = CpuBackend::<f32>::new();
         for qkv_bias in [false, true] {
-            let source = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(false) };
+            let source = ModelConfig {
+                biases: if qkv_bias { Biases::QKV } else { Biases::NONE },
+                ..small_config(false)
+            };
             let original = numbered_tree(&backend, &source, 0.5);
             let (mut tree, mut config) = (original.clone(), source.clone());
             remove(&backend, &mut config, &mut [&mut tree], &Survivors::all(&source));

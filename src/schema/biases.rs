@@ -15,8 +15,7 @@ impl Biases {
     /// q, k, v and o: `attention_bias` of a Llama in `transformers`.
     pub const ATTENTION: Biases = Biases::QKV.with(Projection::O);
     /// gate, up and down: `mlp_bias` of a Llama in `transformers`.
-    pub const MLP: Biases =
-        Biases::NONE.with(Projection::Gate).with(Projection::Up).with(Projection::Down);
+    pub const MLP: Biases = Biases::NONE.with(Projection::Gate).with(Projection::Up).with(Projection::Down);
 
     /// This set and `projection`.
     pub const fn with(self, projection: Projection) -> Biases {

@@ -97,7 +97,15 @@ impl<T> LayerWeights<T> {
             (Part::Weight(Projection::Up), &mut up.weight),
             (Part::Weight(Projection::Down), &mut down.weight),
         ];
-        let biases = [&mut q.bias, &mut k.bias, &mut v.bias, &mut o.bias, &mut gate.bias, &mut up.bias, &mut down.bias];
+        let biases = [
+            &mut q.bias,
+            &mut k.bias,
+            &mut v.bias,
+            &mut o.bias,
+            &mut gate.bias,
+            &mut up.bias,
+            &mut down.bias,
+        ];
         let biases = Projection::ALL.into_iter().zip(biases);
         all.extend(biases.filter_map(|(projection, bias)| Some((Part::Bias(projection), bias.as_mut()?))));
         all
@@ -191,7 +199,8 @@ impl<T> Weights<T> {
         &self,
         mut f: impl FnMut(ParamId, &T) -> Result<U, E>,
     ) -> Result<Weights<U>, E> {
-        let leaves = self.params().into_iter().map(|(id, leaf)| f(id, leaf)).collect::<Result<Vec<U>, E>>()?;
+        let leaves =
+            self.params().into_iter().map(|(id, leaf)| f(id, leaf)).collect::<Result<Vec<U>, E>>()?;
         Ok(self.rebuilt(leaves))
     }
 
@@ -214,13 +223,15 @@ impl<T> Weights<T> {
 impl Weights<Param> {
     /// The description of every parameter of a model of shape `config`.
     pub fn describe(config: &ModelConfig) -> Self {
-        let linear = |projection| Linear { weight: (), bias: config.biases.contains(projection).then_some(()) };
+        let linear =
+            |projection| Linear { weight: (), bias: config.biases.contains(projection).then_some(()) };
         let layer = |_| {
             let [q, k, v, o, gate, up, down] = Projection::ALL.map(linear);
             LayerWeights { attn_norm: (), q, k, v, o, ffn_norm: (), gate, up, down }
         };
         let head = (!config.tie_word_embeddings).then_some(());
-        let structure = Weights { embed: (), layers: config.layers.iter().map(layer).collect(), norm: (), head };
+        let structure =
+            Weights { embed: (), layers: config.layers.iter().map(layer).collect(), norm: (), head };
         structure.map_params(|id, ()| Param::of(id))
     }
 }
@@ -239,7 +250,12 @@ mod tests {
 
     #[test]
     fn every_leaf_is_found_by_its_parameter_and_keeps_its_place() {
-        for biases in [Biases::NONE, Biases::QKV, Biases::NONE.with(Projection::Down), Biases::ATTENTION.union(Biases::MLP)] {
+        for biases in [
+            Biases::NONE,
+            Biases::QKV,
+            Biases::NONE.with(Projection::Down),
+            Biases::ATTENTION.union(Biases::MLP),
+        ] {
             for tie_word_embeddings in [true, false] {
                 let config = ModelConfig {
                     vocab_size: 50,

@@ -20,7 +20,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("prune", "groups, saliency, selection, removal", &["base", "schema", "spec", "tensor", "model"]),
     ("eval", "tasks and scores", &["base", "spec", "tensor", "data", "model"]),
     ("report", "records + statistics → pages", &["base", "record", "stats"]),
-    ("train", "the loop, the ledger, resume", &["base", "schema", "spec", "tensor", "data", "model", "prune"]),
+    (
+        "train",
+        "the loop, the ledger, resume",
+        &["base", "schema", "spec", "tensor", "data", "model", "prune"],
+    ),
     (
         "run",
         "carries out a plan",
@@ -30,8 +34,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "cli",
         "words to calls",
         &[
-            "base", "schema", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune", "eval", "report",
-            "train", "run",
+            "base", "schema", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune", "eval",
+            "report", "train", "run",
         ],
     ),
 ];

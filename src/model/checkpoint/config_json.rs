@@ -59,10 +59,13 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
         "eos_token_id": null,
     });
     let uniform = config.layers.first().filter(|_| config.is_uniform());
-    let divides = |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
+    let divides =
+        |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
     let (model_type, class) = match uniform {
         Some(_) if config.biases == Biases::QKV => (QWEN2, "Qwen2ForCausalLM"),
-        Some(layer) if divides(layer) && llama_flags(config.biases).is_some() => ("llama", "LlamaForCausalLM"),
+        Some(layer) if divides(layer) && llama_flags(config.biases).is_some() => {
+            ("llama", "LlamaForCausalLM")
+        }
         Some(_) if config.biases.is_empty() => ("mistral", "MistralForCausalLM"),
         _ => (OURS, "EfficientLlmForCausalLM"),
     };
@@ -83,7 +86,9 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
             }
         }
     }
-    if model_type == "llama" && let Some([attention, mlp]) = llama_flags(config.biases) {
+    if model_type == "llama"
+        && let Some([attention, mlp]) = llama_flags(config.biases)
+    {
         json["attention_bias"] = attention.into();
         json["mlp_bias"] = mlp.into();
     }
@@ -138,7 +143,12 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
     let beyond = |layer: &LayerShape| layer.rotary_pairs.iter().flatten().any(|pair| *pair >= head_dim / 2);
     if let Some(index) = layers.iter().position(beyond) {
         let expected = format!("numbers below {}, half of head_dim", head_dim / 2);
-        return Err(fault(path, &format!("layer_shapes[{index}].rotary_pairs"), Some(&json!(layers[index].rotary_pairs)), &expected));
+        return Err(fault(
+            path,
+            &format!("layer_shapes[{index}].rotary_pairs"),
+            Some(&json!(layers[index].rotary_pairs)),
+            &expected,
+        ));
     }
     let outer_theta = keys.positive("rope_theta", 10000.0)?;
     let rope_theta = match rope {
@@ -260,8 +270,7 @@ impl Keys<'_> {
     fn pairs(&self, key: &str) -> Result<Option<Vec<usize>>, CheckpointError> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let number = |value: &Value| value.as_u64().filter(|n| *n < MAX_WIDTH).map(|n| n as usize);
-        let pairs: Option<Vec<usize>> =
-            value.as_array().and_then(|items| items.iter().map(number).collect());
+        let pairs: Option<Vec<usize>> = value.as_array().and_then(|items| items.iter().map(number).collect());
         pairs
             .filter(|pairs| !pairs.is_empty() && pairs.windows(2).all(|two| two[0] < two[1]))
             .map(Some)

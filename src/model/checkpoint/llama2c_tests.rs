@@ -135,9 +135,20 @@ fn tensors_are_taken_in_file_order() {
     assert!(!config.tie_word_embeddings);
     let first = |m: &Matrix<f64>| m.data[0];
     let layer = &weights.layers[0];
-    let starts = [&layer.attn_norm, &layer.q.weight, &layer.k.weight, &layer.v.weight, &layer.o.weight, &layer.ffn_norm].map(first);
+    let starts = [
+        &layer.attn_norm,
+        &layer.q.weight,
+        &layer.k.weight,
+        &layer.v.weight,
+        &layer.o.weight,
+        &layer.ffn_norm,
+    ]
+    .map(first);
     assert_eq!(starts, [20.0, 24.0, 40.0, 48.0, 56.0, 72.0]);
-    assert_eq!([&layer.gate.weight, &layer.down.weight, &layer.up.weight, &weights.norm].map(first), [76.0, 88.0, 100.0, 112.0]);
+    assert_eq!(
+        [&layer.gate.weight, &layer.down.weight, &layer.up.weight, &weights.norm].map(first),
+        [76.0, 88.0, 100.0, 112.0]
+    );
     assert_eq!(first(weights.head.as_ref().unwrap()), 120.0, "after two RoPE tables of 2 × 1");
     assert!(load_bytes(&tiny(5)).unwrap().1.head.is_none());
 }

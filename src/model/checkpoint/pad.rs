@@ -57,7 +57,8 @@ impl Places {
     fn new(config: &ModelConfig, padded: &ModelConfig, axis: Axis) -> Self {
         let (outer, inner) = (places(config, padded, axis.outer), places(config, padded, axis.inner));
         let width = padded.size(axis.inner);
-        let of_outer = |place: &usize| inner.iter().map(move |within| place * width + within).collect::<Vec<_>>();
+        let of_outer =
+            |place: &usize| inner.iter().map(move |within| place * width + within).collect::<Vec<_>>();
         Places { count: padded.length(axis), of: outer.iter().flat_map(of_outer).collect() }
     }
 }
@@ -66,7 +67,8 @@ impl Places {
 fn places(config: &ModelConfig, padded: &ModelConfig, dim: Dim) -> Vec<usize> {
     match dim {
         Dim::QueryHead(layer) => {
-            let group = |config: &ModelConfig| config.layers[layer].num_heads / config.layers[layer].num_kv_heads;
+            let group =
+                |config: &ModelConfig| config.layers[layer].num_heads / config.layers[layer].num_kv_heads;
             let (own, wide) = (group(config), group(padded));
             (0..config.size(dim)).map(|head| head / own * wide + head % own).collect()
         }

@@ -55,7 +55,8 @@ fn group_sums_equal_a_walk_over_every_parameter() {
         (HeadUnit::KvGroup, false, true, 2),
         (HeadUnit::QueryPerGroup, true, true, 1),
     ] {
-        let config = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(tied) };
+        let config =
+            ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..small_config(tied) };
         let spec = PruneSpec { head_unit: unit, block, ..small_spec() };
         let groups = Groups::new(&spec, &config).unwrap();
         let survivors = Survivors::all(&config);

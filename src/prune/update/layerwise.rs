@@ -75,7 +75,12 @@ fn update_layer<B: Backend>(
     let inputs = match kind {
         GroupType::Ffn => {
             let columns = complement(&kept_here.ffn, shape.intermediate_size);
-            vec![Input { name: "down_in", gram: &grams.down_in, columns, linears: vec![&mut layer.down.weight] }]
+            vec![Input {
+                name: "down_in",
+                gram: &grams.down_in,
+                columns,
+                linears: vec![&mut layer.down.weight],
+            }]
         }
         GroupType::Head => {
             let heads = complement(&kept_here.query_heads, shape.num_heads);
@@ -165,7 +170,9 @@ mod tests {
                     (GroupType::Head, Some(Projection::O)) => {
                         Some(head_rows(&kept.layers[place].query_heads, 2))
                     }
-                    (GroupType::Stem, Some(projection)) if !projection.is_residual() => Some(kept.stem.clone()),
+                    (GroupType::Stem, Some(projection)) if !projection.is_residual() => {
+                        Some(kept.stem.clone())
+                    }
                     _ => None,
                 };
                 match columns {

@@ -324,7 +324,7 @@ fn written_files_are_read_back() {
             assert_eq!(licence.as_deref(), Some("mit"));
             assert_eq!(found_config, padded);
             for ((id, found), (_, expected)) in found.params().into_iter().zip(expected.params()) {
-                    let name = id.hf_name();
+                let name = id.hf_name();
                 for (f, e) in found.data.iter().zip(&expected.data) {
                     // F16: half a unit in the last place of numbers below 1. Q8_0: half a step of at most 0.7/127,
                     // and the rounding of d. Norms and biases are exact.
