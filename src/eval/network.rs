@@ -10,10 +10,10 @@ use crate::data::Batch;
 use crate::model::network::Network;
 use crate::model::scoring::{ScoredSequence, packed_tokens};
 use crate::model::{ModelConfig, Weights};
-use crate::tensor::Backend;
+use crate::tensor::{Backend, SCORING_PASS_ROWS};
 
-/// Tokens of a pass, unless one item has more: enough for wide matrix products, little enough to stay near the cores.
-pub const PASS_TOKENS: usize = 512;
+/// Tokens of a pass, unless one item has more.
+pub const PASS_TOKENS: usize = SCORING_PASS_ROWS;
 
 /// A model with its weights as a [`Scorer`].
 pub struct NetworkScorer<'a, B: Backend> {

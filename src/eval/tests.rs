@@ -173,7 +173,7 @@ fn the_world_gives_items_of_each_task() {
 fn real_benchmarks_load() {
     let folder = shared().join("data/benchmarks");
     if !folder.exists() {
-        eprintln!("skipped: no {}", folder.display());
+        crate::base::requirement::skip("shared", &format!("no {}", folder.display()));
         return;
     }
     let counts = [2376, 1172, 3270, 10042, 500, 1838, 1954, 1267, 14042, 14042];
@@ -260,7 +260,7 @@ fn an_example_is_the_right_request_whatever_the_task() {
 fn real_wikitext_has_the_harness_s_documents() {
     let folder = shared().join("data/corpora/wikitext-2-raw");
     if !folder.exists() {
-        eprintln!("skipped: no {}", folder.display());
+        crate::base::requirement::skip("shared", &format!("no {}", folder.display()));
         return;
     }
     for (file, count) in [("wiki.test.raw", 62), ("wiki.valid.raw", 60)] {
@@ -311,7 +311,7 @@ fn requests_agree_with_the_harness() {
     let data = shared().join("data");
     let tokenizer = data.join("tokenizers/smollm2/tokenizer.json");
     if !tokenizer.exists() {
-        eprintln!("skipped: no {}", tokenizer.display());
+        crate::base::requirement::skip("shared", &format!("no {}", tokenizer.display()));
         return;
     }
     let tokenizer = Tokenizer::from_file(&tokenizer).expect("a tokenizer");

@@ -58,7 +58,7 @@ fn ids(tokenizer: &Tokenizer, texts: &[String], with_defaults: bool) -> (u64, St
 fn ids_are_those_of_the_reference_implementations() {
     let data = shared().join("data");
     if !data.exists() {
-        eprintln!("skipped: no {}", data.display());
+        crate::base::requirement::skip("shared", &format!("no {}", data.display()));
         return;
     }
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/token_ids.json");

@@ -174,6 +174,10 @@ pub struct Margins {
     pub cols: Vec<f64>,
 }
 
+/// Rows (tokens) of a scoring pass, unless one item has more: enough for wide matrix products, few enough to stay near the
+/// cores. Also the one number of rows that products of such passes have on a device whose library chooses how to sum by it.
+pub const SCORING_PASS_ROWS: usize = 512;
+
 /// Operations on dense row-major matrices of one device.
 ///
 /// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
@@ -287,8 +291,9 @@ pub trait Backend: Send + Sync + 'static {
         self.from_host(places.len(), width, &values)
     }
 
-    /// Rows, at least `rows`, with which each row of a product `A Bᵀ` of `cols` columns is the same to the bit whatever
-    /// rows stand beside it, however many. Scoring pads its passes to that.
+    /// Rows, at least `rows`, to which a scoring pass is padded, so that each row of a product `A Bᵀ` of `cols` columns is
+    /// the same to the bit whatever rows are beside it. That holds between passes of up to [`SCORING_PASS_ROWS`] rows; a
+    /// longer pass holds one item alone, and so has no company that could change it.
     fn independent_rows(&self, rows: usize, cols: usize) -> usize;
 
     /// Rows of `table` (V × d) named by `tokens` → `out` (N × d).

@@ -64,7 +64,7 @@ fn gpu_check_records_what_ran_and_what_failed() {
     program(&at("bin/efficientllm"), "echo cuda: yes");
     program(
         &at("bin/checks"),
-        "echo \"$1 require=$EFFICIENTLLM_REQUIRE_DEVICE\"; case $1 in *operations) ;; *) exit 101;; esac",
+        "echo \"$1 require=$EFFICIENTLLM_REQUIRE\"; case $1 in *operations) ;; *) exit 101;; esac",
     );
     program(&at("bin/train_step"), "echo shape,tokens_per_s; echo \"$2,1.0\"; echo noise >&2");
     let path = format!("{}:{}", at("tools").display(), std::env::var("PATH").unwrap());
@@ -79,7 +79,7 @@ fn gpu_check_records_what_ran_and_what_failed() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("failed: trajectories.txt"), "{text}");
     let read = |name: &str| fs::read_to_string(at("out").join(name)).unwrap();
-    assert_eq!(read("parity.txt"), "on_device::operations require=1\n");
+    assert_eq!(read("parity.txt"), "on_device::operations require=device\n");
     assert_eq!(read("rates-SmolLM-360M.csv"), "shape,tokens_per_s\nSmolLM-360M,1.0\n");
     let sharing = read("sharing.csv");
     let workers: Vec<&str> = sharing.lines().map(|line| line.split(',').next().unwrap()).collect();

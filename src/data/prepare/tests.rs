@@ -130,7 +130,7 @@ fn real_corpora_are_read_and_round_trip() {
         .map_or_else(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let folder = shared.join("data/corpora/tinystories_sample");
     if !folder.exists() {
-        eprintln!("skipped: no {}", folder.display());
+        crate::base::requirement::skip("shared", &format!("no {}", folder.display()));
         return;
     }
     let name = |file: &str| vec![folder.join(file).display().to_string()];

@@ -16,7 +16,8 @@ fn shared(path: &str) -> Option<PathBuf> {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = root.join(path);
     if !path.exists() {
-        eprintln!("skipped: no {} (set EFFICIENTLLM_SHARED to the folder of shared data)", path.display());
+        let reason = format!("no {} (set EFFICIENTLLM_SHARED to the folder of shared data)", path.display());
+        crate::base::requirement::skip("shared", &reason);
         return None;
     }
     Some(path)

@@ -29,10 +29,11 @@ fn python() -> Option<PathBuf> {
     if works.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
-    eprintln!(
-        "skipped: {} has no torch and transformers (set EFFICIENTLLM_PYTHON to one that has)",
+    let reason = format!(
+        "{} has no torch and transformers (set EFFICIENTLLM_PYTHON to one that has)",
         python.display()
     );
+    crate::base::requirement::skip("python", &reason);
     None
 }
 

@@ -120,9 +120,8 @@ mod tests {
     #[test]
     fn every_unit_compiles_for_every_architecture_within_its_spill_allowance() {
         if !is_available() {
-            eprintln!(
-                "skipped: libnvrtc cannot be loaded (pip install nvidia-cuda-nvrtc==13.0.88, LD_LIBRARY_PATH)"
-            );
+            let how = "libnvrtc cannot be loaded (pip install nvidia-cuda-nvrtc==13.0.88, LD_LIBRARY_PATH)";
+            crate::base::requirement::skip("nvrtc", how);
             return;
         }
         for unit in UNITS {
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn a_fault_in_a_kernel_is_told_with_the_compiler_s_log() {
         if !is_available() {
-            eprintln!("skipped: libnvrtc cannot be loaded");
+            crate::base::requirement::skip("nvrtc", "libnvrtc cannot be loaded");
             return;
         }
         let text = "#line 7 \"broken.cu\"\nextern \"C\" __global__ void f() { undefined_name(); }";

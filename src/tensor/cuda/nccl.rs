@@ -195,7 +195,7 @@ mod tests {
         let probe = crate::tensor::cuda::probe::CudaProbe::new();
         if !is_available() || probe.devices.is_ok_and(|devices| devices.is_empty()) || probe.driver.is_none()
         {
-            eprintln!("skipped: needs libnccl and a CUDA device");
+            crate::base::requirement::skip("nccl", "libnccl or a CUDA device is missing");
             return;
         }
         let context = CudaContext::new(0).expect("device 0");

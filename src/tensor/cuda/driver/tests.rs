@@ -22,7 +22,7 @@ fn opening_a_device_that_is_not_there_names_the_remedy() {
 /// This program, to be run again in a process that finds the stand-ins; none without a C++ compiler.
 fn again(filter: &str) -> Option<Command> {
     let mut command = with_stand_ins(&std::env::current_exe().expect("this program has a path"))?;
-    command.args([filter, "--nocapture", "--test-threads", "1"]).env("EFFICIENTLLM_REQUIRE_DEVICE", "1");
+    command.args([filter, "--nocapture", "--test-threads", "1"]).env("EFFICIENTLLM_REQUIRE", "device");
     Some(command)
 }
 
@@ -70,7 +70,7 @@ fn kernels_stay_within_memory() {
     if !library.is_absolute()
         || !works(probe.arg("--version").env("LD_PRELOAD", &library).env("ASAN_OPTIONS", options))
     {
-        eprintln!("skipped: AddressSanitizer is not here or does not run");
+        crate::base::requirement::skip("asan", "AddressSanitizer is not here or does not run");
         return;
     }
     passes(&mut command);

@@ -22,7 +22,10 @@ const HEADERS: [(&str, &str); 2] =
 /// `program`, to be run with the stand-ins; none, with the reason printed, where there is no C++ compiler.
 pub fn with_stand_ins(program: &Path) -> Option<Command> {
     if Command::new("c++").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no C++ compiler (`c++`) to build stand-ins for CUDA's libraries with");
+        crate::base::requirement::skip(
+            "cxx",
+            "there is no C++ compiler (`c++`) to build stand-ins for CUDA's libraries with",
+        );
         return None;
     }
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

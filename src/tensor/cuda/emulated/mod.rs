@@ -76,7 +76,7 @@ impl EmulatedDevice {
         static COMPILER: OnceLock<bool> = OnceLock::new();
         let found = *COMPILER.get_or_init(|| Command::new("c++").arg("--version").output().is_ok());
         if !found {
-            eprintln!("skipped: there is no C++ compiler (`c++`) to emulate kernels with");
+            crate::base::requirement::skip("cxx", "there is no C++ compiler (`c++`) to emulate kernels with");
         }
         found.then(|| EmulatedDevice { capacity, usage: Arc::default() })
     }
