@@ -2,7 +2,7 @@
 //! stand in its text.
 //!
 //! Files are read once for all of that, and what was found is kept in the store under the hash of corpus and benchmarks.
-//! The embedded world is not read: its items are held out of its text by construction, and tests hold it to that.
+//! Generated corpora are not read: their items are held out of their text by construction, which tests check.
 use super::contamination;
 use crate::base::files::write_atomic;
 use crate::base::hash::{canonical_json, sha256_hex};
@@ -52,7 +52,7 @@ pub(super) fn describe(plan: &Plan, store: &Store) -> String {
         let corpus = &stage.spec.data.corpus;
         let specs = specs_on(plan, place);
         let prepared = Header::read(&store.folder(&stage.id)).ok().map(sizes);
-        if let CorpusSpec::World { .. } = corpus {
+        if let CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. } = corpus {
             if let Some(sources) = prepared {
                 text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
             }
@@ -220,9 +220,15 @@ fn table(specs: &[&RunSpec], sources: &[SourceText], most: u64) -> String {
     text
 }
 
-/// The first training file of a source with its folder, or the world.
+/// The first training file of a source with its folder, or the name of a generated corpus.
 fn name(source: &CorpusSpec) -> String {
-    let Some(first) = source.train_files().first() else { return "the embedded world".to_string() };
+    let Some(first) = source.train_files().first() else {
+        let name = match source {
+            CorpusSpec::World { .. } => "the embedded world",
+            _ => "the synthetic corpus",
+        };
+        return name.to_string();
+    };
     let parts: Vec<_> = Path::new(first).components().rev().take(2).map(|part| part.as_os_str()).collect();
     let path: std::path::PathBuf = parts.into_iter().rev().collect();
     match source.train_files().len() - 1 {

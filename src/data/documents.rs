@@ -1,13 +1,14 @@
-//! The documents of a [`CorpusSpec`], one at a time, from files or from the embedded world.
+//! The documents of a [`CorpusSpec`], one at a time, from files or generated.
 use super::corpus::{Visit, visit_jsonl, visit_parquet, visit_text};
 use super::error::DataError;
+use super::synthetic::Synthetic;
 use super::world::{Split, World};
 use crate::spec::CorpusSpec;
 use std::path::{Path, PathBuf};
 
 /// Looks on while a corpus is read, and may stop it.
 pub trait Watch: Sync {
-    /// So much of `total` is read: bytes of files as they are on disk, or documents of the embedded world.
+    /// So much of `total` is read: bytes of files as they are on disk, or documents of a generated corpus.
     fn on_read(&self, done: u64, total: u64);
 
     /// True when the reading should end with [`DataError::Interrupted`].
@@ -74,11 +75,13 @@ impl<'a> Meter<'a> {
     }
 }
 
-/// Bytes of the files of one split; documents of the embedded world.
+/// Bytes of the files of one split; documents of a generated corpus.
 pub(super) fn size(source: &CorpusSpec, split: Split) -> u64 {
     let bytes = |file: &PathBuf| std::fs::metadata(file).map_or(0, |data| data.len());
     match source {
-        CorpusSpec::World { documents, .. } => world_documents(*documents, split) as u64,
+        CorpusSpec::World { documents, .. } | CorpusSpec::Synthetic { documents, .. } => {
+            generated_documents(*documents, split) as u64
+        }
         _ => files(source, split).iter().map(bytes).sum(),
     }
 }
@@ -92,8 +95,8 @@ pub(super) fn files(source: &CorpusSpec, split: Split) -> Vec<PathBuf> {
     names.iter().map(PathBuf::from).collect()
 }
 
-/// The world's validation part has a twentieth of `documents`, at least 200 and at most 5000.
-fn world_documents(documents: usize, split: Split) -> usize {
+/// A generated corpus's validation part has a twentieth of `documents`, at least 200 and at most 5000.
+fn generated_documents(documents: usize, split: Split) -> usize {
     match split {
         Split::Train => documents,
         Split::Validation => (documents / 20).clamp(200, 5000),
@@ -103,8 +106,13 @@ fn world_documents(documents: usize, split: Split) -> usize {
 fn visit_split(source: &CorpusSpec, split: Split, visit: &mut Visit<'_>) -> Result<(), DataError> {
     if let CorpusSpec::World { seed, documents } = source {
         let world = World::new(*seed);
-        let mut documents = world.documents(world_documents(*documents, split), split).zip(1..);
+        let mut documents = world.documents(generated_documents(*documents, split), split).zip(1..);
         return documents.try_for_each(|(document, number)| visit(&document.text, number));
+    }
+    if let CorpusSpec::Synthetic { seed, documents, size } = source {
+        let corpus = Synthetic::new(*seed, *size);
+        let mut documents = corpus.documents(generated_documents(*documents, split), split).zip(1..);
+        return documents.try_for_each(|(document, number)| visit(&document, number));
     }
     let mut before = 0;
     for file in files(source, split) {

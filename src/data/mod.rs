@@ -1,4 +1,4 @@
-//! Text in, token batches out: the embedded world, corpora from disk, tokenizers, resumable batches.
+//! Text in, token batches out: the synthetic corpus, the embedded world, corpora from disk, tokenizers, resumable batches.
 pub mod batches;
 mod columns;
 pub mod contamination;
@@ -14,7 +14,9 @@ mod mixture;
 mod packing;
 pub mod prepare;
 mod stream;
+pub mod synthetic;
 pub mod tables;
+pub mod task;
 pub mod tokenizer;
 pub mod tokens;
 pub mod validation;

@@ -25,14 +25,12 @@ pub enum EvalError {
     TooFewExamples { task: &'static str, split: &'static str, of: String, found: usize, asked: usize },
     #[error("`{}` holds no items", path.display())]
     NoItems { path: PathBuf },
+    #[error("items for task `{task}` are not generated; name a folder of benchmark files in `eval.folder`")]
+    NotGenerated { task: &'static str },
     #[error(
-        "the embedded world has no items for task `{task}`; name a folder of benchmark files in `eval.folder`"
+        "the corpus yields {found} different items for task `{task}`, {asked} asked; set `eval.items` to at most {found}"
     )]
-    NotInWorld { task: &'static str },
-    #[error(
-        "the embedded world yields {found} different items for task `{task}`, {asked} asked; set `eval.items` to at most {found}"
-    )]
-    WorldExhausted { task: &'static str, found: usize, asked: usize },
+    ItemsExhausted { task: &'static str, found: usize, asked: usize },
     #[error("{place}: field `{field}` is {found}, not {expected}")]
     Field { place: String, field: String, found: String, expected: String },
     #[error("{place}: choice {choice} has no tokens to score")]

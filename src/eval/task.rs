@@ -1,7 +1,7 @@
 //! The tasks: which file, which split, how an item becomes requests, which metric is reported.
 //!
-//! As EleutherAI's lm-evaluation-harness (commit 4e7e0d47f33bc71070c1d38394bafbb52b117163) scores them; items of the
-//! embedded world have the same fields and take the same path. `mmlu` scores the letters of the choices,
+//! As EleutherAI's lm-evaluation-harness (commit 4e7e0d47f33bc71070c1d38394bafbb52b117163) scores them; generated items
+//! have the same fields and take the same path. `mmlu` scores the letters of the choices,
 //! `mmlu_continuation` their texts, after the question alone (the harness puts one more sentence before that question,
 //! "The following are questions (with answers) about …": ours is without).
 use super::error::EvalError;
@@ -11,8 +11,10 @@ use super::files::Files;
 use super::mmlu;
 use super::text::{capitalize, clean_hellaswag, python_strip};
 use crate::base::suggest::nearest;
+use crate::data::synthetic::Synthetic;
 use crate::data::tables::{Row, read_rows};
-use crate::data::world::{self, World};
+use crate::data::task;
+use crate::data::world::World;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,8 +36,8 @@ pub enum Task {
     MmluContinuation,
 }
 
-/// Items of the world that stand for "all".
-const WORLD_ITEMS: usize = 500;
+/// Generated items that stand for "all".
+const GENERATED_ITEMS: usize = 500;
 
 impl Task {
     /// All tasks.
@@ -124,8 +126,9 @@ impl Task {
         !matches!(self, Task::BoolQ | Task::SocialIqa | Task::WinoGrande | Task::Mmlu)
     }
 
-    fn in_world(self) -> Option<world::Task> {
-        world::Task::from_name(self.name())
+    /// The task among those that items are generated for.
+    fn generated(self) -> Option<task::Task> {
+        task::Task::from_name(self.name())
     }
 }
 
@@ -172,35 +175,44 @@ pub type Counts = BTreeMap<Option<String>, usize>;
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
     World(&'a World),
+    Synthetic(&'a Synthetic),
     /// A folder with `<task>/<split>.jsonl`, `.jsonl.zst`, `.parquet` or `.arrow`.
     Folder(&'a Path),
 }
 
-/// The first `limit` items of a task, of each subject in MMLU; 0: all of a folder's, 500 of the world's. Each stands
+/// The first `limit` items of a task, of each subject in MMLU; 0: all of a folder's, 500 of a generated corpus's. Each stands
 /// after the first `num_fewshot` examples of the folder's train split (MMLU: of its subject in the dev split).
 ///
 /// # Errors
-/// No such file, a broken line or field, a task or number of items that the world cannot give, too few examples.
+/// No such file, a broken line or field, a task or number of items that a generated corpus cannot give, too few examples.
 pub fn load(task: Task, source: Source, limit: usize, num_fewshot: usize) -> Result<Vec<Item>, EvalError> {
     match source {
         Source::World(world) => {
-            let kind = task.in_world().ok_or(EvalError::NotInWorld { task: task.name() })?;
-            let asked = if limit == 0 { WORLD_ITEMS } else { limit };
-            let items = world.benchmark(kind, asked);
-            if items.len() < asked {
-                return Err(EvalError::WorldExhausted { task: task.name(), found: items.len(), asked });
-            }
             let object = |value: Value| if let Value::Object(object) = value { object } else { Map::new() };
-            items
-                .into_iter()
-                .enumerate()
-                .map(|(i, item)| {
-                    parse(task, &object(item.json), i, &format!("world item {i} of {}", task.name()))
-                })
-                .collect()
+            let of = |kind, n| world.benchmark(kind, n).into_iter().map(|item| object(item.json)).collect();
+            generated(task, limit, of)
         }
+        Source::Synthetic(corpus) => generated(task, limit, |kind, n| {
+            corpus.benchmark(kind, n).into_iter().map(|item| item.json).collect()
+        }),
         Source::Folder(folder) => Ok(load_files(task, Files::Folder(folder), limit, num_fewshot)?.0),
     }
+}
+
+/// The first `limit` items, 0: [`GENERATED_ITEMS`], of what `generate` makes of a task and their number.
+fn generated(
+    task: Task,
+    limit: usize,
+    generate: impl FnOnce(task::Task, usize) -> Vec<Map<String, Value>>,
+) -> Result<Vec<Item>, EvalError> {
+    let kind = task.generated().ok_or(EvalError::NotGenerated { task: task.name() })?;
+    let asked = if limit == 0 { GENERATED_ITEMS } else { limit };
+    let items = generate(kind, asked);
+    if items.len() < asked {
+        return Err(EvalError::ItemsExhausted { task: task.name(), found: items.len(), asked });
+    }
+    let place = |i| format!("generated item {i} of {}", task.name());
+    items.iter().enumerate().map(|(i, object)| parse(task, object, i, &place(i))).collect()
 }
 
 /// [`load`] from files, and how many items the file of the scored split holds, by subject.

@@ -35,7 +35,7 @@ const CHOICES_PER_ITEM: u64 = 4;
 const BYTES_PER_ITEM: u64 = 400;
 /// Bytes of activations that one scored token takes, roughly: a pass keeps one layer's.
 const ACTIVATION_BYTES_PER_TOKEN: u64 = 100_000;
-/// Tokens of one document of the embedded world, roughly, and bytes of a stored token.
+/// Tokens of one generated document, at most, and bytes of a stored token.
 const TOKENS_PER_DOCUMENT: u64 = 100;
 const BYTES_PER_TOKEN: u64 = 2;
 
@@ -44,7 +44,9 @@ pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
         files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|data| data.len()).sum()
     };
     let disk_bytes = match corpus {
-        CorpusSpec::World { documents, .. } => *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN,
+        CorpusSpec::World { documents, .. } | CorpusSpec::Synthetic { documents, .. } => {
+            *documents as u64 * TOKENS_PER_DOCUMENT * BYTES_PER_TOKEN
+        }
         files => {
             let of =
                 |source: &&CorpusSpec| bytes_of(source.train_files()) + bytes_of(source.validation_files());

@@ -67,7 +67,7 @@ impl Files {
     /// The documents of a corpus. The weights of a mixture decide nothing before its tokens are drawn.
     fn documents(&self, corpus: &CorpusSpec) -> Result<Value, PlanError> {
         Ok(match corpus {
-            world @ CorpusSpec::World { .. } => json!(world),
+            generated @ (CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. }) => json!(generated),
             CorpusSpec::Text { train, validation } => {
                 json!({ "kind": "text", "train": self.hashes(train)?, "validation": self.hashes(validation)? })
             }

@@ -272,7 +272,7 @@ impl Check<'_> {
             && spec.eval.folder.is_none()
             && self.findings.sound(&["eval.items", "eval.folder"])
         {
-            let message = "0 means all items of a folder, but the embedded world has no end of items";
+            let message = "0 means all items of a folder, but a generated corpus has no fixed number of them";
             self.fault("eval.items", message.into(), Some("nearest valid items: 1".into()));
         }
         if !self.findings.sound(&["eval.folder", "eval.tasks"]) {
@@ -284,7 +284,7 @@ impl Check<'_> {
                     self.fault("eval.tasks", format!("no folder `{task}` in `{folder}`"), None);
                 }
                 None if FOLDER_TASKS.contains(&task.as_str()) => {
-                    let message = format!("the embedded world has no items of `{task}`");
+                    let message = format!("items of `{task}` are not generated");
                     let hint =
                         format!("name a folder that holds `{task}/` as eval.folder, or leave the task out");
                     self.fault("eval.tasks", message, Some(hint));

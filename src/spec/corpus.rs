@@ -2,7 +2,7 @@
 use super::places::Places;
 use super::read::MAX;
 use super::reader::Table;
-use super::types::CorpusSpec;
+use super::types::{CorpusSpec, SyntheticSize};
 use std::path::{Path, PathBuf};
 
 impl CorpusSpec {
@@ -25,7 +25,7 @@ impl CorpusSpec {
         }
     }
 
-    /// Training files; none of the embedded world, and none of a mixture, whose sources have them.
+    /// Training files; none of a generated corpus, and none of a mixture, whose sources have them.
     pub fn train_files(&self) -> &[String] {
         self.files().0
     }
@@ -37,7 +37,9 @@ impl CorpusSpec {
 
     fn files(&self) -> (&[String], &[String]) {
         match self {
-            CorpusSpec::World { .. } | CorpusSpec::Mixture { .. } => (&[], &[]),
+            CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. } | CorpusSpec::Mixture { .. } => {
+                (&[], &[])
+            }
             CorpusSpec::Text { train, validation }
             | CorpusSpec::Jsonl { train, validation, .. }
             | CorpusSpec::Parquet { train, validation, .. } => (train, validation),
@@ -48,6 +50,7 @@ impl CorpusSpec {
 #[derive(Clone, Copy)]
 enum Kind {
     World,
+    Synthetic,
     Text,
     Jsonl,
     Parquet,
@@ -55,10 +58,11 @@ enum Kind {
 }
 
 /// What a corpus can be; a source of a mixture is one of those from files.
-const KINDS: [(&str, Kind); 5] = [
+const KINDS: [(&str, Kind); 6] = [
     ("text", Kind::Text),
     ("jsonl", Kind::Jsonl),
     ("parquet", Kind::Parquet),
+    ("synthetic", Kind::Synthetic),
     ("world", Kind::World),
     ("mixture", Kind::Mixture),
 ];
@@ -75,6 +79,11 @@ fn one(t: &Table<'_>, places: &Places<'_>, kind: Kind) -> CorpusSpec {
         Kind::World => CorpusSpec::World {
             seed: t.whole("seed", 0..=MAX).or(0),
             documents: t.count("documents", 1..=1_000_000_000).required(),
+        },
+        Kind::Synthetic => CorpusSpec::Synthetic {
+            seed: t.whole("seed", 0..=MAX).or(0),
+            documents: t.count("documents", 1..=1_000_000_000).required(),
+            size: size(t),
         },
         Kind::Text => {
             CorpusSpec::Text { train: files(t, "train", places), validation: files(t, "validation", places) }
@@ -93,6 +102,32 @@ fn one(t: &Table<'_>, places: &Places<'_>, kind: Kind) -> CorpusSpec {
     };
     t.finish();
     corpus
+}
+
+/// Sizes by name: for models of about 1, 10 and 100 million parameters.
+const SIZES: [(&str, SyntheticSize); 3] = [
+    ("small", SyntheticSize { entities: 128, facts: 5, forms: 4 }),
+    ("medium", SyntheticSize { entities: 512, facts: 8, forms: 6 }),
+    ("large", SyntheticSize { entities: 2048, facts: 12, forms: 8 }),
+];
+const ENTITIES_STEP: usize = 8;
+
+/// That of the name, with the keys that override it.
+fn size(t: &Table<'_>) -> SyntheticSize {
+    let named = t.name("size", &SIZES).or(SIZES[0].1);
+    let size = SyntheticSize {
+        entities: t.count("entities", 64..=16_384).or(named.entities),
+        facts: t.count("facts", 1..=12).or(named.facts),
+        forms: t.count("forms", 2..=8).or(named.forms),
+    };
+    if !size.entities.is_multiple_of(ENTITIES_STEP) && t.findings().sound(&[&t.path_of("entities")]) {
+        let below = size.entities / ENTITIES_STEP * ENTITIES_STEP;
+        let message =
+            format!("{} is not a multiple of {ENTITIES_STEP}, the entities of a kind", size.entities);
+        let hint = format!("nearest valid entities: {below}, {}", below + ENTITIES_STEP);
+        t.findings().add(t.path_of("entities"), t.line_of("entities"), message, Some(hint));
+    }
+    size
 }
 
 fn mixture(t: &Table<'_>, places: &Places<'_>) -> CorpusSpec {

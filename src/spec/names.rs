@@ -35,7 +35,7 @@ pub(super) const DIRECT_BUDGETS: [(&str, DirectBudget); 3] = [
     ("total_tokens", DirectBudget::TotalTokens),
     ("total_flops", DirectBudget::TotalFlops),
 ];
-/// Tasks of the paper's table, in its order; the embedded world has items of each.
+/// Tasks of the paper's table, in its order; generated corpora have items of each.
 pub const TASKS: [&str; 7] =
     ["arc_easy", "arc_challenge", "boolq", "hellaswag", "openbookqa", "piqa", "winogrande"];
 /// Tasks that need a folder of benchmark files.

@@ -287,6 +287,41 @@ fn a_parquet_corpus_has_a_column_of_text() {
     assert!(corpus(", colum = \"question\"").is_err());
 }
 
+#[test]
+fn a_synthetic_corpus_has_a_size_by_name_and_keys_that_override_it() {
+    let world = "{ kind = \"world\", seed = 0, documents = 40_000 }";
+    let text = |keys: &str| with(world, &format!("{{ kind = \"synthetic\", documents = 100{keys} }}"));
+    let size = |keys: &str| match check(&text(keys)).unwrap().base.data.corpus {
+        CorpusSpec::Synthetic { seed: 0, documents: 100, size } => (size.entities, size.facts, size.forms),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(size(""), (128, 5, 4));
+    assert_eq!(size(", size = \"large\""), (2048, 12, 8));
+    assert_eq!(size(", size = \"medium\", facts = 3"), (512, 3, 6));
+    let fault = |keys: &str| {
+        let found = faults(&text(keys));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].replace(&format!(" (line {})", line_of(&text(keys), "\"synthetic\"")), "")
+    };
+    assert_eq!(
+        [
+            fault(", size = \"larg\""),
+            fault(", entities = 100"),
+            fault(", forms = 1"),
+            fault(", entites = 64")
+        ],
+        [
+            "data.corpus.size: unknown value `larg` | did you mean `large`?",
+            "data.corpus.entities: 100 is not a multiple of 8, the entities of a kind | nearest valid entities: 96, 104",
+            "data.corpus.forms: 1 is out of range: 2 to 8 | nearest valid forms: 2",
+            "data.corpus.entites: unknown key | did you mean `entities`?",
+        ]
+    );
+    // A size can be an axis.
+    let axis = text("") + "\n[axes]\n\"data.corpus.entities\" = [64, 256]\n";
+    assert_eq!(check(&axis).unwrap().points.len(), 2);
+}
+
 /// The example with its source from disk.
 fn from_disk(model: &str) -> String {
     let (start, end) = (EXAMPLE.find("[model]").unwrap(), EXAMPLE.find("[train]").unwrap());

@@ -99,11 +99,24 @@ pub enum Shuffle {
     Documents,
 }
 
+/// How much the synthetic corpus holds to be learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyntheticSize {
+    /// Things that facts are about; a multiple of 8.
+    pub entities: usize,
+    /// Facts about each that follow from nothing.
+    pub facts: usize,
+    /// Ways to word a statement.
+    pub forms: usize,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CorpusSpec {
     /// The embedded world: `documents` documents generated from `seed`.
     World { seed: u64, documents: usize },
+    /// The synthetic corpus: `documents` documents generated from `seed`.
+    Synthetic { seed: u64, documents: usize, size: SyntheticSize },
     /// Plain-text files (`.txt`, `.txt.gz`, `.txt.zst`), documents separated by `<|endoftext|>`.
     Text { train: Vec<String>, validation: Vec<String> },
     /// JSON Lines (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), one document in `field` of each line.
@@ -322,7 +335,7 @@ pub struct EvalSpec {
     pub tasks: Vec<String>,
     /// Items of each task; 0: all that a folder holds.
     pub items: usize,
-    /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`, `.parquet` or `.arrow`; `None`: the embedded world's items.
+    /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`, `.parquet` or `.arrow`; `None`: items of the generated corpus.
     pub folder: Option<String>,
     /// Held-out tokens for bits per byte.
     pub validation_tokens: u64,

@@ -20,8 +20,9 @@ mod physics;
 mod scripts;
 mod work;
 
+pub use super::task::Task;
 pub use holdout::{Combination, HoldOut, Rule};
-pub use items::{BenchmarkItem, Task};
+pub use items::BenchmarkItem;
 
 use crate::base::hash::sha256_hex;
 use crate::base::random::stream;
@@ -123,7 +124,7 @@ impl World {
 }
 
 /// One document text in twenty belongs to validation.
-fn split_of(text: &str) -> Split {
+pub(super) fn split_of(text: &str) -> Split {
     let digest = sha256_hex(text.as_bytes());
     if u32::from_str_radix(&digest[..8], 16).unwrap_or(0).is_multiple_of(20) {
         Split::Validation

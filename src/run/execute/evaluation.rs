@@ -3,6 +3,7 @@ use super::super::executor::{Progress, StageFailure, Task};
 use super::super::memory::peak_memory_bytes;
 use super::model::{self, Summary};
 use crate::data::Prepared;
+use crate::data::synthetic::Synthetic;
 use crate::data::world::World;
 use crate::eval::{self, NetworkScorer, PASS_TOKENS, Source, TaskResult};
 use crate::model::flops::forward_flops_per_token;
@@ -39,9 +40,14 @@ pub(super) fn write<B: Backend>(
         CorpusSpec::World { seed, .. } => seed,
         _ => 0,
     });
-    let items_from = match &spec.eval.folder {
-        Some(folder) => Source::Folder(Path::new(folder)),
-        None => Source::World(&world),
+    let synthetic = match spec.data.corpus {
+        CorpusSpec::Synthetic { seed, size, .. } => Some(Synthetic::new(seed, size)),
+        _ => None,
+    };
+    let items_from = match (&spec.eval.folder, &synthetic) {
+        (Some(folder), _) => Source::Folder(Path::new(folder)),
+        (None, Some(corpus)) => Source::Synthetic(corpus),
+        (None, None) => Source::World(&world),
     };
     let parts = spec.eval.tasks.len() as u64 + 1;
     let mut results = Vec::new();

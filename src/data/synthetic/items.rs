@@ -1,0 +1,77 @@
+//! Items of the synthetic corpus: different from one another, with balanced right answers, in the benchmarks' fields.
+use super::super::task::{Asked, Task, fields};
+use super::Table;
+use super::question::Question;
+use super::weights::sample;
+use rand_chacha::ChaCha12Rng;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// An item as it would stand in the benchmark's file, and what is known about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticItem {
+    pub json: Map<String, Value>,
+    pub gold: usize,
+    /// Items of one cluster depend on the same fact or rule.
+    pub cluster: String,
+    /// Larger is harder. `arc_easy`, `arc_challenge`, `openbookqa`, `winogrande`: on average one document in
+    /// 10^difficulty tells the fact or rule; `boolq`: minus the distance of the answer's score from the threshold, in
+    /// standard deviations of its noise-free parts' unit; `hellaswag`, `piqa`: slots that all choices share.
+    pub difficulty: f64,
+}
+
+/// Draws after which a missing item is given up: there is no new one.
+const MAX_ATTEMPTS: usize = 4000;
+
+/// See [`super::Synthetic::benchmark`].
+pub(super) fn generate(
+    task: Task,
+    n: usize,
+    table: &dyn Table,
+    share: f64,
+    rng: &mut ChaCha12Rng,
+) -> Vec<SyntheticItem> {
+    let mut seen = HashSet::new();
+    let mut items = Vec::with_capacity(n);
+    let mut golds: Vec<usize> = Vec::new();
+    while items.len() < n {
+        if golds.is_empty() {
+            // A block of ten of each position, shuffled.
+            let k = task.num_choices();
+            golds = sample(rng, 0..10 * k, 10 * k).into_iter().map(|i| i % k).collect();
+        }
+        let gold = golds[golds.len() - 1];
+        let found = (0..MAX_ATTEMPTS).find_map(|_| {
+            let question = table.item(rng, gold, share)?;
+            seen.insert(bag_of_words(&question)).then_some(question)
+        });
+        let Some(question) = found else { break };
+        golds.pop();
+        let asked = Asked {
+            prompt: &question.prompt,
+            passage: &question.passage,
+            title: &question.title,
+            choices: &question.choices,
+            gold,
+        };
+        items.push(SyntheticItem {
+            json: fields(task, &asked, "synthetic", items.len()),
+            gold,
+            cluster: question.cluster,
+            difficulty: question.difficulty,
+        });
+    }
+    items
+}
+
+/// Items of the same words are the same item: with their choices, or the two entities of a sentence, in another order.
+fn bag_of_words(question: &Question) -> Vec<String> {
+    let text =
+        format!("{} {} {} {}", question.title, question.passage, question.prompt, question.choices.join(" "));
+    let mut words: Vec<String> = text
+        .split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_string())
+        .collect();
+    words.sort_unstable();
+    words
+}
