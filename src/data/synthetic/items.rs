@@ -7,17 +7,16 @@ use rand_chacha::ChaCha12Rng;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// An item as it would stand in the benchmark's file, and what is known about it.
+/// An item as it would stand in the benchmark's file, with two fields of its own:
+///
+/// - `cluster`: a text; items of one cluster depend on the same fact or rule;
+/// - `difficulty`: a number; larger is harder. `arc_easy`, `arc_challenge`, `openbookqa`, `winogrande`: on average one
+///   document in 10^difficulty tells the fact or rule; `boolq`: minus the distance of the score from the threshold, in the
+///   unit of [`super::permissions`]; `hellaswag`, `piqa`: slots that all choices share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticItem {
     pub json: Map<String, Value>,
     pub gold: usize,
-    /// Items of one cluster depend on the same fact or rule.
-    pub cluster: String,
-    /// Larger is harder. `arc_easy`, `arc_challenge`, `openbookqa`, `winogrande`: on average one document in
-    /// 10^difficulty tells the fact or rule; `boolq`: minus the distance of the answer's score from the threshold, in
-    /// standard deviations of its noise-free parts' unit; `hellaswag`, `piqa`: slots that all choices share.
-    pub difficulty: f64,
 }
 
 /// Draws after which a missing item is given up: there is no new one.
@@ -54,12 +53,10 @@ pub(super) fn generate(
             choices: &question.choices,
             gold,
         };
-        items.push(SyntheticItem {
-            json: fields(task, &asked, "synthetic", items.len()),
-            gold,
-            cluster: question.cluster,
-            difficulty: question.difficulty,
-        });
+        let mut json = fields(task, &asked, "synthetic", items.len());
+        json.insert("cluster".into(), question.cluster.into());
+        json.insert("difficulty".into(), question.difficulty.into());
+        items.push(SyntheticItem { json, gold });
     }
     items
 }

@@ -9,36 +9,49 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha12Rng;
 
+/// Units that the largest weight is rounded to: the last digits of a power or logarithm, which may differ between machines,
+/// then change no draw.
+const UNITS: f64 = (1u32 << 26) as f64;
+
 /// Indices drawn in proportion to weights.
 pub(super) struct Weighted {
-    /// Sums of the weights up to and with each index.
-    cumulative: Vec<f64>,
+    /// Sums of the weights in units, up to and with each index.
+    cumulative: Vec<u64>,
+    total: f64,
 }
 
 impl Weighted {
-    /// Not empty, and with at least one weight above 0.
+    /// With at least one weight above 0, or nothing can be drawn.
     pub fn new(weights: impl IntoIterator<Item = f64>) -> Self {
-        let mut sum = 0.0;
-        let cumulative = weights.into_iter().map(|weight| {
-            sum += weight;
+        let weights: Vec<f64> = weights.into_iter().collect();
+        let scale = UNITS / weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let mut sum = 0;
+        let cumulative = weights.iter().map(|weight| {
+            sum += (weight * scale).round() as u64;
             sum
         });
-        Weighted { cumulative: cumulative.collect() }
+        Weighted { cumulative: cumulative.collect(), total: weights.iter().sum() }
     }
 
+    /// Sum of the weights.
     pub fn total(&self) -> f64 {
-        self.cumulative.last().copied().unwrap_or(0.0)
+        self.total
     }
 
     /// Probability of the index.
     pub fn share(&self, index: usize) -> f64 {
-        let before = if index == 0 { 0.0 } else { self.cumulative[index - 1] };
-        (self.cumulative[index] - before) / self.total()
+        let before = if index == 0 { 0 } else { self.cumulative[index - 1] };
+        (self.cumulative[index] - before) as f64 / self.sum().max(1) as f64
     }
 
+    fn sum(&self) -> u64 {
+        self.cumulative.last().copied().unwrap_or(0)
+    }
+
+    /// A random index; 0 where nothing has a weight.
     pub fn draw(&self, rng: &mut ChaCha12Rng) -> usize {
-        let ticket = rng.random::<f64>() * self.total();
-        self.cumulative.partition_point(|&sum| sum <= ticket).min(self.cumulative.len() - 1)
+        let ticket = rng.random_range(0..self.sum().max(1));
+        self.cumulative.partition_point(|&sum| sum <= ticket).min(self.cumulative.len().saturating_sub(1))
     }
 
     /// `n` different indices, one after another by weight; `None` where so many are not found.
@@ -129,8 +142,12 @@ mod tests {
             counts[weighted.draw(&mut rng)] += 1.0 / 40_000.0;
         }
         assert_eq!(counts[1], 0.0);
+        assert_eq!(weighted.total(), 4.0);
         // Five standard errors of a share of 1/4.
-        assert!((counts[0] - weighted.share(0)).abs() < 0.011 && weighted.share(0) == 0.25, "{counts:?}");
+        assert!(
+            (counts[0] - weighted.share(0)).abs() < 0.011 && (weighted.share(0) - 0.25).abs() < 1e-8,
+            "{counts:?}"
+        );
         assert_eq!(weighted.draw_distinct(&mut rng, 3), None);
         let mut both = weighted.draw_distinct(&mut rng, 2).expect("two have a weight");
         both.sort_unstable();
