@@ -1,5 +1,6 @@
 //! Ground floor: named random streams, canonical hashes, atomic files, locks, units for people, nearest names, and plain
 //! values that rooms share which do not know each other.
+pub mod element_score;
 pub mod files;
 pub mod hash;
 pub mod lock;

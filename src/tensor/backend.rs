@@ -30,17 +30,19 @@ impl Scalar for f64 {
     }
 }
 
-/// Per-parameter base scores that need only the weight and its gradients (method §2).
-///
-/// `w` weight, `g` = ∂L/∂w of the batch, `F` = E\[g²\] over micro-batches (empirical Fisher diagonal).
+pub use crate::base::element_score::ElementScore;
+
+/// What [`Backend::pointwise`] makes of each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ElementScore {
-    /// `w²`
-    MagnitudeL2,
-    /// `|w·g|` (LLM-Pruner `param_first`)
-    Taylor1,
-    /// `|w·g − ½ w² F|` (LLM-Pruner `param_mix`, with the ½)
-    TaylorMix,
+pub enum Pointwise {
+    /// `a²`
+    Square,
+    /// `|a|`
+    Magnitude,
+    /// `√a`
+    Root,
+    /// `a·b`
+    Product,
 }
 
 /// Which operand of a product is transposed.
@@ -161,9 +163,9 @@ pub struct Accumulation<'a, T> {
 /// One tensor of [`Backend::score_margins`].
 pub struct ScoreLeaf<'a, T> {
     pub weight: &'a T,
-    /// g; needed by all scores but [`ElementScore::MagnitudeL2`].
+    /// g, or what stands for it: [`ElementScore::reads_gradient`].
     pub grad: Option<&'a T>,
-    /// F; needed by [`ElementScore::TaylorMix`].
+    /// F, or what stands for it: [`ElementScore::reads_fisher`].
     pub fisher: Option<&'a T>,
 }
 
@@ -235,6 +237,19 @@ pub trait Backend: Send + Sync + 'static {
 
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
     fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
+
+    /// `out ← operation(a, b)`, element by element; `b` is read by [`Pointwise::Product`] alone. All of one shape; `out` may
+    /// be of wider elements than `a` and `b`, which are alike.
+    fn pointwise(
+        &self,
+        operation: Pointwise,
+        out: &mut Self::Tensor,
+        a: &Self::Tensor,
+        b: Option<&Self::Tensor>,
+    );
+    /// Sums over blocks of `rows × cols` neighbours, in fixed order: `out[i, j] ← Σ x[i·rows + r, j·cols + c]`. `out` of
+    /// [`Self::zeros`].
+    fn fold(&self, out: &mut Self::Tensor, x: &Self::Tensor, rows: usize, cols: usize);
 
     /// Row sums and column sums (in f64, fixed order) of the per-parameter score over each of `leaves`.
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Self::Tensor>]) -> Vec<Margins>;
@@ -417,6 +432,26 @@ pub trait Backend: Send + Sync + 'static {
         hidden: &Self::Tensor,
         head: &Self::Tensor,
         targets: &[u32],
+        scale: f64,
+    ) -> Self::Sum;
+    /// `out += Σ_n (∂L_n/∂head)²` with L as above: the squared gradient of each position by itself, the position Fisher of
+    /// the head (`out` V × d). Logits are computed anew, in chunks.
+    fn head_squared_gradients(
+        &self,
+        out: &mut Self::Tensor,
+        hidden: &Self::Tensor,
+        head: &Self::Tensor,
+        targets: &[u32],
+        scale: f64,
+    );
+    /// Σ over tokens of the entropy H = −Σ_v p_v log p_v of `p = softmax(hidden headᵀ)`, with gradients as those of
+    /// [`Self::head_cross_entropy`]: ∂H/∂z_v = −p_v (log p_v + H).
+    fn head_entropy(
+        &self,
+        d_hidden: &mut Self::Tensor,
+        d_head: &mut Self::Tensor,
+        hidden: &Self::Tensor,
+        head: &Self::Tensor,
         scale: f64,
     ) -> Self::Sum;
     /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above; the same to the

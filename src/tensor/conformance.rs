@@ -3,7 +3,7 @@
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedSegment, PackedShape, Product, Scalar, ScoreLeaf,
+    PackedSegment, PackedShape, Pointwise, Product, Scalar, ScoreLeaf,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -80,6 +80,7 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
         element_wise(&case, rows, cols);
         clipped_step(&case, rows, cols);
         scores(&case, rows, cols);
+        statistics(&case, rows, cols);
     }
     for shape in [(1, 1, 1, 1, 2), (2, 5, 4, 2, 6), (1, 70, 3, 1, 8), (2, 130, 2, 2, 4)] {
         let (sequences, context_length, num_heads, num_kv_heads, head_dim) = shape;
@@ -315,13 +316,19 @@ fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
     let tree = |name: &str| {
         [(rows, cols), (1, cols), (cols, rows + 2)].map(|(rows, cols)| case.random(rows, cols, name))
     };
-    let (weights, grads, fishers) = (tree("w"), tree("g"), tree("f"));
-    for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
-        let needs_grad = score != ElementScore::MagnitudeL2;
+    let (weights, grads) = (tree("w"), tree("g"));
+    // A mean of squares is not negative.
+    let fishers = tree("f").map(|(mut host, tensor)| {
+        host.data.iter_mut().for_each(|f| *f *= *f);
+        let mut squares = case.backend.zeros(host.rows, host.cols);
+        case.backend.pointwise(Pointwise::Square, &mut squares, &tensor, None);
+        (host, squares)
+    });
+    for score in ElementScore::ALL {
         let leaf = |i: usize| ScoreLeaf {
             weight: &weights[i].1,
-            grad: needs_grad.then_some(&grads[i].1),
-            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i].1),
+            grad: score.reads_gradient().then_some(&grads[i].1),
+            fisher: score.reads_fisher().then_some(&fishers[i].1),
         };
         let margins = case.backend.score_margins(score, &[0, 1, 2].map(leaf));
         assert_eq!(margins.len(), 3);
@@ -330,19 +337,56 @@ fn scores<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
             let element = |r: usize, c: usize| {
                 let (w, g, f) = (w.at(r, c), g.at(r, c), f.at(r, c));
                 match score {
+                    ElementScore::MagnitudeL1 => w.abs(),
                     ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Signed => w * g,
                     ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::Taylor2 => w * w * f,
                     ElementScore::TaylorMix => (w * g - 0.5 * w * w * f).abs(),
+                    ElementScore::Adam => (w * g).abs() / (f.sqrt() + 1e-8),
                 }
             };
             assert_eq!((by_row.len(), by_col.len()), (w.rows, w.cols));
             let row_sums = (0..w.rows).map(|r| (0..w.cols).map(|c| element(r, c)).sum::<f64>());
             let col_sums = (0..w.cols).map(|c| (0..w.rows).map(|r| element(r, c)).sum::<f64>());
             for (value, expected) in by_row.iter().zip(row_sums).chain(by_col.iter().zip(col_sums)) {
-                let bound = case.tolerance.atol + case.tolerance.rtol * expected;
+                let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();
                 assert!((value - expected).abs() <= bound, "{score:?}: {value}, expected {expected}");
             }
         }
+    }
+}
+
+/// The maps and sums over blocks of which statistics are made, of activations and of parameters.
+fn statistics<B: Backend>(case: &Case<B>, rows: usize, cols: usize) {
+    let b = case.backend;
+    let (x, x_tensor) = case.activation(rows, cols, "x");
+    let (y, y_tensor) = case.activation(rows, cols, "y");
+    let mut out = b.zeros(rows, cols);
+    b.pointwise(Pointwise::Product, &mut out, &x_tensor, Some(&y_tensor));
+    let product: Vec<f64> = x.data.iter().zip(&y.data).map(|(x, y)| x * y).collect();
+    case.compare("product", &out, &product);
+    let of = |f: fn(f64) -> f64, of: &[f64]| of.iter().map(|x| f(*x)).collect::<Vec<_>>();
+    b.pointwise(Pointwise::Magnitude, &mut out, &x_tensor, None);
+    case.compare("magnitude", &out, &of(f64::abs, &x.data));
+    let mut narrow = b.activation(rows, cols);
+    b.pointwise(Pointwise::Square, &mut narrow, &x_tensor, None);
+    case.compare("square", &narrow, &of(|x| x * x, &x.data));
+    b.pointwise(Pointwise::Square, &mut out, &x_tensor, None);
+    let mut root = b.zeros(rows, cols);
+    b.pointwise(Pointwise::Root, &mut root, &out, None);
+    case.compare("root", &root, &of(f64::abs, &x.data));
+    for (block_rows, block_cols) in [(1, 1), (3, 1), (1, 4), (5, 2)] {
+        let (n, m) = (rows * block_rows, cols * block_cols);
+        let (x, x_tensor) = case.activation(n, m, "blocks");
+        let mut sums = b.zeros(rows, cols);
+        b.fold(&mut sums, &x_tensor, block_rows, block_cols);
+        let block = |i: usize, j: usize| -> f64 {
+            let cells = (0..block_rows).flat_map(|r| (0..block_cols).map(move |c| (r, c)));
+            cells.map(|(r, c)| x.at(i * block_rows + r, j * block_cols + c)).sum()
+        };
+        let expected: Vec<f64> = (0..rows * cols).map(|k| block(k / cols, k % cols)).collect();
+        case.compare("fold", &sums, &expected);
     }
 }
 
@@ -590,6 +634,36 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
     assert!((loss - expected).abs() <= bound, "cross-entropy {loss}, expected {expected}");
     case.compare("head d_hidden", &dx_tensor, &dx);
     case.compare("head d_head", &dw_tensor, &dw);
+    let (squares0, mut squares_tensor) = case.random(vocab, d, "squares");
+    let (ent0, mut d_entropy_head) = case.random(vocab, d, "d entropy");
+    let mut d_entropy = case.backend.activation(tokens, d);
+    case.backend.head_squared_gradients(&mut squares_tensor, &x_tensor, &w_tensor, &targets, scale);
+    let entropy =
+        case.backend.head_entropy(&mut d_entropy, &mut d_entropy_head, &x_tensor, &w_tensor, scale);
+    let (mut squares, mut entropies) = (squares0.data, 0.0);
+    let (mut dx, mut dw) = (vec![0.0; tokens * d], ent0.data);
+    for n in 0..tokens {
+        let z: Vec<f64> = (0..vocab).map(|v| (0..d).map(|c| x.at(n, c) * w.at(v, c)).sum()).collect();
+        let total: f64 = z.iter().map(|z| z.exp()).sum();
+        let p: Vec<f64> = z.iter().map(|z| z.exp() / total).collect();
+        let h = -p.iter().map(|p| p * p.ln()).sum::<f64>();
+        entropies += h;
+        for v in 0..vocab {
+            let dz = scale * (p[v] - if v == targets[n] as usize { 1.0 } else { 0.0 });
+            let dh = -scale * p[v] * (p[v].ln() + h);
+            for c in 0..d {
+                squares[v * d + c] += (dz * x.at(n, c)).powi(2);
+                dx[n * d + c] += dh * w.at(v, c);
+                dw[v * d + c] += dh * x.at(n, c);
+            }
+        }
+    }
+    case.compare("head squared gradients", &squares_tensor, &squares);
+    let entropy = case.backend.read_sum(&entropy);
+    let bound = case.tolerance.atol + case.tolerance.rtol * entropies.abs();
+    assert!((entropy - entropies).abs() <= bound, "entropy {entropy}, expected {entropies}");
+    case.compare("entropy d_hidden", &d_entropy, &dx);
+    case.compare("entropy d_head", &d_entropy_head, &dw);
     let ours = case.backend.head_log_probabilities(&x_tensor, &w_tensor, &targets);
     for (ours, expected) in ours.iter().zip(&logs) {
         let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();

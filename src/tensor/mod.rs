@@ -20,7 +20,7 @@ pub mod unwind;
 
 pub use backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedSegment, PackedShape, Product, RopeTable, SCORING_PASS_ROWS, Scalar, ScoreLeaf,
+    PackedSegment, PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, Scalar, ScoreLeaf,
 };
 pub use cpu::{CpuBackend, Matrix};
 pub use cuda::device::DeviceError;

@@ -6,7 +6,7 @@
 //! ```
 use super::Matrix;
 use super::product;
-use super::real::{Real, kernel, max, sum_by};
+use super::real::{Real, kernel, max, sum_by, vectorised};
 use crate::tensor::Product;
 use rayon::prelude::*;
 
@@ -47,39 +47,105 @@ pub fn loss_and_gradients<T: Real>(
     targets: &[u32],
     scale: f64,
 ) -> f64 {
-    let (vocab, d) = (head.rows, head.cols);
-    assert!(hidden.rows == targets.len() && hidden.cols == d && d_hidden.data.len() == hidden.data.len());
-    let scale = T::from_f64(scale);
-    let mut loss = 0.0;
+    assert!(hidden.rows == targets.len() && d_hidden.data.len() == hidden.data.len());
+    let (scale, vocab, mut loss) = (T::from_f64(scale), head.rows, 0.0);
+    let mut d_rows = Matrix { rows: 0, cols: head.cols, data: Vec::new() };
+    for_each_chunk(hidden, head, |start, chunk, logits| {
+        let targets = &targets[start..start + chunk.rows];
+        loss += by_rows(logits, |at, rows| loss_rows(rows, &targets[at..], vocab, scale));
+        add_gradients(start, chunk, logits, head, &mut d_rows, d_hidden, d_head);
+    });
+    loss
+}
+
+/// Σ of entropies, with the gradients of their sum times `scale`.
+pub fn entropy_and_gradients<T: Real>(
+    d_hidden: &mut Matrix<T>,
+    d_head: &mut Matrix<T>,
+    hidden: &Matrix<T>,
+    head: &Matrix<T>,
+    scale: f64,
+) -> f64 {
+    assert!(d_hidden.data.len() == hidden.data.len());
+    let (scale, vocab, mut sum) = (T::from_f64(scale), head.rows, 0.0);
+    let mut d_rows = Matrix { rows: 0, cols: head.cols, data: Vec::new() };
+    for_each_chunk(hidden, head, |start, chunk, logits| {
+        sum += by_rows(logits, |_, rows| entropy_rows(rows, vocab, scale));
+        add_gradients(start, chunk, logits, head, &mut d_rows, d_hidden, d_head);
+    });
+    sum
+}
+
+/// `out += Σ_n (dz_nv · x_nc)²`: a product of squares.
+pub fn squared_gradients<T: Real>(
+    out: &mut Matrix<T>,
+    hidden: &Matrix<T>,
+    head: &Matrix<T>,
+    targets: &[u32],
+    scale: f64,
+) {
+    assert!(hidden.rows == targets.len() && out.data.len() == head.data.len());
+    let (scale, vocab) = (T::from_f64(scale), head.rows);
+    let square = |matrix: &mut Matrix<T>| {
+        vectorised(|| matrix.data.iter_mut().for_each(|x| *x = *x * *x));
+    };
+    for_each_chunk(hidden, head, |start, chunk, logits| {
+        let targets = &targets[start..start + chunk.rows];
+        by_rows(logits, |at, rows| loss_rows(rows, &targets[at..], vocab, scale));
+        square(logits);
+        square(chunk);
+        product::matmul(Product::TN, out, true, logits, chunk);
+    });
+}
+
+/// Hands on each chunk of rows: its first row, the rows, and their logits.
+fn for_each_chunk<T: Real>(
+    hidden: &Matrix<T>,
+    head: &Matrix<T>,
+    mut work: impl FnMut(usize, &mut Matrix<T>, &mut Matrix<T>),
+) {
+    let vocab = head.rows;
+    assert_eq!(hidden.cols, head.cols);
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
-    let mut d_rows = Matrix { rows: 0, cols: d, data: Vec::new() };
     for start in (0..hidden.rows).step_by(chunk_rows(LOGITS, vocab)) {
         let end = (start + chunk_rows(LOGITS, vocab)).min(hidden.rows);
-        let chunk = rows_of(hidden, start, end);
-        for (buffer, cols) in [(&mut logits, vocab), (&mut d_rows, d)] {
-            buffer.rows = end - start;
-            buffer.data.resize((end - start) * cols, T::ZERO);
-        }
+        let mut chunk = rows_of(hidden, start, end);
+        logits.rows = end - start;
+        logits.data.resize((end - start) * vocab, T::ZERO);
         product::matmul(Product::NT, &mut logits, false, &chunk, head);
-        let losses: Vec<f64> = logits
-            .data
-            .par_chunks_mut(ROWS * vocab)
-            .zip(targets[start..end].par_chunks(ROWS))
-            .map(|(rows, targets)| loss_rows(rows, targets, scale))
-            .collect();
-        loss += losses.iter().sum::<f64>();
-        product::matmul(Product::NN, &mut d_rows, false, &logits, head);
-        d_hidden.data[start * d..end * d].copy_from_slice(&d_rows.data);
-        product::matmul(Product::TN, d_head, true, &logits, &chunk);
+        work(start, &mut chunk, &mut logits);
     }
-    loss
+}
+
+/// Σ of what `task` makes of a few rows at a time, from row `at` of the chunk on.
+fn by_rows<T: Real>(logits: &mut Matrix<T>, task: impl Fn(usize, &mut [T]) -> f64 + Sync) -> f64 {
+    let pieces = logits.data.par_chunks_mut(ROWS * logits.cols).enumerate();
+    let sums: Vec<f64> = pieces.map(|(i, rows)| task(i * ROWS, rows)).collect();
+    sums.iter().sum()
+}
+
+/// `d_hidden = dz head`, `d_head += dzᵀ x` of one chunk.
+fn add_gradients<T: Real>(
+    start: usize,
+    chunk: &Matrix<T>,
+    d_logits: &Matrix<T>,
+    head: &Matrix<T>,
+    d_rows: &mut Matrix<T>,
+    d_hidden: &mut Matrix<T>,
+    d_head: &mut Matrix<T>,
+) {
+    let d = head.cols;
+    d_rows.rows = chunk.rows;
+    d_rows.data.resize(chunk.rows * d, T::ZERO);
+    product::matmul(Product::NN, d_rows, false, d_logits, head);
+    d_hidden.data[start * d..][..chunk.rows * d].copy_from_slice(&d_rows.data);
+    product::matmul(Product::TN, d_head, true, d_logits, chunk);
 }
 
 kernel! {
     /// Turns the logits of a few rows into gradients; returns their summed loss.
     fn loss_rows<'a, T>(
-        rows: &'a mut [T], targets: &'a [u32], scale: T) -> f64 {
-        let vocab = rows.len() / targets.len();
+        rows: &'a mut [T], targets: &'a [u32], vocab: usize, scale: T) -> f64 {
         let mut loss = 0.0;
         for (row, &target) in rows.chunks_exact_mut(vocab).zip(targets) {
             let target = target as usize;
@@ -93,6 +159,30 @@ kernel! {
             row[target] = row[target] - scale;
         }
         loss
+    }
+}
+
+kernel! {
+    /// Turns the logits of a few rows into gradients of their entropies; returns the sum of these. With e = z − max and
+    /// p = exp(e)/s: log p = e − ln s, H = ln s − Σ p e, ∂H/∂z = −p (log p + H) = −p (e − Σ p e).
+    fn entropy_rows<'a, T>(
+        rows: &'a mut [T], vocab: usize, scale: T) -> f64 {
+        let mut entropy = 0.0;
+        let mut shifted = vec![T::ZERO; vocab];
+        for row in rows.chunks_exact_mut(vocab) {
+            shifted.copy_from_slice(row);
+            let (largest, sum) = softmax_row(row);
+            for e in shifted.iter_mut() {
+                *e = *e - largest;
+            }
+            let mean = sum_by(vocab, |i| row[i] * shifted[i]) / sum;
+            entropy += sum.to_f64().ln() - mean.to_f64();
+            let factor = -scale / sum;
+            for (p, &e) in row.iter_mut().zip(&shifted) {
+                *p = *p * factor * (e - mean);
+            }
+        }
+        entropy
     }
 }
 

@@ -8,6 +8,7 @@ mod cross_entropy;
 mod elementwise;
 mod norm;
 mod packed_attention;
+mod pointwise;
 mod product;
 pub mod real;
 mod rope;
@@ -15,7 +16,7 @@ mod score;
 
 use super::backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedShape, Product, RopeTable, ScoreLeaf,
+    PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
 };
 use rayon::prelude::*;
 use real::Real;
@@ -134,6 +135,14 @@ impl<T: Real> Backend for CpuBackend<T> {
 
     fn add_column_sums(&self, out: &mut Matrix<T>, x: &Matrix<T>) {
         elementwise::add_column_sums(out, x);
+    }
+
+    fn pointwise(&self, operation: Pointwise, out: &mut Matrix<T>, a: &Matrix<T>, b: Option<&Matrix<T>>) {
+        pointwise::pointwise(operation, out, a, b);
+    }
+
+    fn fold(&self, out: &mut Matrix<T>, x: &Matrix<T>, rows: usize, cols: usize) {
+        pointwise::fold(out, x, rows, cols);
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
@@ -303,6 +312,28 @@ impl<T: Real> Backend for CpuBackend<T> {
         scale: f64,
     ) -> f64 {
         cross_entropy::loss_and_gradients(d_hidden, d_head, hidden, head, targets, scale)
+    }
+
+    fn head_squared_gradients(
+        &self,
+        out: &mut Matrix<T>,
+        hidden: &Matrix<T>,
+        head: &Matrix<T>,
+        targets: &[u32],
+        scale: f64,
+    ) {
+        cross_entropy::squared_gradients(out, hidden, head, targets, scale);
+    }
+
+    fn head_entropy(
+        &self,
+        d_hidden: &mut Matrix<T>,
+        d_head: &mut Matrix<T>,
+        hidden: &Matrix<T>,
+        head: &Matrix<T>,
+        scale: f64,
+    ) -> f64 {
+        cross_entropy::entropy_and_gradients(d_hidden, d_head, hidden, head, scale)
     }
 
     fn head_log_probabilities(&self, hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {

@@ -4,25 +4,30 @@ use super::real::{Real, sum_by, vectorised};
 use crate::tensor::{ElementScore, Margins, ScoreLeaf};
 
 pub fn margins<T: Real>(score: ElementScore, leaf: &ScoreLeaf<Matrix<T>>) -> Margins {
-    let half = T::from_f64(0.5);
     let magnitude = |x: T| if x < T::ZERO { -x } else { x };
     let weight = leaf.weight;
+    let like = |tensor: Option<&'_ Matrix<T>>| {
+        let tensor = tensor.unwrap_or_else(|| panic!("{score:?} needs what it reads"));
+        assert_eq!(tensor.data.len(), weight.data.len());
+    };
+    if score.reads_gradient() {
+        like(leaf.grad);
+    }
+    if score.reads_fisher() {
+        like(leaf.fisher);
+    }
+    let (w, g, f) = (&weight.data, leaf.grad.map_or(&[][..], |g| &g.data), leaf.fisher.map_or(&[][..], |f| &f.data));
+    let (half, epsilon) = (T::from_f64(0.5), T::from_f64(ElementScore::EPSILON));
     match score {
-        ElementScore::MagnitudeL2 => sum_margins(weight, |i| weight.data[i] * weight.data[i]),
-        ElementScore::Taylor1 => {
-            let grad = leaf.grad.expect("taylor1 needs the gradient");
-            assert_eq!(grad.data.len(), weight.data.len());
-            sum_margins(weight, |i| magnitude(weight.data[i] * grad.data[i]))
-        }
+        ElementScore::MagnitudeL2 => sum_margins(weight, |i| w[i] * w[i]),
+        ElementScore::MagnitudeL1 => sum_margins(weight, |i| magnitude(w[i])),
+        ElementScore::Taylor1 => sum_margins(weight, |i| magnitude(w[i] * g[i])),
+        ElementScore::Taylor2 => sum_margins(weight, |i| w[i] * w[i] * f[i]),
+        ElementScore::Signed => sum_margins(weight, |i| w[i] * g[i]),
         ElementScore::TaylorMix => {
-            let grad = leaf.grad.expect("taylor_mix needs the gradient");
-            let fisher = leaf.fisher.expect("taylor_mix needs the Fisher diagonal");
-            assert!(grad.data.len() == weight.data.len() && fisher.data.len() == weight.data.len());
-            sum_margins(weight, |i| {
-                let w = weight.data[i];
-                magnitude(w * grad.data[i] - half * (w * w) * fisher.data[i])
-            })
+            sum_margins(weight, |i| magnitude(w[i] * g[i] - half * (w[i] * w[i]) * f[i]))
         }
+        ElementScore::Adam => sum_margins(weight, |i| magnitude(w[i] * g[i]) / (f[i].sqrt() + epsilon)),
     }
 }
 

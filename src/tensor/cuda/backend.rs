@@ -5,7 +5,7 @@ use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
 use crate::tensor::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedShape, Product, RopeTable, SCORING_PASS_ROWS, ScoreLeaf,
+    PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, ScoreLeaf,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -255,6 +255,33 @@ impl<D: Device> Backend for CudaBackend<D> {
         let arguments = [at(out), partial, int(pieces), int(x.cols), int(stride)];
         let grid = [x.cols.div_ceil(PIECE_COLUMNS), 1, 1];
         self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
+    }
+
+    fn pointwise(
+        &self,
+        operation: Pointwise,
+        out: &mut CudaTensor<D>,
+        a: &CudaTensor<D>,
+        b: Option<&CudaTensor<D>>,
+    ) {
+        assert!((out.rows, out.cols) == (a.rows, a.cols), "pointwise");
+        assert!(b.is_some() || operation != Pointwise::Product, "a product has two factors");
+        b.iter().for_each(|b| alike(a, b));
+        out.touch();
+        let kernel = format!("pointwise_{}_{}", out.element.suffix(), a.element.suffix());
+        let second = Argument::Address(b.map_or(0, CudaTensor::address));
+        let arguments = [at(out), at(a), second, Argument::U32(operation as u32)];
+        self.each(&kernel, a.spread(), &arguments);
+    }
+
+    fn fold(&self, out: &mut CudaTensor<D>, x: &CudaTensor<D>, rows: usize, cols: usize) {
+        assert!(out.rows * rows == x.rows && out.cols * cols == x.cols, "fold");
+        assert_eq!(out.element, Element::F32, "fold");
+        out.touch();
+        let sizes = [int(out.rows), int(out.cols), int(rows), int(cols), int(out.stride()), int(x.stride())];
+        let arguments = [&[at(out), at(x)][..], &sizes].concat();
+        let grid = [self.blocks_for(out.rows * out.cols), 1, 1];
+        self.launch("layout", &named("fold", x.element), grid, BLOCK, &arguments);
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, CudaTensor<D>>]) -> Vec<Margins> {
@@ -599,7 +626,29 @@ impl<D: Device> Backend for CudaBackend<D> {
         targets: &[u32],
         scale: f64,
     ) -> DeviceSum<D> {
-        self.loss_and_gradients(d_hidden, d_head, hidden, head, targets, scale)
+        self.loss_and_gradients(d_hidden, d_head, hidden, head, Some(targets), scale)
+    }
+
+    fn head_squared_gradients(
+        &self,
+        out: &mut CudaTensor<D>,
+        hidden: &CudaTensor<D>,
+        head: &CudaTensor<D>,
+        targets: &[u32],
+        scale: f64,
+    ) {
+        self.squared_gradients(out, hidden, head, targets, scale);
+    }
+
+    fn head_entropy(
+        &self,
+        d_hidden: &mut CudaTensor<D>,
+        d_head: &mut CudaTensor<D>,
+        hidden: &CudaTensor<D>,
+        head: &CudaTensor<D>,
+        scale: f64,
+    ) -> DeviceSum<D> {
+        self.loss_and_gradients(d_hidden, d_head, hidden, head, None, scale)
     }
 
     fn head_log_probabilities(

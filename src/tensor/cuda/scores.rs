@@ -66,15 +66,10 @@ impl<D: Device> CudaBackend<D> {
         score: ElementScore,
         leaves: &[ScoreLeaf<'_, CudaTensor<D>>],
     ) -> Vec<Margins> {
-        let (code, needs_grad, needs_fisher) = match score {
-            ElementScore::MagnitudeL2 => (0, false, false),
-            ElementScore::Taylor1 => (1, true, false),
-            ElementScore::TaylorMix => (2, true, true),
-        };
         let mut all = Counts::default();
         for ScoreLeaf { weight, grad, fisher } in leaves {
-            assert!(grad.is_some() || !needs_grad, "{score:?} needs the gradient");
-            assert!(fisher.is_some() || !needs_fisher, "{score:?} needs the Fisher diagonal");
+            assert!(grad.is_some() || !score.reads_gradient(), "{score:?} needs the gradient");
+            assert!(fisher.is_some() || !score.reads_fisher(), "{score:?} needs the Fisher diagonal");
             for tensor in [Some(*weight), *grad, *fisher].into_iter().flatten() {
                 assert!((tensor.rows, tensor.cols) == (weight.rows, weight.cols), "score_margins");
                 assert_eq!(tensor.element, Element::F32);
@@ -105,7 +100,7 @@ impl<D: Device> CudaBackend<D> {
         };
         let table: Vec<Leaf> = leaves.iter().map(described).collect();
         let list = self.uploaded(&table);
-        let arguments = [Argument::Address(list.address()), int(table.len()), Argument::U32(code)];
+        let arguments = [Argument::Address(list.address()), int(table.len()), Argument::U32(score.code())];
         self.launch("reduce", "score_rows", [all.rows, 1, 1], BLOCK, &arguments);
         let with_pieces = [&arguments[..], &[int(PIECE_ROWS)]].concat();
         self.launch("reduce", "score_columns", [all.tiles, 1, 1], BLOCK, &with_pieces);

@@ -2,6 +2,8 @@
 //
 //   loss_n = log Σ_v exp z_nv − z_n,target          dz = scale · (softmax(z) − onehot(target))
 //
+//   entropy_n = −Σ_v p log p, p = softmax(z)         dz = −scale · p (log p + entropy)
+//
 // `logits` rows × V in f32 with `stride`; columns from V on are padding: they enter no sum, and their gradient is zero. In
 // f32 the gradient may overwrite the logits. Sums: each thread over its own columns, then the block in a fixed order.
 
@@ -66,6 +68,40 @@ extern "C" __global__ void cross_entropy_f32(float *d_logits, double *losses, co
 extern "C" __global__ void cross_entropy_bf16(bf16 *d_logits, double *losses, const float *logits,
                                               const unsigned *targets, int vocab, int stride, float scale) {
     cross_entropy(d_logits, losses, logits, targets, vocab, stride, scale);
+}
+
+/// With e = z − max: entropy = ln Σ exp e − Σ p e, and log p + entropy = e − Σ p e.
+template <class T>
+__device__ __forceinline__ void entropy(T *d_logits, double *entropies, const float *logits, int vocab, int stride,
+                                        float scale) {
+    __shared__ float scratch[32];
+    const float *row = logits + (long long)blockIdx.x * stride;
+    float2 statistics = softmax_statistics(row, vocab);
+    float mean = 0;
+    for (int v = threadIdx.x; v < vocab; v += blockDim.x) {
+        float e = row[v] - statistics.x;
+        mean += __expf(e) * e;
+    }
+    mean = block_sum(mean, scratch) / statistics.y;
+    if (threadIdx.x == 0) entropies[blockIdx.x] = log((double)statistics.y) - (double)mean;
+    float factor = -scale / statistics.y;
+    for (int v = 8 * threadIdx.x; v < stride; v += 8 * blockDim.x) {
+        Eight z = load_eight(row + v);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) {
+            float e = z.v[j] - statistics.x;
+            z.v[j] = v + j < vocab ? __expf(e) * factor * (e - mean) : 0.0f;
+        }
+        store_eight(d_logits + (long long)blockIdx.x * stride + v, z);
+    }
+}
+extern "C" __global__ void entropy_f32(float *d_logits, double *entropies, const float *logits, const unsigned *,
+                                       int vocab, int stride, float scale) {
+    entropy(d_logits, entropies, logits, vocab, stride, scale);
+}
+extern "C" __global__ void entropy_bf16(bf16 *d_logits, double *entropies, const float *logits, const unsigned *,
+                                        int vocab, int stride, float scale) {
+    entropy(d_logits, entropies, logits, vocab, stride, scale);
 }
 
 extern "C" __global__ void log_probability(double *out, const float *logits, const unsigned *targets, int vocab,

@@ -3,6 +3,7 @@
 //
 //   convert        y ← x, rounded to y's type
 //   swiglu         out ← silu(gate) ∘ up,  silu(z) = z·σ(z)                         (Shazeer 2020, arXiv:2002.05202)
+//   pointwise      y ← a², |a|, √a or a·b
 //   swiglu_backward  gate ← d∘up∘σ(1 + gate(1−σ)),  up ← d∘silu(gate)
 
 __device__ __forceinline__ long long first_eight() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
@@ -49,4 +50,31 @@ extern "C" __global__ void swiglu_backward_f32(float *gate, float *up, const flo
 }
 extern "C" __global__ void swiglu_backward_bf16(bf16 *gate, bf16 *up, const bf16 *d_out, long long n) {
     swiglu_backward(gate, up, d_out, n);
+}
+
+/// `operation`: 0 square, 1 magnitude, 2 root, 3 product; `b` is read by the product alone.
+template <class Y, class X>
+__device__ __forceinline__ void pointwise(Y *y, const X *a, const X *b, int operation, long long n) {
+    for (long long i = first_eight(); i < n; i += next_eight()) {
+        Eight e = load_eight(a + 8 * i);
+        if (operation == 3) {
+            Eight f = load_eight(b + 8 * i);
+#pragma unroll
+            for (int j = 0; j < 8; ++j) e.v[j] *= f.v[j];
+        } else {
+#pragma unroll
+            for (int j = 0; j < 8; ++j)
+                e.v[j] = operation == 0 ? e.v[j] * e.v[j] : operation == 1 ? fabsf(e.v[j]) : sqrtf(e.v[j]);
+        }
+        store_eight(y + 8 * i, e);
+    }
+}
+extern "C" __global__ void pointwise_f32_f32(float *y, const float *a, const float *b, int operation, long long n) {
+    pointwise(y, a, b, operation, n);
+}
+extern "C" __global__ void pointwise_f32_bf16(float *y, const bf16 *a, const bf16 *b, int operation, long long n) {
+    pointwise(y, a, b, operation, n);
+}
+extern "C" __global__ void pointwise_bf16_bf16(bf16 *y, const bf16 *a, const bf16 *b, int operation, long long n) {
+    pointwise(y, a, b, operation, n);
 }

@@ -2,6 +2,7 @@
 //
 //   clear_padding   x[r, cols..stride] ← 0
 //   select          out[r, c] ← x[rows[r], cols[c]]            (null keeps all)
+//   fold            out[i, j] ← Σ x[i·rows + r, j·cols + c] over a block of rows × cols
 //   gather_rows     out[n, :] ← table[tokens[n], :]
 //   scatter_rows    table[t, :] += Σ_{n: tokens[n] = t} d_out[n, :]
 //
@@ -39,6 +40,28 @@ extern "C" __global__ void select_f32(float *out, const float *x, const unsigned
 extern "C" __global__ void select_bf16(bf16 *out, const bf16 *x, const unsigned *rows, const unsigned *cols,
                                        int num_rows, int num_cols, int out_stride, int stride) {
     select(out, x, rows, cols, num_rows, num_cols, out_stride, stride);
+}
+
+/// A thread adds up one block.
+template <class T>
+__device__ __forceinline__ void fold(float *out, const T *x, int out_rows, int out_cols, int rows, int cols, int out_stride,
+                                     int stride) {
+    long long n = (long long)out_rows * out_cols;
+    for (long long k = (long long)blockIdx.x * blockDim.x + threadIdx.x; k < n; k += (long long)gridDim.x * blockDim.x) {
+        long long i = k / out_cols, j = k % out_cols;
+        float sum = 0;
+        for (int r = 0; r < rows; ++r)
+            for (int c = 0; c < cols; ++c) sum += to_float(x[(i * rows + r) * stride + j * cols + c]);
+        out[i * out_stride + j] = sum;
+    }
+}
+extern "C" __global__ void fold_f32(float *out, const float *x, int out_rows, int out_cols, int rows, int cols,
+                                    int out_stride, int stride) {
+    fold(out, x, out_rows, out_cols, rows, cols, out_stride, stride);
+}
+extern "C" __global__ void fold_bf16(float *out, const bf16 *x, int out_rows, int out_cols, int rows, int cols,
+                                     int out_stride, int stride) {
+    fold(out, x, out_rows, out_cols, rows, cols, out_stride, stride);
 }
 
 template <class Y, class X>

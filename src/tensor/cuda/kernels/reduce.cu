@@ -3,7 +3,7 @@
 //   sum_values     out ← Σ values                                    one block
 //   add_pieces     out[c] += Σ_p partial[p, c]                       second stage of column sums
 //   sum_columns    partial[p, c] ← Σ_{r in piece p} x_rc             first stage: the gradient of a bias
-//   score_columns  partial[p, c] ← Σ_{r in piece p} s_rc             s = w², |w·g| or |w·g − ½w²F| (method §2)
+//   score_columns  partial[p, c] ← Σ_{r in piece p} s_rc             s: `base::element_score`
 //   add_score_pieces  by_col[c] ← Σ_p partial[p, c]
 //   score_rows     by_row[r] ← Σ_c s_rc
 //
@@ -69,12 +69,18 @@ struct ScoredLeaf {
     unsigned rows, cols, stride, first_row, first_tile, first_strip;
 };
 
-/// `score`: 0 magnitude, 1 first order, 2 mixed; gradient and Fisher diagonal are read only where it needs them.
+/// `score`: the number of an `ElementScore`; gradient and Fisher diagonal are read only where it needs them.
 __device__ __forceinline__ float element_score(int score, const ScoredLeaf *leaf, long long i) {
     float w = leaf->weight[i];
-    if (score == 0) return w * w;
-    if (score == 1) return fabsf(w * leaf->grad[i]);
-    return fabsf(w * leaf->grad[i] - 0.5f * (w * w) * leaf->fisher[i]);
+    switch (score) {
+    case 0: return w * w;
+    case 1: return fabsf(w * leaf->grad[i]);
+    case 2: return fabsf(w * leaf->grad[i] - 0.5f * (w * w) * leaf->fisher[i]);
+    case 3: return fabsf(w);
+    case 4: return w * w * leaf->fisher[i];
+    case 5: return w * leaf->grad[i];
+    default: return fabsf(w * leaf->grad[i]) / (sqrtf(leaf->fisher[i]) + 1e-8f);
+    }
 }
 
 /// A block works on one row.
