@@ -22,6 +22,7 @@ pub mod plan;
 pub mod prune;
 pub mod record;
 pub mod report;
+pub mod rules;
 pub mod run;
 pub mod schema;
 pub mod spec;

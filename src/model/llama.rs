@@ -9,28 +9,14 @@
 //! ```
 //!
 //! The backward pass is explicit: each line above, reversed. What it needs is kept in a [`Workspace`] whose
-//! buffers are reused, so that a steady training loop allocates nothing. The inputs of the linear layers
-//! (`a`, attention output, `b`, SwiGLU output) exist anyway: layerwise statistics tap them.
+//! buffers are reused, so that a steady training loop allocates nothing. Inputs of the linear layers (`a`, attention output,
+//! `b`, SwiGLU output) and the gradients there exist anyway: statistics tap them ([`Observation`]).
 use super::config::ModelConfig;
 use super::project::{add_gradient, linear, residual_linear, rotary_gradient, rotary_linear, rotary_places};
+use super::taps::{NormSite, Observation, Site, Tap};
 use super::weights::Weights;
-use crate::schema::Dim;
+use crate::schema::{Dim, Projection};
 use crate::tensor::{AttentionShape, Backend, Product, RopeTable};
-
-/// Inputs of the linear layers of one decoder layer, N tokens each.
-pub struct LayerInputs<'a, T> {
-    /// Input of q, k and v: N × d.
-    pub attn_in: &'a T,
-    /// Input of o: N × H·h.
-    pub o_in: &'a T,
-    /// Input of gate and up: N × d.
-    pub ffn_in: &'a T,
-    /// Input of down: N × f.
-    pub down_in: &'a T,
-}
-
-/// Called with the layer's index and its linear inputs as the forward pass goes by.
-pub type Tap<'a, T> = &'a mut dyn FnMut(usize, LayerInputs<'_, T>);
 
 /// Activations of one layer that the backward pass reads.
 struct LayerActivations<T> {
@@ -173,7 +159,7 @@ fn forward<B: Backend>(
     tokens: &[u32],
     sequences: usize,
     work: &mut Workspace<B>,
-    mut tap: Option<Tap<B::Tensor>>,
+    tap: &mut Option<Tap<B::Tensor>>,
 ) {
     assert!(
         sequences > 0 && tokens.len().is_multiple_of(sequences),
@@ -209,36 +195,70 @@ fn forward<B: Backend>(
         backend.swiglu(&mut a.down_in, &a.gate, &a.up);
         let out = next.first_mut().map_or(&mut *x_out, |next| &mut next.x_in);
         residual_linear(backend, out, &a.x_mid, &a.down_in, &w.down);
-        if let Some(tap) = &mut tap {
-            tap(
-                i,
-                LayerInputs { attn_in: &a.attn_in, o_in: &a.o_in, ffn_in: &a.ffn_in, down_in: &a.down_in },
-            );
+        if let Some(tap) = tap {
+            for (site, x) in [
+                (Site::AttnIn(i), &a.attn_in),
+                (Site::OIn(i), &a.o_in),
+                (Site::FfnIn(i), &a.ffn_in),
+                (Site::DownIn(i), &a.down_in),
+            ] {
+                tap(Observation::Input { site, x, sequences });
+            }
         }
     }
     if layers.is_empty() {
         backend.embed(x_out, &weights.embed, tokens);
     }
     backend.rmsnorm(final_in, inv_rms, x_out, &weights.norm, eps);
+    if let Some(tap) = tap {
+        tap(Observation::Input { site: Site::HeadIn, x: final_in, sequences });
+    }
 }
 
-/// Σ of cross-entropies (nats) over the N targets, and `grads += scale · ∂(Σ cross-entropy)/∂weights`.
+/// A forward pass for what `tap` sees alone.
+pub fn observe<B: Backend>(
+    backend: &B,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    inputs: &[u32],
+    sequences: usize,
+    work: &mut Workspace<B>,
+    tap: Tap<B::Tensor>,
+) {
+    forward(backend, config, weights, inputs, sequences, work, &mut Some(tap));
+}
+
+/// What is differentiated: a sum over the N positions.
+#[derive(Clone, Copy, Debug)]
+pub enum Objective<'a> {
+    /// Cross-entropy against the next tokens.
+    CrossEntropy(&'a [u32]),
+    /// Entropy of the predictions.
+    Entropy,
+}
+
+/// Σ of the objective (nats) over the N positions, and `grads += scale · ∂(Σ objective)/∂weights`.
 ///
-/// `inputs`, `targets`: `sequences` rows of T tokens each; target n is the token after input n.
+/// `inputs` and targets: `sequences` rows of T tokens each; target n is the token after input n.
 #[allow(clippy::too_many_arguments)]
 pub fn loss_and_gradients<B: Backend>(
     backend: &B,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
     inputs: &[u32],
-    targets: &[u32],
+    objective: Objective<'_>,
     sequences: usize,
     scale: f64,
     grads: &mut Weights<B::Tensor>,
     work: &mut Workspace<B>,
-    tap: Option<Tap<B::Tensor>>,
+    mut tap: Option<Tap<B::Tensor>>,
 ) -> B::Sum {
-    forward(backend, config, weights, inputs, sequences, work, tap);
+    forward(backend, config, weights, inputs, sequences, work, &mut tap);
+    let mut see = |observation: Observation<'_, B::Tensor>| {
+        if let Some(tap) = &mut tap {
+            tap(observation);
+        }
+    };
     let context_length = inputs.len() / sequences;
     let head = weights.head.as_ref().unwrap_or(&weights.embed);
     let d_head = grads.head.as_mut().unwrap_or(&mut grads.embed);
@@ -246,7 +266,15 @@ pub fn loss_and_gradients<B: Backend>(
         work;
     let rope = &rope.as_ref().expect("`forward` made the table").3;
 
-    let loss = backend.head_cross_entropy(d_normed, d_head, final_in, head, targets, scale);
+    let loss = match objective {
+        Objective::CrossEntropy(targets) => {
+            see(Observation::Head { x: final_in, head, targets, scale });
+            backend.head_cross_entropy(d_normed, d_head, final_in, head, targets, scale)
+        }
+        Objective::Entropy => backend.head_entropy(d_normed, d_head, final_in, head, scale),
+    };
+    see(Observation::InputGradient { site: Site::HeadIn, x: final_in, dx: d_normed });
+    see(Observation::Norm { norm: NormSite::Final, x: x_out, dy: d_normed });
     backend.fill_zero(d_x);
     backend.rmsnorm_backward(d_x, &mut grads.norm, d_normed, x_out, &weights.norm, inv_rms);
 
@@ -257,12 +285,18 @@ pub fn loss_and_gradients<B: Backend>(
         backend.reshape(d_wide, tokens, f);
         backend.matmul(Product::NN, d_wide, false, d_x, &w.down.weight);
         add_gradient(backend, &mut g.down, d_x, &a.down_in);
+        see(Observation::Linear { layer: i, projection: Projection::Down, x: &a.down_in, dy: d_x });
+        see(Observation::InputGradient { site: Site::DownIn(i), x: &a.down_in, dx: d_wide });
         backend.swiglu_backward(&mut a.gate, &mut a.up, d_wide);
         let (d_gate, d_up) = (&a.gate, &a.up);
         add_gradient(backend, &mut g.gate, d_gate, &a.ffn_in);
         add_gradient(backend, &mut g.up, d_up, &a.ffn_in);
         backend.matmul(Product::NN, d_normed, false, d_gate, &w.gate.weight);
         backend.matmul(Product::NN, d_normed, true, d_up, &w.up.weight);
+        see(Observation::Linear { layer: i, projection: Projection::Gate, x: &a.ffn_in, dy: d_gate });
+        see(Observation::Linear { layer: i, projection: Projection::Up, x: &a.ffn_in, dy: d_up });
+        see(Observation::InputGradient { site: Site::FfnIn(i), x: &a.ffn_in, dx: d_normed });
+        see(Observation::Norm { norm: NormSite::Ffn(i), x: &a.x_mid, dy: d_normed });
         backend.rmsnorm_backward(d_x, &mut g.ffn_norm, d_normed, &a.x_mid, &w.ffn_norm, &a.inv_rms2);
 
         // Attention block.
@@ -274,6 +308,8 @@ pub fn loss_and_gradients<B: Backend>(
         backend.reshape(d_v, tokens, narrow);
         backend.matmul(Product::NN, d_wide, false, d_x, &w.o.weight);
         add_gradient(backend, &mut g.o, d_x, &a.o_in);
+        see(Observation::Linear { layer: i, projection: Projection::O, x: &a.o_in, dy: d_x });
+        see(Observation::InputGradient { site: Site::OIn(i), x: &a.o_in, dx: d_wide });
         let shape = attention_shape(config, i, sequences, context_length);
         backend.attention_backward(shape, d_q, d_k, d_v, d_wide, &a.o_in, &a.log_sum_exp, &a.q, &a.k, &a.v);
         backend.rope(d_q, rope, context_length, config.head_dim, true);
@@ -281,15 +317,21 @@ pub fn loss_and_gradients<B: Backend>(
         let [query, key] = &a.places;
         let d_query = rotary_gradient(backend, d_q, rotary, query.as_deref());
         add_gradient(backend, &mut g.q, d_query, &a.attn_in);
+        see(Observation::Linear { layer: i, projection: Projection::Q, x: &a.attn_in, dy: d_query });
         backend.matmul(Product::NN, d_normed, false, d_query, &w.q.weight);
         let d_key = rotary_gradient(backend, d_k, rotary, key.as_deref());
         add_gradient(backend, &mut g.k, d_key, &a.attn_in);
+        see(Observation::Linear { layer: i, projection: Projection::K, x: &a.attn_in, dy: d_key });
         backend.matmul(Product::NN, d_normed, true, d_key, &w.k.weight);
         add_gradient(backend, &mut g.v, d_v, &a.attn_in);
+        see(Observation::Linear { layer: i, projection: Projection::V, x: &a.attn_in, dy: d_v });
         backend.matmul(Product::NN, d_normed, true, d_v, &w.v.weight);
+        see(Observation::InputGradient { site: Site::AttnIn(i), x: &a.attn_in, dx: d_normed });
+        see(Observation::Norm { norm: NormSite::Attn(i), x: &a.x_in, dy: d_normed });
         backend.rmsnorm_backward(d_x, &mut g.attn_norm, d_normed, &a.x_in, &w.attn_norm, &a.inv_rms1);
     }
     backend.embed_backward(&mut grads.embed, d_x, inputs);
+    see(Observation::Embedding { tokens: inputs, dy: d_x });
     loss
 }
 
@@ -303,7 +345,7 @@ pub fn log_probabilities<B: Backend>(
     sequences: usize,
     work: &mut Workspace<B>,
 ) -> Vec<f64> {
-    forward(backend, config, weights, inputs, sequences, work, None);
+    forward(backend, config, weights, inputs, sequences, work, &mut None);
     let head = weights.head.as_ref().unwrap_or(&weights.embed);
     backend.head_log_probabilities(&work.final_in, head, targets)
 }
@@ -312,7 +354,6 @@ pub fn log_probabilities<B: Backend>(
 mod tests {
     use super::*;
     use crate::model::{Biases, fixtures, init};
-    use crate::schema::Projection;
     use crate::tensor::CpuBackend;
 
     fn config(tied: bool, biases: Biases, layers: &[(usize, usize, usize)]) -> ModelConfig {
@@ -356,7 +397,16 @@ mod tests {
             let mut grads = weights.map(|w| backend.zeros(w.rows, w.cols));
             let scale = 1.0 / n as f64;
             loss_and_gradients(
-                &backend, &config, &weights, &inputs, &targets, sequences, scale, &mut grads, &mut work, None,
+                &backend,
+                &config,
+                &weights,
+                &inputs,
+                Objective::CrossEntropy(&targets),
+                sequences,
+                scale,
+                &mut grads,
+                &mut work,
+                None,
             );
             let mut loss = |weights: &Weights<_>| {
                 let logs =

@@ -13,6 +13,7 @@ mod project;
 pub mod rank;
 pub mod reference;
 pub mod scoring;
+pub mod taps;
 
 /// The description of the family stands below `spec`; here it gets tensors.
 pub use crate::schema::{

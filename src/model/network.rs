@@ -1,7 +1,8 @@
 //! What the training loop and the evaluation ask of a model: the seam between engines.
 use super::config::ModelConfig;
-use super::llama::{self, Tap, Workspace};
+use super::llama::{self, Objective, Workspace};
 use super::scoring::{self, ItemScores, ScoredSequence, ScoringWorkspace};
+use super::taps::Tap;
 use super::weights::Weights;
 use crate::tensor::Backend;
 
@@ -9,7 +10,31 @@ use crate::tensor::Backend;
 ///
 /// `inputs` and `targets` are `sequences` rows of T tokens each; target n is the token after input n.
 pub trait Network<B: Backend>: Send {
-    /// Σ of cross-entropies (nats) over all targets; `grads += scale · ∂(Σ cross-entropy)/∂weights`.
+    /// Σ of `objective` (nats) over all positions; `grads += scale · ∂(Σ objective)/∂weights`.
+    #[allow(clippy::too_many_arguments)]
+    fn differentiate(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        objective: Objective<'_>,
+        sequences: usize,
+        scale: f64,
+        grads: &mut Weights<B::Tensor>,
+        tap: Option<Tap<B::Tensor>>,
+    ) -> B::Sum;
+
+    /// A forward pass for what `tap` sees alone.
+    fn observe(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        sequences: usize,
+        tap: Tap<B::Tensor>,
+    );
+
+    /// [`Self::differentiate`] of the cross-entropy against `targets`.
     #[allow(clippy::too_many_arguments)]
     fn loss_and_gradients(
         &mut self,
@@ -21,7 +46,10 @@ pub trait Network<B: Backend>: Send {
         scale: f64,
         grads: &mut Weights<B::Tensor>,
         tap: Option<Tap<B::Tensor>>,
-    ) -> B::Sum;
+    ) -> B::Sum {
+        let objective = Objective::CrossEntropy(targets);
+        self.differentiate(config, weights, inputs, objective, sequences, scale, grads, tap)
+    }
 
     /// Natural-log probability of each target.
     fn log_probabilities(
@@ -74,12 +102,23 @@ impl<'a, B: Backend> ExplicitNetwork<'a, B> {
 }
 
 impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
-    fn loss_and_gradients(
+    fn observe(
         &mut self,
         config: &ModelConfig,
         weights: &Weights<B::Tensor>,
         inputs: &[u32],
-        targets: &[u32],
+        sequences: usize,
+        tap: Tap<B::Tensor>,
+    ) {
+        llama::observe(self.backend, config, weights, inputs, sequences, &mut self.work, tap);
+    }
+
+    fn differentiate(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        inputs: &[u32],
+        objective: Objective<'_>,
         sequences: usize,
         scale: f64,
         grads: &mut Weights<B::Tensor>,
@@ -87,7 +126,7 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
     ) -> B::Sum {
         let ExplicitNetwork { backend, work, .. } = self;
         llama::loss_and_gradients(
-            *backend, config, weights, inputs, targets, sequences, scale, grads, work, tap,
+            *backend, config, weights, inputs, objective, sequences, scale, grads, work, tap,
         )
     }
 

@@ -2,11 +2,11 @@
 //!
 //! Training is exact where the shape is known beforehand; a pruning run is integrated along the line that parameters
 //! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
+use crate::rules::saliency::{Pass, Statistic};
 use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, GroupType, LatencySpec, PruneSchedule, RunSpec, Saliency,
-    Update,
+    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec,
 };
 
 /// Estimated cost of one stage.
@@ -87,7 +87,13 @@ pub(super) fn model(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
     let r = rates(spec, vocab_size);
     let budget = spec.budget.tokens;
     let calibration = spec.prune.calibration_tokens;
-    let calibrating = TRAINING_TO_FORWARD * r.source * calibration as f64;
+    let needs = spec.prune.saliency.needs.iter().chain(spec.prune.update.needs);
+    let (calibration, passes) = match needs.map(|statistic| statistic.pass()).max().unwrap_or(Pass::Nothing) {
+        Pass::Nothing => (0, 0.0),
+        Pass::Forward => (calibration, 1.0),
+        Pass::Backward => (calibration, TRAINING_TO_FORWARD),
+    };
+    let calibrating = passes * r.source * calibration as f64;
     let source_tokens = spec.source.tokens.unwrap_or_default();
     let source_flops = TRAINING_TO_FORWARD * r.source * source_tokens as f64;
     let (tokens, flops) = match arm {
@@ -120,14 +126,21 @@ const F32: u64 = 4;
 fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64 {
     let (m, prune) = (&spec.model, &spec.prune);
     // What pruning reads: F with the gradient of one micro-batch, and running means of both.
-    let fisher = u64::from(prune.saliency == Saliency::TaylorMix);
+    let reads = |statistic| prune.saliency.needs(statistic);
+    let by_unit = prune.fisher.unit != FisherUnit::Position;
+    let fisher = u64::from(reads(Statistic::Fisher));
+    let unit = u64::from(by_unit && (reads(Statistic::Fisher) || reads(Statistic::SquaredEffect)));
+    let entropy = u64::from(reads(Statistic::EntropyGradient));
     let running = if prune.gradient_ema > 0.0 { 1 + fisher } else { 0 };
+    // Of a pruned model that is not trained: weights and gradient.
+    let scored = if prune.saliency.needs.iter().any(|statistic| statistic.pass() == Pass::Backward) { 2 } else { 1 };
     let (params, copies, grams) = match arm {
         ArmSpec::Source if spec.source.model.is_some() => (rates.source_params, 2, false),
         // Weights, gradient, two moments.
         ArmSpec::Source => (rates.source_params, 4, false),
-        ArmSpec::PruningAware => (rates.source_params, 4 + 2 * fisher + running, true),
-        ArmSpec::OneShot | ArmSpec::OneShotRecover => (rates.source_params, 4 + 2 * fisher, true),
+        ArmSpec::PruningAware => (rates.source_params, 4 + fisher + unit + entropy + running, true),
+        ArmSpec::OneShot => (rates.source_params, scored + fisher + unit, true),
+        ArmSpec::OneShotRecover => (rates.source_params, 4 + fisher + unit, true),
         ArmSpec::Direct { .. } => (rates.target_params, 4, false),
     };
     let tokens = (spec.train.micro_batch * spec.data.context_length) as u64;
@@ -142,11 +155,13 @@ fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64
     // What the backward pass reads again of each layer (`model::llama`), and gradients on their way through one.
     let activations =
         tokens * layers * (4 * d + 2 * wide + 2 * narrow + 3 * f) + tokens * (3 * d + 2 * wide + f);
-    let gram = if grams && prune.update == Update::Layerwise {
-        layers * (2 * d * d + wide * wide + f * f)
-    } else {
-        0
-    };
+    let reads_gram = reads(Statistic::Gram) || prune.update.needs.contains(&Statistic::Gram);
+    let squares = prune.types.iter().map(|kind| match kind {
+        GroupType::Ffn => layers * f * f,
+        GroupType::Head => layers * wide * wide,
+        GroupType::Stem => (2 * layers + 1) * d * d,
+    });
+    let gram = if grams && reads_gram { squares.sum() } else { 0 };
     // One tensor at a time is copied where a checkpoint is written.
     F32 * (params * copies + activations + gram + vocab_size as u64 * d)
 }

@@ -257,8 +257,10 @@ fn memory_grows_with_what_is_kept_of_each_parameter() {
         plan.stages.iter().find(find).unwrap().cost.memory_bytes
     };
     let params = planned(EXAMPLE).stages[1].cost.params;
-    // F and the gradient of a micro-batch beside weights, gradient and two moments.
-    assert_eq!(memory(EXAMPLE, "pruning_aware") - memory(EXAMPLE, "source"), 2 * 4 * params);
+    // F beside weights, gradient and two moments; the gradient of a sequence where F is made of such.
+    assert_eq!(memory(EXAMPLE, "pruning_aware") - memory(EXAMPLE, "source"), 4 * params);
+    let by_sequence = EXAMPLE.replace("[prune]\n", "[prune]\nfisher_unit = \"sequence\"\n");
+    assert_eq!(memory(&by_sequence, "pruning_aware") - memory(EXAMPLE, "source"), 2 * 4 * params);
     let first_order = EXAMPLE.replace("saliency = \"taylor_mix\"", "saliency = \"taylor1\"");
     assert_eq!(memory(&first_order, "pruning_aware"), memory(EXAMPLE, "source"));
 }

@@ -1,4 +1,5 @@
 //! What can go wrong when pruning: each message names place, value and the nearest valid value.
+use crate::model::taps::Site;
 use crate::spec::GroupType;
 
 /// Why a pruner cannot be made or an event cannot be carried out.
@@ -31,15 +32,26 @@ pub enum PruneError {
     Damping { damping: f64 },
     #[error("saliency `{rule}` needs {what}, and the training step handed none over")]
     MissingInput { rule: &'static str, what: &'static str },
-    #[error("update `{rule}` needs the second moments of layer inputs (grams), and none were handed over")]
-    MissingGrams { rule: &'static str },
-    #[error("grams of layer {layer}, {input}: {rows} × {cols}, and the model's width is {width}")]
-    GramShape { layer: usize, input: &'static str, rows: usize, cols: usize, width: usize },
+    #[error("update `{rule}` needs {what}, and none were handed over")]
+    MissingStatistic { rule: &'static str, what: &'static str },
+    #[error("second moments of {site}: {rows} × {cols}, and the model's width is {width}")]
+    GramShape { site: Site, rows: usize, cols: usize, width: usize },
     #[error(
-        "grams of layer {layer}, {input}: G + λ·mean(diag G)·I with prune.damping λ = {damping} is not positive \
-         definite; hint: collect more tokens than the layer is wide, or raise prune.damping (nearest usual value: 0.01)"
+        "second moments of {site} are of {tokens} tokens, fewer than its {columns} columns, and prune.damping = 0 does \
+         not make up for it; hint: nearest valid calibration or batch: {columns} tokens, or prune.damping = 0.01"
     )]
-    NotPositiveDefinite { layer: usize, input: &'static str, damping: f64 },
+    TooFewTokens { site: Site, tokens: u64, columns: usize },
+    #[error(
+        "second moments of {site}: G + λ·mean(diag G)·I with prune.damping λ = {damping} is not positive definite{}; \
+         hint: collect more tokens than the layer is wide, or raise prune.damping (nearest usual value: 0.01)",
+        if *.damping > 0.0 { ", nor is it with 10⁴ times as much" } else { "" }
+    )]
+    NotPositiveDefinite { site: Site, damping: f64 },
+    #[error(
+        "prune.reduction: the product over the coupled tensors of {group_type:?} group {index} of layer {layer} is out of \
+         the range of numbers; nearest valid: `sum`, `mean`, `max` or `first`"
+    )]
+    ProductRange { group_type: GroupType, layer: usize, index: usize },
     #[error(
         "saliency of {group_type:?} group {index} of layer {layer} is {value}: the training has diverged"
     )]

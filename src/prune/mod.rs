@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! groups     which coupled parameters go together            (method §1)
-//! saliency/  what a group is worth; one file per rule        (§2)
+//! saliency/  what a group is worth, by a rule               (§2)
+//! statistics/  what rules read beside weights and gradients
 //! select     which type and which groups go next             (§2)
 //! schedule   when                                            (§2)
 //! target     the last events, so that the target is met      (§4)
-//! obs, grams, update/   what the rest does about it          (§3)
+//! update/    what the rest does about it                    (§3)
 //! survivors  removal, and the record of original indices
 //! cost       floating-point operations, for the ledger
 //! pruner     all of this, for the training loop
@@ -15,13 +16,12 @@
 //! Removal is physical: gradients, Fisher diagonal, optimiser moments and averages are sliced with the weights.
 pub mod cost;
 pub mod error;
-pub mod grams;
 pub mod groups;
-pub mod obs;
 pub mod pruner;
 pub mod saliency;
 pub mod schedule;
 pub mod select;
+pub mod statistics;
 pub mod survivors;
 pub mod target;
 pub mod update;
@@ -32,8 +32,8 @@ mod testing;
 mod tests;
 
 pub use error::PruneError;
-pub use grams::{GramAccumulator, Grams, LayerGrams};
 pub use groups::Groups;
-pub use pruner::{EventRecord, Needs, Pruner, PrunerState, Trees};
+pub use pruner::{EventRecord, Pruner, PrunerState, Trees};
+pub use statistics::{Collector, Needs, Statistics};
 pub use survivors::{LayerSurvivors, Survivors, remove};
 pub use target::Goal;

@@ -10,15 +10,17 @@
 //!
 //! Scores are computed anew after every event from the sliced weights, gradients and Fisher diagonal.
 use super::error::PruneError;
-use super::grams::Grams;
 use super::groups::{Groups, TYPES};
 use super::saliency::{SaliencyContext, normalised_scores};
 use super::schedule::{Allowance, allowance};
+use super::statistics::{Needs, Statistics};
 use super::survivors::{Survivors, remove};
 use super::target::Goal;
 use super::update::UpdateContext;
-use super::{cost, saliency, select, target, update};
+use super::{cost, select, target, update};
+use crate::model::bias::add_biases;
 use crate::model::{ModelConfig, Weights};
+use crate::rules::saliency::Statistic;
 use crate::spec::{GroupType, PruneSchedule, PruneSpec};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
@@ -28,9 +30,11 @@ pub struct Trees<'a, T> {
     pub weights: &'a mut Weights<T>,
     /// Gradients that saliency reads: of this step, their moving average, or of the calibration set.
     pub grads: Option<&'a mut Weights<T>>,
-    /// E\[g²\] over micro-batches.
+    /// The Fisher diagonal.
     pub fisher: Option<&'a mut Weights<T>>,
-    /// Whatever else has the model's shape: AdamW moments, moving averages. Sliced, never read.
+    /// m and v of the optimiser.
+    pub moments: Option<[&'a mut Weights<T>; 2]>,
+    /// Whatever else has the model's shape. Sliced, never read.
     pub companions: Vec<&'a mut Weights<T>>,
 }
 
@@ -66,18 +70,22 @@ pub struct EventRecord {
     pub params: u64,
     /// Whether the event's type was settled by the completion of the target rather than by saliency.
     pub completion: bool,
-    /// Steps between the collection of G and this event; `None` where the update rule needs no G.
+    /// Optimiser steps between the weights that G's text passed through and this event; `None` where nothing reads G.
     pub gram_age_steps: Option<u64>,
+    /// Pruning events between them.
+    #[serde(default)]
+    pub gram_age_events: Option<u64>,
+    /// Tokens of G.
+    #[serde(default)]
+    pub gram_tokens: Option<u64>,
+    /// λ as used: the most that any layer needed; `None` where nothing was factored.
+    #[serde(default)]
+    pub damping: Option<f64>,
+    /// Units that squared gradients were taken of; `None` where none were.
+    #[serde(default)]
+    pub fisher_units: Option<u64>,
     pub saliency_flops: u64,
     pub update_flops: u64,
-}
-
-/// What the rules of a run read beside the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
-    pub gradients: bool,
-    pub fisher: bool,
-    pub grams: bool,
 }
 
 /// The pruner of one run.
@@ -133,6 +141,10 @@ impl Pruner {
         let mut pruner = Pruner::new(spec, source, seed)?;
         state.survivors.check(source).map_err(|what| PruneError::StateMismatch { what })?;
         pruner.config = state.survivors.shape(source);
+        if spec.update.makes_bias && state.events > 0 {
+            let made = update::biased_projections(&spec.types);
+            pruner.config.biases = pruner.config.biases.union(made);
+        }
         pruner.state = state;
         Ok(pruner)
     }
@@ -161,17 +173,19 @@ impl Pruner {
         self.goal.count(&self.config) <= self.goal.limit
     }
 
-    /// What [`Pruner::step`] must be handed.
-    pub fn needs<B: Backend>(&self) -> Needs {
-        let saliency = saliency::rule::<B>(self.spec.saliency);
-        Needs {
-            gradients: saliency.needs_gradients(),
-            fisher: saliency.needs_fisher(),
-            grams: update::rule::<B>(self.spec.update).needs_grams(),
-        }
+    /// What [`Pruner::step`] must be handed after a step that events follow (`due`); of one that none follow, what a running
+    /// mean takes in.
+    pub fn needs(&self, due: bool) -> Needs {
+        let averages = self.spec.gradient_ema > 0.0;
+        let saliency = (due || averages).then_some(self.spec.saliency);
+        Needs::of(&self.spec, saliency, if due { self.spec.update.needs } else { &[] })
     }
 
-    /// Whether [`Pruner::step`] with these arguments would prune: ask before spending on Fisher and grams.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// Whether [`Pruner::step`] with these arguments would prune: ask before spending on statistics.
     pub fn is_due(&self, tokens_seen: u64, step: u64) -> bool {
         let allowed = self.allowance(tokens_seen, step);
         allowed.events > 0 && self.goal.count(&self.config) > allowed.params
@@ -182,7 +196,7 @@ impl Pruner {
     }
 
     /// Carries out the events that the schedule asks for after optimiser step `step` (from 1), with `tokens_seen` tokens
-    /// trained on, that step's batch included. Slices `config`, all `trees` and `grams`.
+    /// trained on, that step's batch included. Slices `config`, all `trees` and `statistics`.
     ///
     /// # Errors
     /// Missing or misshapen inputs, before anything is changed; a score that is not finite or a G that is not
@@ -192,12 +206,12 @@ impl Pruner {
         backend: &B,
         config: &mut ModelConfig,
         trees: Trees<'_, B::Tensor>,
-        grams: Option<&mut Grams>,
+        statistics: Option<&mut Statistics>,
         tokens_seen: u64,
         step: u64,
     ) -> Result<Vec<EventRecord>, PruneError> {
         let allowed = self.allowance(tokens_seen, step);
-        self.prune(backend, config, trees, grams, allowed, (tokens_seen, step))
+        self.prune(backend, config, trees, statistics, allowed, (tokens_seen, step))
     }
 
     /// Carries out all events down to the target at once, whatever the schedule: the one-shot arms.
@@ -209,12 +223,12 @@ impl Pruner {
         backend: &B,
         config: &mut ModelConfig,
         trees: Trees<'_, B::Tensor>,
-        grams: Option<&mut Grams>,
+        statistics: Option<&mut Statistics>,
         tokens_seen: u64,
         step: u64,
     ) -> Result<Vec<EventRecord>, PruneError> {
         let allowed = Allowance { params: self.goal.limit, events: u64::MAX };
-        self.prune(backend, config, trees, grams, allowed, (tokens_seen, step))
+        self.prune(backend, config, trees, statistics, allowed, (tokens_seen, step))
     }
 
     fn prune<B: Backend>(
@@ -222,7 +236,7 @@ impl Pruner {
         backend: &B,
         config: &mut ModelConfig,
         mut trees: Trees<'_, B::Tensor>,
-        mut grams: Option<&mut Grams>,
+        mut statistics: Option<&mut Statistics>,
         allowed: Allowance,
         when: (u64, u64),
     ) -> Result<Vec<EventRecord>, PruneError> {
@@ -232,7 +246,7 @@ impl Pruner {
         }
         let mut records = Vec::new();
         while (records.len() as u64) < allowed.events && self.goal.count(&self.config) > allowed.params {
-            records.push(self.event(backend, &mut trees, grams.as_deref_mut(), when)?);
+            records.push(self.event(backend, &mut trees, statistics.as_deref_mut(), when)?);
             config.clone_from(&self.config);
         }
         Ok(records)
@@ -243,18 +257,20 @@ impl Pruner {
         &mut self,
         backend: &B,
         trees: &mut Trees<'_, B::Tensor>,
-        grams: Option<&mut Grams>,
+        mut statistics: Option<&mut Statistics>,
         (tokens_seen, step): (u64, u64),
     ) -> Result<EventRecord, PruneError> {
-        let update = update::rule::<B>(self.spec.update);
-        let grams = match (update.needs_grams(), grams) {
-            (true, None) => return Err(PruneError::MissingGrams { rule: update.name() }),
-            (true, Some(grams)) => {
-                grams.check(&self.config)?;
-                Some(grams)
+        let (saliency, update) = (self.spec.saliency, self.spec.update);
+        if update.makes_bias {
+            self.make_biases(backend, trees);
+        }
+        let reads_gram = saliency.needs(Statistic::Gram) || update.needs.contains(&Statistic::Gram);
+        if let Some(grams) = statistics.as_deref_mut().and_then(|statistics| statistics.grams.as_mut()) {
+            grams.check(&self.config)?;
+            if saliency.needs(Statistic::Gram) {
+                grams.invert(self.spec.damping)?;
             }
-            (false, _) => None,
-        };
+        }
         let context = SaliencyContext {
             backend,
             config: &self.config,
@@ -264,10 +280,12 @@ impl Pruner {
             weights: trees.weights,
             grads: trees.grads.as_deref(),
             fisher: trees.fisher.as_deref(),
+            moments: trees.moments.as_ref().map(|[m, v]| [&**m, &**v]),
+            statistics: statistics.as_deref(),
             seed: self.seed,
         };
-        let scores = normalised_scores(self.spec.saliency, self.spec.normaliser, &context)?;
-        let saliency_flops = cost::saliency_flops::<B>(self.spec.saliency, &self.groups, &self.config);
+        let scores = normalised_scores(saliency, self.spec.reduction, self.spec.normaliser, &context)?;
+        let saliency_flops = cost::saliency_flops(saliency, &self.groups, &self.config);
         let candidates = select::candidates(&self.groups, &self.config, &scores);
         let chosen = self.choose(&candidates)?;
         let (kind, positions) = (chosen.kind, &chosen.positions);
@@ -278,26 +296,35 @@ impl Pruner {
             .map(|(place, &at)| self.groups.original(kind, &self.state.survivors, place, at))
             .collect();
         let kept = self.groups.without(kind, &self.config, positions);
-        let gram_age_steps = grams.as_deref().map(|grams| step.saturating_sub(grams.step));
         let context = UpdateContext {
             backend,
             config: &self.config,
             kind,
             kept: &kept,
             damping: self.spec.damping,
-            grams: grams.as_deref(),
+            statistics: statistics.as_deref(),
         };
-        update.update(&context, trees.weights)?;
-        let update_flops = update.flops(&self.config, kind, &kept);
+        let by_update = update::apply(update, &context, trees.weights)?;
+        let update_flops = cost::update_flops(update, &self.config, kind, &kept);
+        let used = statistics.as_deref().filter(|_| reads_gram);
+        let by_saliency = used.and_then(|used| used.grams.as_ref()?.damping);
+        let (gram_age_steps, gram_age_events, gram_tokens) = (
+            used.map(|used| step.saturating_sub(used.step)),
+            used.map(|used| self.state.events - used.events.min(self.state.events)),
+            used.map(|used| used.num_tokens),
+        );
+        let squares = saliency.needs(Statistic::Fisher) || saliency.needs(Statistic::SquaredEffect);
+        let fisher_units = statistics.as_deref().filter(|_| squares).map(|statistics| statistics.units);
 
         let mut all: Vec<&mut Weights<B::Tensor>> = vec![&mut *trees.weights];
         all.extend(trees.grads.as_deref_mut());
         all.extend(trees.fisher.as_deref_mut());
+        all.extend(trees.moments.iter_mut().flatten().map(|tree| &mut **tree));
         all.extend(trees.companions.iter_mut().map(|tree| &mut **tree));
-        remove(backend, &mut self.config, &mut all, &kept);
-        if let Some(grams) = grams {
-            grams.keep(&kept, self.source.head_dim);
+        if let Some(statistics) = statistics {
+            statistics.keep(&self.groups, &self.config, &kept);
         }
+        remove(backend, &mut self.config, &mut all, &kept);
         self.state.survivors.compose(&kept);
         self.state.events += 1;
         if let Some(left) = &mut self.state.completion {
@@ -315,9 +342,31 @@ impl Pruner {
             params: self.config.num_params(),
             completion: self.state.completion.is_some(),
             gram_age_steps,
+            gram_age_events,
+            gram_tokens,
+            damping: by_update.into_iter().chain(by_saliency).max_by(f64::total_cmp),
+            fisher_units,
             saliency_flops,
             update_flops,
         })
+    }
+
+    /// Gives the model the biases that its update writes to, and whatever is sliced with it the same, all zero.
+    fn make_biases<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
+        let biases = self.config.biases.union(update::biased_projections(&self.spec.types));
+        if biases == self.config.biases {
+            return;
+        }
+        let Trees { weights, grads, fisher, moments, companions } = trees;
+        let mut all: Vec<&mut Weights<B::Tensor>> = vec![&mut **weights];
+        all.extend(grads.as_deref_mut());
+        all.extend(fisher.as_deref_mut());
+        all.extend(moments.iter_mut().flatten().map(|tree| &mut **tree));
+        all.extend(companions.iter_mut().map(|tree| &mut **tree));
+        for tree in all {
+            add_biases(backend, &self.config, tree, biases);
+        }
+        self.config.biases = biases;
     }
 
     /// The weakest candidate, or the weakest that the completion of the target still has events for.

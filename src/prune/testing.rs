@@ -2,7 +2,7 @@
 use crate::base::random::stream;
 use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::spec::{
-    GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Scope, Target, Update,
+    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, Scope, Target, Update,
 };
 use crate::tensor::{Backend, Scalar};
 use rand::RngExt;
@@ -35,9 +35,11 @@ pub fn small_spec() -> PruneSpec {
         scope: Scope::Uniform,
         block: 1,
         head_unit: HeadUnit::KvGroup,
-        saliency: Saliency::TaylorMix,
+        saliency: Saliency::TAYLOR_MIX,
+        reduction: Reduction::Sum,
         normaliser: Normaliser::PerParameter,
-        update: Update::None,
+        fisher: Fisher::BY_POSITION,
+        update: Update::NONE,
         damping: 0.01,
         gradient_ema: 0.0,
         schedule: PruneSchedule::Line { prune_tokens: 1000 },

@@ -1,8 +1,12 @@
 //! Whole runs of the pruner on random weights: exact target, legality, removal against one selection, resume, errors.
 use super::groups::TYPES;
+use super::statistics::Grams;
+use super::statistics::sites::width;
 use super::testing::{config_of, random_tree, small_config, small_spec};
 use super::*;
 use crate::model::{ModelConfig, Weights};
+use crate::model::taps::Site;
+use crate::rules::saliency::Statistic;
 use crate::spec::{GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Target, Update};
 use crate::tensor::{CpuBackend, Matrix};
 use nalgebra::DMatrix;
@@ -19,7 +23,7 @@ struct Model {
     grads: Tree,
     fisher: Tree,
     moments: [Tree; 2],
-    grams: Grams,
+    statistics: Statistics,
 }
 
 impl Model {
@@ -29,31 +33,32 @@ impl Model {
             let x = DMatrix::from_fn(n, 2 * n, |i, j| ((7 * i + 3 * j + i * j) % 11) as f64 - 5.0);
             &x * x.transpose()
         };
-        let layers = config.layers.iter().map(|shape| LayerGrams {
-            attn_in: gram(config.hidden_size),
-            o_in: gram(shape.num_heads * config.head_dim),
-            ffn_in: gram(config.hidden_size),
-            down_in: gram(shape.intermediate_size),
-        });
+        let layer = |i| [Site::AttnIn(i), Site::OIn(i), Site::FfnIn(i), Site::DownIn(i)];
+        let sites = (0..config.layers.len()).flat_map(layer).chain([Site::HeadIn]);
+        let grams = sites.map(|site| (site, gram(width(config, site)))).collect();
+        // Collected through the weights of step 3, before any event.
+        let (num_tokens, step, events) = (64, 3, 0);
+        let grams = Some(Grams::new(grams, num_tokens));
         Model {
             config: config.clone(),
             weights: tree(0, -1.0),
             grads: tree(1, -1.0),
             fisher: tree(2, 0.0),
             moments: [tree(3, -1.0), tree(4, 0.0)],
-            grams: Grams { layers: layers.collect(), num_tokens: 64, step: 3 },
+            statistics: Statistics { num_tokens, step, events, grams, ..Statistics::default() },
         }
     }
 
-    fn trees(&mut self) -> (&mut ModelConfig, Trees<'_, Matrix<f64>>, &mut Grams) {
+    fn trees(&mut self) -> (&mut ModelConfig, Trees<'_, Matrix<f64>>, &mut Statistics) {
         let [m, v] = &mut self.moments;
         let trees = Trees {
             weights: &mut self.weights,
             grads: Some(&mut self.grads),
             fisher: Some(&mut self.fisher),
-            companions: vec![m, v],
+            moments: Some([m, v]),
+            companions: Vec::new(),
         };
-        (&mut self.config, trees, &mut self.grams)
+        (&mut self.config, trees, &mut self.statistics)
     }
 
     fn step(&mut self, pruner: &mut Pruner, tokens: u64, step: u64) -> Vec<EventRecord> {
@@ -75,7 +80,7 @@ impl Model {
 #[test]
 fn a_target_of_the_source_is_a_bitwise_no_op() {
     let source = small_config(true);
-    let spec = PruneSpec { target: Target::Ratio(1.0), update: Update::Layerwise, ..small_spec() };
+    let spec = PruneSpec { target: Target::Ratio(1.0), update: Update::LAYERWISE, ..small_spec() };
     let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
     let mut model = Model::new(&source, 1);
     let untouched = model.clone();
@@ -84,13 +89,13 @@ fn a_target_of_the_source_is_a_bitwise_no_op() {
     assert_eq!(model.one_shot(&mut pruner), []);
     assert_eq!(model.config, source);
     assert_eq!(model.all(), untouched.clone().all());
-    assert_eq!(model.grams, untouched.grams);
+    assert_eq!(model.statistics, untouched.statistics);
 }
 
 #[test]
 fn events_along_a_line_stay_below_it_and_equal_one_selection_from_the_source() {
     for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
-        for saliency in [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix] {
+        for saliency in [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1, Saliency::TAYLOR_MIX] {
             let source = small_config(false);
             let spec = PruneSpec { head_unit, saliency, ..small_spec() };
             let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
@@ -132,7 +137,7 @@ fn events_along_a_line_stay_below_it_and_equal_one_selection_from_the_source() {
 #[test]
 fn records_say_what_happened() {
     let source = small_config(true);
-    let spec = PruneSpec { update: Update::Layerwise, normaliser: Normaliser::None, ..small_spec() };
+    let spec = PruneSpec { update: Update::LAYERWISE, normaliser: Normaliser::None, ..small_spec() };
     let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
     let mut model = Model::new(&source, 2);
     let records = model.one_shot(&mut pruner);
@@ -140,8 +145,10 @@ fn records_say_what_happened() {
     for record in &records {
         assert!(record.params < params);
         params = record.params;
-        // Collected at step 3, used at step 5.
+        // Collected through the weights of step 3 and no event, used after step 5 and all events so far.
         assert_eq!((record.step, record.tokens_seen, record.gram_age_steps), (5, 100, Some(2)));
+        assert_eq!((record.gram_age_events, record.gram_tokens), (Some(record.event - 1), Some(64)));
+        assert_eq!(record.damping, Some(0.01));
         assert!(record.saliency_flops > 0 && record.update_flops > 0);
         let own = record.candidates[record.group_type as usize];
         assert_eq!(own, Some(record.saliency));
@@ -157,7 +164,7 @@ fn records_say_what_happened() {
     assert_eq!(last.pruned_share[2], share(12, model.config.hidden_size));
     assert_eq!(last.pruned_share[0], share(16, 2 * model.config.layers[0].intermediate_size));
     assert_eq!(last.pruned_share[1], share(12, 2 * model.config.layers[0].num_heads));
-    assert_eq!(model.grams.check(&model.config), Ok(()));
+    assert_eq!(model.statistics.grams.as_ref().unwrap().check(&model.config), Ok(()));
 }
 
 #[test]
@@ -177,7 +184,7 @@ fn an_interval_takes_one_event_at_a_time() {
 #[test]
 fn a_resumed_pruner_goes_on_as_the_uninterrupted_one() {
     let source = small_config(true);
-    let spec = PruneSpec { saliency: Saliency::Random, update: Update::Layerwise, ..small_spec() };
+    let spec = PruneSpec { saliency: Saliency::RANDOM, update: Update::LAYERWISE, ..small_spec() };
     let mut straight = Pruner::new(&spec, &source, 3).unwrap();
     let mut model = Model::new(&source, 1);
     let (mut stopped, mut other) = (straight.clone(), model.clone());
@@ -204,9 +211,12 @@ fn what_does_not_fit_is_refused_before_anything_changes() {
         refuse(PruneSpec { schedule: PruneSchedule::Interval { steps: 0 }, ..small_spec() }),
         "prune.schedule.steps: 0 is no interval; nearest valid: 1"
     );
-    let spec = PruneSpec { update: Update::Layerwise, ..small_spec() };
+    let spec = PruneSpec { update: Update::LAYERWISE, ..small_spec() };
     let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
-    assert_eq!(pruner.needs::<CpuBackend<f64>>(), Needs { gradients: true, fisher: true, grams: true });
+    let needs = pruner.needs(true);
+    let all = [Statistic::Gradient, Statistic::Fisher, Statistic::Gram];
+    assert!(all.into_iter().all(|statistic| needs.has(statistic)) && !needs.has(Statistic::InputMean));
+    assert!(pruner.needs(false).is_empty());
     let mut model = Model::new(&source, 1);
     let untouched = model.clone();
     let (config, trees, _) = model.trees();
@@ -245,7 +255,7 @@ proptest! {
             block,
             types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),
             head_unit: if query_per_group { HeadUnit::QueryPerGroup } else { HeadUnit::KvGroup },
-            saliency: [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix][saliency],
+            saliency: [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1, Saliency::TAYLOR_MIX][saliency],
             min_ffn: floor.min(f),
             min_heads: floor.min(if query_per_group { ratio } else { kv }),
             min_stem: floor.min(d),

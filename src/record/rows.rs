@@ -217,6 +217,12 @@ pub struct PruneEvent {
     pub pruned_share_stem: Option<f64>,
     pub params: u64,
     pub gram_age_steps: Option<u64>,
+    pub gram_age_events: Option<u64>,
+    pub gram_tokens: Option<u64>,
+    #[serde(serialize_with = "finite")]
+    pub damping: Option<f64>,
+    pub fisher_unit: Option<String>,
+    pub fisher_units: Option<u64>,
 }
 
 /// Shape of one layer of the final model: a row of `widths.csv`.

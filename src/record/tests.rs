@@ -52,6 +52,11 @@ fn small() -> RunRecord {
         pruned_share_stem: Some(0.0),
         params: 890_000,
         gram_age_steps: None,
+        gram_age_events: None,
+        gram_tokens: None,
+        damping: None,
+        fisher_unit: None,
+        fisher_units: None,
     }];
     r.latency = vec![LatencyRow::of(LatencyPhase::Decode, 32, 2, &[0.5, 0.25, 1.0])];
     r.widths = vec![LayerWidths {
@@ -238,7 +243,7 @@ fn faults_name_file_line_and_column() {
             "prune.csv",
             "run,event",
             "event,run",
-            "…/prune.csv: line 1: columns are out of order; expected run,event,step,tokens_seen,type,layer,index,saliency,candidate_ffn,candidate_head,candidate_stem,pruned_share_ffn,pruned_share_head,pruned_share_stem,params,gram_age_steps",
+            "…/prune.csv: line 1: columns are out of order; expected run,event,step,tokens_seen,type,layer,index,saliency,candidate_ffn,candidate_head,candidate_stem,pruned_share_ffn,pruned_share_head,pruned_share_stem,params,gram_age_steps,gram_age_events,gram_tokens,damping,fisher_unit,fisher_units",
         ),
     ] {
         assert_eq!(edit(f, file, from, to), want);

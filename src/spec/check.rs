@@ -1,6 +1,7 @@
 //! Rules between keys. Each is checked only where all of its operands could be read.
 use super::names::FOLDER_TASKS;
 use super::read::Header;
+use super::rules::RuleFault;
 use super::reader::{Findings, Table};
 use super::size::{num_embedding_params, num_params, smallest};
 use super::types::*;
@@ -17,6 +18,7 @@ pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings:
     check.tokens(spec, &header.arms);
     check.source(spec, &header.arms);
     check.groups(spec);
+    check.rules(spec, header);
     check.target(spec);
     check.eval(spec);
 }
@@ -215,6 +217,15 @@ impl Check<'_> {
             if prune.types.contains(&kind) && self.findings.sound(&["prune", "model"]) && least > most {
                 let message = format!("{least} is more than the model's {most} {what}");
                 self.fault(key, message, Some(format!("nearest valid {}: {most}", last(key))));
+            }
+        }
+    }
+
+    /// Rules that have nothing to read where they are to be used.
+    fn rules(&self, spec: &RunSpec, header: &Header) {
+        if self.findings.sound(&["prune", "train", "data.context_length", "arms", "engine.kind"]) {
+            for RuleFault { key, message, hint } in super::rules::faults(spec, header.engine.kind, &header.arms) {
+                self.fault(key, message, Some(hint));
             }
         }
     }

@@ -12,6 +12,7 @@ mod names;
 mod places;
 mod read;
 mod reader;
+mod rules;
 pub mod size;
 mod tree;
 pub mod types;

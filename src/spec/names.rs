@@ -1,5 +1,6 @@
 //! The words of an experiment file and what they stand for; a test holds them equal to the serialised names.
 use super::types::*;
+use crate::rules::saliency::Hessian;
 
 pub(super) const ENGINES: [(&str, EngineKind); 4] = [
     ("auto", EngineKind::Auto),
@@ -19,15 +20,31 @@ pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
 pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
 pub(super) const HEAD_UNITS: [(&str, HeadUnit); 2] =
     [("kv_group", HeadUnit::KvGroup), ("query_per_group", HeadUnit::QueryPerGroup)];
-pub(super) const SALIENCIES: [(&str, Saliency); 4] = [
-    ("random", Saliency::Random),
-    ("magnitude_l2", Saliency::MagnitudeL2),
-    ("taylor1", Saliency::Taylor1),
-    ("taylor_mix", Saliency::TaylorMix),
+pub(super) const REDUCTIONS: [(&str, Reduction); 5] = [
+    ("sum", Reduction::Sum),
+    ("mean", Reduction::Mean),
+    ("max", Reduction::Max),
+    ("prod", Reduction::Prod),
+    ("first", Reduction::First),
 ];
-pub(super) const NORMALISERS: [(&str, Normaliser); 2] =
-    [("none", Normaliser::None), ("per_parameter", Normaliser::PerParameter)];
-pub(super) const UPDATES: [(&str, Update); 2] = [("none", Update::None), ("layerwise", Update::Layerwise)];
+pub(super) const NORMALISERS: [(&str, Normaliser); 4] = [
+    ("none", Normaliser::None),
+    ("per_parameter", Normaliser::PerParameter),
+    ("layer_mean", Normaliser::LayerMean),
+    ("layer_zscore", Normaliser::LayerZscore),
+];
+pub(super) const FISHER_UNITS: [(&str, FisherUnit); 3] = [
+    ("position", FisherUnit::Position),
+    ("sequence", FisherUnit::Sequence),
+    ("micro_batch", FisherUnit::MicroBatch),
+];
+pub(super) const FISHER_SCALES: [(&str, FisherScale); 2] =
+    [("tokens", FisherScale::Tokens), ("none", FisherScale::None)];
+pub(super) const HESSIANS: [(&str, Hessian); 3] = [
+    ("none", Hessian::None),
+    ("global_diagonal", Hessian::GlobalDiagonal),
+    ("layerwise", Hessian::Layerwise),
+];
 pub(super) const SHAPES: [(&str, DirectShape); 2] =
     [("searched", DirectShape::Searched), ("proportional", DirectShape::Proportional)];
 pub(super) const DIRECT_BUDGETS: [(&str, DirectBudget); 3] = [
@@ -64,9 +81,11 @@ mod tests {
         same(&GROUP_TYPES);
         same(&SCOPES);
         same(&HEAD_UNITS);
-        same(&SALIENCIES);
+        same(&REDUCTIONS);
         same(&NORMALISERS);
-        same(&UPDATES);
+        same(&FISHER_UNITS);
+        same(&FISHER_SCALES);
+        same(&HESSIANS);
         same(&SHAPES);
         same(&DIRECT_BUDGETS);
     }

@@ -1,5 +1,5 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
-use super::corpus;
+use super::{corpus, rules};
 use super::names::*;
 use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
@@ -250,6 +250,7 @@ fn train(t: &Table<'_>) -> TrainSpec {
 }
 
 fn prune(t: &Table<'_>) -> PruneSpec {
+    let saliency = rules::saliency(t);
     let target = target(&t.table("target", true));
     let mut types = t.names("types", &GROUP_TYPES).or(vec![GroupType::Ffn, GroupType::Head, GroupType::Stem]);
     // The order of types means nothing, so it must not make two identities of one configuration.
@@ -260,9 +261,11 @@ fn prune(t: &Table<'_>) -> PruneSpec {
         scope: t.name("scope", &SCOPES).or(Scope::Uniform),
         block: t.count("block", 1..=MAX_WIDTH).or(1),
         head_unit: t.name("head_unit", &HEAD_UNITS).or(HeadUnit::KvGroup),
-        saliency: t.name("saliency", &SALIENCIES).or(Saliency::TaylorMix),
+        saliency,
+        reduction: t.name("reduction", &REDUCTIONS).or(Reduction::Sum),
         normaliser: t.name("normaliser", &NORMALISERS).or(Normaliser::PerParameter),
-        update: t.name("update", &UPDATES).or(Update::None),
+        fisher: rules::fisher(t, saliency),
+        update: rules::update(t),
         damping: t.number("damping", |x| x >= 0.0, "0 or more").or(0.01),
         gradient_ema: t.number("gradient_ema", below_one, "0 or more and below 1").or(0.0),
         schedule: prune_schedule(&t.table("schedule", true)),

@@ -245,7 +245,7 @@ fn values_of_axes_are_checked_as_if_they_stood_in_the_file() {
 fn an_axis_can_stand_for_a_key_that_the_file_leaves_out() {
     let text = with("saliency = \"taylor_mix\"\n", "")
         + "\n[axes]\n\"prune.saliency\" = [\"random\", \"taylor1\"]\n";
-    assert_eq!(check(&text).unwrap().base.prune.saliency, Saliency::Random);
+    assert_eq!(check(&text).unwrap().base.prune.saliency, Saliency::RANDOM);
     let text = with("tokens = 819_200\n", "") + "\n[axes]\n\"budget.tokens\" = [\"x\", 819_200]\n";
     assert_eq!(
         faults(&text),

@@ -3,6 +3,8 @@
 //! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
 //! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
 pub use crate::base::precision::Precision;
+pub use crate::rules::saliency::Saliency;
+pub use crate::rules::update::Update;
 use crate::schema::{Biases, LayerShape, ModelConfig};
 use serde::{Deserialize, Serialize};
 
@@ -254,13 +256,24 @@ pub enum HeadUnit {
     QueryPerGroup,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How the scores of a group's coupled tensors are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Saliency {
-    Random,
-    MagnitudeL2,
-    Taylor1,
-    TaylorMix,
+pub enum Reduction {
+    #[default]
+    Sum,
+    Mean,
+    Max,
+    Prod,
+    /// That of the first tensor alone: gate (`ffn`), q (`head`), embedding (`stem`).
+    First,
+}
+
+impl Reduction {
+    /// As files before there was the key have it.
+    pub(crate) fn is_sum(&self) -> bool {
+        *self == Reduction::Sum
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,15 +281,66 @@ pub enum Saliency {
 pub enum Normaliser {
     None,
     PerParameter,
+    /// By the mean over the groups of its type in its layer.
+    LayerMean,
+    /// Less that mean, by their standard deviation.
+    LayerZscore,
 }
 
+/// What the gradients are of that are squared for F.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Update {
-    /// Delete the group, leave the rest (EfficientLLM-A).
+pub enum FisherUnit {
+    /// One position of a linear layer's input and output.
+    Position,
+    /// One sequence.
+    Sequence,
+    /// One micro-batch.
+    MicroBatch,
+}
+
+impl FisherUnit {
+    /// Name in experiment files and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            FisherUnit::Position => "position",
+            FisherUnit::Sequence => "sequence",
+            FisherUnit::MicroBatch => "micro_batch",
+        }
+    }
+}
+
+/// Whether F is that of one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FisherScale {
+    /// Times the tokens of a unit, the scale of the curvature of a mean over tokens.
+    Tokens,
+    /// Squares of mean gradients, as LLM-Pruner has them.
     None,
-    /// Optimal Brain Surgeon within each linear layer (EfficientLLM-B).
-    Layerwise,
+}
+
+/// The unit and the scale of squared gradients; by default as before there were these keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fisher {
+    pub unit: FisherUnit,
+    pub scale: FisherScale,
+}
+
+impl Fisher {
+    /// By position, in token units.
+    pub const BY_POSITION: Fisher = Fisher { unit: FisherUnit::Position, scale: FisherScale::Tokens };
+
+    /// Squares of the mean gradients of whole micro-batches.
+    pub(crate) fn is_whole_batches(&self) -> bool {
+        *self == Fisher::default()
+    }
+}
+
+impl Default for Fisher {
+    fn default() -> Self {
+        Fisher { unit: FisherUnit::MicroBatch, scale: FisherScale::None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -308,7 +372,13 @@ pub struct PruneSpec {
     pub block: usize,
     pub head_unit: HeadUnit,
     pub saliency: Saliency,
+    /// Left out of identities where it is `sum`, as before there was the key.
+    #[serde(default, skip_serializing_if = "Reduction::is_sum")]
+    pub reduction: Reduction,
     pub normaliser: Normaliser,
+    /// Of rules that read squared gradients; others have the default, which identities leave out.
+    #[serde(default, skip_serializing_if = "Fisher::is_whole_batches")]
+    pub fisher: Fisher,
     pub update: Update,
     /// Damping of G relative to its mean diagonal (λ).
     pub damping: f64,

@@ -1,14 +1,17 @@
-//! Post-training pruning: saliency and Gram matrices from a small calibration set, then all events at once.
-use super::gradient::{StepGradient, agree_on};
+//! Post-training pruning: statistics from a small calibration set, then all events at once.
+//!
+//! Rules that read no text have no pass over it; those that read activations alone have a forward pass. What did not happen is
+//! not booked.
+use super::gradient::{StepGradient, Work, agree_on};
 use super::ledger::add_events;
 use super::pretrain::TrainError;
 use super::{Ledger, Part};
 use crate::data::Batches;
-use crate::model::flops::training_flops_per_token;
+use crate::model::flops::{forward_flops_per_token, training_flops_per_token};
 use crate::model::{ModelConfig, Rank, Weights};
-use crate::prune::cost::{fisher_flops, gram_flops};
-use crate::prune::{EventRecord, GramAccumulator, Pruner, PrunerState, Trees};
-use crate::spec::PruneSpec;
+use crate::prune::{EventRecord, Pruner, PrunerState, Trees};
+use crate::rules::saliency::{Pass, Statistic};
+use crate::spec::{FisherUnit, PruneSpec};
 use crate::tensor::Backend;
 use std::time::Instant;
 
@@ -24,7 +27,7 @@ pub struct OneShot<B: Backend> {
 /// Prunes `weights` to the target of `spec` by saliency on `spec.calibration_tokens` tokens.
 ///
 /// The calibration set is the sequences from `first_sequence` on, in micro-batches of `micro_batch`
-/// sequences, dealt out to the ranks; g is its mean gradient, F the mean square over its micro-batches.
+/// sequences, dealt out to the ranks; g is its mean gradient.
 #[allow(clippy::too_many_arguments)]
 pub fn one_shot<B: Backend>(
     rank: &mut Rank<'_, B>,
@@ -42,36 +45,51 @@ pub fn one_shot<B: Backend>(
     let mut pruner = Pruner::new(spec, &config, seed)?;
     let sequences = (spec.calibration_tokens as usize).div_ceil(context_length);
     let micro_batches = sequences.div_ceil(micro_batch);
+    let needs = pruner.needs(true);
+    let pass = needs.pass();
+    let total = sequences * context_length;
     let mut gradient = StepGradient::new(backend, &weights);
-    let needs = pruner.needs::<B>();
-    gradient.reset(backend, &weights, needs.fisher);
-    let mut grams = needs.grams.then(|| GramAccumulator::new(backend, &config));
-    for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
-        let offset = index * micro_batch;
-        let batch = batches.batch(first_sequence + offset as u64, micro_batch.min(sequences - offset));
-        let total = sequences * context_length;
-        gradient.accumulate(rank, &config, &weights, &batch, total, grams.as_mut());
+    gradient.reset(backend, &config, &weights, Some((&needs, pruner.groups())));
+    let work = Work { trains: false, total_tokens: total, groups: Some(pruner.groups()) };
+    if pass > Pass::Nothing {
+        for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
+            let offset = index * micro_batch;
+            let batch = batches.batch(first_sequence + offset as u64, micro_batch.min(sequences - offset));
+            gradient.accumulate(rank, &config, &weights, &batch, &work);
+        }
+        gradient.sum_over_ranks(backend, communicator, false)?;
     }
-    gradient.sum_over_ranks(backend, communicator, grams.as_mut())?;
-    let tokens = (sequences * context_length) as u64;
+    let tokens = if pass > Pass::Nothing { total as u64 } else { 0 };
+    let units = match needs.fisher.unit {
+        FisherUnit::Sequence => sequences,
+        _ => micro_batches,
+    };
+    let (gram_flops, others) = gradient.collection_flops(&config, tokens, units as u64);
     let mut ledger = Ledger::default();
-    if grams.is_some() {
-        ledger.add(Part::Hessian, tokens, gram_flops(&config, tokens) as f64, 0.0);
+    if needs.has(Statistic::Gram) {
+        ledger.add(Part::Hessian, tokens, gram_flops, 0.0);
     }
-    let mut flops = training_flops_per_token(&config, context_length) * tokens as f64;
-    if needs.fisher {
-        flops += fisher_flops(&config) as f64 * micro_batches as f64;
-    }
-    ledger.add(Part::Saliency, tokens, flops, started.elapsed().as_secs_f64());
+    let per_token = match pass {
+        Pass::Nothing => 0.0,
+        Pass::Forward => forward_flops_per_token(&config, context_length),
+        // The gradients of loss and entropy have a pass each.
+        Pass::Backward => {
+            let passes = u8::from(needs.loss()) + u8::from(needs.has(Statistic::EntropyGradient));
+            f64::from(passes) * training_flops_per_token(&config, context_length)
+        }
+    };
+    ledger.add(Part::Saliency, tokens, per_token * tokens as f64 + others, started.elapsed().as_secs_f64());
     let started = Instant::now();
-    let mut grams = grams.map(|grams| grams.finish(backend, 0));
+    let mut statistics = gradient.statistics(backend, total, (0, 0));
+    let StepGradient { mut mean, mut entropy, mut fisher, .. } = gradient;
     let trees = Trees {
         weights: &mut weights,
-        grads: Some(&mut gradient.mean),
-        fisher: gradient.fisher.as_mut(),
+        grads: Some(entropy.as_mut().unwrap_or(&mut mean)).filter(|_| pass == Pass::Backward),
+        fisher: fisher.as_mut(),
+        moments: None,
         companions: Vec::new(),
     };
-    let events = pruner.prune_to_target(backend, &mut config, trees, grams.as_mut(), tokens, 0)?;
+    let events = pruner.prune_to_target(backend, &mut config, trees, statistics.as_mut(), tokens, 0)?;
     agree_on(communicator, &events)?;
     add_events(&mut ledger, &events, started.elapsed().as_secs_f64());
     Ok(OneShot { config, weights, ledger, events, pruner: pruner.state().clone() })

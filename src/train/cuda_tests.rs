@@ -1,12 +1,13 @@
 //! The CUDA engine through the whole loop, on the emulated device, against the CPU engine.
-use super::gradient::StepGradient;
+use super::gradient::{StepGradient, Work};
 use super::optimizer::{self, Moments, zeros_like};
 use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::tests::{CONTEXT, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState};
 use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::taps::Site;
 use crate::model::{Biases, ModelConfig, Rank, init};
-use crate::prune::GramAccumulator;
+use crate::prune::Pruner;
 use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::queue::{Counts, Queue};
@@ -55,7 +56,7 @@ fn observed<B: Backend>(
 fn specs() -> (TrainSpec, PruneSpec) {
     let train = TrainSpec { micro_batch: 5, ..train_spec() };
     let schedule = PruneSchedule::Line { prune_tokens: 30 * 8 * CONTEXT as u64 };
-    (train, PruneSpec { schedule, ..prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.5) })
+    (train, PruneSpec { schedule, ..prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5) })
 }
 
 /// The same decisions at every pruning event, and losses as close as rounding leaves them: f32 differs in the last bits of
@@ -168,7 +169,7 @@ fn counts_of_steps(layers: usize, micro_batch: usize, prune: Option<&PruneSpec>)
 #[test]
 fn a_steady_step_is_replayed() {
     let schedule = PruneSchedule::Interval { steps: 7 };
-    let prune = PruneSpec { schedule, ..prune_spec(Saliency::TaylorMix, Update::None, 0.9) };
+    let prune = PruneSpec { schedule, ..prune_spec(Saliency::TAYLOR_MIX, Update::NONE, 0.9) };
     for (micro_batch, prune) in [(8, None), (2, None), (4, Some(&prune))] {
         let Some(shallow) = counts_of_steps(2, micro_batch, prune) else { return };
         let deep = counts_of_steps(4, micro_batch, prune).expect("a compiler, as above");
@@ -238,20 +239,23 @@ fn statistics_of_a_step_wait_for_nothing() {
     let rank =
         &mut Rank { backend: &backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
     let mut gradient = StepGradient::new(&backend, &weights);
-    let mut grams = GramAccumulator::new(&backend, &config);
-    gradient.reset(&backend, &weights, true);
+    let pruner = Pruner::new(&prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5), &config, 1);
+    let pruner = pruner.expect("a target that can be met");
+    let needs = pruner.needs(true);
+    gradient.reset(&backend, &config, &weights, Some((&needs, pruner.groups())));
+    let work = Work { trains: true, total_tokens: 6 * CONTEXT, groups: Some(pruner.groups()) };
     let mut losses = Vec::new();
     for first in [0, 3] {
         let batch = batches().batch(first, 3);
-        let tokens = 6 * CONTEXT;
-        losses.extend(gradient.accumulate(rank, &config, &weights, &batch, tokens, Some(&mut grams)));
+        losses.extend(gradient.accumulate(rank, &config, &weights, &batch, &work));
     }
     let norm = optimizer::step(&backend, &spec, 1e-3, &mut weights, &gradient.mean, &mut moments);
     assert_eq!(backend.device().downloads(), 0);
     assert!(losses.iter().chain([&norm]).all(|sum| backend.read_sum(sum) > 0.0));
+    let statistics = gradient.statistics(&backend, 6 * CONTEXT, (0, 0)).expect("they were asked for");
     let fisher = gradient.fisher.as_ref().expect("it was asked for");
     assert!(backend.sum_of_squares(&fisher.norm) > 0.0);
-    let grams = grams.finish(&backend, 1);
+    let grams = statistics.grams.expect("they were asked for");
     assert_eq!(grams.num_tokens, 6 * CONTEXT as u64);
-    assert!(grams.layers.iter().all(|layer| layer.down_in.trace() > 0.0));
+    assert!((0..2).all(|layer| grams.of(Site::DownIn(layer)).is_some_and(|gram| gram.trace() > 0.0)));
 }

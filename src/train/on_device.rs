@@ -23,7 +23,7 @@ fn every_arm<B: Backend<Scalar = f32>>(backend: &B, steps: u64) -> Vec<Trajector
     let spec = train_spec();
     let prune = PruneSpec {
         schedule: PruneSchedule::Line { prune_tokens: steps / 2 * spec.batch_tokens as u64 },
-        ..prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6)
+        ..prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.6)
     };
     let mut network = ExplicitNetwork::new(backend);
     let rank = &mut Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };

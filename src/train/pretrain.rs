@@ -2,28 +2,28 @@
 //!
 //! ```text
 //! repeat until the budget is spent:
-//!   g ← mean over micro-batches of ∂(mean loss)/∂w        F ← mean over micro-batches of g²   (where asked for)
+//!   g ← mean over micro-batches of ∂(mean loss)/∂w        and what the rules in force need beside it
 //!   AdamW step with g, learning rate by the schedule over this run's own tokens
-//!   pruning events that are due, scored from this step's g (or its running mean), F and Gram matrices
+//!   pruning events that are due, scored from this step's g and statistics, or from their running means
 //! ```
 //!
-//! No pass over data is made for pruning: saliency is read from the training gradients, Gram matrices from the
-//! activations of the same forward pass. Removed parameters leave weights, moments, running means and gradients
-//! at once, so later steps are cheaper. The sample unit of F is the micro-batch.
+//! No pass over data is made for pruning (but for the gradient of the entropy): saliency is read from the training gradients,
+//! statistics from the same passes, in steps that events follow and, for running means, in all. Removed parameters leave
+//! weights, moments, running means and gradients at once, so later steps are cheaper.
 //!
-//! Several ranks deal the micro-batches out among themselves and sum g, F and Gram matrices; from there on all of them
+//! Several ranks deal the micro-batches out among themselves and sum g and statistics; from there on all of them
 //! do the same, rank 0 alone tells of it and writes checkpoints.
 use super::Part;
-use super::gradient::{StepGradient, agree_on};
+use super::gradient::{StepGradient, Work, agree_on};
 use super::optimizer::{self, Moments, zeros_like};
 use super::schedule::learning_rate;
 use super::state::{Progress, TrainState};
 use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
 use crate::model::{ModelConfig, Rank, Weights};
-use crate::prune::cost::{fisher_flops, gram_flops};
-use crate::prune::{GramAccumulator, PruneError, Pruner, Trees};
-use crate::spec::{PruneSpec, TrainSpec};
+use crate::prune::{PruneError, Pruner, Statistics, Trees};
+use crate::rules::saliency::Statistic;
+use crate::spec::{FisherUnit, PruneSpec, TrainSpec};
 use crate::tensor::{Accumulation, Backend, RankError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -150,7 +150,15 @@ pub fn pretrain<B: Backend>(
         None => {
             let moments = Moments::new(backend, &weights);
             let progress = Progress::default();
-            TrainState { config, weights, moments, mean_gradient: None, mean_fisher: None, progress }
+            TrainState {
+                config,
+                weights,
+                moments,
+                mean_gradient: None,
+                mean_fisher: None,
+                mean_statistics: None,
+                progress,
+            }
         }
     };
     // A checkpoint that one rank cannot read would part them.
@@ -170,29 +178,37 @@ pub fn pretrain<B: Backend>(
         let pruning = pruner.as_ref().filter(|pruner| !pruner.is_done());
         let tokens_after = state.progress.tokens_seen + spec.batch_tokens as u64;
         let due = pruning.is_some_and(|pruner| pruner.is_due(tokens_after, state.progress.step + 1));
-        let needs_fisher = pruning.is_some_and(|pruner| pruner.needs::<B>().fisher);
-        let needs_grams = due && pruning.is_some_and(|pruner| pruner.needs::<B>().grams);
-        let mut grams = needs_grams.then(|| GramAccumulator::new(backend, &state.config));
+        let needs = pruning.map(|pruner| (pruner.needs(due), pruner.groups()));
+        let needs = needs.as_ref().map(|(needs, groups)| (needs, *groups)).filter(|(needs, _)| !needs.is_empty());
+        let work = Work {
+            trains: true,
+            total_tokens: spec.batch_tokens,
+            groups: needs.map(|(_, groups)| groups),
+        };
 
         let first = plan.first_sequence + state.progress.tokens_seen / plan.context_length as u64;
         let sequences = spec.batch_tokens / plan.context_length;
-        gradient.reset(backend, &state.weights, needs_fisher);
+        gradient.reset(backend, &state.config, &state.weights, needs);
         let micro_batches = sequences.div_ceil(spec.micro_batch);
         // Read after the step, so that nothing waits for the device before all of its work is asked for.
         let mut losses = Vec::with_capacity(micro_batches);
         for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
             let offset = index * spec.micro_batch;
             let batch = batches.batch(first + offset as u64, spec.micro_batch.min(sequences - offset));
-            losses.extend(gradient.accumulate(
-                rank,
-                &state.config,
-                &state.weights,
-                &batch,
-                spec.batch_tokens,
-                grams.as_mut(),
-            ));
+            losses.extend(gradient.accumulate(rank, &state.config, &state.weights, &batch, &work));
         }
-        gradient.sum_over_ranks(backend, communicator, grams.as_mut())?;
+        gradient.sum_over_ranks(backend, communicator, true)?;
+        let units = match needs.map(|(needs, _)| needs.fisher.unit) {
+            Some(FisherUnit::Sequence) => sequences,
+            _ => micro_batches,
+        };
+        let (gram_flops, others) =
+            gradient.collection_flops(&state.config, spec.batch_tokens as u64, units as u64);
+        let has = |statistic| needs.is_some_and(|(needs, _)| needs.has(statistic));
+        let (reads_gram, reads_entropy) = (has(Statistic::Gram), has(Statistic::EntropyGradient));
+        // The text went through the weights of the step before.
+        let age = (state.progress.step, pruner.as_ref().map_or(0, |pruner| pruner.state().events));
+        let statistics = gradient.statistics(backend, spec.batch_tokens, age);
         let rate = learning_rate(spec, tokens_after, plan.tokens);
         let squared_norm =
             optimizer::step(backend, spec, rate, &mut state.weights, &gradient.mean, &mut state.moments);
@@ -210,16 +226,15 @@ pub fn pretrain<B: Backend>(
         progress.loss_steps += 1;
         let flops = training_flops_per_token(&state.config, plan.context_length) * spec.batch_tokens as f64;
         progress.ledger.add(plan.part, spec.batch_tokens as u64, flops, started.elapsed().as_secs_f64());
-        if grams.is_some() {
-            let flops = gram_flops(&state.config, spec.batch_tokens as u64) as f64;
-            progress.ledger.add(Part::Hessian, spec.batch_tokens as u64, flops, 0.0);
+        if reads_gram {
+            progress.ledger.add(Part::Hessian, spec.batch_tokens as u64, gram_flops, 0.0);
         }
-        if needs_fisher {
-            let flops = fisher_flops(&state.config) as f64 * micro_batches as f64;
-            progress.ledger.add(Part::Saliency, 0, flops, 0.0);
+        let entropy = if reads_entropy { flops } else { 0.0 };
+        if others + entropy > 0.0 {
+            progress.ledger.add(Part::Saliency, 0, others + entropy, 0.0);
         }
         if let Some(pruner) = pruner.as_mut().filter(|pruner| !pruner.is_done()) {
-            prune_after_step(rank, pruner, plan.prune, &mut state, &mut gradient, grams, due)?;
+            prune_after_step(rank, pruner, plan.prune, &mut state, &mut gradient, statistics, due)?;
         }
         record_curve(&mut state, rate, grad_norm, curve_interval, total_steps);
         let progress = &state.progress;
@@ -290,36 +305,49 @@ fn prune_after_step<B: Backend>(
     spec: Option<&PruneSpec>,
     state: &mut TrainState<B>,
     gradient: &mut StepGradient<B>,
-    grams: Option<GramAccumulator<B>>,
+    statistics: Option<Statistics>,
     due: bool,
 ) -> Result<(), TrainError> {
     let backend = rank.backend;
     let decay = spec.map_or(0.0, |spec| spec.gradient_ema);
     if decay > 0.0 {
-        running_mean(backend, decay, &gradient.mean, &mut state.mean_gradient);
+        let scored = gradient.entropy.as_ref().unwrap_or(&gradient.mean);
+        running_mean(backend, decay, scored, &mut state.mean_gradient);
         if let Some(fisher) = &gradient.fisher {
             running_mean(backend, decay, fisher, &mut state.mean_fisher);
         }
     }
+    let mut statistics = match (decay > 0.0, statistics, &mut state.mean_statistics) {
+        (true, Some(new), Some(mean)) => {
+            mean.blend(decay, new);
+            None
+        }
+        (true, new, mean) => {
+            *mean = new;
+            None
+        }
+        (false, new, _) => new,
+    };
     if due {
         let started = Instant::now();
-        let TrainState { config, weights, moments, mean_gradient, mean_fisher, progress } = state;
-        let mut grams = grams.map(|grams| grams.finish(backend, progress.step));
-        // With a running mean, that is what is scored, and the step's own gradient is not needed any more.
+        let TrainState { config, weights, moments, mean_gradient, mean_fisher, mean_statistics, progress } = state;
+        let StepGradient { mean, entropy, fisher, .. } = gradient;
+        // With running means, these are what is scored, and the step's own are not needed any more.
         let (scored, fisher) = match mean_gradient {
             Some(mean) => (mean, mean_fisher.as_mut()),
-            None => (&mut gradient.mean, gradient.fisher.as_mut()),
+            None => (entropy.as_mut().unwrap_or(mean), fisher.as_mut()),
         };
-        let companions = vec![&mut moments.m, &mut moments.v];
-        let trees = Trees { weights, grads: Some(scored), fisher, companions };
+        let statistics = statistics.as_mut().or(mean_statistics.as_mut());
+        let moments = Some([&mut moments.m, &mut moments.v]);
+        let trees = Trees { weights, grads: Some(scored), fisher, moments, companions: Vec::new() };
         let events =
-            pruner.step(backend, config, trees, grams.as_mut(), progress.tokens_seen, progress.step)?;
+            pruner.step(backend, config, trees, statistics, progress.tokens_seen, progress.step)?;
         agree_on(rank.communicator, &events)?;
         super::ledger::add_events(&mut progress.ledger, &events, started.elapsed().as_secs_f64());
         progress.events.extend(events);
     }
     if pruner.is_done() {
-        (state.mean_gradient, state.mean_fisher) = (None, None);
+        (state.mean_gradient, state.mean_fisher, state.mean_statistics) = (None, None, None);
     }
     state.progress.pruner = Some(pruner.state().clone());
     Ok(())

@@ -2,7 +2,9 @@
 use super::pretrain::{Observer, Silent, TrainError, TrainPlan, pretrain};
 use super::tests::{BACKEND, CONTEXT, StopAt, alone, assert_same, batches, config, prune_spec, train_spec};
 use super::{Part, TrainState, calibrate};
+use crate::model::llama::Objective;
 use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::taps::Tap;
 use crate::model::{ModelConfig, Rank, Weights, init};
 use crate::prune::EventRecord;
 use crate::spec::{PruneSpec, Saliency, TrainSpec, Update};
@@ -81,11 +83,11 @@ fn assert_close(one: &Weights<Matrix<f32>>, many: &Weights<Matrix<f32>>) {
 #[test]
 fn several_ranks_train_and_prune_as_one() {
     for (saliency, update, gradient_ema) in [
-        (Saliency::TaylorMix, Update::None, 0.9),
-        (Saliency::TaylorMix, Update::Layerwise, 0.0),
-        (Saliency::Taylor1, Update::None, 0.0),
-        (Saliency::MagnitudeL2, Update::None, 0.0),
-        (Saliency::Random, Update::None, 0.0),
+        (Saliency::TAYLOR_MIX, Update::NONE, 0.9),
+        (Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.0),
+        (Saliency::TAYLOR1, Update::NONE, 0.0),
+        (Saliency::MAGNITUDE_L2, Update::NONE, 0.0),
+        (Saliency::RANDOM, Update::NONE, 0.0),
     ] {
         let prune = PruneSpec { gradient_ema, ..prune_spec(saliency, update, 0.6) };
         let mut network = ExplicitNetwork::new(&BACKEND);
@@ -113,7 +115,7 @@ fn ranks_on_cuda_devices_train_and_prune_as_one() {
     else {
         return;
     };
-    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6);
+    let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.6);
     let on_host = |backend: &Cuda, state: &TrainState<Cuda>| {
         state.weights.map(|leaf| {
             let [rows, cols] = backend.shape(leaf);
@@ -143,7 +145,7 @@ fn ranks_on_cuda_devices_train_and_prune_as_one() {
 fn one_shot_on_several_ranks_removes_the_same_groups() {
     let prune = PruneSpec {
         calibration_tokens: 16 * CONTEXT as u64,
-        ..prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6)
+        ..prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.6)
     };
     let prune_with = |rank: &mut Rank<'_, CpuBackend<f32>>| {
         let weights = init::random_weights(&BACKEND, &config(), 2);
@@ -163,7 +165,7 @@ fn one_shot_on_several_ranks_removes_the_same_groups() {
 fn resumed_ranks_equal_uninterrupted_ones() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.safetensors");
-    let prune = PruneSpec { gradient_ema: 0.5, ..prune_spec(Saliency::TaylorMix, Update::None, 0.6) };
+    let prune = PruneSpec { gradient_ema: 0.5, ..prune_spec(Saliency::TAYLOR_MIX, Update::NONE, 0.6) };
     let whole = on_ranks(2, |rank| train(rank, Some(&prune), None, &mut Silent).expect("a rank"));
     let stop = 7 * spec().batch_tokens as u64;
     let stopped = on_ranks(2, |rank| {
@@ -183,22 +185,33 @@ fn resumed_ranks_equal_uninterrupted_ones() {
 struct Failing<'a>(ExplicitNetwork<'a, CpuBackend<f32>>, u32);
 
 impl Network<CpuBackend<f32>> for Failing<'_> {
-    fn loss_and_gradients(
+    fn differentiate(
         &mut self,
         config: &ModelConfig,
         weights: &Weights<Matrix<f32>>,
         inputs: &[u32],
-        targets: &[u32],
+        objective: Objective<'_>,
         sequences: usize,
         scale: f64,
         grads: &mut Weights<Matrix<f32>>,
-        tap: Option<crate::model::llama::Tap<Matrix<f32>>>,
+        tap: Option<Tap<Matrix<f32>>>,
     ) -> f64 {
         self.1 += 1;
         if self.1 == 3 {
             crate::tensor::unwind::raise(RankError::Left);
         }
-        self.0.loss_and_gradients(config, weights, inputs, targets, sequences, scale, grads, tap)
+        self.0.differentiate(config, weights, inputs, objective, sequences, scale, grads, tap)
+    }
+
+    fn observe(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<Matrix<f32>>,
+        inputs: &[u32],
+        sequences: usize,
+        tap: Tap<Matrix<f32>>,
+    ) {
+        self.0.observe(config, weights, inputs, sequences, tap);
     }
 
     fn log_probabilities(
@@ -239,7 +252,7 @@ fn a_rank_that_fails_ends_the_others() {
 /// A micro-batch in pieces is the same micro-batch: F keeps its sample unit.
 #[test]
 fn pieces_of_a_micro_batch_change_the_order_of_sums_alone() {
-    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.6);
+    let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.6);
     let with = |at_once: usize| {
         let mut network = ExplicitNetwork::new(&BACKEND);
         let mut rank = Rank { at_once, ..alone(&mut network) };

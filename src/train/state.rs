@@ -9,7 +9,7 @@ use super::pretrain::{CurvePoint, TrainError};
 use crate::base::files::write_atomic_with;
 use crate::model::checkpoint::Leaf;
 use crate::model::{ModelConfig, Weights};
-use crate::prune::{EventRecord, PrunerState};
+use crate::prune::{EventRecord, PrunerState, Statistics};
 use crate::tensor::{Backend, Scalar};
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub struct TrainState<B: Backend> {
     /// Running means of g and of F for saliency, where the spec asks for them.
     pub mean_gradient: Option<Weights<B::Tensor>>,
     pub mean_fisher: Option<Weights<B::Tensor>>,
+    /// Of statistics of layer inputs and groups.
+    pub mean_statistics: Option<Statistics>,
     pub progress: Progress,
 }
 
@@ -49,6 +51,8 @@ struct Header {
     config: ModelConfig,
     moment_steps: u64,
     progress: Progress,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean_statistics: Option<Statistics>,
 }
 
 const STATE: &str = "state";
@@ -68,6 +72,7 @@ impl<B: Backend> TrainState<B> {
             config: self.config.clone(),
             moment_steps: self.moments.steps,
             progress: self.progress.clone(),
+            mean_statistics: self.mean_statistics.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|error| TrainError::checkpoint(path, error))?;
         let mut leaves = Vec::new();
@@ -127,6 +132,7 @@ impl<B: Backend> TrainState<B> {
             mean_gradient: optional("mean_gradient")?,
             mean_fisher: optional("mean_fisher")?,
             config: header.config,
+            mean_statistics: header.mean_statistics,
             progress: header.progress,
         }))
     }

@@ -6,7 +6,7 @@ use crate::data::Batches;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
 use crate::spec::{
-    GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, ScheduleKind, Scope, Target,
+    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind, Scope, Target,
     TrainSpec, Update,
 };
 use crate::tensor::{Alone, CpuBackend};
@@ -54,7 +54,9 @@ pub(super) fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> Prun
         block: 1,
         head_unit: HeadUnit::KvGroup,
         saliency,
+        reduction: Reduction::Sum,
         normaliser: Normaliser::PerParameter,
+        fisher: Fisher::BY_POSITION,
         update,
         damping: 0.01,
         gradient_ema: 0.0,
@@ -139,11 +141,11 @@ fn loss_falls() {
 fn resumed_equals_uninterrupted() {
     let folder = tempfile::tempdir().expect("a folder");
     for (i, (saliency, update, ema)) in [
-        (Saliency::TaylorMix, Update::None, 0.9),
-        (Saliency::TaylorMix, Update::Layerwise, 0.0),
-        (Saliency::Random, Update::None, 0.0),
-        (Saliency::MagnitudeL2, Update::None, 0.0),
-        (Saliency::Taylor1, Update::None, 0.5),
+        (Saliency::TAYLOR_MIX, Update::NONE, 0.9),
+        (Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.0),
+        (Saliency::RANDOM, Update::NONE, 0.0),
+        (Saliency::MAGNITUDE_L2, Update::NONE, 0.0),
+        (Saliency::TAYLOR1, Update::NONE, 0.5),
     ]
     .into_iter()
     .enumerate()
@@ -171,7 +173,7 @@ fn resumed_equals_uninterrupted() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.5);
+    let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5);
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains"))
@@ -198,7 +200,7 @@ fn accumulation_equals_the_large_batch() {
 /// A target of the whole model removes nothing and changes no bit of training.
 #[test]
 fn pruning_nothing_is_a_bitwise_no_op() {
-    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 1.0);
+    let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 1.0);
     let plain = run(&train_spec(), None, 15, None, &mut Silent).expect("it trains");
     let pruned = run(&train_spec(), Some(&prune), 15, None, &mut Silent).expect("it trains");
     assert!(plain.weights == pruned.weights && plain.moments.v == pruned.moments.v);
@@ -207,8 +209,8 @@ fn pruning_nothing_is_a_bitwise_no_op() {
 
 #[test]
 fn pruning_reaches_the_target_along_the_line() {
-    for saliency in [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1, Saliency::TaylorMix] {
-        let prune = prune_spec(saliency, Update::None, 0.5);
+    for saliency in [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1, Saliency::TAYLOR_MIX] {
+        let prune = prune_spec(saliency, Update::NONE, 0.5);
         let state = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it trains");
         let (source, params) = (config().num_params(), state.config.num_params());
         assert!(params <= source / 2 && params > source / 2 - 200, "{params} of {source}");
@@ -232,7 +234,7 @@ fn pruning_reaches_the_target_along_the_line() {
 fn a_missed_target_is_an_error_with_a_faster_schedule() {
     let every = |steps| PruneSpec {
         schedule: PruneSchedule::Interval { steps },
-        ..prune_spec(Saliency::MagnitudeL2, Update::None, 0.9)
+        ..prune_spec(Saliency::MAGNITUDE_L2, Update::NONE, 0.9)
     };
     let error = run(&train_spec(), Some(&every(10)), 20, None, &mut Silent).err().expect("too slow");
     assert!(matches!(error, TrainError::TargetMissed { events: 2, .. }), "{error}");
@@ -250,7 +252,7 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
         let prune = PruneSpec {
             types: vec![GroupType::Ffn],
             calibration_tokens: 64 * CONTEXT as u64,
-            ..prune_spec(Saliency::Taylor1, update, 0.75)
+            ..prune_spec(Saliency::TAYLOR1, update, 0.75)
         };
         let mut network = ExplicitNetwork::new(&BACKEND);
         let (config, weights) = (state.config.clone(), state.weights.clone());
@@ -267,6 +269,8 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
         )
         .expect("it prunes");
         assert!(pruned.config.num_params() <= state.config.num_params() * 3 / 4);
+        let bias = pruned.weights.layers[0].down.bias.as_ref();
+        assert_eq!(bias.is_some_and(|bias| bias.data.iter().any(|b| *b != 0.0)), update.makes_bias);
         let batch = batches().batch(500, 64);
         let mut grads = zeros_like(&BACKEND, &pruned.weights);
         network.loss_and_gradients(
@@ -280,8 +284,10 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
             None,
         ) / batch.inputs.len() as f64
     };
-    let (kept, updated) = (loss(Update::None), loss(Update::Layerwise));
-    assert!(updated < kept, "{updated} with the update, {kept} without");
+    let [kept, mean, updated, free] =
+        [Update::NONE, Update::MEAN_BIAS, Update::LAYERWISE, Update::LAYERWISE_BIAS].map(loss);
+    assert!(updated < kept && mean < kept, "{updated} and {mean} with an update, {kept} without");
+    assert!(free < updated * 1.02, "{free} with a free bias, {updated} without");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod llama_cpp;
 mod rooms;
 mod source;
 mod stand_in;
+mod toy_rule;
 
 // A file of the library that `stand_in` compiles again names it by its path there.
 use efficientllm::base;

@@ -8,22 +8,24 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("base", "files, hashes, random streams, units: knows nobody", &[]),
     // Counts, costs, checks and tensors are folds over one description: it stands below all that make them.
     ("schema", "which parameters a model has, and what they run along", &["base"]),
-    ("spec", "what the user asked for", &["base", "schema"]),
+    // Declarations and equations, below the specification that names them.
+    ("rules", "saliency and update rules: names, needs, mathematics", &["base"]),
+    ("spec", "what the user asked for", &["base", "rules", "schema"]),
     ("stats", "pure mathematics on slices", &["base"]),
     ("tensor", "buffers and backends", &["base"]),
     // The Llama family; the spec names its shapes.
     ("model", "forward and backward, decoding, checkpoints", &["base", "schema", "spec", "tensor"]),
-    ("plan", "grid → stages → runs, with their cost", &["base", "schema", "spec"]),
+    ("plan", "grid → stages → runs, with their cost", &["base", "rules", "schema", "spec"]),
     // A row of a task carries its interval, so that every reader of the file shows the same one.
     ("record", "rows, dictionary, provenance", &["base", "spec", "plan", "stats"]),
     ("data", "corpora, tokenizers, batches", &["base", "spec", "tensor"]),
-    ("prune", "groups, saliency, selection, removal", &["base", "schema", "spec", "tensor", "model"]),
+    ("prune", "groups, saliency, selection, removal", &["base", "rules", "schema", "spec", "tensor", "model"]),
     ("eval", "tasks and scores", &["base", "spec", "tensor", "data", "model"]),
     ("report", "records + statistics → pages", &["base", "record", "stats"]),
     (
         "train",
         "the loop, the ledger, resume",
-        &["base", "schema", "spec", "tensor", "data", "model", "prune"],
+        &["base", "rules", "schema", "spec", "tensor", "data", "model", "prune"],
     ),
     (
         "run",

@@ -1,7 +1,8 @@
 //! The hand-written backward pass against automatic differentiation: every element of every parameter tensor.
 use super::ReferenceNetwork;
 use crate::model::fixtures::{cases, config, tokens, weights};
-use crate::model::llama::LayerInputs;
+use crate::model::llama::Objective;
+use crate::model::taps::{Observation, Site};
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::cpu::{Matrix, real::Real};
@@ -23,8 +24,10 @@ fn all_cases() -> Vec<Case> {
 struct Pass<T> {
     loss: f64,
     grads: Weights<Matrix<T>>,
-    /// Per layer: attn_in, o_in, ffn_in, down_in.
-    taps: Vec<[Matrix<T>; 4]>,
+    entropy: f64,
+    entropy_grads: Weights<Matrix<T>>,
+    /// Inputs of linear layers in the order of the forward pass.
+    taps: Vec<(Site, Matrix<T>)>,
     log_probabilities: Vec<f64>,
 }
 
@@ -43,9 +46,11 @@ fn pass<T: Real>(network: &mut dyn Network<CpuBackend<T>>, (_, config, b, t): &C
     let inputs = tokens(b * t, config.vocab_size, 2);
     let targets = tokens(b * t, config.vocab_size, 3);
     let mut taps = Vec::new();
-    let mut tap = |i: usize, a: LayerInputs<'_, Matrix<T>>| {
-        assert_eq!(i, taps.len());
-        taps.push([a.attn_in.clone(), a.o_in.clone(), a.ffn_in.clone(), a.down_in.clone()]);
+    let mut tap = |seen: Observation<'_, Matrix<T>>| {
+        if let Observation::Input { site, x, sequences } = seen {
+            assert_eq!(sequences, *b);
+            taps.push((site, x.clone()));
+        }
     };
     let scale = 0.75 / inputs.len() as f64;
     let loss = network.loss_and_gradients(
@@ -58,8 +63,26 @@ fn pass<T: Real>(network: &mut dyn Network<CpuBackend<T>>, (_, config, b, t): &C
         &mut grads,
         Some(&mut tap),
     );
+    let mut entropy_grads = times(0.1);
+    let entropy = network.differentiate(
+        config,
+        &weights,
+        &inputs,
+        Objective::Entropy,
+        *b,
+        scale,
+        &mut entropy_grads,
+        None,
+    );
+    let mut observed = Vec::new();
+    network.observe(config, &weights, &inputs, *b, &mut |seen| {
+        if let Observation::Input { site, x, .. } = seen {
+            observed.push((site, x.clone()));
+        }
+    });
+    assert!(observed == taps, "a forward pass by itself shows what one with a backward pass does");
     let log_probabilities = network.log_probabilities(config, &weights, &inputs, &targets, *b);
-    Pass { loss, grads, taps, log_probabilities }
+    Pass { loss, grads, entropy, entropy_grads, taps, log_probabilities }
 }
 
 /// |found − expected| ≤ atol · max|expected of the tensor| + rtol · |expected|, element by element.
@@ -89,11 +112,14 @@ fn explicit_gradients_equal_autodiff_in_f64() {
         for ((tensor, f), e) in found.grads.named().into_iter().zip(expected.grads.leaves()) {
             assert_close(&format!("{name} {tensor}"), f, e, atol, rtol);
         }
+        assert!(close(found.entropy, expected.entropy), "{name} entropy: {}", found.entropy);
+        for ((tensor, f), e) in found.entropy_grads.named().into_iter().zip(expected.entropy_grads.leaves()) {
+            assert_close(&format!("{name} entropy {tensor}"), f, e, atol, rtol);
+        }
         assert_eq!(found.taps.len(), expected.taps.len(), "{name}");
-        for (i, (f, e)) in found.taps.iter().zip(&expected.taps).enumerate() {
-            for (what, (f, e)) in ["attn_in", "o_in", "ffn_in", "down_in"].iter().zip(f.iter().zip(e)) {
-                assert_close(&format!("{name} layer {i} {what}"), f, e, atol, rtol);
-            }
+        for ((site, f), (expected_site, e)) in found.taps.iter().zip(&expected.taps) {
+            assert_eq!(site, expected_site);
+            assert_close(&format!("{name} {site:?}"), f, e, atol, rtol);
         }
         for (f, e) in found.log_probabilities.iter().zip(&expected.log_probabilities) {
             assert!(close(*f, *e), "{name}: log-probability {f} against {e}");

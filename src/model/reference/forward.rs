@@ -21,6 +21,8 @@ where
 {
     pub logits: Tensor2<T, G>,
     pub linear_inputs: Vec<LinearInputs<Tensor2<T>>>,
+    /// Input of the head.
+    pub head_in: Tensor2<T>,
 }
 
 /// Things that depend on the batch's shape alone.
@@ -70,8 +72,9 @@ where
         linear_inputs.push(inputs);
     }
     let x = rms_norm(x, &weights.norm, eps);
+    let head_in = x.retaped::<NoneTape>();
     let logits = linear(x, weights.head.as_ref().unwrap_or(&weights.embed));
-    Run { logits, linear_inputs }
+    Run { logits, linear_inputs, head_in }
 }
 
 /// log softmax(logits)\[target\] of every row.
@@ -85,6 +88,17 @@ where
     assert_eq!(logits.shape().0, targets.len(), "one target per token");
     let targets = indices(&logits.device().clone(), targets.iter().map(|&t| t as usize));
     logits.log_softmax::<Axis<1>>().select(targets)
+}
+
+/// −Σ_v p log p of every row, p = softmax(logits).
+pub(super) fn entropies<T: ReferenceScalar, G: Tape<T, Cpu> + Merge<G>>(
+    logits: Tensor2<T, G>,
+) -> Tensor<(usize,), T, Cpu, G>
+where
+    Cpu: Device<T>,
+{
+    let logs = logits.log_softmax::<Axis<1>>();
+    (logs.with_empty_tape().exp() * logs).sum::<_, Axis<1>>().negate()
 }
 
 impl<'a, T: ReferenceScalar> Batch<'a, T>

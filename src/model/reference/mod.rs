@@ -29,6 +29,7 @@ pub use network::ReferenceNetwork;
 use dfdx::prelude::{Cpu, Device, MeanTo, OwnedTape, Rank0};
 use dfdx::tensor_ops::Backward;
 
+use crate::model::llama::Objective;
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Scalar;
 use crate::tensor::cpu::Matrix;
@@ -65,30 +66,37 @@ pub fn loss_and_gradients<T: ReferenceScalar>(
 where
     Cpu: Device<T>,
 {
-    let (loss, gradients, _) = differentiate(config, weights, inputs, targets, sequences);
+    let objective = Objective::CrossEntropy(targets);
+    let (loss, gradients, _) = differentiate(config, weights, inputs, objective, sequences);
     (loss, gradients)
 }
 
-/// Loss, gradients and the inputs of linear maps from one forward pass.
+/// Mean of the objective, gradients and the inputs of linear maps from one forward pass.
 #[allow(clippy::type_complexity)]
 fn differentiate<T: ReferenceScalar>(
     config: &ModelConfig,
     weights: &Weights<Matrix<T>>,
     inputs: &[u32],
-    targets: &[u32],
+    objective: Objective<'_>,
     sequences: usize,
-) -> (f64, Weights<Matrix<T>>, Vec<LinearInputs<Matrix<T>>>)
+) -> (f64, Weights<Matrix<T>>, (Vec<LinearInputs<Matrix<T>>>, Matrix<T>))
 where
     Cpu: Device<T>,
 {
     let device = Cpu::default();
     let parameters = weights.map(|matrix| host::upload(&device, matrix));
     let run = forward::run::<T, OwnedTape<T, Cpu>>(&device, config, &parameters, inputs, sequences);
-    let loss = forward::target_log_probabilities(run.logits, targets).mean::<Rank0, _>().negate();
-    let value = loss.as_vec()[0].to_f64();
-    let gradients = loss.backward();
+    let mean = match objective {
+        Objective::CrossEntropy(targets) => {
+            forward::target_log_probabilities(run.logits, targets).mean::<Rank0, _>().negate()
+        }
+        Objective::Entropy => forward::entropies(run.logits).mean::<Rank0, _>(),
+    };
+    let value = mean.as_vec()[0].to_f64();
+    let gradients = mean.backward();
     let gradients = parameters.map(|parameter| host::download(gradients.get(parameter)));
-    (value, gradients, run.linear_inputs.into_iter().map(download_inputs).collect())
+    let linear_inputs = run.linear_inputs.into_iter().map(download_inputs).collect();
+    (value, gradients, (linear_inputs, host::download(run.head_in)))
 }
 
 /// Mean cross-entropy in nats over all targets; see [`loss_and_gradients`].
@@ -145,8 +153,21 @@ pub fn linear_inputs<T: ReferenceScalar>(
 where
     Cpu: Device<T>,
 {
+    all_inputs(config, weights, tokens, sequences).0
+}
+
+/// Those, and the input of the head.
+fn all_inputs<T: ReferenceScalar>(
+    config: &ModelConfig,
+    weights: &Weights<Matrix<T>>,
+    tokens: &[u32],
+    sequences: usize,
+) -> (Vec<LinearInputs<Matrix<T>>>, Matrix<T>)
+where
+    Cpu: Device<T>,
+{
     let run = forward_only(config, weights, tokens, sequences);
-    run.linear_inputs.into_iter().map(download_inputs).collect()
+    (run.linear_inputs.into_iter().map(download_inputs).collect(), host::download(run.head_in))
 }
 
 fn download_inputs<T: ReferenceScalar>(inputs: LinearInputs<host::Tensor2<T>>) -> LinearInputs<Matrix<T>>

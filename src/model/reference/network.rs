@@ -1,14 +1,16 @@
 //! `engine = "reference"`: the oracle behind the same seam as the engines.
 use dfdx::prelude::{Cpu, Device};
 
-use super::{ReferenceScalar, differentiate, log_probabilities};
-use crate::model::llama::{LayerInputs, Tap};
+use super::{LinearInputs, ReferenceScalar, all_inputs, differentiate, log_probabilities};
+use crate::model::llama::Objective;
 use crate::model::network::Network;
+use crate::model::taps::{Observation, Site, Tap};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::cpu::{Matrix, real::Real};
 use crate::tensor::{Accumulation, Backend, CpuBackend};
 
-/// A [`Network`] on host matrices whose gradients come from automatic differentiation.
+/// A [`Network`] on host matrices whose gradients come from automatic differentiation. Its taps see inputs of linear layers,
+/// and no gradients but those of parameters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReferenceNetwork;
 
@@ -16,29 +18,37 @@ impl<T: ReferenceScalar + Real> Network<CpuBackend<T>> for ReferenceNetwork
 where
     Cpu: Device<T>,
 {
-    fn loss_and_gradients(
+    fn differentiate(
         &mut self,
         config: &ModelConfig,
         weights: &Weights<Matrix<T>>,
         inputs: &[u32],
-        targets: &[u32],
+        objective: Objective<'_>,
         sequences: usize,
         scale: f64,
         grads: &mut Weights<Matrix<T>>,
         tap: Option<Tap<Matrix<T>>>,
     ) -> f64 {
-        let (mean, gradients, linear_inputs) = differentiate(config, weights, inputs, targets, sequences);
+        let (mean, gradients, linear_inputs) = differentiate(config, weights, inputs, objective, sequences);
         if let Some(tap) = tap {
-            for (i, a) in linear_inputs.iter().enumerate() {
-                let (attn_in, o_in, ffn_in, down_in) = (&a.attn_in, &a.o_in, &a.ffn_in, &a.down_in);
-                tap(i, LayerInputs { attn_in, o_in, ffn_in, down_in });
-            }
+            show(linear_inputs, sequences, tap);
         }
-        let count = targets.len() as f64;
+        let count = inputs.len() as f64;
         let with = |(sum, x)| Accumulation { x, sum, squares: None };
         let mut leaves: Vec<_> = grads.leaves_mut().into_iter().zip(gradients.leaves()).map(with).collect();
         CpuBackend::<T>::new().accumulate(scale * count, 1.0, &mut leaves);
         mean * count
+    }
+
+    fn observe(
+        &mut self,
+        config: &ModelConfig,
+        weights: &Weights<Matrix<T>>,
+        inputs: &[u32],
+        sequences: usize,
+        tap: Tap<Matrix<T>>,
+    ) {
+        show(all_inputs(config, weights, inputs, sequences), sequences, tap);
     }
 
     fn log_probabilities(
@@ -51,4 +61,23 @@ where
     ) -> Vec<f64> {
         log_probabilities(config, weights, inputs, targets, sequences)
     }
+}
+
+/// Shows `tap` the inputs of all linear layers, in the order of a forward pass.
+fn show<T>(
+    (layers, head_in): (Vec<LinearInputs<Matrix<T>>>, Matrix<T>),
+    sequences: usize,
+    tap: Tap<Matrix<T>>,
+) {
+    for (i, a) in layers.iter().enumerate() {
+        for (site, x) in [
+            (Site::AttnIn(i), &a.attn_in),
+            (Site::OIn(i), &a.o_in),
+            (Site::FfnIn(i), &a.ffn_in),
+            (Site::DownIn(i), &a.down_in),
+        ] {
+            tap(Observation::Input { site, x, sequences });
+        }
+    }
+    tap(Observation::Input { site: Site::HeadIn, x: &head_in, sequences });
 }

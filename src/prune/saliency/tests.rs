@@ -2,10 +2,10 @@
 use super::*;
 use crate::model::Biases;
 use crate::prune::testing::{config_of, random_tree, small_config, small_spec};
-use crate::spec::PruneSpec;
+use crate::spec::{HeadUnit, PruneSpec};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
-use crate::tensor::{CpuBackend, Matrix};
+use crate::tensor::{CpuBackend, Matrix, ScoreLeaf};
 
 fn context<'a>(
     backend: &'a CpuBackend<f64>,
@@ -23,6 +23,8 @@ fn context<'a>(
         weights: &trees[0],
         grads: Some(&trees[1]),
         fisher: Some(&trees[2]),
+        moments: None,
+        statistics: None,
         seed: 4,
     }
 }
@@ -43,6 +45,15 @@ fn golden_taylor() {
     assert_eq!(total(ElementScore::Taylor1), 1.5);
     assert_eq!(total(ElementScore::TaylorMix), 7.75);
     assert_eq!(total(ElementScore::MagnitudeL2), 14.0);
+    assert_eq!(total(ElementScore::Taylor2), 12.5);
+    assert_eq!(total(ElementScore::Signed).abs(), 1.5);
+    // fisher_group: E_u[(Σ w·g_u)²] = (3² + 0²)/2.
+    let effect = |g: [f64; 3]| {
+        let g = row(g);
+        let leaf = ScoreLeaf { weight: &w, grad: Some(&g), fisher: None };
+        backend.score_margins(ElementScore::Signed, &[leaf])[0].rows[0].powi(2)
+    };
+    assert_eq!((effect(g1) + effect(g2)) / 2.0, 4.5);
 }
 
 /// Every parameter, walked one by one in its Hugging Face layout, adds to the groups that own its row or column.
@@ -106,8 +117,8 @@ fn group_sums_equal_a_walk_over_every_parameter() {
             }
             sums
         };
-        let scores = normalised_scores(Saliency::TaylorMix, Normaliser::None, &context).unwrap();
-        let scaled = normalised_scores(Saliency::TaylorMix, Normaliser::PerParameter, &context).unwrap();
+        let scores = normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::None, &context).unwrap();
+        let scaled = normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::PerParameter, &context).unwrap();
         for kind in TYPES {
             assert_eq!(scores.of(kind).len(), expected[kind as usize].len());
             for (place, expected) in expected[kind as usize].iter().enumerate() {
@@ -145,11 +156,13 @@ fn launches_and_waits_do_not_grow_with_the_number_of_layers() {
             weights: &weights,
             grads: Some(&grads),
             fisher: Some(&fisher),
+            moments: None,
+            statistics: None,
             seed: 4,
         };
         let usage = || (backend.device().launches(), backend.device().downloads());
         let before = usage();
-        normalised_scores(Saliency::TaylorMix, Normaliser::None, &context).unwrap();
+        normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::None, &context).unwrap();
         asked.push((usage().0 - before.0, usage().1 - before.1));
     }
     assert_eq!(asked, [(3, 1); 3]);
@@ -164,8 +177,8 @@ fn types_that_are_not_pruned_are_not_scored() {
     let survivors = Survivors::all(&config);
     let trees = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.0, 1.0)));
     let context = context(&backend, &config, &groups, &survivors, &trees);
-    for saliency in [Saliency::Random, Saliency::MagnitudeL2, Saliency::Taylor1] {
-        let scores = normalised_scores(saliency, Normaliser::None, &context).unwrap();
+    for saliency in [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1] {
+        let scores = normalised_scores(saliency, Reduction::Sum, Normaliser::None, &context).unwrap();
         assert_eq!(TYPES.map(|kind| scores.of(kind).len()), [0, 2, 0]);
     }
 }
@@ -178,7 +191,7 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
     let all = Survivors::all(&config);
     let trees = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.0, 1.0)));
     let full = context(&backend, &config, &groups, &all, &trees);
-    let before = normalised_scores(Saliency::Random, Normaliser::PerParameter, &full).unwrap();
+    let before = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &full).unwrap();
 
     let kept = groups.without(GroupType::Ffn, &config, &[0, 3]);
     let smaller = kept.shape(&config);
@@ -187,7 +200,7 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
         survivors: &kept,
         ..context(&backend, &config, &groups, &all, &trees)
     };
-    let after = normalised_scores(Saliency::Random, Normaliser::PerParameter, &sliced).unwrap();
+    let after = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &sliced).unwrap();
     let without = |place: usize, gone: usize| {
         let mut scores = before.of(GroupType::Ffn)[place].clone();
         scores.remove(gone);
@@ -197,7 +210,7 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
     assert_eq!(after.of(GroupType::Stem), before.of(GroupType::Stem));
 
     let other = SaliencyContext { seed: 5, ..full };
-    let reseeded = normalised_scores(Saliency::Random, Normaliser::PerParameter, &other).unwrap();
+    let reseeded = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &other).unwrap();
     assert_ne!(reseeded, before);
 }
 
@@ -209,22 +222,22 @@ fn missing_inputs_and_divergence_are_named() {
     let survivors = Survivors::all(&config);
     let mut trees = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.5, 1.0)));
     let refuse = |saliency, context: &SaliencyContext<'_, _>| {
-        normalised_scores(saliency, Normaliser::None, context).unwrap_err().to_string()
+        normalised_scores(saliency, Reduction::Sum, Normaliser::None, context).unwrap_err().to_string()
     };
     let full = context(&backend, &config, &groups, &survivors, &trees);
     assert_eq!(
-        refuse(Saliency::TaylorMix, &SaliencyContext { fisher: None, ..full }),
+        refuse(Saliency::TAYLOR_MIX, &SaliencyContext { fisher: None, ..full }),
         "saliency `taylor_mix` needs the Fisher diagonal, and the training step handed none over"
     );
     let full = context(&backend, &config, &groups, &survivors, &trees);
     assert_eq!(
-        refuse(Saliency::Taylor1, &SaliencyContext { grads: None, ..full }),
+        refuse(Saliency::TAYLOR1, &SaliencyContext { grads: None, ..full }),
         "saliency `taylor1` needs gradients, and the training step handed none over"
     );
     trees[1].layers[1].up.weight.data[5 * 12] = f64::NAN;
     let broken = context(&backend, &config, &groups, &survivors, &trees);
     assert_eq!(
-        refuse(Saliency::Taylor1, &broken),
+        refuse(Saliency::TAYLOR1, &broken),
         "saliency of Ffn group 5 of layer 1 is NaN: the training has diverged"
     );
 }

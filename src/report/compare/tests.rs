@@ -67,6 +67,11 @@ fn prune(r: &mut RunRecord, group_type: &str, layer: &str, index: &str, share: f
         pruned_share_stem: (group_type == "stem").then_some(share),
         params: 1,
         gram_age_steps: None,
+        gram_age_events: None,
+        gram_tokens: None,
+        damping: None,
+        fisher_unit: None,
+        fisher_units: None,
     });
 }
 

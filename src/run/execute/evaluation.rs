@@ -13,7 +13,7 @@ use crate::record::{
     CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
     RunRecord, RunTotals, Status,
 };
-use crate::spec::{ArmSpec, CorpusSpec, GroupType, RunSpec, Saliency, Update};
+use crate::spec::{ArmSpec, CorpusSpec, GroupType, PruneSpec, RunSpec};
 use crate::tensor::Backend;
 use crate::train::{Ledger, Part};
 use std::path::Path;
@@ -85,7 +85,7 @@ pub(super) fn write<B: Backend>(
         },
         evals: scores.collect(),
         curve: summary.curve.iter().map(curve_point).collect(),
-        prune: summary.events.iter().map(|event| prune_event(event, &spec.prune.types)).collect(),
+        prune: summary.events.iter().map(|event| prune_event(event, &spec.prune)).collect(),
         widths: widths(&config),
         ledger: ledger(&summary, spec.source.model.is_some()),
         items,
@@ -105,14 +105,7 @@ fn totals(
     let (own, source) = (&summary.ledger, summary.source_ledger.as_ref());
     let made = summary.made_on.as_ref();
     let prunes = matches!(arm, ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover);
-    let saliency_hessian = match spec.prune.saliency {
-        Saliency::Random | Saliency::MagnitudeL2 | Saliency::Taylor1 => "none",
-        Saliency::TaylorMix => "global_diagonal",
-    };
-    let update_hessian = match spec.prune.update {
-        Update::None => "none",
-        Update::Layerwise => "layerwise",
-    };
+    let (saliency_hessian, update_hessian) = (spec.prune.saliency.hessian.name(), spec.prune.update.name);
     let target = match arm {
         ArmSpec::Source => None,
         _ => Some(Goal::new(&spec.prune, &model::source_config(spec)?).limit),
@@ -174,7 +167,8 @@ fn curve_point(point: &crate::train::CurvePoint) -> CurvePoint {
 }
 
 /// The event's row; events are counted from 0 there, and a type that is not pruned has no share.
-fn prune_event(event: &EventRecord, types: &[GroupType]) -> PruneEvent {
+fn prune_event(event: &EventRecord, prune: &PruneSpec) -> PruneEvent {
+    let types = &prune.types;
     let group_type = match event.group_type {
         GroupType::Ffn => "ffn",
         GroupType::Head => "head",
@@ -197,6 +191,11 @@ fn prune_event(event: &EventRecord, types: &[GroupType]) -> PruneEvent {
         pruned_share_stem: share(GroupType::Stem, 2),
         params: event.params,
         gram_age_steps: event.gram_age_steps,
+        gram_age_events: event.gram_age_events,
+        gram_tokens: event.gram_tokens,
+        damping: event.damping,
+        fisher_unit: event.fisher_units.map(|_| prune.fisher.unit.name().to_string()),
+        fisher_units: event.fisher_units,
     }
 }
 

@@ -274,11 +274,12 @@ fn scores_of_many_tensors_are_those_of_each() {
     let tree = |name: &str| shapes.map(|(rows, cols)| random(rows, cols, &format!("{name} {rows}×{cols}")));
     let hosts = [tree("w"), tree("g"), tree("f")];
     let [weights, grads, fishers] = hosts.each_ref().map(|tree| tree.each_ref().map(|m| upload(&backend, m)));
-    for score in [ElementScore::MagnitudeL2, ElementScore::Taylor1, ElementScore::TaylorMix] {
+    // Of values of any sign; `conformance` holds the score with a root to its formula.
+    for score in ElementScore::ALL.into_iter().filter(|score| *score != ElementScore::Adam) {
         let leaf = |i: usize| ScoreLeaf {
             weight: &weights[i],
-            grad: (score != ElementScore::MagnitudeL2).then_some(&grads[i]),
-            fisher: (score == ElementScore::TaylorMix).then_some(&fishers[i]),
+            grad: score.reads_gradient().then_some(&grads[i]),
+            fisher: score.reads_fisher().then_some(&fishers[i]),
         };
         let all: Vec<_> = (0..shapes.len()).map(leaf).collect();
         let (launches, downloads) = (backend.device().launches(), backend.device().downloads());
@@ -291,9 +292,13 @@ fn scores_of_many_tensors_are_those_of_each() {
             let element = |at: usize| {
                 let [w, g, f] = hosts.each_ref().map(|tree| tree[i].data[at]);
                 match score {
+                    ElementScore::MagnitudeL1 => w.abs(),
                     ElementScore::MagnitudeL2 => w * w,
+                    ElementScore::Signed => w * g,
                     ElementScore::Taylor1 => (w * g).abs(),
+                    ElementScore::Taylor2 => w * w * f,
                     ElementScore::TaylorMix => (w * g - 0.5 * (w * w) * f).abs(),
+                    ElementScore::Adam => (w * g).abs() / (f.sqrt() + 1e-8),
                 }
             };
             assert_eq!(*margins, ordered_margins(&hosts[0][i], &element), "{score:?} of {:?}", shapes[i]);

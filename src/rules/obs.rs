@@ -21,10 +21,35 @@ pub struct NotPositiveDefinite;
 pub struct FactoredGram {
     cholesky: Cholesky<f64, Dyn>,
     dead: Vec<usize>,
+    damping: f64,
 }
 
+/// How many times damping is raised tenfold before G is given up.
+const RETRIES: i32 = 4;
+
 impl FactoredGram {
-    /// Damps and factors `gram` (n × n, symmetric). n³/3 multiply–adds.
+    /// As [`FactoredGram::new`], with ten times the damping, and so on, where it is not enough. No damping is not raised: it
+    /// was asked for.
+    ///
+    /// # Errors
+    /// [`NotPositiveDefinite`] with the most of it, too.
+    pub fn damped(gram: &DMatrix<f64>, damping: f64) -> Result<Self, NotPositiveDefinite> {
+        let tries = if damping > 0.0 { RETRIES } else { 0 };
+        let mut attempts = (0..=tries).map(|i| Self::new(gram, damping * 10f64.powi(i)));
+        attempts.find_map(Result::ok).ok_or(NotPositiveDefinite)
+    }
+
+    /// λ as used.
+    pub fn damping(&self) -> f64 {
+        self.damping
+    }
+
+    /// The inverse of the damped G.
+    pub fn inverse(&self) -> DMatrix<f64> {
+        self.cholesky.inverse()
+    }
+
+    /// Damps and factors `gram` (n × n, symmetric). n³/3 FLOPs.
     ///
     /// # Errors
     /// [`NotPositiveDefinite`] where a pivot is not above rounding error (relative n·ε), as with fewer tokens than
@@ -46,7 +71,7 @@ impl FactoredGram {
         if (0..n).any(|j| factor[(j, j)].powi(2) <= tiny * diagonal[j]) {
             return Err(NotPositiveDefinite);
         }
-        Ok(FactoredGram { cholesky, dead })
+        Ok(FactoredGram { cholesky, dead, damping })
     }
 
     /// ε_S of removing the `columns` S of `weight` with the best update of the rest, in units of Σ over tokens of
@@ -109,6 +134,22 @@ impl FactoredGram {
     }
 }
 
+/// The inverse of the part of G that `kept` names, from the inverse of G: G⁻¹_KK − G⁻¹_KS (G⁻¹_SS)⁻¹ G⁻¹_SK, S the rest.
+/// `None` where G⁻¹_SS is numerically singular.
+pub fn eliminated_from_inverse(inverse: &DMatrix<f64>, kept: &[usize]) -> Option<DMatrix<f64>> {
+    let gone: Vec<usize> = (0..inverse.nrows()).filter(|i| kept.binary_search(i).is_err()).collect();
+    let block = |rows: &[usize], columns: &[usize]| inverse.select_rows(rows).select_columns(columns);
+    let solved = block(&gone, &gone).cholesky()?.solve(&block(&gone, kept));
+    Some(block(kept, kept) - block(kept, &gone) * solved)
+}
+
+/// ε_S of columns S with weights `pruned` (W_S), by the block G⁻¹_SS of the inverse: tr(W_S (G⁻¹_SS)⁻¹ W_Sᵀ). NaN where the block
+/// is numerically singular.
+pub fn error_by_inverse(block: DMatrix<f64>, pruned: &DMatrix<f64>) -> f64 {
+    let transposed = pruned.transpose();
+    block.cholesky().map_or(f64::NAN, |block| block.solve(&transposed).dot(&transposed))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +186,8 @@ mod tests {
         ];
         for (columns, error, rows) in expected {
             assert_close(factored.error(&weight, columns).unwrap(), error);
+            let block = factored.inverse().select_rows(columns).select_columns(columns);
+            assert_close(error_by_inverse(block, &weight.select_columns(columns)), error);
             let mut updated = weight.clone();
             assert_close(factored.eliminate(&mut updated, columns).unwrap(), error);
             assert_all_close(&updated, &DMatrix::from_row_slice(2, 3, &rows));
@@ -187,6 +230,15 @@ mod tests {
             assert_close(sum, error);
             assert_all_close(&w, &block.select_columns(&left));
         }
+    }
+
+    #[test]
+    fn damping_is_raised_until_it_is_enough_and_told() {
+        // Eigenvalues 3 and −1: λ·mean(diag) = λ must exceed 1.
+        let indefinite = DMatrix::from_row_slice(2, 2, &[1.0, 2.0, 2.0, 1.0]);
+        assert_eq!(FactoredGram::damped(&indefinite, 0.02).unwrap().damping(), 2.0);
+        assert!(FactoredGram::damped(&indefinite, 0.0).is_err());
+        assert!(FactoredGram::damped(&indefinite, 1e-9).is_err());
     }
 
     #[test]

@@ -1,0 +1,15 @@
+//! `none`: the weights that stay are left as they are (EfficientLLM-A).
+//!
+//! ```text
+//! W ← W
+//! ```
+use super::{Moments, UpdateRule};
+
+pub const RULE: UpdateRule = UpdateRule {
+    name: "none",
+    summary: "delete the group, leave the rest (EfficientLLM-A)",
+    needs: &[],
+    moments: Moments::None,
+    makes_bias: false,
+    compensate: |_, _| Ok(None),
+};
