@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod model;
 mod plan;
+mod probe;
 mod report;
 mod run;
 mod source;
@@ -67,6 +68,15 @@ enum Command {
         place: Place,
         #[command(flatten)]
         options: compare::Options,
+    },
+    /// Remove groups of the source one by one and hold every saliency rule against the true change of loss
+    Probe {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: probe::Options,
     },
     /// Score a model from disk on benchmarks, as lm-evaluation-harness does
     Eval {
@@ -159,6 +169,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Status { place, settings } => status::main(&place, &settings),
         Command::Report { place } => report::main(&place),
         Command::Compare { place, options } => compare::main(&place, &options),
+        Command::Probe { place, settings, options } => probe::main(&place, &settings, &options),
         Command::Eval { options } => eval::main(&options),
         Command::Export { options } => export::main(&options),
         Command::Doctor { results } => doctor::main(&results),

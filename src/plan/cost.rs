@@ -133,7 +133,8 @@ fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64
     let entropy = u64::from(reads(Statistic::EntropyGradient));
     let running = if prune.gradient_ema > 0.0 { 1 + fisher } else { 0 };
     // Of a pruned model that is not trained: weights and gradient.
-    let scored = if prune.saliency.needs.iter().any(|statistic| statistic.pass() == Pass::Backward) { 2 } else { 1 };
+    let scored =
+        if prune.saliency.needs.iter().any(|statistic| statistic.pass() == Pass::Backward) { 2 } else { 1 };
     let (params, copies, grams) = match arm {
         ArmSpec::Source if spec.source.model.is_some() => (rates.source_params, 2, false),
         // Weights, gradient, two moments.

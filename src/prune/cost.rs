@@ -95,10 +95,7 @@ mod tests {
         // Biases: (6 + 2·3)·2 per layer, scored with the heads.
         let biased = ModelConfig { biases: Biases::QKV, ..config.clone() };
         assert_eq!(unit_flops(&biased), 3 * (1620 + 48));
-        assert_eq!(
-            saliency_flops(Saliency::TAYLOR_MIX, &all, &biased),
-            8 * (1620 - 60 + 48)
-        );
+        assert_eq!(saliency_flops(Saliency::TAYLOR_MIX, &all, &biased), 8 * (1620 - 60 + 48));
         let kept = all.without(GroupType::Ffn, &config, &[0, 0]);
         // n = 8, s = 1, d_out = 12: 512/3 + 2·64 + 2·8 + 2·12·8 = 170 + 128 + 16 + 192.
         assert_eq!(update_flops(Update::LAYERWISE, &config, GroupType::Ffn, &kept), 2 * 506);

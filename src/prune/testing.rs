@@ -2,7 +2,8 @@
 use crate::base::random::stream;
 use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::spec::{
-    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, Scope, Target, Update,
+    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, Scope, Target,
+    Update,
 };
 use crate::tensor::{Backend, Scalar};
 use rand::RngExt;

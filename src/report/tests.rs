@@ -173,11 +173,11 @@ fn fake_training(r: &mut RunRecord, arm: &Arm, params: u64, rng: &mut impl Rng) 
                 pruned_share_stem: Some(gone[2] as f64 / totals[2] as f64),
                 params: left,
                 gram_age_steps: None,
-        gram_age_events: None,
-        gram_tokens: None,
-        damping: None,
-        fisher_unit: None,
-        fisher_units: None,
+                gram_age_events: None,
+                gram_tokens: None,
+                damping: None,
+                fisher_unit: None,
+                fisher_units: None,
             });
         }
         flops += 6.0 * left as f64 * (TOKENS / STEPS) as f64;

@@ -1,8 +1,8 @@
 //! Rules between keys. Each is checked only where all of its operands could be read.
 use super::names::FOLDER_TASKS;
 use super::read::Header;
-use super::rules::RuleFault;
 use super::reader::{Findings, Table};
+use super::rules::RuleFault;
 use super::size::{num_embedding_params, num_params, smallest};
 use super::types::*;
 use super::vocabulary::vocab_size;
@@ -224,7 +224,9 @@ impl Check<'_> {
     /// Rules that have nothing to read where they are to be used.
     fn rules(&self, spec: &RunSpec, header: &Header) {
         if self.findings.sound(&["prune", "train", "data.context_length", "arms", "engine.kind"]) {
-            for RuleFault { key, message, hint } in super::rules::faults(spec, header.engine.kind, &header.arms) {
+            for RuleFault { key, message, hint } in
+                super::rules::faults(spec, header.engine.kind, &header.arms)
+            {
                 self.fault(key, message, Some(hint));
             }
         }

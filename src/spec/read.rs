@@ -1,9 +1,9 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
-use super::{corpus, rules};
 use super::names::*;
 use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
 use super::types::*;
+use super::{corpus, rules};
 use crate::schema::Biases;
 use std::path::Path;
 

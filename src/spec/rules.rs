@@ -26,10 +26,16 @@ pub(super) fn saliency(t: &Table<'_>) -> Saliency {
                 rule.name,
                 rule.hessian.name()
             );
-            let of_kind = all.iter().filter(|rule| rule.hessian == hessian).map(|rule| format!("`{}`", rule.name));
+            let of_kind =
+                all.iter().filter(|rule| rule.hessian == hessian).map(|rule| format!("`{}`", rule.name));
             let of_kind = of_kind.collect::<Vec<_>>().join(", ");
             let hint = format!("rules with `{}`: {of_kind}; or leave one of the keys out", hessian.name());
-            t.findings().add(t.path_of("saliency_hessian"), t.line_of("saliency_hessian"), message, Some(hint));
+            t.findings().add(
+                t.path_of("saliency_hessian"),
+                t.line_of("saliency_hessian"),
+                message,
+                Some(hint),
+            );
             rule
         }
         (Some(rule), _) => rule,
@@ -81,7 +87,8 @@ pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[ArmSpec]) -> Vec<
     let calibrated = arms.iter().find(|arm| matches!(arm, ArmSpec::OneShot | ArmSpec::OneShotRecover));
     let reads = |statistic| saliency.needs(statistic);
     let mut faults = Vec::new();
-    let mut fault = |key, message: String, hint: &str| faults.push(RuleFault { key, message, hint: hint.into() });
+    let mut fault =
+        |key, message: String, hint: &str| faults.push(RuleFault { key, message, hint: hint.into() });
     if let (true, Some(arm)) = (reads(Statistic::Moments), calibrated) {
         let message =
             format!("`{}` reads the optimiser's moments, which `{}` has not", saliency.name, arm.label());
@@ -99,7 +106,11 @@ pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[ArmSpec]) -> Vec<
             "`{}` reads gradients of activations, and the reference engine shows none",
             saliency.name
         );
-        fault("prune.saliency", message, "engine.kind = \"cpu\", or prune.fisher_unit = \"sequence\" where F is read");
+        fault(
+            "prune.saliency",
+            message,
+            "engine.kind = \"cpu\", or prune.fisher_unit = \"sequence\" where F is read",
+        );
     }
     let sequences = |tokens: usize| tokens.div_ceil(spec.data.context_length);
     if squares && prune.fisher == (Fisher { unit: FisherUnit::MicroBatch, scale: FisherScale::Tokens }) {
@@ -148,7 +159,8 @@ mod tests {
     fn read(lines: &str) -> Result<crate::spec::PruneSpec, Vec<String>> {
         let rest = EXAMPLE.replace("saliency = \"taylor_mix\"\n", "").replace("update = \"none\"\n", "");
         // Wider than a step has tokens.
-        let wide = if lines.contains("damping") { "intermediate_size = 20_000" } else { "intermediate_size = 384" };
+        let wide =
+            if lines.contains("damping") { "intermediate_size = 20_000" } else { "intermediate_size = 384" };
         let rest = rest.replace("intermediate_size = 384", wide);
         let text = rest.replace("[prune]\n", &format!("[prune]\n{lines}\n"));
         match parse(&text, "test", Path::new("/nowhere"), &no_model) {
@@ -180,7 +192,10 @@ mod tests {
         let error = refused("saliency = \"taylor1\"\nsaliency_hessian = \"layerwise\"");
         assert!(error.starts_with("prune.saliency_hessian: `layerwise` contradicts prune.saliency = \"taylor1\", whose Hessian is `none` | rules with `layerwise`: `wanda`, `flap`, `obs`"), "{error}");
         let error = refused("update = \"none\"\nupdate_hessian = \"layerwise\"");
-        assert!(error.starts_with("prune.update_hessian: `layerwise` contradicts prune.update = \"none\""), "{error}");
+        assert!(
+            error.starts_with("prune.update_hessian: `layerwise` contradicts prune.update = \"none\""),
+            "{error}"
+        );
     }
 
     /// What a rule does not read is no part of an identity, and what old files had is written as they had it.

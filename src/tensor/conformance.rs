@@ -638,8 +638,7 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
     let (ent0, mut d_entropy_head) = case.random(vocab, d, "d entropy");
     let mut d_entropy = case.backend.activation(tokens, d);
     case.backend.head_squared_gradients(&mut squares_tensor, &x_tensor, &w_tensor, &targets, scale);
-    let entropy =
-        case.backend.head_entropy(&mut d_entropy, &mut d_entropy_head, &x_tensor, &w_tensor, scale);
+    let entropy = case.backend.head_entropy(&mut d_entropy, &mut d_entropy_head, &x_tensor, &w_tensor, scale);
     let (mut squares, mut entropies) = (squares0.data, 0.0);
     let (mut dx, mut dw) = (vec![0.0; tokens * d], ent0.data);
     for n in 0..tokens {

@@ -9,7 +9,8 @@ use super::{Ledger, Part};
 use crate::data::Batches;
 use crate::model::flops::{forward_flops_per_token, training_flops_per_token};
 use crate::model::{ModelConfig, Rank, Weights};
-use crate::prune::{EventRecord, Pruner, PrunerState, Trees};
+use crate::prune::groups::Groups;
+use crate::prune::{EventRecord, Needs, Pruner, PrunerState, Trees};
 use crate::rules::saliency::{Pass, Statistic};
 use crate::spec::{FisherUnit, PruneSpec};
 use crate::tensor::Backend;
@@ -22,6 +23,52 @@ pub struct OneShot<B: Backend> {
     pub ledger: Ledger,
     pub events: Vec<EventRecord>,
     pub pruner: PrunerState,
+}
+
+/// Sequences that statistics are taken from.
+pub(super) struct CalibrationSet {
+    /// T
+    pub context_length: usize,
+    /// Sequences of one pass.
+    pub micro_batch: usize,
+    pub first_sequence: u64,
+    pub tokens: u64,
+}
+
+impl CalibrationSet {
+    pub fn sequences(&self) -> usize {
+        (self.tokens as usize).div_ceil(self.context_length)
+    }
+
+    /// What `needs` asks for, summed over the set and over ranks; no pass where nothing is read.
+    pub fn collect<B: Backend>(
+        &self,
+        rank: &mut Rank<'_, B>,
+        batches: &Batches,
+        config: &ModelConfig,
+        weights: &Weights<B::Tensor>,
+        needs: &Needs,
+        groups: &Groups,
+    ) -> Result<StepGradient<B>, TrainError> {
+        let (backend, communicator) = (rank.backend, rank.communicator);
+        let (sequences, micro_batch) = (self.sequences(), self.micro_batch);
+        let mut gradient = StepGradient::new(backend, weights);
+        gradient.reset(backend, config, weights, Some((needs, groups)));
+        if needs.pass() == Pass::Nothing {
+            return Ok(gradient);
+        }
+        let total_tokens = sequences * self.context_length;
+        let work = Work { trains: false, total_tokens, groups: Some(groups) };
+        let micro_batches = sequences.div_ceil(micro_batch);
+        for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
+            let offset = index * micro_batch;
+            let first = self.first_sequence + offset as u64;
+            let batch = batches.batch(first, micro_batch.min(sequences - offset));
+            gradient.accumulate(rank, config, weights, &batch, &work);
+        }
+        gradient.sum_over_ranks(backend, communicator, false)?;
+        Ok(gradient)
+    }
 }
 
 /// Prunes `weights` to the target of `spec` by saliency on `spec.calibration_tokens` tokens.
@@ -43,26 +90,15 @@ pub fn one_shot<B: Backend>(
     let started = Instant::now();
     let (backend, communicator) = (rank.backend, rank.communicator);
     let mut pruner = Pruner::new(spec, &config, seed)?;
-    let sequences = (spec.calibration_tokens as usize).div_ceil(context_length);
-    let micro_batches = sequences.div_ceil(micro_batch);
+    let set = CalibrationSet { context_length, micro_batch, first_sequence, tokens: spec.calibration_tokens };
     let needs = pruner.needs(true);
     let pass = needs.pass();
-    let total = sequences * context_length;
-    let mut gradient = StepGradient::new(backend, &weights);
-    gradient.reset(backend, &config, &weights, Some((&needs, pruner.groups())));
-    let work = Work { trains: false, total_tokens: total, groups: Some(pruner.groups()) };
-    if pass > Pass::Nothing {
-        for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
-            let offset = index * micro_batch;
-            let batch = batches.batch(first_sequence + offset as u64, micro_batch.min(sequences - offset));
-            gradient.accumulate(rank, &config, &weights, &batch, &work);
-        }
-        gradient.sum_over_ranks(backend, communicator, false)?;
-    }
+    let total = set.sequences() * context_length;
+    let mut gradient = set.collect(rank, batches, &config, &weights, &needs, pruner.groups())?;
     let tokens = if pass > Pass::Nothing { total as u64 } else { 0 };
     let units = match needs.fisher.unit {
-        FisherUnit::Sequence => sequences,
-        _ => micro_batches,
+        FisherUnit::Sequence => set.sequences(),
+        _ => set.sequences().div_ceil(micro_batch),
     };
     let (gram_flops, others) = gradient.collection_flops(&config, tokens, units as u64);
     let mut ledger = Ledger::default();

@@ -104,8 +104,10 @@ impl<B: Backend> StepGradient<B> {
         batch: &Batch,
         work: &Work<'_>,
     ) -> Vec<B::Sum> {
-        let by_sequence =
-            self.needs.as_ref().is_some_and(|needs| needs.by_unit() && needs.fisher.unit == FisherUnit::Sequence);
+        let by_sequence = self
+            .needs
+            .as_ref()
+            .is_some_and(|needs| needs.by_unit() && needs.fisher.unit == FisherUnit::Sequence);
         let differentiates = work.trains || self.needs.as_ref().is_some_and(Needs::loss);
         if let Some(collector) = &mut self.collector {
             collector.count(batch.inputs.len());
@@ -131,7 +133,8 @@ impl<B: Backend> StepGradient<B> {
             for inputs in batch.inputs.chunks(at_once) {
                 let sequences = inputs.len() / batch.context_length;
                 let objective = Objective::Entropy;
-                rank.network.differentiate(config, weights, inputs, objective, sequences, scale, entropy, None);
+                rank.network
+                    .differentiate(config, weights, inputs, objective, sequences, scale, entropy, None);
             }
         }
         losses
@@ -211,13 +214,15 @@ impl<B: Backend> StepGradient<B> {
         let backend = rank.backend;
         for inputs in batch.inputs.chunks(rank.at_once.saturating_mul(batch.context_length)) {
             let sequences = inputs.len() / batch.context_length;
-            rank.network.observe(config, weights, inputs, sequences, &mut |seen| collector.observe(backend, &seen));
+            rank.network
+                .observe(config, weights, inputs, sequences, &mut |seen| collector.observe(backend, &seen));
         }
     }
 
     /// FLOPs of what was collected of `tokens` tokens in `units` units beside the passes: of G, and of all others.
     pub fn collection_flops(&mut self, config: &ModelConfig, tokens: u64, units: u64) -> (f64, f64) {
-        let (gram, others) = self.collector.as_mut().map_or((0, 0), |collector| collector.flops(config, tokens));
+        let (gram, others) =
+            self.collector.as_mut().map_or((0, 0), |collector| collector.flops(config, tokens));
         let by_unit = if self.unit.is_some() { units * crate::prune::cost::unit_flops(config) } else { 0 };
         (gram as f64, (others + by_unit) as f64)
     }

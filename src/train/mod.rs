@@ -13,6 +13,7 @@ pub mod ledger;
 mod on_device;
 pub mod optimizer;
 pub mod pretrain;
+pub mod probe;
 #[cfg(test)]
 mod ranks_tests;
 pub mod schedule;

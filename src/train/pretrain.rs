@@ -179,12 +179,10 @@ pub fn pretrain<B: Backend>(
         let tokens_after = state.progress.tokens_seen + spec.batch_tokens as u64;
         let due = pruning.is_some_and(|pruner| pruner.is_due(tokens_after, state.progress.step + 1));
         let needs = pruning.map(|pruner| (pruner.needs(due), pruner.groups()));
-        let needs = needs.as_ref().map(|(needs, groups)| (needs, *groups)).filter(|(needs, _)| !needs.is_empty());
-        let work = Work {
-            trains: true,
-            total_tokens: spec.batch_tokens,
-            groups: needs.map(|(_, groups)| groups),
-        };
+        let needs =
+            needs.as_ref().map(|(needs, groups)| (needs, *groups)).filter(|(needs, _)| !needs.is_empty());
+        let work =
+            Work { trains: true, total_tokens: spec.batch_tokens, groups: needs.map(|(_, groups)| groups) };
 
         let first = plan.first_sequence + state.progress.tokens_seen / plan.context_length as u64;
         let sequences = spec.batch_tokens / plan.context_length;
@@ -330,7 +328,8 @@ fn prune_after_step<B: Backend>(
     };
     if due {
         let started = Instant::now();
-        let TrainState { config, weights, moments, mean_gradient, mean_fisher, mean_statistics, progress } = state;
+        let TrainState { config, weights, moments, mean_gradient, mean_fisher, mean_statistics, progress } =
+            state;
         let StepGradient { mean, entropy, fisher, .. } = gradient;
         // With running means, these are what is scored, and the step's own are not needed any more.
         let (scored, fisher) = match mean_gradient {
@@ -340,8 +339,7 @@ fn prune_after_step<B: Backend>(
         let statistics = statistics.as_mut().or(mean_statistics.as_mut());
         let moments = Some([&mut moments.m, &mut moments.v]);
         let trees = Trees { weights, grads: Some(scored), fisher, moments, companions: Vec::new() };
-        let events =
-            pruner.step(backend, config, trees, statistics, progress.tokens_seen, progress.step)?;
+        let events = pruner.step(backend, config, trees, statistics, progress.tokens_seen, progress.step)?;
         agree_on(rank.communicator, &events)?;
         super::ledger::add_events(&mut progress.ledger, &events, started.elapsed().as_secs_f64());
         progress.events.extend(events);

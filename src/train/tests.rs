@@ -6,8 +6,8 @@ use crate::data::Batches;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
 use crate::spec::{
-    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind, Scope, Target,
-    TrainSpec, Update,
+    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind,
+    Scope, Target, TrainSpec, Update,
 };
 use crate::tensor::{Alone, CpuBackend};
 use std::path::Path;

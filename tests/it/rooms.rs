@@ -19,7 +19,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     // A row of a task carries its interval, so that every reader of the file shows the same one.
     ("record", "rows, dictionary, provenance", &["base", "spec", "plan", "stats"]),
     ("data", "corpora, tokenizers, batches", &["base", "spec", "tensor"]),
-    ("prune", "groups, saliency, selection, removal", &["base", "rules", "schema", "spec", "tensor", "model"]),
+    (
+        "prune",
+        "groups, saliency, selection, removal",
+        &["base", "rules", "schema", "spec", "tensor", "model"],
+    ),
     ("eval", "tasks and scores", &["base", "spec", "tensor", "data", "model"]),
     ("report", "records + statistics → pages", &["base", "record", "stats"]),
     (
@@ -36,8 +40,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "cli",
         "words to calls",
         &[
-            "base", "schema", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune", "eval",
-            "report", "train", "run",
+            "base", "rules", "schema", "spec", "stats", "tensor", "plan", "record", "data", "model", "prune",
+            "eval", "report", "train", "run",
         ],
     ),
 ];

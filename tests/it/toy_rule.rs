@@ -35,7 +35,8 @@ mod used {
 
         let folder = tempfile::tempdir().unwrap();
         let text = include_str!("../fixtures/tiny.toml");
-        let text = text.replace("[prune]\n", "[prune]\nsaliency = \"toy\"\n").replace("\"layerwise\"", "\"none\"");
+        let text =
+            text.replace("[prune]\n", "[prune]\nsaliency = \"toy\"\n").replace("\"layerwise\"", "\"none\"");
         std::fs::write(folder.path().join("experiment.toml"), text).unwrap();
         let no_model = |_: &str| Err("no model from disk here".to_string());
         let spec = load(folder.path(), &[], &no_model).unwrap().base;
@@ -50,7 +51,8 @@ mod used {
         let mut rank =
             Rank { backend: &backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
         let pruned =
-            calibrate::one_shot(&mut rank, &batches, &spec.prune, 32, 4, 0, 1, config.clone(), weights).unwrap();
+            calibrate::one_shot(&mut rank, &batches, &spec.prune, 32, 4, 0, 1, config.clone(), weights)
+                .unwrap();
         assert!(pruned.config.num_params() <= config.num_params() / 2 && !pruned.events.is_empty());
         // A forward pass of the calibration set is what it paid for, and no more.
         let forward = efficientllm::schema::flops::forward_flops_per_token(&config, 32) * 1024.0;

@@ -2,8 +2,8 @@
 use super::ReferenceNetwork;
 use crate::model::fixtures::{cases, config, tokens, weights};
 use crate::model::llama::Objective;
-use crate::model::taps::{Observation, Site};
 use crate::model::network::{ExplicitNetwork, Network};
+use crate::model::taps::{Observation, Site};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::cpu::{Matrix, real::Real};
 use crate::tensor::{CpuBackend, Scalar};

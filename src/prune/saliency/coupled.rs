@@ -107,7 +107,8 @@ pub(super) fn channels_of(
                 HeadUnit::KvGroup => head / ratio == group,
                 HeadUnit::QueryPerGroup => head % ratio == group,
             };
-            let heads = |group| (0..shape.num_heads).filter(move |&head| is_of(head, group)).collect::<Vec<_>>();
+            let heads =
+                |group| (0..shape.num_heads).filter(move |&head| is_of(head, group)).collect::<Vec<_>>();
             (0..count).map(|i| crate::prune::survivors::head_rows(&heads(i), config.head_dim)).collect()
         }
     }

@@ -61,7 +61,16 @@ fn every_rule_scores_as_its_definition() {
     let mut tap = |seen: Observation<'_, Matrix<f64>>| collector.observe(&BACKEND, &seen);
     let objective = Objective::CrossEntropy(targets);
     network.differentiate(config, &weights, inputs, objective, *sequences, scale, &mut grads, Some(&mut tap));
-    network.differentiate(config, &weights, inputs, Objective::Entropy, *sequences, scale, &mut entropy, None);
+    network.differentiate(
+        config,
+        &weights,
+        inputs,
+        Objective::Entropy,
+        *sequences,
+        scale,
+        &mut entropy,
+        None,
+    );
     let (mut statistics, fisher) = collector.finish(&BACKEND, n, (0, 0));
     statistics.grams.as_mut().unwrap().invert(*damping).unwrap();
     let fisher = fisher.unwrap();
@@ -81,36 +90,40 @@ fn every_rule_scores_as_its_definition() {
     }
 
     let mut held = 0;
-    let mut hold = |name: &str, rule: Saliency, reduction, normaliser, grads: &Tree, fisher: &Tree, statistics| {
-        let survivors = &Survivors::all(config);
-        let context = SaliencyContext {
-            backend: &BACKEND,
-            config,
-            groups: &groups,
-            survivors,
-            source: config,
-            weights: &weights,
-            grads: Some(grads),
-            fisher: Some(fisher),
-            moments: Some([grads, &by_sequence]),
-            statistics: Some(statistics),
-            seed: 1,
-        };
-        let found = normalised_scores(rule, reduction, normaliser, &context).unwrap();
-        for kind in TYPES {
-            let expected = &scores[name][label(kind)];
-            assert_eq!(found.of(kind).len(), expected.len(), "{name}");
-            for (found, expected) in found.of(kind).iter().zip(expected) {
-                assert_eq!(found.len(), expected.len(), "{name}");
-                for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
-                    // f64 sums of some hundred terms in another order.
-                    let bound = 1e-12 + 1e-9 * expected.abs();
-                    assert!((found - expected).abs() <= bound, "{name}, {kind:?} {i}: {found}, expected {expected}");
+    let mut hold =
+        |name: &str, rule: Saliency, reduction, normaliser, grads: &Tree, fisher: &Tree, statistics| {
+            let survivors = &Survivors::all(config);
+            let context = SaliencyContext {
+                backend: &BACKEND,
+                config,
+                groups: &groups,
+                survivors,
+                source: config,
+                weights: &weights,
+                grads: Some(grads),
+                fisher: Some(fisher),
+                moments: Some([grads, &by_sequence]),
+                statistics: Some(statistics),
+                seed: 1,
+            };
+            let found = normalised_scores(rule, reduction, normaliser, &context).unwrap();
+            for kind in TYPES {
+                let expected = &scores[name][label(kind)];
+                assert_eq!(found.of(kind).len(), expected.len(), "{name}");
+                for (found, expected) in found.of(kind).iter().zip(expected) {
+                    assert_eq!(found.len(), expected.len(), "{name}");
+                    for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+                        // f64 sums of some hundred terms in another order.
+                        let bound = 1e-12 + 1e-9 * expected.abs();
+                        assert!(
+                            (found - expected).abs() <= bound,
+                            "{name}, {kind:?} {i}: {found}, expected {expected}"
+                        );
+                    }
                 }
             }
-        }
-        held += 1;
-    };
+            held += 1;
+        };
     let plain = (Reduction::Sum, Normaliser::None);
     for rule in RULES.iter().filter(|rule| rule.name != "random") {
         let grads = if rule.needs(Statistic::EntropyGradient) { &entropy } else { &grads };

@@ -46,7 +46,8 @@ pub struct SaliencyContext<'a, B: Backend> {
 
 impl<B: Backend> SaliencyContext<'_, B> {
     fn has(&self, statistic: Statistic) -> bool {
-        let collected = |has: fn(&Statistics, Statistic) -> bool| self.statistics.is_some_and(|s| has(s, statistic));
+        let collected =
+            |has: fn(&Statistics, Statistic) -> bool| self.statistics.is_some_and(|s| has(s, statistic));
         match statistic {
             Statistic::Gradient | Statistic::EntropyGradient => self.grads.is_some(),
             Statistic::Fisher => self.fisher.is_some(),

@@ -117,8 +117,11 @@ fn group_sums_equal_a_walk_over_every_parameter() {
             }
             sums
         };
-        let scores = normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::None, &context).unwrap();
-        let scaled = normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::PerParameter, &context).unwrap();
+        let scores =
+            normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::None, &context).unwrap();
+        let scaled =
+            normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::PerParameter, &context)
+                .unwrap();
         for kind in TYPES {
             assert_eq!(scores.of(kind).len(), expected[kind as usize].len());
             for (place, expected) in expected[kind as usize].iter().enumerate() {
@@ -191,7 +194,8 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
     let all = Survivors::all(&config);
     let trees = [1, 2, 3].map(|seed| random_tree(&backend, &config, seed, (0.0, 1.0)));
     let full = context(&backend, &config, &groups, &all, &trees);
-    let before = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &full).unwrap();
+    let before =
+        normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &full).unwrap();
 
     let kept = groups.without(GroupType::Ffn, &config, &[0, 3]);
     let smaller = kept.shape(&config);
@@ -200,7 +204,8 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
         survivors: &kept,
         ..context(&backend, &config, &groups, &all, &trees)
     };
-    let after = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &sliced).unwrap();
+    let after =
+        normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &sliced).unwrap();
     let without = |place: usize, gone: usize| {
         let mut scores = before.of(GroupType::Ffn)[place].clone();
         scores.remove(gone);
@@ -210,7 +215,8 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
     assert_eq!(after.of(GroupType::Stem), before.of(GroupType::Stem));
 
     let other = SaliencyContext { seed: 5, ..full };
-    let reseeded = normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &other).unwrap();
+    let reseeded =
+        normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &other).unwrap();
     assert_ne!(reseeded, before);
 }
 

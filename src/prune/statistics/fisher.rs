@@ -52,8 +52,7 @@ impl<B: Backend> PositionFisher<B> {
             backend.zeros(rows, cols)
         });
         let leaves = scaled.leaves_mut().into_iter().zip(self.sums.leaves_mut());
-        let mut leaves: Vec<_> =
-            leaves.map(|(sum, x)| Accumulation { x: &*x, sum, squares: None }).collect();
+        let mut leaves: Vec<_> = leaves.map(|(sum, x)| Accumulation { x: &*x, sum, squares: None }).collect();
         backend.accumulate(total_tokens as f64, 0.0, &mut leaves);
         drop(leaves);
         scaled

@@ -70,8 +70,7 @@ impl Grams {
     pub fn invert(&mut self, damping: f64) -> Result<(), PruneError> {
         use rayon::prelude::*;
         let tokens = self.num_tokens;
-        let missing: Vec<&mut SiteGram> =
-            self.sites.iter_mut().filter(|at| at.inverse.is_none()).collect();
+        let missing: Vec<&mut SiteGram> = self.sites.iter_mut().filter(|at| at.inverse.is_none()).collect();
         let used: Result<Vec<f64>, PruneError> = missing
             .into_par_iter()
             .map(|at| {
@@ -101,7 +100,12 @@ impl Grams {
 ///
 /// # Errors
 /// [`PruneError::TooFewTokens`] where nothing is damped and G cannot have full rank; [`PruneError::NotPositiveDefinite`].
-pub fn factor(gram: &DMatrix<f64>, damping: f64, site: Site, tokens: u64) -> Result<FactoredGram, PruneError> {
+pub fn factor(
+    gram: &DMatrix<f64>,
+    damping: f64,
+    site: Site,
+    tokens: u64,
+) -> Result<FactoredGram, PruneError> {
     let columns = gram.nrows();
     if damping == 0.0 && tokens < columns as u64 {
         return Err(PruneError::TooFewTokens { site, tokens, columns });

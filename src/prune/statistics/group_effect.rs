@@ -16,8 +16,8 @@ use crate::prune::groups::Groups;
 use crate::prune::saliency::GroupScores;
 use crate::rules::saliency::Statistic;
 use crate::spec::{GroupType, HeadUnit};
-use crate::tensor::{Accumulation, Backend, Product, Scalar};
 use crate::tensor::Pointwise;
+use crate::tensor::{Accumulation, Backend, Product, Scalar};
 use std::collections::BTreeMap;
 
 /// Σ_t c² and Σ_t |c| of the groups of one type and place, where wanted.

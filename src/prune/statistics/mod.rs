@@ -72,6 +72,15 @@ impl Needs {
         Needs { wanted, fisher: spec.fisher }
     }
 
+    /// Those of several rules at once.
+    pub fn of_rules(rules: &[Saliency], fisher: Fisher) -> Self {
+        let mut wanted: BTreeSet<Statistic> = rules.iter().flat_map(|rule| rule.needs).copied().collect();
+        if wanted.contains(&Statistic::InputVariance) {
+            wanted.extend([Statistic::InputMean, Statistic::InputNorm]);
+        }
+        Needs { wanted, fisher }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.wanted.is_empty()
     }
@@ -264,7 +273,8 @@ impl Statistics {
                 scores.blend(decay, new);
             }
         }
-        (self.num_tokens, self.step, self.events, self.units) = (new.num_tokens, new.step, new.events, new.units);
+        (self.num_tokens, self.step, self.events, self.units) =
+            (new.num_tokens, new.step, new.events, new.units);
         self.grams = new.grams;
     }
 }

@@ -47,7 +47,10 @@ fn collect<B: Backend>(
 }
 
 fn close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() <= 1e-12 + 1e-9 * expected.abs(), "{what}: {found}, expected {expected}");
+    assert!(
+        (found - expected).abs() <= 1e-12 + 1e-9 * expected.abs(),
+        "{what}: {found}, expected {expected}"
+    );
 }
 
 /// Gradients of each token's loss, where every sequence is one token.
@@ -122,7 +125,8 @@ fn group_effects_are_sums_over_the_weights_that_read_the_group() {
         let gradients = token_gradients(&config, &weights, &inputs, &targets);
         // Σ_i W_ij g_ij of every input column j of a linear.
         let columns = |w: &Matrix<f64>, g: &Matrix<f64>| -> Vec<f64> {
-            let column = |j: usize| (0..w.rows).map(|i| w.data[i * w.cols + j] * g.data[i * w.cols + j]).sum();
+            let column =
+                |j: usize| (0..w.rows).map(|i| w.data[i * w.cols + j] * g.data[i * w.cols + j]).sum();
             (0..w.cols).map(column).collect()
         };
         let mut effects: BTreeMap<(usize, usize), Vec<Vec<f64>>> = BTreeMap::new();
@@ -134,7 +138,10 @@ fn group_effects_are_sums_over_the_weights_that_read_the_group() {
             for (l, (w, g)) in weights.layers.iter().zip(&g.layers).enumerate() {
                 let shape = &config.layers[l];
                 let mut ffn = vec![0.0; shape.intermediate_size / block];
-                columns(&w.down.weight, &g.down.weight).iter().enumerate().for_each(|(j, e)| ffn[j / block] += e);
+                columns(&w.down.weight, &g.down.weight)
+                    .iter()
+                    .enumerate()
+                    .for_each(|(j, e)| ffn[j / block] += e);
                 let ratio = shape.num_heads / shape.num_kv_heads;
                 let count = if unit == HeadUnit::KvGroup { shape.num_kv_heads } else { ratio };
                 let mut head = vec![0.0; count];
@@ -172,7 +179,12 @@ fn group_effects_are_sums_over_the_weights_that_read_the_group() {
         }
         let effect = |g: &Weights<Matrix<f64>>| {
             let all = crate::prune::saliency::sums_over_groups(
-                &BACKEND, &config, &groups, ElementScore::Signed, &weights, g,
+                &BACKEND,
+                &config,
+                &groups,
+                ElementScore::Signed,
+                &weights,
+                g,
             );
             all.of(GroupType::Ffn)[1][1]
         };
@@ -188,12 +200,9 @@ fn statistics_of_inputs_are_those_of_the_values_that_pass() {
     let weights = weights::<f64>(&config, 1);
     let (inputs, targets, sequences, t) = (tokens(15, 13, 2), tokens(15, 13, 3), 3, 5);
     let groups = Groups::new(&small_spec(), &config).unwrap();
-    let wanted = needs(
-        &[Statistic::InputVariance, Statistic::Activation, Statistic::Gram],
-        Fisher::BY_POSITION,
-    );
-    let (found, _) =
-        collect(&BACKEND, &config, &weights, &groups, (&inputs, &targets), sequences, &wanted);
+    let wanted =
+        needs(&[Statistic::InputVariance, Statistic::Activation, Statistic::Gram], Fisher::BY_POSITION);
+    let (found, _) = collect(&BACKEND, &config, &weights, &groups, (&inputs, &targets), sequences, &wanted);
     let mut seen: Vec<(Site, Matrix<f64>)> = Vec::new();
     ExplicitNetwork::new(&BACKEND).observe(&config, &weights, &inputs, sequences, &mut |observation| {
         if let Observation::Input { site, x, .. } = observation {
@@ -238,10 +247,15 @@ fn statistics_of_inputs_are_those_of_the_values_that_pass() {
             assert_eq!(sliced.channels(statistic).unwrap().of(*site).unwrap().len(), width(&left, *site));
         }
     }
-    let of = |statistics: &Statistics, statistic, site| statistics.channels(statistic).unwrap().of(site).unwrap().to_vec();
+    let of = |statistics: &Statistics, statistic, site| {
+        statistics.channels(statistic).unwrap().of(site).unwrap().to_vec()
+    };
     let site = Site::OIn(0);
     assert_eq!(of(&sliced, Statistic::Activation, site), of(&found, Statistic::Activation, site)[2..]);
-    assert_eq!(of(&sliced, Statistic::InputNorm, Site::DownIn(0)), of(&found, Statistic::InputNorm, Site::DownIn(0))[1..]);
+    assert_eq!(
+        of(&sliced, Statistic::InputNorm, Site::DownIn(0)),
+        of(&found, Statistic::InputNorm, Site::DownIn(0))[1..]
+    );
     // A running mean that is half of each.
     let mut mean = found.clone();
     let mut other = found.clone();
@@ -260,8 +274,7 @@ fn a_device_collects_the_same() {
     let wanted = needs(&all, Fisher::BY_POSITION);
     let host = weights::<f32>(&config, 1);
     let cpu = CpuBackend::<f32>::new();
-    let (expected, expected_fisher) =
-        collect(&cpu, &config, &host, &groups, (&inputs, &targets), 3, &wanted);
+    let (expected, expected_fisher) = collect(&cpu, &config, &host, &groups, (&inputs, &targets), 3, &wanted);
     for precision in [Precision::F32, Precision::Bf16] {
         let Some(device) = EmulatedDevice::new() else { return };
         let backend = CudaBackend::over(device, precision);
@@ -274,7 +287,10 @@ fn a_device_collects_the_same() {
             let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
             let distance = norm(&mut found.iter().zip(expected).map(|(a, b)| a - b));
             let size = norm(&mut expected.iter().copied());
-            assert!(found.len() == expected.len() && distance <= tolerance * size, "{what}: {distance} of {size}");
+            assert!(
+                found.len() == expected.len() && distance <= tolerance * size,
+                "{what}: {distance} of {size}"
+            );
         };
         for (statistic, channels) in &expected.channels {
             // A variance is a difference of sums.
@@ -282,13 +298,21 @@ fn a_device_collects_the_same() {
                 continue;
             }
             for (site, values) in channels.iter() {
-                alike(found.channels(*statistic).unwrap().of(site).unwrap(), values, &format!("{statistic:?} {site}"));
+                alike(
+                    found.channels(*statistic).unwrap().of(site).unwrap(),
+                    values,
+                    &format!("{statistic:?} {site}"),
+                );
             }
         }
         for (statistic, scores) in &expected.effects {
             for kind in [GroupType::Ffn, GroupType::Head, GroupType::Stem] {
                 for (place, values) in scores.of(kind).iter().enumerate() {
-                    alike(&found.effects[statistic].of(kind)[place], values, &format!("{statistic:?} {kind:?}"));
+                    alike(
+                        &found.effects[statistic].of(kind)[place],
+                        values,
+                        &format!("{statistic:?} {kind:?}"),
+                    );
                 }
             }
         }

@@ -63,11 +63,8 @@ pub fn apply<B: Backend>(
     }
     let Weights { layers, head, .. } = weights;
     // Layers do not read each other; of several faults the first one's is told.
-    let mut inputs: Vec<(Site, Vec<Reader<'_, B::Tensor>>)> = layers
-        .iter_mut()
-        .enumerate()
-        .flat_map(|(i, layer)| inputs(context.kind, i, layer))
-        .collect();
+    let mut inputs: Vec<(Site, Vec<Reader<'_, B::Tensor>>)> =
+        layers.iter_mut().enumerate().flat_map(|(i, layer)| inputs(context.kind, i, layer)).collect();
     if let (GroupType::Stem, Some(head)) = (context.kind, head) {
         inputs.push((Site::HeadIn, vec![Reader { weight: head, bias: None }]));
     }
@@ -82,7 +79,9 @@ pub fn biased_projections(types: &[GroupType]) -> Biases {
     let of = |kind: &GroupType| match kind {
         GroupType::Ffn => vec![Projection::Down],
         GroupType::Head => vec![Projection::O],
-        GroupType::Stem => vec![Projection::Q, Projection::K, Projection::V, Projection::Gate, Projection::Up],
+        GroupType::Stem => {
+            vec![Projection::Q, Projection::K, Projection::V, Projection::Gate, Projection::Up]
+        }
     };
     types.iter().flat_map(of).collect()
 }

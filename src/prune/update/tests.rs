@@ -4,8 +4,8 @@ use crate::prune::groups::{Groups, TYPES};
 use crate::prune::statistics::Grams;
 use crate::prune::statistics::sites::width;
 use crate::prune::survivors::head_rows;
-use crate::schema::ParamId;
 use crate::prune::testing::{random_tree, small_config, small_spec};
+use crate::schema::ParamId;
 use crate::tensor::{CpuBackend, Matrix};
 
 /// Statistics of 40 tokens everywhere in a model of shape `config`.

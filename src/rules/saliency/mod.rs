@@ -301,7 +301,11 @@ mod tests {
             let text = std::fs::read_to_string(folder.join(format!("{}.rs", rule.name))).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or("");
             assert!(code.lines().count() <= 80, "{}: {} lines", rule.name, code.lines().count());
-            assert!(code.starts_with(&format!("//! `{}`", rule.name)) && code.contains("//! S["), "{}", rule.name);
+            assert!(
+                code.starts_with(&format!("//! `{}`", rule.name)) && code.contains("//! S["),
+                "{}",
+                rule.name
+            );
         }
     }
 }

@@ -16,8 +16,7 @@ use std::fmt;
 use std::ops::Deref;
 
 /// The rules, in the order in which they are listed to users.
-pub static RULES: &[&UpdateRule] =
-    &[&none::RULE, &mean_bias::RULE, &layerwise::RULE, &layerwise_bias::RULE];
+pub static RULES: &[&UpdateRule] = &[&none::RULE, &mean_bias::RULE, &layerwise::RULE, &layerwise_bias::RULE];
 
 /// Which second moments of a layer's inputs are factored for a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +64,11 @@ impl UpdateRule {
     /// FLOPs of one input of width `n` that loses `s` columns, read by `linears` linear layers of `outputs` rows in all: n³/3 for
     /// the factor, once; 2n²s + 2ns² for the columns of the inverse and their block; 2·outputs·n·s for the weights.
     pub fn flops(&self, [n, s, linears, outputs]: [u64; 4]) -> u64 {
-        let solved = if self.moments == Moments::None { 0 } else { n.pow(3) / 3 + linears * (2 * n * n * s + 2 * n * s * s) };
+        let solved = if self.moments == Moments::None {
+            0
+        } else {
+            n.pow(3) / 3 + linears * (2 * n * n * s + 2 * n * s * s)
+        };
         let weights = if self.moments == Moments::None { 0 } else { 2 * outputs * n * s };
         solved + weights + if self.makes_bias { 2 * outputs * s } else { 0 }
     }
@@ -121,7 +124,8 @@ impl Serialize for Update {
 impl<'de> Deserialize<'de> for Update {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Update::named(&name).ok_or_else(|| serde::de::Error::custom(format!("no update rule is called `{name}`")))
+        Update::named(&name)
+            .ok_or_else(|| serde::de::Error::custom(format!("no update rule is called `{name}`")))
     }
 }
 
@@ -137,7 +141,12 @@ mod tests {
     }
 
     /// W′ and b of one rule on columns `columns` of inputs `x` (n × N), nothing damped.
-    fn updated(update: Update, weight: &DMatrix<f64>, x: &DMatrix<f64>, columns: &[usize]) -> (DMatrix<f64>, DVector<f64>) {
+    fn updated(
+        update: Update,
+        weight: &DMatrix<f64>,
+        x: &DMatrix<f64>,
+        columns: &[usize],
+    ) -> (DMatrix<f64>, DVector<f64>) {
         let mean = x.column_mean();
         let deviations = DMatrix::from_fn(x.nrows(), x.ncols(), |i, n| x[(i, n)] - mean[i]);
         let gram = match update.moments {

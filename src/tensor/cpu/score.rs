@@ -16,7 +16,8 @@ pub fn margins<T: Real>(score: ElementScore, leaf: &ScoreLeaf<Matrix<T>>) -> Mar
     if score.reads_fisher() {
         like(leaf.fisher);
     }
-    let (w, g, f) = (&weight.data, leaf.grad.map_or(&[][..], |g| &g.data), leaf.fisher.map_or(&[][..], |f| &f.data));
+    let (w, g, f) =
+        (&weight.data, leaf.grad.map_or(&[][..], |g| &g.data), leaf.fisher.map_or(&[][..], |f| &f.data));
     let (half, epsilon) = (T::from_f64(0.5), T::from_f64(ElementScore::EPSILON));
     match score {
         ElementScore::MagnitudeL2 => sum_margins(weight, |i| w[i] * w[i]),

@@ -65,7 +65,13 @@ impl<D: Device> CudaBackend<D> {
         d_head.touch();
         let losses = self.for_each_chunk(hidden, head, targets, scale, |start, end, x, dz, head| {
             let (product, addend) = (Product::NN, Addend::Nothing);
-            self.multiply(Multiplication { product, addend, out: rows(d_hidden, start, end), a: dz, b: head });
+            self.multiply(Multiplication {
+                product,
+                addend,
+                out: rows(d_hidden, start, end),
+                a: dz,
+                b: head,
+            });
             let out = d_head.operand(padded(d_head.rows), d_head.stride());
             self.multiply(Multiplication { product: Product::TN, addend: Addend::Out, out, a: dz, b: x });
         });

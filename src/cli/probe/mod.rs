@@ -1,0 +1,128 @@
+//! `efficientllm probe`: how well each saliency rule predicts what removing a group does.
+mod tables;
+
+use super::{Place, Settings, engine};
+use crate::data::{Batches, Prepared};
+use crate::model::checkpoint;
+use crate::model::engine::{Engine, OnRank};
+use crate::model::rank::Rank;
+use crate::plan::{Plan, Stage, StageKind, plan};
+use crate::run::Store;
+use crate::spec::ArmSpec;
+use crate::tensor::Backend;
+use crate::train::probe::{Probe, ProbePlan, probe};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Args)]
+pub(super) struct Options {
+    /// Groups of each type removed in each layer, one by one; 0: all
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    groups: usize,
+    /// Calibration sets, each with a seed of its own
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    calibrations: u16,
+    /// Held-out tokens on which loss is measured [default: eval.validation_tokens of the file]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    held_out: Option<u64>,
+}
+
+pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
+    let (experiment, results) = place.load(settings)?;
+    let kind = engine::resolve(experiment.engine.kind)?;
+    let plan = plan(&experiment, kind)?;
+    let store = Store::at(&results);
+    let of = |wanted: StageKind| stage(&plan, wanted);
+    let (corpus, source) = (of(StageKind::Corpus)?, of(StageKind::Model(ArmSpec::Source))?);
+    for stage in [corpus, source] {
+        if !store.is_done(&stage.id) {
+            bail!(
+                "stage `{}` is not there yet\nhint: `efficientllm run {}` makes it",
+                stage.id,
+                place.experiment.display()
+            );
+        }
+    }
+    let spec = &source.spec;
+    let data = Prepared::open(&store.folder(&corpus.id))?;
+    let seed = source.seed.or(experiment.seeds.first().copied()).unwrap_or_default();
+    let calibrations: Vec<Batches> = (0..u64::from(options.calibrations))
+        .map(|i| data.batches(&spec.data, seed.wrapping_add(i)))
+        .collect::<Result<_, _>>()?;
+    let limit = options.held_out.unwrap_or(spec.eval.validation_tokens);
+    let windows = data.validation(&spec.data, limit)?;
+    let held_out: Vec<_> =
+        windows.batches(spec.train.micro_batch, &data.tokenizer).map(|(batch, _)| batch).collect();
+    let interrupted = super::run::stop_on_signals()?;
+    let task = Work {
+        folder: store.folder(&source.id).join("model"),
+        calibrations,
+        held_out,
+        plan: ProbePlan {
+            prune: &spec.prune,
+            context_length: spec.data.context_length,
+            micro_batch: spec.train.micro_batch,
+            first_sequence: spec.source.stream_tokens() / spec.data.context_length as u64,
+            groups_per_layer: options.groups,
+            seed,
+        },
+        interrupted: &interrupted,
+    };
+    let engine = Engine {
+        at_once: spec.train.micro_batch,
+        ..Engine::alone(kind, experiment.engine.precision, engine::groups(kind, &experiment.engine)?[0][0])
+    };
+    let measured = engine.run(task)??;
+    let rows = tables::write(&results, &measured)?;
+    print!("{}", tables::text(&measured, &rows));
+    println!(
+        "tables in {} and {}",
+        results.join(tables::GROUPS).display(),
+        results.join(tables::RULES).display()
+    );
+    Ok(0)
+}
+
+/// The first stage of this kind.
+fn stage(plan: &Plan, kind: StageKind) -> Result<&Stage> {
+    plan.stages.iter().find(|stage| stage.kind == kind).context("the experiment has no source to probe")
+}
+
+struct Work<'a> {
+    folder: PathBuf,
+    calibrations: Vec<Batches>,
+    held_out: Vec<crate::data::Batch>,
+    plan: ProbePlan<'a>,
+    interrupted: &'a AtomicBool,
+}
+
+impl OnRank for Work<'_> {
+    type Output = Result<Probe>;
+
+    fn on<B: Backend>(self, mut rank: Rank<'_, B>) -> Result<Probe> {
+        let (config, weights) = checkpoint::load(rank.backend, &self.folder)?;
+        let shown = std::io::stderr().is_terminal();
+        let mut progress = |done: usize, all: usize| {
+            if shown {
+                eprint!("\r{done} of {all} groups");
+            }
+            !self.interrupted.load(Ordering::Relaxed)
+        };
+        let outcome = probe(
+            &mut rank,
+            &self.calibrations,
+            &self.held_out,
+            &self.plan,
+            &config,
+            &weights,
+            &mut progress,
+        );
+        if shown {
+            eprintln!();
+        }
+        Ok(outcome?)
+    }
+}

@@ -1,0 +1,225 @@
+//! How well saliency predicts: groups are removed one by one, the true change of held-out loss is measured, and every rule
+//! scores the same groups (method §5, question 9).
+//!
+//! ```text
+//! Δ_g = loss(model without g) − loss(model)          nats per held-out token; g gone from one layer alone
+//! s_rg = score of g by rule r on calibration set c   neither normalised nor compared between types
+//! ```
+use super::calibrate::CalibrationSet;
+use super::pretrain::TrainError;
+use crate::base::random::stream;
+use crate::data::{Batch, Batches};
+use crate::model::{ModelConfig, Rank, Weights};
+use crate::prune::groups::{Groups, TYPES};
+use crate::prune::saliency::{SaliencyContext, normalised_scores};
+use crate::prune::{Needs, Survivors, remove};
+use crate::rules::saliency::{Saliency, Statistic};
+use crate::spec::{Fisher, FisherScale, FisherUnit, GroupType, Normaliser, PruneSpec};
+use crate::tensor::Backend;
+use rand::seq::SliceRandom;
+
+/// What is probed, and on what.
+pub struct ProbePlan<'a> {
+    pub prune: &'a PruneSpec,
+    /// T
+    pub context_length: usize,
+    /// Sequences of one pass.
+    pub micro_batch: usize,
+    /// Where in the stream of sequences calibration sets begin.
+    pub first_sequence: u64,
+    /// Groups of each type in each layer, at most; 0: all.
+    pub groups_per_layer: usize,
+    /// Of the sample of groups.
+    pub seed: u64,
+}
+
+/// A group that was removed by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProbedGroup {
+    pub kind: GroupType,
+    /// 0 for `stem`.
+    pub layer: usize,
+    pub index: usize,
+    /// Change of held-out loss, nats per token.
+    pub delta: f64,
+}
+
+/// Scores of one rule on one calibration set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleScores {
+    pub rule: Saliency,
+    /// Of rules that read squared gradients.
+    pub fisher_unit: Option<FisherUnit>,
+    /// Which calibration set, from 0.
+    pub calibration: usize,
+    /// In the order of [`Probe::groups`].
+    pub scores: Vec<f64>,
+}
+
+/// What was measured.
+pub struct Probe {
+    /// Held-out loss of the whole model, nats per token.
+    pub loss: f64,
+    pub groups: Vec<ProbedGroup>,
+    pub scores: Vec<RuleScores>,
+}
+
+/// Probes `weights` on the `held_out` batches, with a calibration set of `plan.prune.calibration_tokens` tokens from each of
+/// `calibrations`. `progress` is told how many groups are done, of how many; it says whether to go on.
+///
+/// # Errors
+/// Groups that the model cannot have, statistics that a rule cannot use, or [`TrainError::Interrupted`].
+pub fn probe<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    calibrations: &[Batches],
+    held_out: &[Batch],
+    plan: &ProbePlan<'_>,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    progress: &mut dyn FnMut(usize, usize) -> bool,
+) -> Result<Probe, TrainError> {
+    let groups = Groups::new(plan.prune, config)?;
+    let mut scores = Vec::new();
+    for (calibration, batches) in calibrations.iter().enumerate() {
+        for unit in [FisherUnit::Position, FisherUnit::Sequence] {
+            let fisher = Fisher { unit, scale: FisherScale::Tokens };
+            scores.extend(score(rank, batches, plan, config, weights, &groups, calibration, fisher)?);
+        }
+    }
+    let sample = sample(plan, config, &groups);
+    let loss = loss(rank, held_out, config, weights);
+    let mut probed = Vec::with_capacity(sample.len());
+    for (done, &(kind, layer, index)) in sample.iter().enumerate() {
+        if !progress(done, sample.len()) {
+            return Err(TrainError::Interrupted { tokens_seen: 0 });
+        }
+        let (smaller, weights) = without(rank.backend, &groups, config, weights, (kind, layer, index));
+        let delta = self::loss(rank, held_out, &smaller, &weights) - loss;
+        probed.push(ProbedGroup { kind, layer, index, delta });
+    }
+    let of_sample = |(rule, fisher_unit, calibration, all): ScoredRule| RuleScores {
+        rule,
+        fisher_unit,
+        calibration,
+        scores: sample.iter().map(|&(kind, layer, index)| all.of(kind)[layer][index]).collect(),
+    };
+    Ok(Probe { loss, groups: probed, scores: scores.into_iter().map(of_sample).collect() })
+}
+
+type ScoredRule = (Saliency, Option<FisherUnit>, usize, crate::prune::saliency::GroupScores);
+
+/// Scores of every rule that needs no optimiser; the second unit of F has those alone that read it.
+#[allow(clippy::too_many_arguments)]
+fn score<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    batches: &Batches,
+    plan: &ProbePlan<'_>,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    groups: &Groups,
+    calibration: usize,
+    fisher: Fisher,
+) -> Result<Vec<ScoredRule>, TrainError> {
+    let reads_fisher =
+        |rule: &Saliency| rule.needs(Statistic::Fisher) || rule.needs(Statistic::SquaredEffect);
+    let mut rules = Saliency::all();
+    rules.retain(|rule| !rule.needs(Statistic::Moments));
+    if fisher.unit != FisherUnit::Position {
+        rules.retain(reads_fisher);
+    }
+    let needs = Needs::of_rules(&rules, fisher);
+    let set = CalibrationSet {
+        context_length: plan.context_length,
+        micro_batch: plan.micro_batch,
+        first_sequence: plan.first_sequence,
+        tokens: plan.prune.calibration_tokens,
+    };
+    let mut gradient = set.collect(rank, batches, config, weights, &needs, groups)?;
+    let mut statistics = gradient.statistics(rank.backend, set.sequences() * plan.context_length, (0, 0));
+    if let Some(grams) = statistics.as_mut().and_then(|statistics| statistics.grams.as_mut()) {
+        grams.invert(plan.prune.damping)?;
+    }
+    let survivors = Survivors::all(config);
+    let mut scored = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let entropy = rule.needs(Statistic::EntropyGradient);
+        let context = SaliencyContext {
+            backend: rank.backend,
+            config,
+            groups,
+            survivors: &survivors,
+            source: config,
+            weights,
+            grads: if entropy { gradient.entropy.as_ref() } else { Some(&gradient.mean) },
+            fisher: gradient.fisher.as_ref(),
+            moments: None,
+            statistics: statistics.as_ref(),
+            seed: calibration as u64,
+        };
+        let scores = normalised_scores(rule, plan.prune.reduction, Normaliser::None, &context)?;
+        scored.push((rule, reads_fisher(&rule).then_some(fisher.unit), calibration, scores));
+    }
+    Ok(scored)
+}
+
+/// Groups of every allowed type, drawn by the seed in each layer.
+fn sample(plan: &ProbePlan<'_>, config: &ModelConfig, groups: &Groups) -> Vec<(GroupType, usize, usize)> {
+    let mut all = Vec::new();
+    for (number, kind) in TYPES.into_iter().enumerate().filter(|(_, kind)| groups.allows(*kind)) {
+        for layer in 0..groups.places(kind, config) {
+            let count = groups.count(kind, config, layer);
+            // A model keeps at least one.
+            if count < 2 {
+                continue;
+            }
+            let mut indices: Vec<usize> = (0..count).collect();
+            indices.shuffle(&mut stream(plan.seed, &format!("probe/{number}/{layer}")));
+            let wanted = if plan.groups_per_layer == 0 { count } else { plan.groups_per_layer.min(count) };
+            indices.truncate(wanted);
+            indices.sort_unstable();
+            all.extend(indices.into_iter().map(|index| (kind, layer, index)));
+        }
+    }
+    all
+}
+
+/// The model without one group of one layer.
+fn without<B: Backend>(
+    backend: &B,
+    groups: &Groups,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    (kind, layer, index): (GroupType, usize, usize),
+) -> (ModelConfig, Weights<B::Tensor>) {
+    let places = groups.places(kind, config);
+    let mut kept = groups.without(kind, config, &vec![index; places]);
+    if kind != GroupType::Stem {
+        let all = Survivors::all(config);
+        for (place, (kept, all)) in kept.layers.iter_mut().zip(all.layers).enumerate() {
+            if place != layer {
+                *kept = all;
+            }
+        }
+    }
+    let mut copy = weights.map(|leaf| backend.select(leaf, None, None));
+    let mut smaller = config.clone();
+    remove(backend, &mut smaller, &mut [&mut copy], &kept);
+    (smaller, copy)
+}
+
+/// Mean nats per held-out token.
+fn loss<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    held_out: &[Batch],
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+) -> f64 {
+    let (mut sum, mut tokens) = (0.0, 0usize);
+    for batch in held_out {
+        let logs =
+            rank.network.log_probabilities(config, weights, &batch.inputs, &batch.targets, batch.sequences);
+        sum -= logs.iter().sum::<f64>();
+        tokens += batch.targets.len();
+    }
+    sum / tokens.max(1) as f64
+}
