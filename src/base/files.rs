@@ -46,7 +46,23 @@ pub fn write_atomic_with<E: From<io::Error>>(
 /// # Errors
 /// `parent` is missing or not writable.
 pub fn temporary_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempdir_in(parent)
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY_PREFIX);
+    // As in `builder`: others may read what becomes of it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.tempdir_in(parent)
+}
+
+/// Gives the file at `path` the mode of an ordinary new file, for one that a library wrote for its owner alone.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn share(path: &Path) -> io::Result<()> {
+    // What the mode would be is seen on a new file: asking for the umask would mean setting it for all threads.
+    #[cfg(unix)]
+    fs::set_permissions(path, builder().tempfile_in(folder_of(path))?.as_file().metadata()?.permissions())?;
+    Ok(())
 }
 
 /// Syncs everything in `folder` and renames it to `path`, a sibling that does not exist yet.
@@ -173,6 +189,23 @@ mod tests {
         commit_folder(kept, &path).unwrap();
         assert_eq!(fs::read(path.join("sub/whole")).unwrap(), b"12345");
         assert_eq!(size_of_tree(parent.path()), 5);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_written_has_the_mode_of_new_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let (plain, private) = (parent.path().join("plain"), parent.path().join("private"));
+        fs::write(&plain, "x").unwrap();
+        fs::write(&private, "x").unwrap();
+        fs::set_permissions(&private, PermissionsExt::from_mode(0o600)).unwrap();
+        share(&private).unwrap();
+        assert_eq!(mode(&private), mode(&plain));
+        fs::create_dir(parent.path().join("folder")).unwrap();
+        let folder = temporary_folder(parent.path()).unwrap();
+        assert_eq!(mode(folder.path()), mode(&parent.path().join("folder")));
     }
 
     #[test]

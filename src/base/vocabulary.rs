@@ -17,9 +17,26 @@ pub struct VocabularyTables {
     pub merges: Vec<String>,
     pub bos_id: Option<u32>,
     pub eos_id: Option<u32>,
+    /// `eot_token_id` and `eom_token_id`: tokens beside `eos_id` at which generation ends.
+    pub other_end_ids: Vec<u32>,
+    pub padding_id: Option<u32>,
     pub unknown_id: Option<u32>,
     /// `add_bos_token`: whether BOS stands before every text; `None`: the default of the tokenizer's model.
     pub add_bos: Option<bool>,
     /// `add_space_prefix`: whether a space is put before the text (SentencePiece); `None`: the default.
     pub add_space_prefix: Option<bool>,
+}
+
+impl VocabularyTables {
+    /// Leaves out tokens with ids from `num_rows` on, which a model of so many rows does not have.
+    pub fn truncate(&mut self, num_rows: usize) {
+        self.tokens.truncate(num_rows);
+        self.token_types.truncate(num_rows);
+        self.scores.truncate(num_rows);
+        let is_row = |id: &u32| (*id as usize) < num_rows;
+        for id in [&mut self.bos_id, &mut self.eos_id, &mut self.padding_id, &mut self.unknown_id] {
+            *id = id.filter(is_row);
+        }
+        self.other_end_ids.retain(is_row);
+    }
 }

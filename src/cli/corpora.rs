@@ -2,14 +2,18 @@
 //! stand in its text.
 //!
 //! Files are read once for all of that, and what was found is kept in the store under the hash of corpus and benchmarks.
-//! Generated corpora are not read: their items are held out of their text by construction, which tests check.
+//! Generated corpora are not read: their items are held out of their text by construction, which tests check. What cannot be
+//! read, held-out text and benchmark files included, is a fault of the plan.
 use super::contamination;
 use crate::base::files::write_atomic;
 use crate::base::hash::{canonical_json, sha256_hex};
 use crate::base::units::{grouped, si};
 use crate::data::contamination::{Findings, REVISION};
+use crate::data::corpus::SEPARATOR;
 use crate::data::prepare::{Header, StoredSource};
-use crate::data::{Contamination, DataError, Tokenizer, Watch, visit_training};
+use crate::data::{Contamination, DataError, Tokenizer, Watch, check_validation, visit_training};
+use crate::eval::tokenizer_of;
+use crate::model::checkpoint;
 use crate::plan::{Plan, Stage, StageKind};
 use crate::run::Store;
 use crate::spec::{ArmSpec, CorpusSpec, EvalSpec, RunSpec, TokenizerSpec};
@@ -41,42 +45,68 @@ struct SourceText {
     tokens: Option<u64>,
     /// True where `tokens` follows from a sample.
     is_estimate: bool,
+    /// Rows of training and held-out text that were left out, since they give no text.
+    #[serde(default)]
+    bad_rows: u64,
+    /// Bytes of the longest document.
+    #[serde(default)]
+    longest: u64,
 }
+
+/// A document longer than this is likely a file without separators.
+const LONG_DOCUMENT: u64 = 1 << 20;
 
 /// The sources of each corpus, and for corpora from disk the benchmark items that stand in them.
 ///
-/// A corpus that cannot be read does not stop the plan: its table says so.
-pub(super) fn describe(plan: &Plan, store: &Store) -> String {
+/// # Errors
+/// A corpus, or a benchmark file, that cannot be read.
+pub(super) fn describe(plan: &Plan, store: &Store) -> Result<String> {
     let mut text = String::new();
     for (place, stage) in plan.stages.iter().enumerate().filter(|(_, s)| s.kind == StageKind::Corpus) {
         let corpus = &stage.spec.data.corpus;
         let specs = specs_on(plan, place);
         let prepared = Header::read(&store.folder(&stage.id)).ok().map(sizes);
         if let CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. } = corpus {
+            for (_, eval) in benchmarks(plan, place).iter().filter(|(_, eval)| eval.folder.is_some()) {
+                contamination::of(eval)?;
+            }
             if let Some(sources) = prepared {
                 text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
             }
             continue;
         }
         let benchmarks = benchmarks(plan, place);
-        let checked = checked(stage, &benchmarks, store);
-        let sources = prepared.or_else(|| checked.as_ref().ok().map(|checked| checked.sources.clone()));
-        if let Some(sources) = sources {
-            text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
-        }
+        let checked = checked(stage, &benchmarks, store)?;
+        let sources = prepared.unwrap_or_else(|| checked.sources.clone());
+        text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
+        text.push_str(&remarks(corpus, &checked.sources));
         let files: Vec<String> =
             corpus.sources().iter().flat_map(|source| source.train_files().to_vec()).collect();
         let heading = format!("\nitems whose words stand in the training corpus, {}\n", list(&files));
-        match checked {
-            Ok(checked) => {
-                for findings in &checked.findings {
-                    text.push_str(&heading);
-                    text.push_str(&contamination::table(findings));
-                }
-            }
-            Err(error) => {
-                let _ = writeln!(text, "{heading}  not checked: {error}");
-            }
+        for findings in &checked.findings {
+            text.push_str(&heading);
+            text.push_str(&contamination::table(findings));
+        }
+    }
+    Ok(text)
+}
+
+/// What a reader of the table would want to know beside it: rows that are left out, and files that are one document.
+fn remarks(corpus: &CorpusSpec, sources: &[SourceText]) -> String {
+    let mut text = String::new();
+    for (source, found) in corpus.sources().into_iter().zip(sources) {
+        if found.bad_rows > 0 {
+            let rows = grouped(found.bad_rows);
+            let _ =
+                writeln!(text, "  ({}: {rows} bad rows are left out, held-out ones included)", name(source));
+        }
+        if matches!(source, CorpusSpec::Text { .. }) && found.longest >= LONG_DOCUMENT {
+            let _ = writeln!(
+                text,
+                "  ({}: a document has {}; documents of a text file are separated by `{SEPARATOR}`, and without it the file is one)",
+                name(source),
+                si(found.longest as f64, "B")
+            );
         }
     }
     text
@@ -145,7 +175,11 @@ fn check<'a>(spec: &RunSpec, benchmarks: impl Iterator<Item = &'a EvalSpec>) -> 
     let mut checks: Vec<Contamination> = benchmarks.map(contamination::of).collect::<Result<_>>()?;
     let tokenizer = match &spec.data.tokenizer {
         TokenizerSpec::File { path } => Some(Tokenizer::from_file(Path::new(path))?),
-        _ => None,
+        TokenizerSpec::Model { .. } => match &spec.source.model {
+            Some(model) => Some(tokenizer_of(&checkpoint::describe(&model.path)?.tokenizer)?),
+            None => None,
+        },
+        TokenizerSpec::Bpe { .. } => None,
     };
     let corpus = &spec.data.corpus;
     let mut sources = vec![SourceText::default(); corpus.sources().len()];
@@ -155,6 +189,7 @@ fn check<'a>(spec: &RunSpec, benchmarks: impl Iterator<Item = &'a EvalSpec>) -> 
         checks.iter_mut().for_each(|check| check.see(document));
         sources[place].documents += 1;
         sources[place].text_bytes += document.len() as u64;
+        sources[place].longest = sources[place].longest.max(document.len() as u64);
         let (bytes, tokens) = &mut samples[place];
         if let Some(tokenizer) = tokenizer.as_ref().filter(|_| *bytes < SAMPLE as u64) {
             let cut = document.floor_char_boundary(SAMPLE_OF_DOCUMENT);
@@ -163,8 +198,10 @@ fn check<'a>(spec: &RunSpec, benchmarks: impl Iterator<Item = &'a EvalSpec>) -> 
         }
         Ok(())
     };
-    visit_training(corpus, &Bar::new(), &mut see)?;
-    for (source, (bytes, tokens)) in sources.iter_mut().zip(samples) {
+    let of_training = visit_training(corpus, &Bar::new(), &mut see)?;
+    let of_validation = check_validation(corpus, &Bar::new())?;
+    for (place, (source, (bytes, tokens))) in sources.iter_mut().zip(samples).enumerate() {
+        source.bad_rows = of_training[place] + of_validation[place];
         let per_byte = (bytes > 0).then(|| tokens as f64 / bytes as f64);
         // One more for the end of each document.
         source.tokens =
@@ -181,6 +218,8 @@ fn sizes(header: Header) -> Vec<SourceText> {
         text_bytes: source.train.text_bytes,
         tokens: Some(source.train.tokens),
         is_estimate: false,
+        bad_rows: source.train.bad_rows + source.validation.bad_rows,
+        longest: 0,
     };
     header.sources.iter().map(of).collect()
 }

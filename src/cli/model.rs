@@ -5,18 +5,18 @@ use crate::eval::tokenizer_of;
 use crate::model::ModelConfig;
 use crate::model::checkpoint::TokenizerSource;
 use anyhow::{Result, anyhow, bail};
-use std::path::{Path, PathBuf};
-
-/// Says which token begins a text, beside a `tokenizer.json`.
-pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+use std::ffi::OsStr;
+use std::path::PathBuf;
 
 /// The folder or file that `place` names; what is on the hub is fetched.
-pub(super) fn resolve(place: &str) -> Result<PathBuf> {
-    if place.starts_with(hub::PREFIX) {
-        return Ok(Hub::from_env()?.folder(place)?);
+pub(super) fn resolve(place: impl AsRef<OsStr>) -> Result<PathBuf> {
+    let place = place.as_ref();
+    if let Some(name) = place.to_str().filter(|place| place.starts_with(hub::PREFIX)) {
+        return Ok(Hub::from_env()?.folder(name)?);
     }
     let path = PathBuf::from(place);
     if !path.exists() {
+        let place = path.display();
         bail!(
             "no model `{place}`\nhint: a model is a folder with `config.json`, `model.safetensors` and `tokenizer.json`, a `.gguf` file, a llama2.c file, or `hf:org/name`"
         );
@@ -30,32 +30,13 @@ pub(super) fn tokenizer_for(
     config: &ModelConfig,
     place: &str,
 ) -> Result<Tokenizer> {
-    let mut tokenizer = tokenizer_of(source).map_err(|e| anyhow!("tokenizer of `{place}`: {e}"))?;
-    if let TokenizerSource::TokenizerJson(path) = source {
-        tokenizer = with_own_prefix(tokenizer, &path.with_file_name(TOKENIZER_CONFIG))?;
-    }
-    let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-    if tokens > rows {
-        bail!(
-            "`{place}`: the tokenizer has {tokens} tokens, the model embeds {rows}: they do not belong together"
-        );
-    }
-    Ok(tokenizer)
+    let tokenizer = tokenizer_of(source).map_err(|e| anyhow!("tokenizer of `{place}`: {e}"))?;
+    tokenizer.within(config.vocab_size).map_err(|e| anyhow!("`{place}`: {e}"))
 }
 
-/// `tokenizer_config.json` says which token begins a text, as `bos_token` (else `eos_token`), a text or an object with
-/// its `content`; without that file the names in use decide.
-fn with_own_prefix(tokenizer: Tokenizer, path: &Path) -> Result<Tokenizer> {
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(tokenizer) };
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| anyhow!("`{}` is broken JSON: {e}", path.display()))?;
-    let token = ["bos_token", "eos_token"].iter().find_map(|key| {
-        let value = json.get(key)?;
-        value.as_str().or_else(|| value.get("content")?.as_str())
-    });
-    let Some(token) = token else { return Ok(tokenizer) };
-    match tokenizer.with_prefix(token) {
-        Some(tokenizer) => Ok(tokenizer),
-        None => bail!("`{}` names the token `{token}`, which `tokenizer.json` does not have", path.display()),
+/// Tells what of a model was read otherwise than its own files say.
+pub(super) fn tell(place: &str, notes: &[String]) {
+    for note in notes {
+        tracing::warn!("`{place}`: {note}");
     }
 }

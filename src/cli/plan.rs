@@ -18,7 +18,7 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     let engine = &experiment.engine;
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     print!("{}", describe(&plan, &states));
-    print!("{}", corpora::describe(&plan, &store));
+    print!("{}", corpora::describe(&plan, &store)?);
     println!("{}", spending(&plan, &states, &store, &groups, workers));
     write_plan(&results, &document(&plan))?;
     println!("\nplan written to {}", results.join("plan.json").display());

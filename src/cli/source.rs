@@ -1,5 +1,5 @@
 //! Source models from disk or hub, as an experiment's spec needs to know them.
-use super::model::{resolve, tokenizer_for};
+use super::model::{resolve, tell, tokenizer_for};
 use crate::model::ModelConfig;
 use crate::model::checkpoint;
 use crate::spec::{ModelDescription, ModelSpec};
@@ -26,7 +26,8 @@ impl Sources {
 
 fn describe(place: &str) -> Result<ModelDescription> {
     let path = resolve(place)?;
-    let description = checkpoint::describe(&path.to_string_lossy())?;
+    let description = checkpoint::describe(&path)?;
+    tell(place, &description.notes);
     // Read here, so that a model without a usable tokenizer is refused before anything is run.
     tokenizer_for(&description.tokenizer, &description.config, place)?;
     let told = |path: &Path| path.to_string_lossy().into_owned();

@@ -1,5 +1,5 @@
 //! One text column of a Parquet file, row by row; other columns are not decoded.
-use super::corpus::Visit;
+use super::corpus::{BadRow, Visit};
 use super::error::DataError;
 use super::guard::guarded;
 use super::tables::{damaged, open};
@@ -14,8 +14,14 @@ use std::path::Path;
 /// Shows `visit` the text in `column` of each row, in order.
 ///
 /// # Errors
-/// The file cannot be read or is damaged; the column is missing, holds no text, or is null in a row; `visit` fails.
-pub(super) fn visit_column(path: &Path, column: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
+/// The file cannot be read or is damaged; the column is missing or holds no text; `visit` fails, or `bad` a row in which
+/// it is null.
+pub(super) fn visit_column(
+    path: &Path,
+    column: &str,
+    bad: &mut BadRow<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<(), DataError> {
     let fault = |row: usize, reason: ParquetError| damaged(path, "Parquet", row, reason);
     let panicked = |row: usize| move |reason: String| damaged(path, "Parquet", row, reason);
     let open = || SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e));
@@ -36,7 +42,7 @@ pub(super) fn visit_column(path: &Path, column: &str, visit: &mut Visit<'_>) -> 
             }
             _ => {
                 let (path, column) = (path.to_path_buf(), column.to_string());
-                return Err(DataError::NullCell { path, row: index + 1, column });
+                bad(DataError::NullCell { path, row: index + 1, column })?;
             }
         }
     }
@@ -87,7 +93,9 @@ fn describe(field: &TypePtr) -> String {
 mod tests {
     use super::*;
     use crate::data::corpus::{read_parquet, visit_parquet};
+    use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
     use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::properties::WriterProperties;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
     use std::path::PathBuf;
@@ -100,9 +108,16 @@ mod tests {
 
     /// A file of one optional column `text` whose definition levels (1: there is a value) are `levels`.
     fn written(path: &Path, texts: &[&[u8]], levels: &[i16]) {
+        written_by(path, texts, levels, Compression::UNCOMPRESSED);
+    }
+
+    fn written_by(path: &Path, texts: &[&[u8]], levels: &[i16], compression: Compression) {
         let schema = parse_message_type("message m { OPTIONAL BYTE_ARRAY text (UTF8); }").expect("a schema");
         let file = std::fs::File::create(path).expect("a file");
-        let mut writer = SerializedFileWriter::new(file, Arc::new(schema), Arc::default()).expect("a writer");
+        let mut writer = {
+            let properties = WriterProperties::builder().set_compression(compression).build();
+            SerializedFileWriter::new(file, Arc::new(schema), Arc::new(properties)).expect("a writer")
+        };
         let mut group = writer.next_row_group().expect("a row group");
         let mut column = group.next_column().expect("columns").expect("a column");
         let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(text.to_vec())).collect();
@@ -120,6 +135,45 @@ mod tests {
         }
         let documents = read_parquet(&[fixture("zstd.parquet"), fixture("snappy.parquet")], "id");
         assert_eq!(documents.expect("documents"), ["q0", "q1", "q2", "q0", "q1", "q2"]);
+    }
+
+    #[test]
+    fn every_compression_that_writers_use_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.parquet");
+        let texts: Vec<String> = (0..50).map(|i| format!("row {i} of some text, some text")).collect();
+        let bytes: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        for compression in [
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::BROTLI(BrotliLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ] {
+            written_by(&path, &bytes, &vec![1; texts.len()], compression);
+            let found = read_parquet(std::slice::from_ref(&path), "text");
+            assert_eq!(found.expect("documents"), texts, "{compression}");
+            assert_eq!(crate::data::tables::read_rows(&path).expect("rows").len(), texts.len());
+        }
+    }
+
+    #[test]
+    fn rows_without_text_can_be_passed_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("null.parquet");
+        written(&path, &[b"a", b"b"], &[1, 0, 1, 0]);
+        let (mut seen, mut faults) = (0, 0);
+        let mut bad = |_| {
+            faults += 1;
+            Ok(())
+        };
+        let mut keep = |_: &str, _| {
+            seen += 1;
+            Ok(())
+        };
+        visit_parquet(&path, "text", &mut bad, &mut keep).expect("documents");
+        assert_eq!((seen, faults), (2, 2));
     }
 
     #[test]
@@ -160,7 +214,7 @@ mod tests {
             seen.push(text.to_string());
             Ok(())
         };
-        assert!(visit_parquet(&path, "text", &mut keep).is_err());
+        assert!(visit_parquet(&path, "text", &mut Err, &mut keep).is_err());
         assert_eq!(seen, ["a"]);
     }
 }

@@ -27,6 +27,9 @@ pub const DEFAULT_N: usize = 13;
 /// Fewest words that tell anything: below, phrases that everyone uses are found (the bound of Brown et al. 2020).
 pub const SHORTEST: usize = 8;
 
+/// Words of a document that are looked at together.
+const WORDS_AT_ONCE: usize = if cfg!(test) { 16 } else { 1 << 16 };
+
 /// B of the rolling hash: any odd number without a pattern; 2⁶⁴ divided by the golden ratio.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -132,9 +135,24 @@ impl Contamination {
     }
 
     /// Looks at one document of the training corpus. Grams do not reach from one document into the next.
+    ///
+    /// Of a long one only so many words are in memory at once, each part beginning with the last words of the one before
+    /// it, so that no gram is missed.
     pub fn see(&mut self, document: &str) {
         self.documents += 1;
-        let words: Vec<String> = words(document).collect();
+        let carried = self.grams.keys().next_back().map_or(0, |length| length - 1);
+        let mut part: Vec<String> = Vec::new();
+        for word in words(document) {
+            part.push(word);
+            if part.len() > WORDS_AT_ONCE + carried {
+                self.see_part(&part);
+                part.drain(..part.len() - carried);
+            }
+        }
+        self.see_part(&part);
+    }
+
+    fn see_part(&mut self, words: &[String]) {
         let hashes: Vec<u64> = words.iter().map(|word| hash(word)).collect();
         for (&length, grams) in &self.grams {
             for (start, gram) in rolling(&hashes, length).enumerate() {

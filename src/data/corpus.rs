@@ -1,10 +1,12 @@
 //! Corpora from disk: plain text with documents separated by `<|endoftext|>`, JSON Lines with a text field (either of
 //! them compressed by gzip or zstd), and Parquet with a text column.
 //!
-//! Each kind has a `visit_…` that holds one document at a time, and a `read_…` that collects them.
+//! Each kind has a `visit_…` that holds one document at a time, and a `read_…` that collects them. A row that gives no text (a
+//! broken line, a field that is missing or null) goes to a function of the caller's, which ends the reading or goes on.
 use super::columns::visit_column;
 use super::error::DataError;
 use super::files::{TextFile, ends_in};
+use super::lenient;
 use crate::base::suggest::nearest;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -25,7 +27,7 @@ pub fn read_text(paths: &[PathBuf]) -> Result<Vec<String>, DataError> {
 /// # Errors
 /// As [`visit_jsonl`].
 pub fn read_jsonl(paths: &[PathBuf], field: &str) -> Result<Vec<String>, DataError> {
-    collect(paths, |path, visit| visit_jsonl(path, field, visit))
+    collect(paths, |path, visit| visit_jsonl(path, field, &mut Err, visit))
 }
 
 /// The documents in `column` of each row of Parquet files, in order; empty ones are left out.
@@ -33,7 +35,7 @@ pub fn read_jsonl(paths: &[PathBuf], field: &str) -> Result<Vec<String>, DataErr
 /// # Errors
 /// As [`visit_parquet`].
 pub fn read_parquet(paths: &[PathBuf], column: &str) -> Result<Vec<String>, DataError> {
-    collect(paths, |path, visit| visit_parquet(path, column, visit))
+    collect(paths, |path, visit| visit_parquet(path, column, &mut Err, visit))
 }
 
 fn collect(
@@ -52,6 +54,9 @@ fn collect(
 /// What is done with a document; beside it stand the bytes of the file, as it is on disk, that are read by then. Its
 /// failure ends the reading.
 pub type Visit<'a> = dyn FnMut(&str, u64) -> Result<(), DataError> + 'a;
+
+/// What is done with the fault of a row that gives no text: `Ok` goes on with the next row.
+pub type BadRow<'a> = dyn FnMut(DataError) -> Result<(), DataError> + 'a;
 
 /// Shows `visit` the documents of one plain-text file, as [`read_text`] gives them.
 ///
@@ -75,26 +80,49 @@ pub fn visit_text(path: &Path, visit: &mut Visit<'_>) -> Result<(), DataError> {
 /// Shows `visit` the documents of one JSON Lines file, as [`read_jsonl`] gives them.
 ///
 /// # Errors
-/// As [`visit_objects`], and where the field is missing or no text.
-pub fn visit_jsonl(path: &Path, field: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
-    visit_objects(path, &mut |line, object, read| match object.get(field) {
-        Some(Value::String(text)) if text.trim().is_empty() => Ok(()),
-        Some(Value::String(text)) => visit(text, read),
-        Some(other) => Err(wrong_type(path, line, field, other, "text")),
-        None => Err(missing_field(path, line, field, &object)),
+/// The file cannot be read, has none of the endings of JSON Lines, is damaged or cut short; `visit` fails, or `bad` a
+/// line that is no JSON object of UTF-8 or has no text in the field.
+pub fn visit_jsonl(
+    path: &Path,
+    field: &str,
+    bad: &mut BadRow<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<(), DataError> {
+    visit_lines(path, &mut |line| {
+        let JsonLine { number, object, unread, read } = match line {
+            Ok(line) => line,
+            Err(fault) => return bad(fault),
+        };
+        match object.get(field) {
+            Some(Value::String(text)) if text.trim().is_empty() => Ok(()),
+            Some(Value::String(text)) => visit(text, read),
+            Some(other) => bad(wrong_type(path, number, field, other, "text")),
+            None => match unread.into_iter().find(|(name, _)| name == field) {
+                Some((name, reason)) => {
+                    let found = format!("field `{name}`: {reason}");
+                    bad(DataError::BrokenJson { path: path.to_path_buf(), line: number, column: 1, found })
+                }
+                None => bad(missing_field(path, number, field, &object)),
+            },
+        }
     })
 }
 
 /// Shows `visit` the documents of one Parquet file, as [`read_parquet`] gives them.
 ///
 /// # Errors
-/// The file cannot be read, is no `.parquet`, is damaged or cut short; the column is missing, holds no text, or
-/// lacks it in a row; `visit` fails.
-pub fn visit_parquet(path: &Path, column: &str, visit: &mut Visit<'_>) -> Result<(), DataError> {
+/// The file cannot be read, is no `.parquet`, is damaged or cut short; the column is missing or holds no text; `visit`
+/// fails, or `bad` a row that lacks it.
+pub fn visit_parquet(
+    path: &Path,
+    column: &str,
+    bad: &mut BadRow<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<(), DataError> {
     if !ends_in(path, &[".parquet"]) {
         return Err(DataError::Extension { path: path.to_path_buf(), expected: "`.parquet`" });
     }
-    visit_column(path, column, &mut |text, read| match text.trim() {
+    visit_column(path, column, bad, &mut |text, read| match text.trim() {
         "" => Ok(()),
         _ => visit(text, read),
     })
@@ -106,25 +134,34 @@ pub type Line = (usize, Map<String, Value>);
 /// The objects of a JSON Lines file with their line numbers, counted from 1.
 ///
 /// # Errors
-/// As [`visit_objects`].
+/// The file cannot be read, has none of the endings of JSON Lines, is damaged, cut short or not UTF-8; a line is no JSON
+/// object. A field that is no JSON (see `lenient`) is left out.
 pub fn read_objects(path: &Path) -> Result<Vec<Line>, DataError> {
     let mut objects = Vec::new();
-    visit_objects(path, &mut |line, object, _| {
-        objects.push((line, object));
+    visit_lines(path, &mut |line| {
+        let line = line?;
+        objects.push((line.number, line.object));
         Ok(())
     })?;
     Ok(objects)
 }
 
-/// What is done with the object on a line, whose number counts from 1, and with the bytes read by then.
-type VisitObject<'a> = dyn FnMut(usize, Map<String, Value>, u64) -> Result<(), DataError> + 'a;
+/// One line of a JSON Lines file.
+struct JsonLine {
+    /// From 1.
+    number: usize,
+    object: Map<String, Value>,
+    /// Fields that are no JSON, and why.
+    unread: Vec<lenient::Unread>,
+    /// Bytes of the file that are read by then.
+    read: u64,
+}
 
-/// Shows `visit` the objects of a JSON Lines file one by one, and stops at its first fault.
-///
-/// # Errors
-/// The file cannot be read, has none of the endings of JSON Lines, is damaged, cut short or not UTF-8; a line is no
-/// JSON object; `visit` fails.
-pub fn visit_objects(path: &Path, visit: &mut VisitObject<'_>) -> Result<(), DataError> {
+/// What is done with a line, or with its fault.
+type VisitLine<'a> = dyn FnMut(Result<JsonLine, DataError>) -> Result<(), DataError> + 'a;
+
+/// Shows `visit` the lines of a JSON Lines file one by one, blank ones left out.
+fn visit_lines(path: &Path, visit: &mut VisitLine<'_>) -> Result<(), DataError> {
     if !ends_in(path, &[".jsonl", ".jsonl.gz", ".jsonl.zst"]) {
         let expected = "`.jsonl`, `.jsonl.gz` or `.jsonl.zst`";
         return Err(DataError::Extension { path: path.to_path_buf(), expected });
@@ -132,19 +169,34 @@ pub fn visit_objects(path: &Path, visit: &mut VisitObject<'_>) -> Result<(), Dat
     let mut file = TextFile::open(path)?;
     let mut number = 0;
     // Only the newline ends a line: U+2028 and others may stand inside a JSON string.
-    while let Some((line, read)) = file.until("\n")? {
+    loop {
+        let line = match file.until("\n") {
+            Ok(None) => return Ok(()),
+            Ok(Some((line, _))) if line.trim().is_empty() => {
+                number += 1;
+                continue;
+            }
+            Ok(Some(line)) => Ok(line),
+            // The line is read, and the next one may be sound.
+            Err(fault @ DataError::NotUtf8 { .. }) => Err(fault),
+            Err(fault) => return Err(fault),
+        };
         number += 1;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let broken =
-            |column, found| DataError::BrokenJson { path: path.to_path_buf(), line: number, column, found };
-        match serde_json::from_str(line).map_err(|e| broken(e.column(), describe(&e, line)))? {
-            Value::Object(object) => visit(number, object, read)?,
-            other => return Err(broken(1, format!("{}, where an object was expected", kind(&other)))),
-        }
+        visit(line.and_then(|(line, read)| parse_line(path, number, line, read)))?;
     }
-    Ok(())
+}
+
+fn parse_line(path: &Path, number: usize, line: &str, read: u64) -> Result<JsonLine, DataError> {
+    let broken =
+        |column, found| DataError::BrokenJson { path: path.to_path_buf(), line: number, column, found };
+    match serde_json::from_str(line) {
+        Ok(Value::Object(object)) => Ok(JsonLine { number, object, unread: Vec::new(), read }),
+        Ok(other) => Err(broken(1, format!("{}, where an object was expected", kind(&other)))),
+        Err(error) => match lenient::object(line) {
+            Some((object, unread)) => Ok(JsonLine { number, object, unread, read }),
+            None => Err(broken(error.column(), describe(&error, line))),
+        },
+    }
 }
 
 /// The fault that `field` is missing in `object`.
@@ -268,6 +320,52 @@ mod tests {
         let (_folder, path) =
             file("a.jsonl", "{\"text\": \"a\u{2028}b\"}\n\n{\"text\": \"c\", \"id\": 1}\n".as_bytes());
         assert_eq!(read_jsonl(&[path], "text").expect("documents"), ["a\u{2028}b", "c"]);
+    }
+
+    #[test]
+    fn marks_and_python_s_numbers_are_no_faults_of_fields_that_nobody_asks_for() {
+        let (_folder, path) = file("a.txt", "\u{feff}One.<|endoftext|>\u{feff}Two.".as_bytes());
+        assert_eq!(read_text(&[path]).expect("documents"), ["One.", "\u{feff}Two."]);
+        let lines = "\u{feff}{\"text\": \"a\", \"score\": NaN}\n{\"text\": \"b\", \"id\": \"\\ud800\"}\n";
+        let (folder, path) = file("a.jsonl", lines.as_bytes());
+        assert_eq!(read_jsonl(std::slice::from_ref(&path), "text").expect("documents"), ["a", "b"]);
+        assert_eq!(read_objects(&path).expect("objects").len(), 2);
+        let error = read_jsonl(&[path], "id").expect_err("a fault");
+        assert!(message(&folder, &error).starts_with("`a.jsonl` line 1: no field `id`"), "{error}");
+        let (folder, path) = file("b.jsonl", b"{\"text\": \"a\"}\n{\"text\": \"\\ud800\"}\n");
+        let error = message(&folder, &read_jsonl(&[path], "text").expect_err("a fault"));
+        assert!(error.starts_with("`b.jsonl` line 2, column 1: broken JSON: field `text`: "), "{error}");
+        let utf16: Vec<u8> = "{\"text\": \"a\"}\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [utf16.clone(), [b"\xff\xfe".to_vec(), utf16].concat()] {
+            let (folder, path) = file("c.jsonl", &bytes);
+            let error = message(&folder, &read_jsonl(&[path], "text").expect_err("a fault"));
+            assert!(error.contains("UTF-16"), "{error}");
+        }
+        for (name, bytes) in [
+            ("d.jsonl.gz", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n".as_slice()),
+            ("e.jsonl.zst", b"<!DOCTYPE html><html>"),
+        ] {
+            let (folder, path) = file(name, bytes);
+            let error = message(&folder, &read_jsonl(&[path], "text").expect_err("a fault"));
+            assert!(error.contains("Git LFS pointer") || error.contains("page of HTML"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bad_rows_can_be_passed_over() {
+        let lines = b"{\"text\": \"a\"}\n{\"text\": null}\n{\"other\": 1}\n\n{\"text\"\n\xff\n[1]\n{\"text\": \"b\"}\n";
+        let (_folder, path) = file("a.jsonl", lines);
+        let (mut seen, mut faults) = (Vec::new(), Vec::new());
+        let mut keep = |text: &str, _| {
+            seen.push(text.to_string());
+            Ok(())
+        };
+        let mut bad = |fault: DataError| {
+            faults.push(fault.to_string());
+            Ok(())
+        };
+        visit_jsonl(&path, "text", &mut bad, &mut keep).expect("documents");
+        assert_eq!((seen, faults.len()), (vec!["a".to_string(), "b".to_string()], 5), "{faults:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@ use super::corpus::{Visit, visit_jsonl, visit_parquet, visit_text};
 use super::error::DataError;
 use super::synthetic::Synthetic;
 use super::world::{Split, World};
-use crate::spec::CorpusSpec;
+use crate::spec::{BadRows, CorpusSpec};
 use std::path::{Path, PathBuf};
 
 /// Looks on while a corpus is read, and may stop it.
@@ -25,7 +25,7 @@ impl Watch for Unwatched {
 }
 
 /// Shows `visit` the training documents of all sources in order, one at a time, without a tokenizer, each with the
-/// place of its source.
+/// place of its source. Returns how many bad rows of each source were left out.
 ///
 /// # Errors
 /// A file of the corpus cannot be read, is damaged, or has no text where the spec says; `visit` fails; `watch` stops it.
@@ -33,13 +33,31 @@ pub fn visit_training(
     corpus: &CorpusSpec,
     watch: &dyn Watch,
     visit: &mut dyn FnMut(usize, &str) -> Result<(), DataError>,
-) -> Result<(), DataError> {
-    let total = corpus.sources().iter().map(|source| size(source, Split::Train)).sum();
+) -> Result<Vec<u64>, DataError> {
+    visit_all(corpus, Split::Train, watch, visit)
+}
+
+/// Reads the held-out documents of all sources, to find what is wrong with them. Returns how many bad rows of each source
+/// were left out.
+///
+/// # Errors
+/// As [`visit_training`].
+pub fn check_validation(corpus: &CorpusSpec, watch: &dyn Watch) -> Result<Vec<u64>, DataError> {
+    visit_all(corpus, Split::Validation, watch, &mut |_, _| Ok(()))
+}
+
+fn visit_all(
+    corpus: &CorpusSpec,
+    split: Split,
+    watch: &dyn Watch,
+    visit: &mut dyn FnMut(usize, &str) -> Result<(), DataError>,
+) -> Result<Vec<u64>, DataError> {
+    let total = corpus.sources().iter().map(|source| size(source, split)).sum();
     let mut meter = Meter::new(watch, total);
-    for (place, source) in corpus.sources().iter().enumerate() {
-        meter.visit(source, Split::Train, &mut |document, _| visit(place, document))?;
-    }
-    Ok(())
+    let of = |(place, source): (usize, &&CorpusSpec)| {
+        meter.visit(source, split, &mut |document, _| visit(place, document))
+    };
+    corpus.sources().iter().enumerate().map(of).collect()
 }
 
 /// Counts what is read of several sources and splits, one after another.
@@ -54,16 +72,21 @@ impl<'a> Meter<'a> {
         Meter { watch, done: 0, total }
     }
 
-    /// Shows `visit` the documents of one split of one source.
+    /// True when the reading should end.
+    pub fn interrupted(&self) -> bool {
+        self.watch.interrupted()
+    }
+
+    /// Shows `visit` the documents of one split of one source. Returns how many bad rows were left out.
     pub fn visit(
         &mut self,
         source: &CorpusSpec,
         split: Split,
         visit: &mut Visit<'_>,
-    ) -> Result<(), DataError> {
+    ) -> Result<u64, DataError> {
         let before = self.done;
         let watch = self.watch;
-        visit_split(source, split, &mut |document, read| {
+        let bad_rows = visit_split(source, split, &mut |document, read| {
             if watch.interrupted() {
                 return Err(DataError::Interrupted);
             }
@@ -71,7 +94,7 @@ impl<'a> Meter<'a> {
             visit(document, read)
         })?;
         self.done += size(source, split);
-        Ok(())
+        Ok(bad_rows)
     }
 }
 
@@ -103,29 +126,42 @@ fn generated_documents(documents: usize, split: Split) -> usize {
     }
 }
 
-fn visit_split(source: &CorpusSpec, split: Split, visit: &mut Visit<'_>) -> Result<(), DataError> {
+/// Returns how many bad rows were left out.
+fn visit_split(source: &CorpusSpec, split: Split, visit: &mut Visit<'_>) -> Result<u64, DataError> {
     if let CorpusSpec::World { seed, documents } = source {
         let world = World::new(*seed);
         let mut documents = world.documents(generated_documents(*documents, split), split).zip(1..);
-        return documents.try_for_each(|(document, number)| visit(&document.text, number));
+        documents.try_for_each(|(document, number)| visit(&document.text, number))?;
+        return Ok(0);
     }
     if let CorpusSpec::Synthetic { seed, documents, size } = source {
         let corpus = Synthetic::new(*seed, *size);
         let mut documents = corpus.documents(generated_documents(*documents, split), split).zip(1..);
-        return documents.try_for_each(|(document, number)| visit(&document, number));
+        documents.try_for_each(|(document, number)| visit(&document, number))?;
+        return Ok(0);
     }
+    let mut bad_rows = 0;
+    let skips = matches!(
+        source,
+        CorpusSpec::Jsonl { bad_rows: BadRows::Skip, .. }
+            | CorpusSpec::Parquet { bad_rows: BadRows::Skip, .. }
+    );
+    let mut bad = |fault: DataError| {
+        bad_rows += 1;
+        if skips { Ok(()) } else { Err(DataError::BadRow { fault: Box::new(fault) }) }
+    };
     let mut before = 0;
     for file in files(source, split) {
         let visit: &mut Visit<'_> = &mut |document, read| visit(document, before + read);
         let file: &Path = &file;
         match source {
-            CorpusSpec::Jsonl { field, .. } => visit_jsonl(file, field, visit)?,
-            CorpusSpec::Parquet { column, .. } => visit_parquet(file, column, visit)?,
+            CorpusSpec::Jsonl { field, .. } => visit_jsonl(file, field, &mut bad, visit)?,
+            CorpusSpec::Parquet { column, .. } => visit_parquet(file, column, &mut bad, visit)?,
             _ => visit_text(file, visit)?,
         }
         before += std::fs::metadata(file).map_or(0, |data| data.len());
     }
-    Ok(())
+    Ok(bad_rows)
 }
 
 #[cfg(test)]
@@ -139,12 +175,12 @@ mod tests {
 
     fn jsonl() -> CorpusSpec {
         let (train, validation) = (table("rows.jsonl"), table("rows.jsonl"));
-        CorpusSpec::Jsonl { train, validation, field: "question".into() }
+        CorpusSpec::Jsonl { train, validation, field: "question".into(), bad_rows: BadRows::Refuse }
     }
 
     fn parquet() -> CorpusSpec {
         let (train, validation) = (table("zstd.parquet"), table("snappy.parquet"));
-        CorpusSpec::Parquet { train, validation, column: "question".into() }
+        CorpusSpec::Parquet { train, validation, column: "question".into(), bad_rows: BadRows::Refuse }
     }
 
     #[test]

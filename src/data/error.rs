@@ -30,8 +30,11 @@ pub enum DataError {
     ColumnType { path: PathBuf, column: String, found: String, valid: String, nearest: Option<String> },
     #[error("`{}` row {row}: column `{column}` is null, not text", path.display())]
     NullCell { path: PathBuf, row: usize, column: String },
-    #[error("no {split} documents{}", in_files(files))]
-    EmptyCorpus { split: &'static str, files: Vec<PathBuf> },
+    #[error("no {split} documents{}{}", in_files(files), left_out(*bad_rows))]
+    EmptyCorpus { split: &'static str, files: Vec<PathBuf>, bad_rows: u64 },
+    /// A row that gives no text, in a corpus that is not to leave such rows out.
+    #[error("{fault}\nhint: `bad_rows = \"skip\"` in the corpus leaves such rows out and counts them")]
+    BadRow { fault: Box<DataError> },
     #[error(
         "{split} corpus too short: {found} tokens found, {needed} needed for one window (context_length {context_length} + 1)"
     )]
@@ -80,6 +83,12 @@ pub enum DataError {
     Checksum { path: PathBuf, expected: String, found: String },
     #[error("tokenizer: {reason}")]
     Tokenize { reason: String },
+    #[error(
+        "the text has the token `{token}` (id {id}), which the model does not have: its embedding has {rows} rows"
+    )]
+    BeyondModel { token: String, id: u32, rows: usize },
+    #[error("the tokenizer has {tokens} tokens, the model embeds {rows}: they do not belong together")]
+    OtherVocabulary { tokens: usize, rows: usize },
     #[error("tokenizer: that of the source model was asked for, and nobody handed it over")]
     ModelTokenizer,
 }
@@ -96,6 +105,10 @@ impl DataError {
 
 fn did_you_mean(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("\nhint: did you mean `{name}`?"))
+}
+
+fn left_out(bad_rows: u64) -> String {
+    if bad_rows == 0 { String::new() } else { format!("; {bad_rows} bad rows were left out") }
 }
 
 fn in_files(files: &[PathBuf]) -> String {

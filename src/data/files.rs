@@ -1,7 +1,9 @@
-//! Files of text as streams of bytes, decompressed where the name ends in `.gz` or `.zst`.
+//! Files of text as streams of bytes, decompressed where the name ends in `.gz` or `.zst`. A byte-order mark is no part of
+//! the text; UTF-16 is refused by name.
 //!
 //! One piece (a line, a document) is in memory at a time, so a corpus may be larger than memory.
 use super::error::DataError;
+use crate::base::input::{self, InputFault};
 use flate2::read::MultiGzDecoder;
 use std::cell::Cell;
 use std::fs::File;
@@ -35,7 +37,11 @@ impl TextFile {
     pub fn open(path: &Path) -> Result<TextFile, DataError> {
         let fault = |source| DataError::Read { path: path.to_path_buf(), source };
         let read = Rc::new(Cell::new(0));
-        let file = Counted { file: File::open(path).map_err(fault)?, read: read.clone() };
+        let file = Counted {
+            // Plain text may be about HTML; no other kind begins as a page does.
+            file: input::open_real(path, ends_in(path, &[".txt", ".raw"])).map_err(fault)?,
+            read: read.clone(),
+        };
         let (reader, compression): (Box<dyn BufRead>, _) = if ends_in(path, &[".zst"]) {
             (Box::new(BufReader::new(zstd::Decoder::new(file).map_err(fault)?)), Some("zstd"))
         } else if ends_in(path, &[".gz"]) {
@@ -67,7 +73,14 @@ impl TextFile {
         }
         let start = self.offset;
         self.offset += self.piece.len();
-        let text = self.piece.strip_suffix(end.as_bytes()).unwrap_or(&self.piece);
+        let mut text = self.piece.strip_suffix(end.as_bytes()).unwrap_or(&self.piece);
+        if start == 0 {
+            if input::is_utf16(text) {
+                let source = InputFault::Utf16.into();
+                return Err(DataError::Read { path: self.path.clone(), source });
+            }
+            text = text.strip_prefix(input::BOM).unwrap_or(text);
+        }
         std::str::from_utf8(text)
             .map(|text| Some((text, self.read.get())))
             .map_err(|e| DataError::NotUtf8 { path: self.path.clone(), offset: start + e.valid_up_to() })

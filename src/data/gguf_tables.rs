@@ -28,7 +28,17 @@ impl VocabularyTables {
             return Err(refusal(format!("it is {found}, not byte-level BPE")));
         }
         let mut tables = vocabulary(&json)?;
-        tables.eos_id = Some(tokenizer.eos_id());
+        // Where generation ends: what the model's config says, the tokenizer's own end first.
+        let special = tokenizer.special_tokens();
+        let mut ends: Vec<u32> = special.eos_id.into_iter().chain(special.stop_ids.iter().copied()).collect();
+        ends.push(tokenizer.eos_id());
+        let mut seen = std::collections::HashSet::new();
+        ends.retain(|id| (*id as usize) < tables.tokens.len() && seen.insert(*id));
+        let others = if special.stop_ids.is_empty() { 1 } else { 3 };
+        ends.truncate(others);
+        tables.eos_id = ends.first().copied();
+        tables.other_end_ids = ends.into_iter().skip(1).collect();
+        tables.padding_id = special.pad_id.filter(|id| (*id as usize) < tables.tokens.len());
         (tables.bos_id, tables.add_bos) = match beginning(&json)? {
             Some(bos) => (Some(bos), Some(true)),
             None => (Some(tokenizer.prefix_id()), Some(false)),
@@ -125,8 +135,11 @@ fn beginning(json: &Value) -> Result<Option<u32>, DataError> {
             None | Some("ByteLevel") => {}
             Some("TemplateProcessing") => {
                 let template = step["single"].as_array().cloned().unwrap_or_default();
-                let [special, text] = template.as_slice() else {
-                    return Err(refusal("its template is not one token before the text".into()));
+                let (special, text) = match template.as_slice() {
+                    // The text alone: nothing is added.
+                    [text] if text["Sequence"].is_object() => continue,
+                    [special, text] => (special, text),
+                    _ => return Err(refusal("its template is not one token before the text".into())),
                 };
                 let ids = special["SpecialToken"]["id"].as_str().map(|id| &step["special_tokens"][id]["ids"]);
                 let id = ids.and_then(|ids| ids.as_array()?.first()?.as_u64());
@@ -185,6 +198,21 @@ mod tests {
                 same_ids(&tokenizer, &Tokenizer::from_tables(&again).unwrap());
             }
         }
+    }
+
+    /// As transformers 5 writes it where nothing is added.
+    #[test]
+    fn a_template_of_the_text_alone_is_none() {
+        let trained = Tokenizer::train(&texts(), 300).unwrap();
+        let mut json: Value = serde_json::from_str(trained.to_json()).unwrap();
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": {}
+        });
+        let plain = Tokenizer::from_json(&json.to_string()).unwrap();
+        let tables = VocabularyTables::of(&plain).unwrap();
+        assert_eq!(tables.add_bos, Some(false));
+        same_ids(&plain, &Tokenizer::from_tables(&tables).unwrap());
     }
 
     #[test]

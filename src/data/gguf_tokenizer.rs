@@ -9,6 +9,7 @@
 //! merge. So the merges of `llama` are all ways to cut a piece into two pieces, by falling score of the whole (as
 //! `transformers` converts such models). They differ only where two different pieces have one score.
 use super::error::DataError;
+use super::special_tokens::SpecialTokens;
 use super::tokenizer::Tokenizer;
 use crate::base::vocabulary::VocabularyTables;
 use serde_json::{Map, Value, json};
@@ -32,7 +33,15 @@ impl Tokenizer {
     /// A model or a rule that is not known, tables that do not fit each other, and no end-of-document token.
     pub fn from_tables(tables: &VocabularyTables) -> Result<Self, DataError> {
         let json = tokenizer_json(tables)?;
-        Self::from_json_with_ends(&json, tables.eos_id, tables.bos_id)
+        let stop_ids = tables.eos_id.into_iter().chain(tables.other_end_ids.iter().copied()).collect();
+        let special = SpecialTokens {
+            bos_id: tables.bos_id,
+            eos_id: tables.eos_id,
+            pad_id: tables.padding_id,
+            model_bos_id: tables.bos_id,
+            stop_ids,
+        };
+        Self::from_parts(&json, special)
     }
 }
 

@@ -8,11 +8,15 @@ pub mod error;
 mod files;
 mod gguf_tables;
 pub mod gguf_tokenizer;
+mod growth;
 mod guard;
 pub mod hub;
+mod lenient;
 mod mixture;
 mod packing;
+mod pieces;
 pub mod prepare;
+pub mod special_tokens;
 mod stream;
 pub mod synthetic;
 pub mod tables;
@@ -24,13 +28,16 @@ pub mod world;
 
 pub use batches::{Batch, Batches};
 pub use contamination::Contamination;
-pub use documents::{Watch, visit_training};
+pub use documents::{Watch, check_validation, visit_training};
 pub use error::DataError;
 pub use prepare::{Prepared, prepare};
+pub use special_tokens::SpecialTokens;
 pub use tokenizer::Tokenizer;
 pub use tokens::Tokens;
 pub use validation::ValidationWindows;
 
+#[cfg(test)]
+mod corpus_fuzz_tests;
 #[cfg(test)]
 mod hub_tests;
 #[cfg(test)]

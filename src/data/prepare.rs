@@ -12,6 +12,7 @@
 use super::batches::Batches;
 use super::documents::{Meter, Watch, files, size};
 use super::error::DataError;
+use super::special_tokens::SpecialTokens;
 use super::stream::Layout;
 use super::tokenizer::Tokenizer;
 use super::tokens::{Stored, Tokens, Writer, damaged};
@@ -23,7 +24,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 const HEADER: &str = "corpus.json";
 const TOKENIZER: &str = "tokenizer.json";
@@ -41,6 +43,12 @@ pub struct Header {
     /// SHA-256 over the tokenizer and all tokens: equal data, equal fingerprint.
     pub fingerprint: String,
     tokenizer_sha256: String,
+    /// Which of its tokens begin and end a text; older versions did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub special_tokens: Option<SpecialTokens>,
+    /// Rows of the embedding of the source model that brought the tokenizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    num_rows: Option<usize>,
     /// In the order of the spec; one where the corpus is no mixture.
     pub sources: Vec<StoredSource>,
 }
@@ -63,16 +71,22 @@ pub struct Prepared {
 /// Reads or generates the corpus, trains or loads the tokenizer, and writes the tokens to `folder`, which is empty.
 ///
 /// Relative paths are taken from the current folder. The tokenizer of a source model is not known here: whoever knows the
-/// model hands it over as a file.
+/// model hands it over as `model_tokenizer`.
 ///
 /// # Errors
 /// See [`DataError`]: among others, an empty corpus and one shorter than a window.
-pub fn prepare(spec: &DataSpec, folder: &Path, watch: &dyn Watch) -> Result<(), DataError> {
-    prepare_in_shards(spec, folder, watch, SHARD_BYTES)
+pub fn prepare(
+    spec: &DataSpec,
+    model_tokenizer: Option<Tokenizer>,
+    folder: &Path,
+    watch: &dyn Watch,
+) -> Result<(), DataError> {
+    prepare_in_shards(spec, model_tokenizer, folder, watch, SHARD_BYTES)
 }
 
 fn prepare_in_shards(
     spec: &DataSpec,
+    model_tokenizer: Option<Tokenizer>,
     folder: &Path,
     watch: &dyn Watch,
     shard_bytes: u64,
@@ -85,7 +99,9 @@ fn prepare_in_shards(
     let tokenizer = match &spec.tokenizer {
         TokenizerSpec::Bpe { vocab_size } => train(&sources, *vocab_size, &mut meter)?,
         TokenizerSpec::File { path } => Tokenizer::from_file(Path::new(path))?,
-        TokenizerSpec::Model { .. } => return Err(DataError::ModelTokenizer),
+        TokenizerSpec::Model { vocab_size } => {
+            model_tokenizer.ok_or(DataError::ModelTokenizer)?.within(*vocab_size)?
+        }
     };
     let mut stored = Vec::with_capacity(sources.len());
     for (place, source) in sources.iter().enumerate() {
@@ -102,7 +118,10 @@ fn prepare_in_shards(
     // Structs of texts and numbers are always serialisable.
     let everything = canonical_json(&(&tokenizer_sha256, &stored)).unwrap_or_default();
     let fingerprint = sha256_hex(everything.as_bytes());
-    let header = Header { format: FORMAT, fingerprint, tokenizer_sha256, sources: stored };
+    let special_tokens = Some(tokenizer.special_tokens().clone());
+    let num_rows = tokenizer.num_rows();
+    let header =
+        Header { format: FORMAT, fingerprint, tokenizer_sha256, special_tokens, num_rows, sources: stored };
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         fs::write(&path, bytes).map_err(|source| DataError::Write { path, source })
@@ -118,34 +137,64 @@ fn name_of(split: Split) -> &'static str {
     }
 }
 
-/// Trains a tokenizer on the training documents of all sources, read in a thread of their own.
+/// How often it is looked whether training should end while the tokenizer's library computes.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Trains a tokenizer on the training documents of all sources.
+///
+/// The library cannot be stopped: it has a thread of its own, which is left to itself when the reading is interrupted, and
+/// ends with the process at the latest.
 fn train(sources: &[&CorpusSpec], vocab_size: usize, meter: &mut Meter<'_>) -> Result<Tokenizer, DataError> {
     let (sender, receiver) = sync_channel::<Vec<String>>(2);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
-            // Nobody takes them any more: training has failed, and tells so itself.
-            let hand_over = |batch| sender.send(batch).map_err(|_| DataError::Interrupted);
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            for source in sources {
-                meter.visit(source, Split::Train, &mut |document, _| {
-                    bytes += document.len();
-                    batch.push(document.to_string());
-                    if bytes < BATCH_BYTES {
-                        return Ok(());
-                    }
+    let (tell, told) = sync_channel(1);
+    // As many threads as whoever calls this may use.
+    let threads = rayon::current_num_threads();
+    let trainer = std::thread::Builder::new().name("tokenizer".into()).spawn(move || {
+        let documents = receiver.into_iter().flatten();
+        let train = || Tokenizer::train_on(documents, vocab_size);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let trained = match pool {
+            Ok(pool) => pool.install(train),
+            Err(error) => Err(DataError::Tokenize { reason: error.to_string() }),
+        };
+        // Nobody waits for it any more where the reading has been interrupted.
+        let _ = tell.send(trained);
+    });
+    let trainer = trainer.map_err(|error| DataError::Tokenize { reason: error.to_string() })?;
+    // Nobody takes batches any more: training has failed, and tells so itself.
+    let hand_over = |batch| sender.send(batch).map_err(|_| DataError::Interrupted);
+    let read = (|| {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for source in sources {
+            meter.visit(source, Split::Train, &mut |document, _| {
+                bytes += document.len();
+                batch.push(document.to_string());
+                if bytes >= BATCH_BYTES {
                     bytes = 0;
-                    hand_over(std::mem::take(&mut batch))
-                })?;
-            }
-            hand_over(batch)
-        });
-        let tokenizer = Tokenizer::train_on(receiver.into_iter().flatten(), vocab_size);
-        match (tokenizer, reader.join()) {
-            (_, Err(panic)) => std::panic::resume_unwind(panic),
-            (Err(error), _) | (_, Ok(Err(error))) => Err(error),
-            (Ok(tokenizer), Ok(Ok(()))) => Ok(tokenizer),
+                    hand_over(std::mem::take(&mut batch))?;
+                }
+                Ok(())
+            })?;
         }
-    })
+        hand_over(batch)
+    })();
+    drop(sender);
+    if let Err(error) = read
+        && (!matches!(error, DataError::Interrupted) || meter.interrupted())
+    {
+        return Err(error);
+    }
+    loop {
+        match told.recv_timeout(PATIENCE) {
+            Ok(trained) => return trained,
+            Err(RecvTimeoutError::Timeout) if meter.interrupted() => return Err(DataError::Interrupted),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => match trainer.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(DataError::Interrupted),
+            },
+        }
+    }
 }
 
 /// Writes the tokens of one split of one source, each document followed by the end-of-document token.
@@ -167,7 +216,7 @@ fn encode(
         Ok(())
     };
     let (mut batch, mut bytes) = (Vec::new(), 0);
-    meter.visit(source, split, &mut |document, _| {
+    let bad_rows = meter.visit(source, split, &mut |document, _| {
         bytes += document.len();
         batch.push(document.to_string());
         if bytes < BATCH_BYTES {
@@ -177,8 +226,13 @@ fn encode(
         write(&mut batch)
     })?;
     write(&mut batch)?;
-    let stored = writer.finish()?;
+    let stored = Stored { bad_rows, ..writer.finish()? };
     let split_name = if split == Split::Train { "training" } else { "validation" };
+    if bad_rows > 0 {
+        let from = source.train_files().first().or(source.validation_files().first());
+        let from = from.map_or("", |file| file.as_str());
+        tracing::warn!("{bad_rows} bad rows of the {split_name} text are left out (`{from}` …)");
+    }
     let (found, context_length) = (stored.tokens, spec.context_length);
     // Training sequences that hold whole documents are filled up.
     let needed = match (split, spec.packing) {
@@ -186,7 +240,7 @@ fn encode(
         _ => context_length as u64 + 1,
     };
     match stored.documents {
-        0 => Err(DataError::EmptyCorpus { split: split_name, files: files(source, split) }),
+        0 => Err(DataError::EmptyCorpus { split: split_name, files: files(source, split), bad_rows }),
         _ if found < needed => Err(DataError::TooShort { split: split_name, found, needed, context_length }),
         _ => Ok(stored),
     }
@@ -222,7 +276,10 @@ impl Prepared {
         if sha256_hex(json.as_bytes()) != header.tokenizer_sha256 {
             return Err(damaged(&path, "its SHA-256 is another"));
         }
-        let tokenizer = Tokenizer::from_json(&json)?;
+        let mut tokenizer = Tokenizer::from_parts(&json, header.special_tokens.clone().unwrap_or_default())?;
+        if let Some(num_rows) = header.num_rows {
+            tokenizer = tokenizer.within(num_rows)?;
+        }
         let open = |source: &StoredSource| -> Result<_, DataError> {
             Ok([Tokens::open(folder, &source.train)?, Tokens::open(folder, &source.validation)?])
         };

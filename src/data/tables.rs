@@ -3,6 +3,7 @@
 use super::corpus::read_objects;
 use super::error::DataError;
 use super::guard::guarded;
+use crate::base::input;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type,
@@ -18,7 +19,7 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 /// Endings of the names of files that [`read_rows`] reads.
-pub const ENDINGS: [&str; 4] = ["jsonl", "jsonl.zst", "parquet", "arrow"];
+pub const ENDINGS: [&str; 5] = ["jsonl", "jsonl.zst", "jsonl.gz", "parquet", "arrow"];
 
 /// What an Arrow IPC file begins with; a stream begins otherwise.
 const ARROW_MAGIC: &[u8] = b"ARROW1";
@@ -43,7 +44,7 @@ pub struct Row {
 pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
     let name = path.to_string_lossy();
     let objects = match () {
-        () if name.ends_with(".jsonl") || name.ends_with(".jsonl.zst") => {
+        () if [".jsonl", ".jsonl.zst", ".jsonl.gz"].iter().any(|end| name.ends_with(end)) => {
             let row = |(line, object)| Row { place: format!("`{}` line {line}", path.display()), object };
             return Ok(read_objects(path)?.into_iter().map(row).collect());
         }
@@ -55,7 +56,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
         () => {
             return Err(DataError::Extension {
                 path: path.to_path_buf(),
-                expected: "`.jsonl`, `.jsonl.zst`, `.parquet` or `.arrow`",
+                expected: "`.jsonl`, `.jsonl.zst`, `.jsonl.gz`, `.parquet` or `.arrow`",
             });
         }
     };
@@ -64,7 +65,7 @@ pub fn read_rows(path: &Path) -> Result<Vec<Row>, DataError> {
 }
 
 pub(super) fn open(path: &Path) -> Result<File, DataError> {
-    File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
+    input::open_real(path, false).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
 }
 
 pub(super) fn damaged(path: &Path, kind: &'static str, row: usize, reason: impl ToString) -> DataError {

@@ -1,6 +1,7 @@
 //! Tables against damaged files: rows or an error, never a panic.
 use super::corpus::visit_parquet;
 use super::tables::read_rows;
+use crate::base::fuzz;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::path::Path;
@@ -20,13 +21,13 @@ fn read(name: &str, bytes: &[u8]) {
     std::fs::write(&path, bytes).expect("written");
     let _ = read_rows(&path);
     if name.ends_with(".parquet") {
-        let _ = visit_parquet(&path, "question", &mut |_, _| Ok(()));
+        let _ = visit_parquet(&path, "question", &mut |_| Ok(()), &mut |_, _| Ok(()));
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 2000,
+        cases: fuzz::cases(2000, 3),
         rng_seed: RngSeed::Fixed(13),
         failure_persistence: None,
         ..ProptestConfig::default()

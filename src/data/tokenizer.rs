@@ -3,18 +3,29 @@
 //! Byte-level: every byte has a token, so any UTF-8 text is encoded and decoded without loss. Training is
 //! deterministic: the crate counts words in hash maps and in parallel, but sums do not depend on the order, the
 //! alphabet is sorted, and equal pair counts are decided by the pair; a test compares repeated trainings.
+//!
+//! The token that ends a document is one of the names in use, else the one that the files beside the tokenizer, or the
+//! tables of a GGUF file, name (see [`SpecialTokens`]); what begins a text is what those files name, else a name in use.
 use super::corpus::SEPARATOR;
 use super::error::DataError;
 use super::guard::guarded;
+use super::special_tokens::SpecialTokens;
+use super::{growth, pieces};
+use crate::base::input;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerBuilder};
+use tokenizers::{
+    AddedToken, DecoderWrapper, Encoding, ModelWrapper, PostProcessorWrapper, TokenizerBuilder,
+};
 
 /// Tokens that begin or end documents, by the names in use; the first found counts.
 const END_OF_TEXT: [&str; 4] = [SEPARATOR, "</s>", "<|end_of_text|>", "<eos>"];
 const BEGIN_OF_TEXT: [&str; 3] = ["<s>", "<|begin_of_text|>", "<bos>"];
+
+/// Largest `tokenizer.json` that is read: real ones have some tens of megabytes.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Ids without a token that a vocabulary may have: real ones leave out some hundreds.
 const MOST_GAPS: usize = 1 << 20;
@@ -28,6 +39,9 @@ pub struct Tokenizer {
     bos_id: Option<u32>,
     /// UTF-8 bytes that each token stands for; 0 for special tokens.
     bytes: Vec<u32>,
+    special: SpecialTokens,
+    /// Rows of the embedding of the model that it is used with.
+    num_rows: Option<usize>,
 }
 
 impl Tokenizer {
@@ -76,7 +90,10 @@ impl Tokenizer {
         .with_decoder(Some(DecoderWrapper::ByteLevel(byte_level)))
         .build()
         .map_err(fault)?;
-        inner.train(&mut trainer, documents).map_err(fault)?;
+        let parts = documents.flat_map(|document| {
+            pieces::for_training(document.as_ref()).into_iter().map(String::from).collect::<Vec<_>>()
+        });
+        inner.train(&mut trainer, parts).map_err(fault)?;
         let json = inner.to_string(false).map_err(fault)?;
         Self::from_json(&json)
     }
@@ -86,42 +103,83 @@ impl Tokenizer {
     /// # Errors
     /// The text describes none, or it knows no end-of-document token.
     pub fn from_json(json: &str) -> Result<Self, DataError> {
-        Self::from_json_with_ends(json, None, None)
+        Self::with_special_tokens(json, |_| Ok(SpecialTokens::default()))
     }
 
-    /// As [`Self::from_json`]; `eos_id` and `bos_id` count where no token has one of the names in use.
-    pub(super) fn from_json_with_ends(
+    /// As [`Self::from_json`], with what was kept of its special tokens.
+    ///
+    /// # Errors
+    /// As [`Self::from_json`].
+    pub fn from_parts(json: &str, special: SpecialTokens) -> Result<Self, DataError> {
+        Self::with_special_tokens(json, |_| Ok(special))
+    }
+
+    fn with_special_tokens(
         json: &str,
-        eos_id: Option<u32>,
-        bos_id: Option<u32>,
+        special: impl FnOnce(&dyn Fn(&str) -> Option<u32>) -> Result<SpecialTokens, DataError>,
     ) -> Result<Self, DataError> {
+        let value: serde_json::Value = serde_json::from_str(json)
+            .map_err(|e| DataError::Tokenize { reason: format!("broken JSON: {e}") })?;
+        growth::check(&value).map_err(|reason| DataError::Tokenize { reason })?;
+        drop(value);
         let parse = || json.parse().map_err(|e: tokenizers::Error| e.to_string());
         let mut inner: tokenizers::Tokenizer =
             guarded(parse).flatten().map_err(|reason| DataError::Tokenize { reason })?;
         // Whole texts are asked for, whatever the file's last user cut or padded them to.
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| DataError::Tokenize { reason: e.to_string() })?;
-        let first = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
-        let eos_id = first(&END_OF_TEXT).or(eos_id).ok_or_else(|| DataError::Tokenize {
-            reason: format!("no end-of-document token; one of {} is needed", END_OF_TEXT.join(", ")),
-        })?;
-        // With a known end, a token that only the file calls the beginning is a chat's, not a document's.
-        let bos_id = first(&BEGIN_OF_TEXT).or(bos_id.filter(|_| first(&END_OF_TEXT).is_none()));
         let bytes = byte_lengths(&inner)?;
-        Ok(Tokenizer { inner, json: json.to_string(), eos_id, bos_id, bytes })
+        let special = special(&|token| inner.token_to_id(token))?;
+        let first = |names: &[&str]| names.iter().find_map(|name| inner.token_to_id(name));
+        let known = |id: &u32| (*id as usize) < bytes.len();
+        // An id that only the model's config names is the tokenizer's where it is a token with a role there.
+        let added = inner.get_added_tokens_decoder();
+        let has_role = |id: &u32| added.get(id).is_some_and(|token| token.special);
+        let stop = special.stop_ids.iter().copied().find(has_role);
+        let eos_id = first(&END_OF_TEXT).or(special.eos_id.filter(known)).or(stop).ok_or_else(|| {
+            let reason = format!(
+                "no end-of-document token: it has none of {}, and no `eos_token` is named beside it",
+                END_OF_TEXT.join(", ")
+            );
+            DataError::Tokenize { reason }
+        })?;
+        // A tokenizer whose files name an end and no beginning puts that end before a text.
+        let own = special.bos_id.or(special.eos_id).filter(known);
+        let by_model = special.model_bos_id.filter(has_role).filter(|_| first(&END_OF_TEXT).is_none());
+        let bos_id = own.or(first(&BEGIN_OF_TEXT)).or(by_model);
+        Ok(Tokenizer { inner, json: json.to_string(), eos_id, bos_id, bytes, special, num_rows: None })
     }
 
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json`, and from the files beside it which tokens begin and end a text.
     ///
     /// # Errors
-    /// The file cannot be read or describes no usable tokenizer.
+    /// A file cannot be read, or describes no usable tokenizer.
     pub fn from_file(path: &Path) -> Result<Self, DataError> {
-        let json = std::fs::read_to_string(path)
+        let json = input::read_text(path, MAX_FILE_BYTES)
             .map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
-        Self::from_json(&json).map_err(|e| match e {
+        Self::with_special_tokens(&json, |id_of| SpecialTokens::beside(path, id_of)).map_err(|e| match e {
             DataError::Tokenize { reason } => DataError::Tokenizer { path: PathBuf::from(path), reason },
             other => other,
         })
+    }
+
+    /// The same for a model whose embedding has `num_rows` rows: a text with a token beyond them is a fault.
+    ///
+    /// # Errors
+    /// So much of the vocabulary is beyond them that the two do not belong together.
+    pub fn within(mut self, num_rows: usize) -> Result<Self, DataError> {
+        let beyond = self.bytes.len().saturating_sub(num_rows);
+        if beyond > (num_rows / 64).max(64) {
+            let (tokens, rows) = (self.bytes.len(), num_rows);
+            return Err(DataError::OtherVocabulary { tokens, rows });
+        }
+        self.num_rows = Some(num_rows);
+        Ok(self)
+    }
+
+    /// Rows of the embedding that it was fitted to by [`Self::within`].
+    pub fn num_rows(&self) -> Option<usize> {
+        self.num_rows
     }
 
     /// Token ids of `text`, nothing added.
@@ -141,11 +199,37 @@ impl Tokenizer {
     }
 
     fn ids(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, DataError> {
-        let encode = || self.inner.encode_fast(text, add_special_tokens).map_err(|e| e.to_string());
-        match guarded(encode).flatten() {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(reason) => Err(DataError::Tokenize { reason }),
+        let fault = |reason| DataError::Tokenize { reason };
+        let ids = match pieces::ids(text, &|part| self.encoding(part, false)).map_err(fault)? {
+            Some(ids) if add_special_tokens => self.surrounded(ids)?,
+            Some(ids) => ids,
+            None => {
+                let encode = || self.inner.encode_fast(text, add_special_tokens).map_err(|e| e.to_string());
+                guarded(encode).flatten().map_err(fault)?.get_ids().to_vec()
+            }
+        };
+        match self.num_rows.and_then(|rows| Some((rows, *ids.iter().find(|id| **id as usize >= rows)?))) {
+            Some((rows, id)) => {
+                let token = self.inner.id_to_token(id).unwrap_or_default();
+                Err(DataError::BeyondModel { token, id, rows })
+            }
+            None => Ok(ids),
         }
+    }
+
+    /// The ids of a text with what the tokenizer adds before and after any text.
+    fn surrounded(&self, ids: Vec<u32>) -> Result<Vec<u32>, DataError> {
+        let of = |special| self.encoding("a", special).map(|encoding| encoding.get_ids().to_vec());
+        let fault = |reason| DataError::Tokenize { reason };
+        let (bare, full) = (of(false).map_err(fault)?, of(true).map_err(fault)?);
+        let before = full.windows(bare.len().max(1)).position(|part| part == bare).unwrap_or(0);
+        let after = full.len().min(before + bare.len());
+        Ok([&full[..before], &ids, &full[after..]].concat())
+    }
+
+    /// Ids with the bytes that each stands for.
+    pub(super) fn encoding(&self, text: &str, add_special_tokens: bool) -> Result<Encoding, String> {
+        guarded(|| self.inner.encode(text, add_special_tokens).map_err(|e| e.to_string())).flatten()
     }
 
     /// The text of `ids`, special tokens written out.
@@ -176,10 +260,14 @@ impl Tokenizer {
         self.bytes.get(id as usize).copied().unwrap_or(0)
     }
 
-    /// The same with `token` before requests without context; `None` where it knows no such token.
-    pub fn with_prefix(mut self, token: &str) -> Option<Self> {
-        self.bos_id = Some(self.inner.token_to_id(token)?);
-        Some(self)
+    /// The tokens with a role, as the files that it came with name them.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// The token with this id, as its files write it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// The `tokenizer.json`.

@@ -1,6 +1,8 @@
 //! `tokenizer.json` against damage: a tokenizer or a fault, never a panic, and no memory by a number in the file.
+use super::special_tokens::SpecialTokens;
 use super::tokenizer::Tokenizer;
 use super::world::{Split, World};
+use crate::base::fuzz;
 use crate::base::vocabulary::VocabularyTables;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -72,7 +74,7 @@ fn the_files_are_sound_and_an_id_far_away_is_a_fault() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 600,
+        cases: fuzz::cases(600, 4),
         rng_seed: RngSeed::Fixed(17),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -101,6 +103,24 @@ proptest! {
         let json = &files()[which];
         let (start, end) = *at.get(&numbers(json));
         read(&format!("{}{number}{}", &json[..start], &json[end..]));
+    }
+
+    /// The files beside a tokenizer, of any JSON.
+    #[test]
+    fn special_tokens_of_any_json_never_panic(
+        which in 0..4usize,
+        key in prop::sample::select(vec!["bos_token", "eos_token", "pad_token", "eos_token_id", "bos_token_id"]),
+        value in prop::sample::select(vec![
+            "null", "7", "-1", "[0, 1]", "[null, \"a\"]", "\"<s>\"", "\"no\"", "{\"content\": \"</s>\"}", "{}", "4294967296",
+            "1e300", "[", "\u{feff}1",
+        ]),
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("tokenizer.json");
+        let names = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"];
+        std::fs::write(folder.path().join(names[which]), format!("{{\"{key}\": {value}}}")).expect("written");
+        let id_of = |token: &str| ["<s>", "</s>"].iter().position(|known| *known == token).map(|id| id as u32);
+        let _ = SpecialTokens::beside(&path, &id_of);
     }
 
     #[test]

@@ -29,8 +29,15 @@ pub struct Stored {
     pub tokens: u64,
     /// UTF-8 bytes of the documents.
     pub text_bytes: u64,
+    /// Rows that gave no document and were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bad_rows: u64,
     pub shards: Vec<StoredFile>,
     pub ends: StoredFile,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One file beside the header.
@@ -259,6 +266,7 @@ impl Writer {
             documents: self.documents,
             tokens: self.tokens,
             text_bytes: self.text_bytes,
+            bad_rows: 0,
             shards: self.finished,
             ends: self.ends.finish()?,
         })

@@ -16,7 +16,11 @@ pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
         TokenizerSource::Gguf(tables) => Ok(Tokenizer::from_tables(tables)?),
         TokenizerSource::Llama2c(path) => Ok(Tokenizer::from_tables(&llama2c_tables(&read_llama2c(path)?))?),
         TokenizerSource::Absent { looked_for } => {
-            let reason = format!("the model brings none; looked for `{}`", looked_for.display());
+            let reason = format!(
+                "the model brings none; looked for `{}`{}",
+                looked_for.display(),
+                other_forms(looked_for)
+            );
             Err(DataError::Tokenize { reason }.into())
         }
     }
@@ -31,6 +35,17 @@ pub fn tables_of(source: &TokenizerSource, tokenizer: &Tokenizer) -> Result<Voca
         TokenizerSource::Gguf(tables) => Ok(tables.as_ref().clone()),
         TokenizerSource::Llama2c(path) => Ok(llama2c_tables(&read_llama2c(path)?)),
         _ => Ok(VocabularyTables::of(tokenizer)?),
+    }
+}
+
+/// What stands beside the place of a `tokenizer.json` and could become one.
+fn other_forms(looked_for: &Path) -> String {
+    let forms = ["tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"];
+    match forms.into_iter().find(|name| looked_for.with_file_name(name).exists()) {
+        Some(form) => format!(
+            "\nhint: `{form}` is of another form; `AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes a `tokenizer.json`"
+        ),
+        None => String::new(),
     }
 }
 
@@ -113,7 +128,7 @@ mod tests {
         };
         let Some(published) = shared("data/tokenizers/smollm2/tokenizer.json") else { return };
         let published = Tokenizer::from_file(&published).unwrap();
-        let model = load_any(&CpuBackend::<f32>::new(), &path.to_string_lossy()).unwrap();
+        let model = load_any(&CpuBackend::<f32>::new(), &path).unwrap();
         let ours = tokenizer_of(&model.tokenizer).unwrap();
         assert_eq!(ours.vocab_size(), published.vocab_size());
         assert_eq!((ours.eos_id(), ours.prefix_id()), (published.eos_id(), published.prefix_id()));

@@ -5,8 +5,8 @@
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec, LatencySpec,
-    Packing, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
+    ArmSpec, BadRows, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec,
+    LatencySpec, Packing, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -71,13 +71,20 @@ impl Files {
             CorpusSpec::Text { train, validation } => {
                 json!({ "kind": "text", "train": self.hashes(train)?, "validation": self.hashes(validation)? })
             }
-            CorpusSpec::Jsonl { train, validation, field } => json!({
-                "kind": "jsonl", "field": field, "train": self.hashes(train)?, "validation": self.hashes(validation)?
-            }),
-            CorpusSpec::Parquet { train, validation, column } => json!({
-                "kind": "parquet", "column": column,
-                "train": self.hashes(train)?, "validation": self.hashes(validation)?
-            }),
+            CorpusSpec::Jsonl { train, validation, field, bad_rows } => with_bad_rows(
+                *bad_rows,
+                json!({
+                    "kind": "jsonl", "field": field,
+                    "train": self.hashes(train)?, "validation": self.hashes(validation)?
+                }),
+            ),
+            CorpusSpec::Parquet { train, validation, column, bad_rows } => with_bad_rows(
+                *bad_rows,
+                json!({
+                    "kind": "parquet", "column": column,
+                    "train": self.hashes(train)?, "validation": self.hashes(validation)?
+                }),
+            ),
             CorpusSpec::Mixture { sources, .. } => {
                 let sources = sources.iter().map(|source| self.documents(source));
                 json!({ "kind": "mixture", "sources": sources.collect::<Result<Vec<_>, _>>()? })
@@ -132,6 +139,14 @@ impl Files {
         }
         Ok(identity)
     }
+}
+
+/// Rows that are refused are none: corpora that were prepared before they could be left out stay what they were.
+fn with_bad_rows(bad_rows: BadRows, mut documents: Value) -> Value {
+    if bad_rows != BadRows::Refuse {
+        documents["bad_rows"] = json!(bad_rows);
+    }
+    documents
 }
 
 /// The part of an engine that can change a number: its name, the precision of CUDA, and how many ranks add up a

@@ -116,12 +116,26 @@ fn open(path: &Path) -> Result<(csv::StringRecord, Rows)> {
         RecordError::Row { path: path.to_path_buf(), line, message }
     };
     let header = reader.headers().map_err(fault)?.clone();
+    if let Some((separator, name)) = other_separator(&header) {
+        let message = format!(
+            "the cells are separated by {name} (`{separator}`), and commas are expected: a spreadsheet saved the file so\nhint: save it with commas, and decimals with points, or take it from a copy"
+        );
+        return Err(RecordError::Header { path: path.to_path_buf(), message });
+    }
     let mut rows = Vec::new();
     for row in reader.into_records() {
         let row = row.map_err(fault)?;
         rows.push((row.position().map_or(0, csv::Position::line), row));
     }
     Ok((header, rows))
+}
+
+/// What separates the cells of a file that commas do not separate.
+fn other_separator(header: &csv::StringRecord) -> Option<(char, &'static str)> {
+    let only = header.get(0).filter(|_| header.len() == 1)?;
+    [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")]
+        .into_iter()
+        .find(|(separator, _)| only.contains(*separator))
 }
 
 fn read_keyed<T: DeserializeOwned>(

@@ -1,8 +1,9 @@
 //! The section `data.corpus`: where text comes from, alone or as a mixture of sources.
+use super::names::BAD_ROWS;
 use super::places::Places;
 use super::read::MAX;
 use super::reader::Table;
-use super::types::{CorpusSpec, SyntheticSize};
+use super::types::{BadRows, CorpusSpec, SyntheticSize};
 use std::path::{Path, PathBuf};
 
 impl CorpusSpec {
@@ -92,11 +93,13 @@ fn one(t: &Table<'_>, places: &Places<'_>, kind: Kind) -> CorpusSpec {
             train: files(t, "train", places),
             validation: files(t, "validation", places),
             field: t.text("field").or("text".into()),
+            bad_rows: t.name("bad_rows", &BAD_ROWS).or(BadRows::Refuse),
         },
         Kind::Parquet => CorpusSpec::Parquet {
             train: files(t, "train", places),
             validation: files(t, "validation", places),
             column: t.text("column").or("text".into()),
+            bad_rows: t.name("bad_rows", &BAD_ROWS).or(BadRows::Refuse),
         },
         Kind::Mixture => mixture(t, places),
     };

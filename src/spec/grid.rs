@@ -151,10 +151,21 @@ fn collect(node: &Node, prefix: &str, findings: &Findings, axes: &mut Vec<RawAxi
                     shown,
                     entry.line,
                     message,
-                    Some(format!("write `\"{key}\" = [{}]`", other.label())),
+                    Some(format!("write `\"{key}\" = [{}]`", values_of(other))),
                 );
             }
         }
+    }
+}
+
+/// One value as a list could have it; several of them where a string lists them.
+fn values_of(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.contains(',') => {
+            let parts = text.split(',').map(|part| Value::String(part.trim().to_string()).to_toml());
+            parts.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_toml(),
     }
 }
 

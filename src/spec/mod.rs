@@ -26,12 +26,16 @@ pub(crate) use places::no_model;
 pub use places::{Describe, ModelDescription};
 pub use types::*;
 
+use crate::base::input;
 use crate::base::suggest::nearest;
 use places::Places;
 use std::path::{Path, PathBuf};
 
 /// Name of the file that makes a folder an experiment.
 pub const FILE_NAME: &str = "experiment.toml";
+
+/// Largest experiment file that is read: real ones have some kilobytes.
+const MAX_FILE_BYTES: u64 = 1 << 24;
 
 /// Reads and checks the experiment at `path`: a folder that holds an `experiment.toml`, or the file itself.
 ///
@@ -44,7 +48,7 @@ pub const FILE_NAME: &str = "experiment.toml";
 pub fn load(path: &Path, settings: &[String], describe: Describe<'_>) -> Result<Experiment, SpecError> {
     let file = file_at(path)?;
     let read = |source| SpecError::Read { path: file.clone(), source };
-    let text = std::fs::read_to_string(&file).map_err(read)?;
+    let text = input::read_text(&file, MAX_FILE_BYTES).map_err(read)?;
     let absolute = file.canonicalize().map_err(read)?;
     let folder = absolute.parent().unwrap_or(Path::new("/"));
     let places = Places { folder, describe };
@@ -125,5 +129,7 @@ fn nearest_experiment(path: &Path) -> Option<String> {
     nearest(&name, names.iter().map(String::as_str)).map(|name| parent.join(name).display().to_string())
 }
 
+#[cfg(test)]
+mod fuzz_tests;
 #[cfg(test)]
 mod tests;

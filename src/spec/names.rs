@@ -15,6 +15,7 @@ pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
     [("windows", Shuffle::Windows), ("documents", Shuffle::Documents)];
 pub(super) const PACKINGS: [(&str, Packing); 2] =
     [("crossing", Packing::Crossing), ("separate", Packing::Separate)];
+pub(super) const BAD_ROWS: [(&str, BadRows); 2] = [("refuse", BadRows::Refuse), ("skip", BadRows::Skip)];
 pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
     [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
 pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
@@ -78,6 +79,7 @@ mod tests {
         same(&SCHEDULES);
         same(&SHUFFLES);
         same(&PACKINGS);
+        same(&BAD_ROWS);
         same(&GROUP_TYPES);
         same(&SCOPES);
         same(&HEAD_UNITS);

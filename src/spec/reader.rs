@@ -4,7 +4,11 @@ use super::error::Fault;
 use super::tree::{Entry, Node, Value};
 use crate::base::suggest::nearest;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
+
+/// Unknown keys of one table that are told one by one.
+const MAX_UNKNOWN: usize = 20;
 
 /// The faults found so far, and the key paths that exist.
 #[derive(Default)]
@@ -264,7 +268,7 @@ impl<'a> Table<'a> {
                     path,
                     node.line,
                     format!("expected a list, found {}", other.describe()),
-                    None,
+                    Some(format!("write `{key} = [{}]`", other.to_toml())),
                 );
                 Some(Vec::new())
             }
@@ -272,9 +276,10 @@ impl<'a> Table<'a> {
     }
 
     fn distinct(&self, key: &'static str, items: &[(String, &Node)]) {
-        for (i, (_, node)) in items.iter().enumerate() {
+        let mut seen = HashSet::new();
+        for (_, node) in items {
             let label = node.value.label();
-            if items[..i].iter().any(|(_, earlier)| earlier.value.label() == label) {
+            if !seen.insert(label.clone()) {
                 self.findings.add(
                     self.path_of(key),
                     node.line,
@@ -288,7 +293,14 @@ impl<'a> Table<'a> {
     /// Reports every key that no getter asked for.
     pub fn finish(&self) {
         let asked = self.asked.borrow();
-        for entry in self.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
+        let known: HashSet<&str> = asked.iter().copied().collect();
+        let unknown: Vec<&Entry> =
+            self.entries.iter().filter(|entry| !known.contains(entry.key.as_str())).collect();
+        if let Some(entry) = unknown.get(MAX_UNKNOWN) {
+            let message = format!("{} more unknown keys from here on", unknown.len() - MAX_UNKNOWN);
+            self.findings.add(self.path_of(&entry.key), entry.line, message, None);
+        }
+        for entry in unknown.into_iter().take(MAX_UNKNOWN) {
             let hint = match nearest(&entry.key, asked.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None if self.path.is_empty() => format!("keys of the file: {}", asked.join(", ")),

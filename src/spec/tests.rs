@@ -281,6 +281,7 @@ fn a_parquet_corpus_has_a_column_of_text() {
         train: vec![train.clone()],
         validation: vec![validation.clone()],
         column: column.into(),
+        bad_rows: BadRows::Refuse,
     };
     assert_eq!(corpus("").unwrap().base.data.corpus, spec("text"));
     assert_eq!(corpus(", column = \"question\"").unwrap().base.data.corpus, spec("question"));

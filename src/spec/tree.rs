@@ -126,6 +126,14 @@ impl Value {
         }
     }
 
+    /// The value as the file could have it.
+    pub fn to_toml(&self) -> String {
+        match self {
+            Value::String(text) => toml::Value::String(text.clone()).to_string(),
+            other => other.label(),
+        }
+    }
+
     /// How the value is shown in tables and CSV cells: strings bare, lists joined by `+`, tables as `key=value`
     /// joined by commas.
     pub fn label(&self) -> String {
@@ -162,20 +170,17 @@ fn table_value(table: &DeTable<'_>, lines: &Lines, path: &str, faults: &mut Vec<
 
 fn node(value: &Spanned<DeValue<'_>>, lines: &Lines, path: &str, faults: &mut Vec<Fault>) -> Node {
     let line = lines.at(value.span().start);
-    let mut beyond = |text: &str, largest: &str| {
-        faults.push(Fault {
-            key: path.to_string(),
-            line,
-            message: format!("{text} is too large a number"),
-            hint: Some(format!("largest number: {largest}")),
-        });
+    // What the largest valid one is, the reader of the key knows; no key takes numbers of this size.
+    let mut beyond = |text: &str| {
+        let message = format!("{text} is too large a number");
+        faults.push(Fault { key: path.to_string(), line, message, hint: None });
     };
     let value = match value.get_ref() {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
             Err(_) => {
-                beyond(number.as_str(), &i64::MAX.to_string());
+                beyond(number.as_str());
                 Value::Integer(0)
             }
         },

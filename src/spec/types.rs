@@ -112,6 +112,23 @@ pub struct SyntheticSize {
     pub forms: usize,
 }
 
+/// What becomes of a row of a corpus that gives no text: a broken line, a field or cell that is missing or null.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadRows {
+    /// The first one is a fault of the corpus.
+    #[default]
+    Refuse,
+    /// They are left out and counted.
+    Skip,
+}
+
+impl BadRows {
+    fn are_refused(&self) -> bool {
+        *self == BadRows::Refuse
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CorpusSpec {
@@ -122,9 +139,21 @@ pub enum CorpusSpec {
     /// Plain-text files (`.txt`, `.txt.gz`, `.txt.zst`), documents separated by `<|endoftext|>`.
     Text { train: Vec<String>, validation: Vec<String> },
     /// JSON Lines (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`), one document in `field` of each line.
-    Jsonl { train: Vec<String>, validation: Vec<String>, field: String },
+    Jsonl {
+        train: Vec<String>,
+        validation: Vec<String>,
+        field: String,
+        #[serde(default, skip_serializing_if = "BadRows::are_refused")]
+        bad_rows: BadRows,
+    },
     /// Parquet, one document in the text `column` of each row.
-    Parquet { train: Vec<String>, validation: Vec<String>, column: String },
+    Parquet {
+        train: Vec<String>,
+        validation: Vec<String>,
+        column: String,
+        #[serde(default, skip_serializing_if = "BadRows::are_refused")]
+        bad_rows: BadRows,
+    },
     /// Corpora from files, each with its share of the training sequences: `weights`, of any sum.
     Mixture { sources: Vec<CorpusSpec>, weights: Vec<f64> },
 }

@@ -1,6 +1,10 @@
 //! How many tokens a tokenizer has, which decides the size of the embedding.
 use super::types::TokenizerSpec;
+use crate::base::input;
 use std::path::Path;
+
+/// Largest `tokenizer.json` that is read.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Rows of the embedding for `tokenizer`: the size that a BPE is to be trained to, one more than the largest id in a
 /// `tokenizer.json`, or what the source model has.
@@ -15,8 +19,9 @@ pub fn vocab_size(tokenizer: &TokenizerSpec) -> Result<usize, String> {
 }
 
 fn of_file(path: &Path) -> Result<usize, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let json: serde_json::Value = serde_json::from_slice(&bytes)
+    let text = input::read_text(path, MAX_FILE_BYTES)
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let json: serde_json::Value = serde_json::from_str(&text)
         .map_err(|error| format!("`{}` is not a tokenizer.json: {error}", path.display()))?;
     let ids = |value: &serde_json::Value| value.as_u64();
     // BPE and WordPiece map token → id; Unigram lists its pieces in the order of their ids.

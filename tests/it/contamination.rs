@@ -45,7 +45,17 @@ fn plan_counts_items_that_stand_in_the_corpus() {
                    GROWS in a dark room? Also: why is the sea salty and rivers are not — rocks.\"}\n";
     insta::assert_snapshot!("planted", plan(planted));
     insta::assert_snapshot!("nothing_planted", plan("{\"text\": \"Why is the sea salty? Of its rocks.\"}\n"));
-    insta::assert_snapshot!("broken_corpus", plan("{\"text\": \"One.\"}\n{\"text\": \"Two.\n"));
+}
+
+/// What cannot be read is an error of the plan.
+#[test]
+fn a_broken_corpus_ends_the_plan() {
+    let desk = Desk::new();
+    experiment(&desk, JSONL, "{\"text\": \"One.\"}\n{\"text\": \"Two.\n");
+    let shown = desk.show(&["plan", "experiments/example"]);
+    let told =
+        "train.jsonl` line 2, column 14: broken JSON: EOF while parsing a string, near `text\": \"Two.`";
+    assert!(shown.contains("exit code 2") && shown.contains(told), "{shown}");
 }
 
 #[test]

@@ -112,7 +112,7 @@ fn exported_models_compute_the_same_in_llama_cpp() {
             let card = ModelCard { name: name.to_string(), ..ModelCard::default() };
             export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &card).unwrap();
             // What the format keeps of the weights, by our own reader.
-            let LoadedModel { config, weights, .. } = load_any(&backend, &path.to_string_lossy()).unwrap();
+            let LoadedModel { config, weights, .. } = load_any(&backend, &path).unwrap();
             let expected = reference::logits(&config, &weights, &tokens, 2);
             let rows: Vec<&[u32]> = tokens.chunks(40).collect();
             let answer = ask(&python, &path, &rows, &texts);
@@ -142,8 +142,7 @@ fn smollm2_computes_the_same_in_llama_cpp() {
     };
     let Some(python) = python() else { return };
     let backend = CpuBackend::<f32>::new();
-    let LoadedModel { config, weights, tokenizer, .. } =
-        load_any(&backend, &source.to_string_lossy()).unwrap();
+    let LoadedModel { config, weights, tokenizer, .. } = load_any(&backend, &source).unwrap();
     let own = efficientllm::eval::tokenizer_of(&tokenizer).unwrap();
     let tables = tables_of(&tokenizer, &own).unwrap();
     let ids = own.encode(TEXT).unwrap();
@@ -153,7 +152,7 @@ fn smollm2_computes_the_same_in_llama_cpp() {
     for (format, bound) in BOUNDS {
         export_gguf(&backend, &path, &config, &weights, Some(&tables), format, &ModelCard::default())
             .unwrap();
-        let kept = load_any(&backend, &path.to_string_lossy()).unwrap();
+        let kept = load_any(&backend, &path).unwrap();
         let mut work = llama::Workspace::new(&backend);
         let expected =
             llama::log_probabilities(&backend, &config, &kept.weights, inputs, targets, 1, &mut work);

@@ -1,6 +1,6 @@
 //! The model that `eval --model` names, with its tokenizer and a fingerprint of both.
 use crate::base::hash::{sha256_file, sha256_hex};
-use crate::cli::model::{resolve, tokenizer_for};
+use crate::cli::model::{resolve, tell, tokenizer_for};
 use crate::data::{Tokenizer, hub};
 use crate::model::{ModelConfig, Weights, checkpoint};
 use crate::tensor::Backend;
@@ -19,7 +19,8 @@ pub(super) struct Model<B: Backend> {
 pub(super) fn load<B: Backend>(backend: &B, place: &str) -> Result<Model<B>> {
     let path = resolve(place)?;
     let path = path.as_path();
-    let loaded = checkpoint::load_any(backend, &path.to_string_lossy())?;
+    let loaded = checkpoint::load_any(backend, path)?;
+    tell(place, &loaded.notes);
     let tokenizer = tokenizer_for(&loaded.tokenizer, &loaded.config, place)?;
     let (config, weights) = (loaded.config, loaded.weights);
     let mut hashes = String::new();

@@ -1,9 +1,11 @@
 //! `efficientllm export`: a model for other programs, with its tokenizer and a card that says where it comes from: any
 //! model that can be read, or the model of a finished run.
 mod run;
+mod tokenizer;
 
 use super::Place;
-use super::model::{TOKENIZER_CONFIG, resolve, tokenizer_for};
+use super::model::{resolve, tell, tokenizer_for};
+use crate::base::files;
 use crate::base::units;
 use crate::eval::tables_of;
 use crate::model::ModelConfig;
@@ -13,7 +15,7 @@ use crate::model::checkpoint::{
 use crate::tensor::CpuBackend;
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -22,7 +24,7 @@ pub(super) struct Options {
     #[arg(
         help = "Model: a folder with config.json and safetensors, a .gguf file, a llama2.c file, or hf:org/name[@revision]; before RUN the folder of an experiment"
     )]
-    model: String,
+    model: OsString,
     /// A finished run of the experiment: its name, arm/seed, or an arm that has one
     run: Option<String>,
     /// Where its results are.
@@ -83,18 +85,24 @@ pub(super) fn main(options: &Options) -> Result<u8> {
         Some(finished) => finished.model.clone(),
         None => resolve(&options.model)?,
     };
-    let LoadedModel { config, weights, tokenizer: own, licence } =
-        load_any(&backend, &place.to_string_lossy())?;
+    let shown = options.model.to_string_lossy();
+    let LoadedModel { config, weights, tokenizer: own, licence, notes } = load_any(&backend, &place)?;
+    tell(&shown, &notes);
     let source = match (&options.tokenizer, &finished) {
         (Some(path), _) => TokenizerSource::TokenizerJson(path.clone()),
         (None, Some(finished)) => TokenizerSource::TokenizerJson(finished.tokenizer.clone()),
         (None, None) => own,
     };
-    let tokenizer = tokenizer_for(&source, &config, &options.model)
-        .map_err(|e| anyhow!("{e}\nhint: `--tokenizer` names a `tokenizer.json`"))?;
+    let wrong = |e: anyhow::Error| anyhow!("{e}\nhint: `--tokenizer` names a `tokenizer.json`");
+    let tokenizer = match &finished {
+        // What begins and ends its texts was kept with the corpus.
+        Some(finished) if options.tokenizer.is_none() => finished.tokenizer(&config),
+        _ => tokenizer_for(&source, &config, &shown),
+    }
+    .map_err(wrong)?;
     let mut card = finished.map_or_else(
         || ModelCard {
-            source: options.model.clone(),
+            source: shown.to_string(),
             licence: Some(Licence::stated(licence)),
             ..ModelCard::default()
         },
@@ -106,26 +114,35 @@ pub(super) fn main(options: &Options) -> Result<u8> {
     if let Some(licence) = &options.source_licence {
         card.licence = Some(Licence::Named(licence.clone()));
     }
+    let parent = files::folder_of(out);
+    std::fs::create_dir_all(parent)
+        .map_err(|e| anyhow!("cannot make the folder `{}`: {e}", parent.display()))?;
+    let mut in_f32 = Vec::new();
     if is_gguf {
         let format = match options.gguf_type.unwrap_or(Type::F16) {
             Type::F16 => GgufFormat::F16,
             Type::Q8_0 => GgufFormat::Q8_0,
         };
-        let tables = tables_of(&source, &tokenizer)?;
-        export_gguf(&backend, out, &config, &weights, Some(&tables), format, &card)?;
+        let mut tables = tables_of(&source, &tokenizer)?;
+        tables.truncate(config.vocab_size);
+        in_f32 = export_gguf(&backend, out, &config, &weights, Some(&tables), format, &card)?;
     } else {
-        // Which token begins a text stands beside the tokenizer.
+        let ends = tokenizer::ends(&tokenizer, config.vocab_size);
         let beside = match &source {
-            TokenizerSource::TokenizerJson(path) => {
-                fs::read_to_string(path.with_file_name(TOKENIZER_CONFIG)).ok()
-            }
+            TokenizerSource::TokenizerJson(path) => Some(path.as_path()),
             _ => None,
         };
-        let mut files = vec![("tokenizer.json", tokenizer.to_json())];
-        files.extend(beside.as_deref().map(|text| (TOKENIZER_CONFIG, text)));
-        export_hf(&backend, out, &config, &weights, &files, &card)?;
+        let files = tokenizer::files(&tokenizer, &ends, beside)?;
+        let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        export_hf(&backend, out, &config, &weights, &ends, &files, &card)?;
     }
     println!("{}", told(&config, out, is_gguf));
+    if !in_f32.is_empty() {
+        println!(
+            "stored in F32, since they hold weights beyond the range of F16 (65504): {}",
+            in_f32.join(", ")
+        );
+    }
     Ok(0)
 }
 
@@ -134,7 +151,14 @@ fn told(config: &ModelConfig, out: &Path, is_gguf: bool) -> String {
         true => "",
         false => "; layers of different widths are padded with zeros to the widest, which changes no output",
     };
-    let for_whom = if is_gguf { "llama.cpp" } else { "transformers" };
+    let uniform = config.layers.iter().map(|layer| layer.num_heads).max().unwrap_or(1);
+    let for_whom = match is_gguf {
+        true => "llama.cpp",
+        false if config.biases.is_empty() && !config.hidden_size.is_multiple_of(uniform) => {
+            "transformers (as a Mistral, which computes the same: transformers 5 refuses a Llama whose heads do not divide its width)"
+        }
+        false => "transformers",
+    };
     let params = units::grouped(config.num_params());
     format!("{params} parameters in `{}`, for {for_whom}{padded}", out.display())
 }

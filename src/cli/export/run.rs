@@ -1,7 +1,10 @@
 //! A finished run of an experiment: where its model lies, and what its card says, from result tables and store alone.
 use crate::base::suggest::nearest;
-use crate::base::units;
+use crate::base::{files, input, units};
 use crate::cli::Place;
+use crate::data::Tokenizer;
+use crate::data::prepare::Header;
+use crate::model::ModelConfig;
 use crate::model::checkpoint::{Licence, ModelCard, Score};
 use crate::record::{Provenance, Results, RunEntry, Status};
 use crate::run::{Origin, StageRecord, Store};
@@ -16,6 +19,17 @@ pub(super) struct Finished {
     /// The tokenizer that it was trained with.
     pub tokenizer: PathBuf,
     pub card: ModelCard,
+}
+
+impl Finished {
+    /// The tokenizer with what was kept of the tokens that begin and end a text.
+    pub fn tokenizer(&self, config: &ModelConfig) -> Result<Tokenizer> {
+        let json = input::read_text(&self.tokenizer, u64::MAX)
+            .map_err(|e| anyhow!("cannot read `{}`: {e}", self.tokenizer.display()))?;
+        let header = Header::read(files::folder_of(&self.tokenizer))?;
+        let tokenizer = Tokenizer::from_parts(&json, header.special_tokens.unwrap_or_default())?;
+        Ok(tokenizer.within(config.vocab_size)?)
+    }
 }
 
 /// Finds the run called `name` (its name in `runs.csv`, `arm/seed`, or an arm with one finished run) at `place`.

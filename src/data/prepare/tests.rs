@@ -19,7 +19,7 @@ fn world(documents: usize, context_length: usize) -> DataSpec {
 /// What [`prepare`] makes of `spec`; the mapped files outlive their folder.
 fn prepared(spec: &DataSpec) -> Result<Prepared, DataError> {
     let folder = tempfile::tempdir().expect("a folder");
-    prepare(spec, folder.path(), &Unwatched)?;
+    prepare(spec, None, folder.path(), &Unwatched)?;
     Prepared::open(folder.path())
 }
 
@@ -59,7 +59,7 @@ fn streamed_tokens_are_those_of_the_whole_corpus_at_once() {
     }
     for shard_bytes in [1, 1000, SHARD_BYTES] {
         let folder = tempfile::tempdir().expect("a folder");
-        prepare_in_shards(&spec, folder.path(), &Unwatched, shard_bytes).expect("data");
+        prepare_in_shards(&spec, None, folder.path(), &Unwatched, shard_bytes).expect("data");
         let data = Prepared::open(folder.path()).expect("data");
         assert_eq!(data.tokenizer.to_json(), tokenizer.to_json());
         assert_eq!(all(&data.sources[0][0]), tokens);
@@ -88,7 +88,7 @@ fn damaged_folders_are_faults_with_the_remedy() {
     ];
     for (name, bytes) in changes {
         let folder = tempfile::tempdir().expect("a folder");
-        prepare(&spec, folder.path(), &Unwatched).expect("data");
+        prepare(&spec, None, folder.path(), &Unwatched).expect("data");
         fs::write(folder.path().join(name), bytes).expect("written");
         let error = Prepared::open(folder.path()).err().expect("a fault").to_string();
         messages.push(error.replace(&folder.path().display().to_string(), "<folder>"));

@@ -13,6 +13,10 @@
 //!
 //! All of them are read, with the defaults of `transformers` for keys that older files omit. What this crate does not
 //! compute (other activations, scaled RoPE, sliding windows) is refused, never ignored.
+//!
+//! A config that brings code of its own (`auto_map`) is read as a Llama's, whatever it calls itself, and its tensors
+//! decide whether it is one (see `fit`): the code is not run. Names of stock families whose tensors look the same and
+//! which compute something else are refused.
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -27,6 +31,72 @@ const MAX_LAYERS: u64 = 1 << 12;
 const QWEN2: &str = "qwen2";
 /// What no stock class describes.
 const OURS: &str = "efficientllm";
+const LLAMA: &str = "llama";
+const SUPPORTED: [&str; 4] = [LLAMA, "mistral", QWEN2, OURS];
+
+/// Families of `transformers` with the tensors of a Llama, and another function.
+const LOOK_ALIKES: [&str; 13] = [
+    "arcee", "cohere", "gemma", "gemma2", "glm", "granite", "helium", "minicpm", "nemotron", "olmo", "olmo2",
+    "smollm3", "stablelm",
+];
+
+/// Keys that change the function, in configs of other families and of custom code, with the values that do not.
+const CHANGES: [(&str, &[f64]); 18] = [
+    ("alibi", &[0.0]),
+    ("attention_multiplier", &[]),
+    ("attn_logit_softcapping", &[0.0]),
+    ("clip_qkv", &[]),
+    ("dim_model_base", &[]),
+    ("embedding_multiplier", &[1.0]),
+    ("final_logit_softcapping", &[0.0]),
+    ("layer_sharing", &[0.0]),
+    ("logit_scale", &[1.0]),
+    ("logits_scaling", &[1.0]),
+    ("n_routed_experts", &[0.0, 1.0]),
+    ("num_experts", &[0.0, 1.0]),
+    ("num_local_experts", &[0.0, 1.0]),
+    ("parallel_residual", &[0.0]),
+    ("qk_norm", &[0.0]),
+    ("residual_multiplier", &[1.0]),
+    ("scale_emb", &[1.0]),
+    ("use_qk_norm", &[0.0]),
+];
+
+/// What a `config.json` says, before it is held against the tensors.
+#[derive(Clone, Debug)]
+pub(super) struct Claims {
+    pub config: ModelConfig,
+    /// Written by this crate: the tensors are then exactly what it says.
+    pub is_ours: bool,
+    /// It names code of its own, which is not run.
+    pub has_code: bool,
+    /// It names the width of a head.
+    pub has_head_dim: bool,
+    /// It says whether the head is tied to the embedding.
+    pub knows_ties: bool,
+}
+
+/// Tokens of the model's vocabulary at which generation begins and ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndTokens {
+    pub bos_id: Option<u32>,
+    /// Any of them ends it.
+    pub eos_ids: Vec<u32>,
+    pub pad_id: Option<u32>,
+}
+
+impl EndTokens {
+    /// As `config.json` and `generation_config.json` have them: a number, a list, or null. Without these keys
+    /// transformers would assume 1 and 2.
+    pub fn to_json(&self) -> [(&'static str, Value); 3] {
+        let eos = match self.eos_ids.as_slice() {
+            [] => Value::Null,
+            [one] => json!(one),
+            several => json!(several),
+        };
+        [("bos_token_id", json!(self.bos_id)), ("eos_token_id", eos), ("pad_token_id", json!(self.pad_id))]
+    }
+}
 
 /// `attention_bias` and `mlp_bias` of a Llama with exactly these biases; `None` where it cannot have them.
 fn llama_flags(biases: Biases) -> Option<[bool; 2]> {
@@ -40,7 +110,11 @@ fn of_flags([attention, mlp]: [bool; 2]) -> Biases {
 }
 
 /// The config as JSON text. `path` is for messages.
-pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, CheckpointError> {
+pub(super) fn to_text(
+    config: &ModelConfig,
+    ends: &EndTokens,
+    path: &Path,
+) -> Result<String, CheckpointError> {
     let mut json = json!({
         "vocab_size": config.vocab_size,
         "hidden_size": config.hidden_size,
@@ -54,10 +128,13 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
         "attention_bias": false,
         "mlp_bias": false,
         "torch_dtype": "float32",
-        // The tokenizer's business; without these keys transformers would assume 1 and 2.
-        "bos_token_id": null,
-        "eos_token_id": null,
     });
+    for (key, value) in ends.to_json() {
+        // Files of models without a padding token stay as they were.
+        if key != "pad_token_id" || !value.is_null() {
+            json[key] = value;
+        }
+    }
     let uniform = config.layers.first().filter(|_| config.is_uniform());
     let divides =
         |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
@@ -108,17 +185,25 @@ pub(super) fn to_text(config: &ModelConfig, path: &Path) -> Result<String, Check
 pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError> {
     let root: Value = serde_json::from_slice(text)
         .map_err(|source| CheckpointError::Json { path: path.to_path_buf(), source })?;
-    let Value::Object(map) = &root else {
-        return Err(fault(path, "(the whole file)", Some(&root), "an object"));
+    Ok(claims(&root, path)?.config)
+}
+
+/// What the config says. `path` is for messages.
+pub(super) fn claims(root: &Value, path: &Path) -> Result<Claims, CheckpointError> {
+    let Value::Object(map) = root else {
+        return Err(fault(path, "(the whole file)", Some(root), "an object"));
     };
     let keys = Keys { path, prefix: String::new(), map };
-    let model_type = keys.unsupported_unless("model_type", &["llama", "mistral", QWEN2, OURS])?;
-    keys.refuse_unsupported(&model_type)?;
+    let has_code =
+        map.get("auto_map").is_some_and(|code| code.as_object().is_some_and(|code| !code.is_empty()));
+    let model_type = keys.family(has_code)?;
+    keys.refuse_unsupported(model_type)?;
+    let is_foreign = has_code && model_type != OURS;
 
     let hidden_size = keys.count("hidden_size", MAX_WIDTH, None)?;
     let num_layers = keys.count("num_hidden_layers", MAX_LAYERS, None)?;
     let layers = match map.get("layer_shapes") {
-        None | Some(Value::Null) => vec![layer_from_json(&keys)?; num_layers],
+        None | Some(Value::Null) => keys.layers(num_layers, is_foreign)?,
         Some(Value::Array(shapes)) if shapes.len() == num_layers => {
             shapes.iter().enumerate().map(|(i, shape)| keys.item(i, shape)).collect::<Result<_, _>>()?
         }
@@ -157,12 +242,12 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         }
         None => outer_theta,
     };
-    let biases = match model_type.as_str() {
+    let biases = match model_type {
         QWEN2 => Biases::QKV,
         OURS => keys.biases("qkv_bias")?,
         _ => of_flags([keys.flag("attention_bias", false)?, keys.flag("mlp_bias", false)?]),
     };
-    Ok(ModelConfig {
+    let config = ModelConfig {
         vocab_size: keys.count("vocab_size", MAX_WIDTH, None)?,
         hidden_size,
         head_dim,
@@ -172,6 +257,14 @@ pub(super) fn from_text(text: &[u8], path: &Path) -> Result<ModelConfig, Checkpo
         rms_norm_eps: keys.positive("rms_norm_eps", 1e-6)?,
         max_position_embeddings: keys.count("max_position_embeddings", u32::MAX as u64, Some(2048))?,
         layers,
+    };
+    Ok(Claims {
+        config,
+        is_ours: model_type == OURS,
+        has_code,
+        has_head_dim: keys.get("head_dim").is_some(),
+        // Code of its own may tie what its config does not speak of.
+        knows_ties: !is_foreign || keys.get("tie_word_embeddings").is_some(),
     })
 }
 
@@ -277,6 +370,48 @@ impl Keys<'_> {
             .ok_or_else(|| self.fault(key, "a list of ascending numbers of RoPE pairs, at least one"))
     }
 
+    /// The family that the model is computed as.
+    fn family(&self, has_code: bool) -> Result<&'static str, CheckpointError> {
+        let known = |name: &str| SUPPORTED.into_iter().find(|known| *known == name);
+        let named = self.get("model_type").and_then(Value::as_str);
+        if let Some(family) = named.and_then(known) {
+            return Ok(family);
+        }
+        // Old configs name the class alone.
+        let class = self.get("architectures").and_then(|classes| classes.get(0)).and_then(Value::as_str);
+        let by_class = class.and_then(|class| known(&class.strip_suffix("ForCausalLM")?.to_lowercase()));
+        match (named, by_class) {
+            (None, Some(family)) if !self.map.contains_key("model_type") => Ok(family),
+            (named, _) if has_code && named.is_none_or(|name| !LOOK_ALIKES.contains(&name)) => Ok(LLAMA),
+            _ => Err(self.fault("model_type", &format!("one of {}", SUPPORTED.join(", ")))),
+        }
+    }
+
+    /// Widths of every layer: one number for all of them or a list with one per layer. `may_lack_width`: the tensors will
+    /// tell the width of the feed-forward blocks.
+    fn layers(&self, num_layers: usize, may_lack_width: bool) -> Result<Vec<LayerShape>, CheckpointError> {
+        let keys = ["num_attention_heads", "num_key_value_heads", "intermediate_size"];
+        let list = |key: &str| self.get(key).and_then(Value::as_array);
+        if let Some(key) = keys.into_iter().find(|key| list(key).is_some_and(|all| all.len() != num_layers)) {
+            let expected = format!("a number, or a list of {num_layers}, one per layer (num_hidden_layers)");
+            return Err(self.fault(key, &expected));
+        }
+        if keys.iter().all(|key| list(key).is_none()) && (!may_lack_width || self.get(keys[2]).is_some()) {
+            return Ok(vec![layer_from_json(self)?; num_layers]);
+        }
+        let of_layer = |i: usize| {
+            let value = |key: &str| list(key).map_or_else(|| self.get(key), |all| all.get(i)).cloned();
+            let mut map: Map<String, Value> =
+                keys.into_iter().filter_map(|key| Some((key.to_string(), value(key)?))).collect();
+            if may_lack_width {
+                map.entry(keys[2]).or_insert(1.into());
+            }
+            let prefix = self.prefix.clone();
+            layer_from_json(&Keys { path: self.path, prefix, map: &map })
+        };
+        (0..num_layers).map(of_layer).collect()
+    }
+
     fn item(&self, index: usize, shape: &Value) -> Result<LayerShape, CheckpointError> {
         let prefix = format!("layer_shapes[{index}].");
         match shape {
@@ -301,8 +436,22 @@ impl Keys<'_> {
                 return Err(self.fault(key, "false: of the stock classes only `llama` has such biases"));
             }
         }
-        if self.get("hidden_act").is_some() {
+        // Two names of one function.
+        if self.get("hidden_act").is_some_and(|name| name.as_str() != Some("swish")) {
             self.unsupported_unless("hidden_act", &["silu"])?;
+        }
+        if self.get("quantization_config").is_some() {
+            let expected = "null: quantised weights are read from GGUF files alone";
+            return Err(self.fault("quantization_config", expected));
+        }
+        for (key, neutral) in CHANGES {
+            let changes = |value: &Value| {
+                let number = value.as_f64().or_else(|| value.as_bool().map(|flag| f64::from(u8::from(flag))));
+                !number.is_some_and(|number| neutral.contains(&number))
+            };
+            if self.get(key).is_some_and(changes) {
+                return Err(self.fault(key, "null: what it changes is not supported"));
+            }
         }
         for key in ["rope_scaling", "rope_parameters"] {
             let kind = |rope: &Value| {

@@ -28,6 +28,15 @@ pub enum CheckpointError {
     MissingTensor { path: PathBuf, tensor: String, expected: Vec<usize> },
     #[error("`{path}` has a tensor `{tensor}` of shape {found:?}, which the model of its config has not")]
     UnexpectedTensor { path: PathBuf, tensor: String, found: Vec<usize> },
+    /// An index that names a file for a tensor which is not in it.
+    #[error("`{path}`: `weight_map` says that tensor `{tensor}` is in `{file}`, which does not have it")]
+    NotInShard { path: PathBuf, tensor: String, file: String },
+    /// Weights, but not as safetensors under the name that is read.
+    #[error("`{path}` is not there; beside its place is {found}\nhint: {remedy}")]
+    OtherWeights { path: PathBuf, found: String, remedy: String },
+    /// Values that no model can compute with.
+    #[error("`{path}`: {}", not_finite(tensor, *count, *first))]
+    NotFinite { path: PathBuf, tensor: String, count: usize, first: usize },
     /// The same tensor in two files of one model.
     #[error("`{path}` has a tensor `{tensor}` that an earlier file of the model has too")]
     RepeatedTensor { path: PathBuf, tensor: String },
@@ -48,9 +57,26 @@ pub enum CheckpointError {
     #[error("`{path}` at byte {offset}: {problem}")]
     Gguf { path: PathBuf, offset: u64, problem: String },
     #[error(
-        "`{path}` is no model: expected a folder with `config.json`, a GGUF file or a llama2.c file `*.bin`"
+        "`{path}` is no model: expected a folder with `config.json`, a GGUF file or a llama2.c file `*.bin`{}",
+        hint.as_ref().map_or_else(String::new, |hint| format!("\nhint: {hint}"))
     )]
-    NoModel { path: PathBuf },
+    NoModel { path: PathBuf, hint: Option<String> },
+    /// A file whose sum is another than the list beside it says.
+    #[error(
+        "`{path}` is not what it was when `{list}` was written: its SHA-256 is another\nhint: fetch or export it again; where it was changed on purpose, delete the list"
+    )]
+    Sum { path: PathBuf, list: PathBuf },
+    /// A format that is known and not read.
+    #[error("`{path}`: {found}, which is not read\nhint: {remedy}")]
+    NotRead { path: PathBuf, found: String, remedy: String },
     #[error("`{path}`: {tokens} tokens for a model of {rows}: this is not its tokenizer")]
     Vocabulary { path: PathBuf, tokens: usize, rows: usize },
+}
+
+/// That some values of `tensor` are not finite; `first` counts its elements row by row.
+pub(super) fn not_finite(tensor: &str, count: usize, first: usize) -> String {
+    let values = if count == 1 { "value that is" } else { "values that are" };
+    format!(
+        "tensor `{tensor}` holds {count} {values} not finite (NaN or infinite), the first at element {first}: the file is damaged, or the model had diverged when it was written"
+    )
 }

@@ -1,7 +1,7 @@
 //! A model for others: a folder that stock `transformers` loads, with tokenizer and model card.
 use std::path::Path;
 
-use super::{CheckpointError, Licence, pad_to_uniform, save_with, tensors};
+use super::{CheckpointError, EndTokens, Licence, pad_to_uniform, save_with, tensors};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -93,7 +93,7 @@ fn cell(text: &str) -> String {
 
 /// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Qwen2 where q, k and v have
 /// biases, or Mistral where the heads do not divide the hidden width), with `tokenizer_files` by name and contents: layers
-/// of different widths are padded with zeros, which leaves the logits as they were.
+/// of different widths are padded with zeros, which leaves the logits as they were. `ends` stand in its config.
 ///
 /// # Errors
 /// As [`super::save`].
@@ -102,6 +102,7 @@ pub fn export_hf<B: Backend>(
     folder: &Path,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
+    ends: &EndTokens,
     tokenizer_files: &[(&str, &str)],
     card: &ModelCard,
 ) -> Result<(), CheckpointError> {
@@ -110,10 +111,10 @@ pub fn export_hf<B: Backend>(
     let mut others = vec![("README.md", readme.as_str())];
     others.extend(tokenizer_files);
     if config.is_uniform() {
-        return save_with(backend, folder, config, weights, &others);
+        return save_with(backend, folder, config, weights, Some(ends), &others);
     }
     let (config, weights) = pad_to_uniform(backend, config, weights);
-    save_with(backend, folder, &config, &weights, &others)
+    save_with(backend, folder, &config, &weights, Some(ends), &others)
 }
 
 #[cfg(test)]
@@ -146,11 +147,13 @@ mod tests {
             }],
             spec: "{\"name\": \"```\"}\n".into(),
         };
-        export_hf(&backend, &folder, &config, &weights, &[("tokenizer.json", "{}")], &card).unwrap();
+        let ends = EndTokens { bos_id: Some(3), eos_ids: vec![0, 5], pad_id: None };
+        export_hf(&backend, &folder, &config, &weights, &ends, &[("tokenizer.json", "{}")], &card).unwrap();
         let json: serde_json::Value =
             serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap();
         assert_eq!((&json["model_type"], &json["num_attention_heads"]), (&"llama".into(), &2.into()));
-        let model = load_any(&backend, &folder.to_string_lossy()).unwrap();
+        assert_eq!((&json["bos_token_id"], &json["eos_token_id"]), (&3.into(), &serde_json::json!([0, 5])));
+        let model = load_any(&backend, &folder).unwrap();
         assert_eq!(model.tokenizer, TokenizerSource::TokenizerJson(folder.join("tokenizer.json")));
         assert_eq!((model.config, model.weights), pad_to_uniform(&backend, &config, &weights));
         let readme = fs::read_to_string(folder.join("README.md")).unwrap();

@@ -3,24 +3,38 @@
 //! panic and without memory for what a file only claims to hold.
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::base::fuzz;
 use crate::model::fixtures::{biased, config, weights};
 use crate::tensor::CpuBackend;
 
+/// Name and bytes of every file of a folder.
+type Files = Vec<(std::ffi::OsString, Vec<u8>)>;
+
 /// A small model on disk, in one file or in two, with biases or without.
 fn folder(in_shards: bool, with_biases: bool) -> (tempfile::TempDir, PathBuf) {
-    let config = config(11, 8, 4, false, &[(2, 1, 6), (2, 1, 6)]);
-    let config = if with_biases { biased(config) } else { config };
+    static FILES: [OnceLock<Files>; 4] = [const { OnceLock::new() }; 4];
+    let files = FILES[2 * usize::from(in_shards) + usize::from(with_biases)].get_or_init(|| {
+        let config = config(11, 8, 4, false, &[(2, 1, 6), (2, 1, 6)]);
+        let config = if with_biases { biased(config) } else { config };
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("model");
+        save(&CpuBackend::<f32>::new(), &folder, &config, &weights::<f32>(&config, 1)).unwrap();
+        if in_shards {
+            shards::tests::cut(&folder);
+        }
+        let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
+    });
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("model");
-    save(&CpuBackend::<f32>::new(), &folder, &config, &weights::<f32>(&config, 1)).unwrap();
-    if in_shards {
-        shards::tests::cut(&folder);
-    }
+    fs::create_dir(&folder).unwrap();
+    files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
     (parent, folder)
 }
 
@@ -42,6 +56,7 @@ fn strange() -> impl Strategy<Value = Value> {
             json!([4294967296u64, 4294967296u64]),
             json!({}),
             json!({"rope_type": "yarn"}),
+            json!({"AutoModel": "modeling.Model"}),
         ]),
     ]
 }
@@ -106,7 +121,7 @@ fn join(file: &Path, header: &Value, data: &[u8]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 300,
+        cases: fuzz::cases(300, 6),
         rng_seed: proptest::test_runner::RngSeed::Fixed(23),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -131,6 +146,21 @@ proptest! {
         let (_parent, folder) = folder(false, biases);
         let file = folder.join(CONFIG_FILE);
         let mut json: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        damage(&mut json, place, value);
+        fs::write(&file, json.to_string()).unwrap();
+        let _ = read(&folder);
+    }
+
+    /// A config of a stranger's, whose tensors count: whatever it says, there is a model or an error.
+    #[test]
+    fn strange_configs_with_code(
+        place in any::<prop::sample::Index>(), value in prop::option::of(strange()), biases: bool,
+    ) {
+        let (_parent, folder) = folder(false, biases);
+        let file = folder.join(CONFIG_FILE);
+        let mut json: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        json["model_type"] = "custom".into();
+        json["auto_map"] = json!({"AutoModel": "modeling.Model"});
         damage(&mut json, place, value);
         fs::write(&file, json.to_string()).unwrap();
         let _ = read(&folder);

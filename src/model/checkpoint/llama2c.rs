@@ -7,18 +7,21 @@
 //!          two tables of RoPE (T, h/2), unused · output (V, d) if untied
 //! ```
 //!
-//! h = d/H. RMSNorm ε = 1e-5 and RoPE θ = 10000 are constants of that program.
+//! Versions 1 and 2, which begin with a magic number, are refused by name. h = d/H. RMSNorm ε = 1e-5 and RoPE θ = 10000 are constants of that program.
 //!
 //! Deviation: llama2.c rotates the interleaved pairs (2p, 2p+1) of a head, this crate the pairs (p, p + h/2) of
 //! Hugging Face. Rows of `wq` and `wk` are reordered within each head on reading, which leaves every attention score
 //! as it was.
 use std::path::Path;
 
+use super::tensors::NotFinite;
 use super::{CheckpointError, read_file, rotary};
 use crate::model::{Biases, LayerShape, LayerWeights, Linear, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
 const HEADER_BYTES: usize = 7 * 4;
+/// What files of version 1 and 2 begin with: the little-endian number 0x616b3432, "ak42".
+const LATER_MAGIC: [u8; 4] = 0x616b_3432_u32.to_le_bytes();
 /// Largest accepted header field: keeps the length that follows from the header far from overflow.
 const MAX_FIELD: i64 = 1 << 24;
 
@@ -32,17 +35,9 @@ pub fn load<B: Backend>(
 ) -> Result<(ModelConfig, Weights<B::Tensor>), CheckpointError> {
     let bytes = read_file(path)?;
     let config = read_header(&bytes, path)?;
+    check_length(&bytes, &config, path)?;
     let (num_layers, h) = (config.layers.len(), config.head_dim);
-    let rope_table = config.max_position_embeddings as u128 * h as u128;
-    let expected = HEADER_BYTES as u128 + 4 * (config.num_params() as u128 + rope_table);
-    if expected != bytes.len() as u128 {
-        let expected = u64::try_from(expected).unwrap_or(u64::MAX);
-        return Err(CheckpointError::Length {
-            path: path.to_path_buf(),
-            found: bytes.len() as u64,
-            expected,
-        });
-    }
+    let rope_table = config.max_position_embeddings * h;
 
     let shapes = Weights::shapes(&config);
     let first = &shapes.layers[0];
@@ -58,7 +53,7 @@ pub fn load<B: Backend>(
     let down = reader.tensors(num_layers, first.down.weight);
     let up = reader.tensors(num_layers, first.up.weight);
     let norm = reader.tensor(shapes.norm);
-    reader.values(rope_table as usize);
+    reader.values(rope_table);
     let head = shapes.head.map(|shape| reader.tensor(shape));
 
     let attention = attn_norm.into_iter().zip(q).zip(k).zip(v).zip(o);
@@ -77,18 +72,46 @@ pub fn load<B: Backend>(
             down: Linear::without_bias(down),
         })
         .collect();
-    Ok((config, Weights { embed, layers, norm, head }))
+    let weights = Weights { embed, layers, norm, head };
+    for (name, tensor) in weights.named() {
+        let values = backend.to_host(tensor);
+        if let Some(fault) = NotFinite::among(&name, values.iter().map(|value| value.to_f64() as f32)) {
+            return Err(fault.at(path));
+        }
+    }
+    Ok((config, weights))
 }
 
 /// The config alone.
 ///
 /// # Errors
-/// As [`load`], as far as the header goes.
+/// As [`load`], as far as header and length go.
 pub fn describe(path: &Path) -> Result<ModelConfig, CheckpointError> {
-    read_header(&read_file(path)?, path)
+    let bytes = read_file(path)?;
+    let config = read_header(&bytes, path)?;
+    check_length(&bytes, &config, path)?;
+    Ok(config)
+}
+
+/// Errors unless the length follows from the header.
+fn check_length(bytes: &[u8], config: &ModelConfig, path: &Path) -> Result<(), CheckpointError> {
+    let rope_table = config.max_position_embeddings as u128 * config.head_dim as u128;
+    let expected = HEADER_BYTES as u128 + 4 * (config.num_params() as u128 + rope_table);
+    if expected == bytes.len() as u128 {
+        return Ok(());
+    }
+    let expected = u64::try_from(expected).unwrap_or(u64::MAX);
+    Err(CheckpointError::Length { path: path.to_path_buf(), found: bytes.len() as u64, expected })
 }
 
 fn read_header(bytes: &[u8], path: &Path) -> Result<ModelConfig, CheckpointError> {
+    if let Some(version) = bytes.strip_prefix(&LATER_MAGIC).and_then(|rest| rest.first_chunk::<4>()) {
+        return Err(CheckpointError::NotRead {
+            path: path.to_path_buf(),
+            found: format!("it is a llama2.c export of version {} (ak42)", i32::from_le_bytes(*version)),
+            remedy: "export it again with `--version 0`".into(),
+        });
+    }
     let Some(header) = bytes.get(..HEADER_BYTES) else {
         let (found, expected) = (bytes.len() as u64, HEADER_BYTES as u64);
         return Err(CheckpointError::Length { path: path.to_path_buf(), found, expected });

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::{Llama2cTokenizer, llama2c};
+use crate::base::fuzz;
 use crate::tensor::CpuBackend;
 
 /// d = 8, f = 12, L = 2, H = 4, K = 2, V = 9, T = 4, tied; all weights zero.
@@ -54,7 +55,7 @@ fn undamaged_files_are_read() {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 300,
+        cases: fuzz::cases(300, 5),
         rng_seed: RngSeed::Fixed(12),
         failure_persistence: None,
         ..ProptestConfig::default()

@@ -178,7 +178,6 @@ fn wrong_lengths_and_headers_are_errors() {
         assert!(matches!(error, CheckpointError::Length { .. }), "{length}: {error}");
     }
     for (field, value, name) in [
-        (0, 0x616b_3432, "dim"), // The magic number of later versions of the format.
         (0, 0, "dim"),
         (0, 6, "dim"),
         (1, -1, "hidden_dim"),
@@ -195,6 +194,18 @@ fn wrong_lengths_and_headers_are_errors() {
             other => panic!("{name} = {value}: {other}"),
         }
     }
+    for version in [1, 2] {
+        let mut bytes = sound.clone();
+        bytes[..4].copy_from_slice(&0x616b_3432_u32.to_le_bytes());
+        bytes[4..8].copy_from_slice(&i32::to_le_bytes(version));
+        let message = load_bytes(&bytes).unwrap_err().to_string();
+        assert!(message.contains(&format!("a llama2.c export of version {version} (ak42)")), "{message}");
+    }
+    let mut bytes = sound;
+    let value = bytes.len() - 4 * 12;
+    bytes[value..value + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let message = load_bytes(&bytes).unwrap_err().to_string();
+    assert!(message.contains("1 value that is not finite"), "{message}");
 }
 
 #[test]

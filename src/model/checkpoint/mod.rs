@@ -7,14 +7,16 @@
 //!
 //! Models of others may be cut into several files, listed in `model.safetensors.index.json` (see `shards`).
 //!
-//! Parameters are stored in f32 whatever the engine computes in: exact for f32, rounded for f64. Reading is strict:
-//! the tensors of the file are exactly those that the config implies, in f32, f16 or bf16. Writing is all or
-//! nothing: the folder appears under its name complete and synced, or not at all.
+//! Parameters are stored in f32 whatever the engine computes in: exact for f32, rounded for f64. Reading is strict: the
+//! tensors of the file are exactly those that the config implies, in f32, f16 or bf16, and every value is finite. Where
+//! the config of another's model lags behind its tensors, the tensors count, which is told (see `fit`). Writing is all
+//! or nothing: the folder appears under its name complete and synced, or not at all.
 //!
 //! [`llama2c`] reads the models of llama2.c and [`Llama2cTokenizer`] their tokenizers.
 mod config_json;
 mod error;
 mod export;
+mod fit;
 pub mod gguf;
 mod licence;
 pub mod llama2c;
@@ -23,8 +25,11 @@ mod pad;
 mod rotary;
 mod shards;
 mod source;
+mod stored;
+mod sums;
 mod tensors;
 
+pub use config_json::EndTokens;
 pub use error::CheckpointError;
 pub use export::{ModelCard, Score, export_hf};
 pub use gguf::{GgufFormat, export_gguf};
@@ -37,13 +42,18 @@ pub use tensors::Leaf;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::config::ModelConfig;
 use super::weights::Weights;
-use crate::base::files;
+use crate::base::{files, input};
+use crate::schema::{ParamId, Part, Projection};
 use crate::tensor::Backend;
 
 const CONFIG_FILE: &str = "config.json";
 const TENSORS_FILE: &str = "model.safetensors";
+/// Largest JSON file beside a model that is read: real ones have some kilobytes, an index of shards a few megabytes.
+const MAX_JSON_BYTES: u64 = 1 << 26;
 
 /// Writes the model to `folder`, which must not exist or be empty; its parent must exist.
 ///
@@ -56,15 +66,17 @@ pub fn save<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
 ) -> Result<(), CheckpointError> {
-    save_with(backend, folder, config, weights, &[])
+    save_with(backend, folder, config, weights, None, &[])
 }
 
-/// As [`save`], with further text files (name, text) beside the model.
+/// As [`save`], for others: with the ids of `ends` in the config, sums, and further text files (name, text) beside the
+/// model.
 fn save_with<B: Backend>(
     backend: &B,
     folder: &Path,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
+    ends: Option<&EndTokens>,
     others: &[(&str, &str)],
 ) -> Result<(), CheckpointError> {
     let io = |action, source| CheckpointError::Io { action, path: folder.to_path_buf(), source };
@@ -74,7 +86,8 @@ fn save_with<B: Backend>(
     let temporary =
         files::temporary_folder(files::folder_of(folder)).map_err(|e| io("create a folder beside it", e))?;
     // Errors name the final place: the temporary folder is gone when they are read.
-    let text = config_json::to_text(config, &folder.join(CONFIG_FILE))?;
+    let text =
+        config_json::to_text(config, ends.unwrap_or(&EndTokens::default()), &folder.join(CONFIG_FILE))?;
     fs::write(temporary.path().join(CONFIG_FILE), text).map_err(|e| io("write its config.json", e))?;
     for (name, text) in others {
         fs::write(temporary.path().join(name), text)
@@ -87,6 +100,9 @@ fn save_with<B: Backend>(
         config,
         weights,
     )?;
+    if ends.is_some() {
+        sums::write(temporary.path()).map_err(|e| io("write the sums of its files", e))?;
+    }
     files::commit_folder(temporary, folder).map_err(|e| io("commit", e))
 }
 
@@ -94,33 +110,85 @@ fn save_with<B: Backend>(
 ///
 /// # Errors
 /// Missing or unreadable files, a config that is not of a Llama-family model, a damaged safetensors file, and tensors
-/// that are missing, unexpected, or of a wrong shape or element type.
+/// that are missing, unexpected, of a wrong shape or element type, or not finite.
 pub fn load<B: Backend>(
     backend: &B,
     folder: &Path,
 ) -> Result<(ModelConfig, Weights<B::Tensor>), CheckpointError> {
-    let config = load_config(folder)?;
-    let (whole, index) = (folder.join(TENSORS_FILE), folder.join(shards::INDEX_FILE));
-    let weights = if !whole.exists() && index.exists() {
-        tensors::read(backend, &shards::files(&index)?, &index, &config)?
-    } else {
-        tensors::read(backend, std::slice::from_ref(&whole), &whole, &config)?
-    };
+    let (config, weights, _) = load_with_notes(backend, folder)?;
     Ok((config, weights))
 }
 
-/// Reads only the shape of the model in `folder`.
+/// As [`load`], with what was read otherwise than the config says, in words.
+fn load_with_notes<B: Backend>(
+    backend: &B,
+    folder: &Path,
+) -> Result<(ModelConfig, Weights<B::Tensor>, Vec<String>), CheckpointError> {
+    let (config, stored, notes) = open(folder)?;
+    sums::check(folder)?;
+    let weights = tensors::read(backend, &stored, &config)?;
+    Ok((config, weights, notes))
+}
+
+/// Reads only the shape of the model in `folder`, from its config and the headers of its tensors.
 ///
 /// # Errors
-/// As [`load`], as far as `config.json` goes.
+/// As [`load`], as far as config and headers go.
 pub fn load_config(folder: &Path) -> Result<ModelConfig, CheckpointError> {
+    let (config, stored, _) = open(folder)?;
+    tensors::check_stored(&stored, &config)?;
+    Ok(config)
+}
+
+/// As [`load_config`], with notes and without holding the tensors against the shape.
+fn open(folder: &Path) -> Result<(ModelConfig, stored::Stored, Vec<String>), CheckpointError> {
     let path = folder.join(CONFIG_FILE);
-    let bytes = read_file(&path)?;
-    config_json::from_text(&bytes, &path)
+    let config_json::Claims { mut config, is_ours, has_code, has_head_dim, knows_ties } =
+        config_json::claims(&read_json(&path)?, &path)?;
+    let mut stored = stored::Stored::of(folder)?;
+    let mut notes = Vec::new();
+    if has_code && !is_ours {
+        // Biases are all that tensors can add to a plain Llama.
+        let has_bias = |projection: &Projection| {
+            stored.tensors.contains_key(&ParamId::Layer(0, Part::Bias(*projection)).hf_name())
+        };
+        config.biases = config.biases.union(Projection::ALL.into_iter().filter(has_bias).collect());
+        notes.push(
+            "config.json names code of its own (`auto_map`), which is not run: the model is computed as the plain Llama that its tensors are"
+                .to_string(),
+        );
+    }
+    if !is_ours {
+        notes.extend(fit::fit(&mut config, &mut stored, has_head_dim, knows_ties)?);
+    }
+    Ok((config, stored, notes))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    fs::read(path).map_err(|source| CheckpointError::Io { action: "read", path: path.to_path_buf(), source })
+    input::read(path, u64::MAX).map_err(|source| CheckpointError::Io {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// A file of JSON; one with a byte-order mark, too.
+fn read_json(path: &Path) -> Result<Value, CheckpointError> {
+    let text = input::read_text(path, MAX_JSON_BYTES).map_err(|source| CheckpointError::Io {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    })?;
+    serde_json::from_str(&text).map_err(|source| CheckpointError::Json { path: path.to_path_buf(), source })
+}
+
+/// Names of the files in `folder`, in order.
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

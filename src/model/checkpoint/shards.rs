@@ -4,23 +4,22 @@
 //! {"metadata": {…}, "weight_map": {"<tensor>": "<file beside the index>", …}}
 //! ```
 //!
-//! The files are read whole, and their tensors held against the model's: the index serves to find them.
-use std::collections::BTreeSet;
+//! Which tensors a file holds beside those that the index finds in it: see `stored`.
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{CheckpointError, read_file};
+use super::{CheckpointError, read_json};
 
 pub(super) const INDEX_FILE: &str = "model.safetensors.index.json";
 
-/// The files that `index` names, each once, in order of their names.
+/// The file of each tensor that `index` names.
 ///
 /// # Errors
 /// An index that cannot be read or is no such JSON, and a file that is not named as one beside the index.
-pub(super) fn files(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
-    let root: Value = serde_json::from_slice(&read_file(index)?)
-        .map_err(|source| CheckpointError::Json { path: index.to_path_buf(), source })?;
+pub(super) fn weight_map(index: &Path) -> Result<BTreeMap<String, PathBuf>, CheckpointError> {
+    let root = read_json(index)?;
     let fault = |key: String, found: String, expected: &str| CheckpointError::Config {
         path: index.to_path_buf(),
         key,
@@ -31,7 +30,7 @@ pub(super) fn files(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
         let found = if root.get("weight_map").is_some() { "no such object" } else { "missing" };
         return Err(fault("weight_map".into(), found.into(), "an object of tensor names and file names"));
     };
-    let mut names = BTreeSet::new();
+    let mut files = BTreeMap::new();
     for (tensor, file) in map {
         // Nothing outside the model's folder is read.
         let plain = file.as_str().filter(|name| {
@@ -39,14 +38,14 @@ pub(super) fn files(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
             matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('\\')
         });
         match plain {
-            Some(name) => names.insert(name),
+            Some(name) => files.insert(tensor.clone(), index.with_file_name(name)),
             None => {
                 let key = format!("weight_map.{tensor}");
                 return Err(fault(key, file.to_string(), "the name of a file beside the index"));
             }
         };
     }
-    Ok(names.into_iter().map(|name| index.with_file_name(name)).collect())
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -109,10 +108,52 @@ pub(super) mod tests {
             assert_eq!(message(), format!("`{INDEX_FILE}`: {expected}"));
         }
         fs::write(&index, r#"{"weight_map": {"a": "part-2.safetensors"}}"#).unwrap();
+        let expected = "`weight_map` says that tensor `a` is in `part-2.safetensors`, which does not have it";
+        assert_eq!(message(), format!("`{INDEX_FILE}`: {expected}"));
+        // What the map does not name is read where it stands.
+        let norm = r#"{"weight_map": {"model.norm.weight": "part-2.safetensors"}}"#;
+        fs::write(&index, norm).unwrap();
         let expected = "has no tensor `model.layers.0.input_layernorm.weight`, expected one of shape [8]";
         assert_eq!(message(), format!("`{INDEX_FILE}` {expected}"));
-        fs::write(&index, &sound).unwrap();
+        let first = sound.replacen("part-2", "part-1", 1);
+        fs::write(&index, first).unwrap();
+        assert!(message().contains("is in `part-1.safetensors`, which does not have it"), "{}", message());
+        let unnamed: serde_json::Map<String, Value> =
+            serde_json::from_str::<Value>(&sound).unwrap()["weight_map"]
+                .as_object()
+                .unwrap()
+                .clone()
+                .into_iter()
+                .filter(|(tensor, _)| !tensor.contains("layers.0.") || tensor.contains("up_proj"))
+                .collect();
+        fs::write(&index, serde_json::json!({"weight_map": unnamed}).to_string()).unwrap();
         fs::copy(folder.join("part-1.safetensors"), folder.join("part-2.safetensors")).unwrap();
         assert!(message().contains("that an earlier file of the model has too"), "{}", message());
+    }
+
+    /// A file that was written again in part: the old copies still stand in the other file.
+    #[test]
+    fn the_index_decides_between_two_copies() {
+        let backend = CpuBackend::<f32>::new();
+        let config = config(11, 8, 4, false, &[(2, 1, 6), (2, 1, 6)]);
+        let weights = weights::<f32>(&config, 1);
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("model");
+        save(&backend, &folder, &config, &weights).unwrap();
+        cut(&folder);
+        // part-2 gets a copy of layer 0 that is all zeros.
+        let (one, two) = (folder.join("part-1.safetensors"), folder.join("part-2.safetensors"));
+        let (first, second) = (fs::read(&one).unwrap(), fs::read(&two).unwrap());
+        let zeros = vec![0; first.len()];
+        let of = |bytes: &'static [u8]| safetensors::SafeTensors::deserialize(bytes).unwrap().tensors();
+        let mut all = of(second.leak());
+        for (name, view) in of(first.leak()) {
+            let data = &zeros.clone().leak()[..view.data().len()];
+            let old =
+                safetensors::tensor::TensorView::new(view.dtype(), view.shape().to_vec(), data).unwrap();
+            all.push((name, old));
+        }
+        fs::write(&two, safetensors::serialize(all, None).unwrap()).unwrap();
+        assert_eq!(load(&backend, &folder).unwrap(), (config, weights));
     }
 }

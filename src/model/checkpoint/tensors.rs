@@ -1,14 +1,17 @@
 //! `model.safetensors`: every parameter under its Hugging Face name, `(d_out, d_in)` row-major, norms and biases as
 //! vectors.
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, View};
 
+use super::stored::{self, Stored};
 use super::{CheckpointError, read_file};
+use crate::base::files;
 use crate::model::{ModelConfig, Weights};
 use crate::schema::ParamId;
 use crate::tensor::{Backend, Scalar};
@@ -18,12 +21,46 @@ pub struct Leaf<'a, B: Backend> {
     backend: &'a B,
     tensor: &'a B::Tensor,
     shape: Vec<usize>,
+    /// Where it is told that this parameter, by its name, is not finite in f32.
+    watch: Option<(String, &'a RefCell<Option<NotFinite>>)>,
+}
+
+/// Values of a parameter that are no numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotFinite {
+    tensor: String,
+    count: usize,
+    /// Place of the first, counting row by row.
+    first: usize,
+}
+
+impl NotFinite {
+    /// Of a tensor's values as f32; `None` where all are finite.
+    pub(super) fn among(tensor: &str, values: impl Iterator<Item = f32>) -> Option<Self> {
+        let (mut count, mut first) = (0, None);
+        for (place, _) in values.enumerate().filter(|(_, value)| !value.is_finite()) {
+            count += 1;
+            first.get_or_insert(place);
+        }
+        first.map(|first| NotFinite { tensor: tensor.to_string(), count, first })
+    }
+
+    /// As the fault of the file at `path`.
+    pub(super) fn at(self, path: &Path) -> CheckpointError {
+        let NotFinite { tensor, count, first } = self;
+        CheckpointError::NotFinite { path: path.to_path_buf(), tensor, count, first }
+    }
+
+    /// In words, for readers whose faults name a byte.
+    pub(super) fn words(&self) -> String {
+        super::error::not_finite(&self.tensor, self.count, self.first)
+    }
 }
 
 impl<'a, B: Backend> Leaf<'a, B> {
     /// The matrix `tensor` as it is.
     pub fn new(backend: &'a B, tensor: &'a B::Tensor) -> Self {
-        Leaf { backend, tensor, shape: backend.shape(tensor).to_vec() }
+        Leaf { backend, tensor, shape: backend.shape(tensor).to_vec(), watch: None }
     }
 }
 
@@ -38,7 +75,13 @@ impl<B: Backend> View for Leaf<'_, B> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let values = self.backend.to_host(self.tensor);
-        values.iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes()).collect::<Vec<u8>>().into()
+        let values = values.iter().map(|v| v.to_f64() as f32);
+        if let Some((name, found)) = &self.watch
+            && let Some(fault) = NotFinite::among(name, values.clone())
+        {
+            found.borrow_mut().get_or_insert(fault);
+        }
+        values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>().into()
     }
 
     fn data_len(&self) -> usize {
@@ -90,12 +133,14 @@ pub(super) fn write<B: Backend>(
     weights: &Weights<B::Tensor>,
 ) -> Result<(), CheckpointError> {
     check_shapes(backend, final_path, config, weights)?;
+    let not_finite = RefCell::new(None);
     let leaves: Vec<(String, Leaf<B>)> = weights
         .params()
         .into_iter()
         .map(|(id, tensor)| {
-            let shape = stored_shape(id, backend.shape(tensor));
-            (id.hf_name(), Leaf { backend, tensor, shape })
+            let (name, shape) = (id.hf_name(), stored_shape(id, backend.shape(tensor)));
+            let watch = Some((name.clone(), &not_finite));
+            (name, Leaf { backend, tensor, shape, watch })
         })
         .collect();
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
@@ -104,83 +149,113 @@ pub(super) fn write<B: Backend>(
             CheckpointError::Io { action: "write", path: final_path.to_path_buf(), source }
         }
         source => CheckpointError::Container { path: final_path.to_path_buf(), bytes: 0, source },
+    })?;
+    if let Some(fault) = not_finite.into_inner() {
+        return Err(fault.at(final_path));
+    }
+    // The library writes a temporary file of its own, which none but its owner may read.
+    files::share(path).map_err(|source| CheckpointError::Io {
+        action: "write",
+        path: final_path.to_path_buf(),
+        source,
     })
 }
 
-/// Reads the parameters of a model of shape `config` from the files that hold them, one after another: all
-/// parameters and nothing else. `whole` is the file that a missing parameter is reported of.
+/// Errors unless the stored tensors are exactly those of a model of shape `config`, each of its shape and of a type that
+/// is read.
+pub(super) fn check_stored(stored: &Stored, config: &ModelConfig) -> Result<(), CheckpointError> {
+    let shapes = Weights::shapes(config);
+    let known: HashMap<String, Vec<usize>> =
+        shapes.params().into_iter().map(|(id, shape)| (id.hf_name(), stored_shape(id, *shape))).collect();
+    for files in stored.by_file().values() {
+        if let Some((tensor, listed)) = files.iter().find(|(name, _)| !known.contains_key(*name)) {
+            let (path, tensor, found) = (listed.file.clone(), tensor.to_string(), listed.shape.clone());
+            return Err(CheckpointError::UnexpectedTensor { path, tensor, found });
+        }
+        for (tensor, listed) in files {
+            let (path, tensor, found) = (listed.file.clone(), tensor.to_string(), listed.shape.clone());
+            let expected = known[&tensor].clone();
+            if found != expected {
+                return Err(CheckpointError::TensorShape { path, tensor, found, expected });
+            }
+            if !matches!(listed.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
+                let found = format!("{:?}", listed.dtype);
+                return Err(CheckpointError::TensorType { path, tensor, found });
+            }
+        }
+    }
+    let missing = shapes.params().into_iter().map(|(id, _)| id.hf_name());
+    match missing.into_iter().find(|name| !stored.tensors.contains_key(name)) {
+        Some(tensor) => {
+            let expected = known[&tensor].clone();
+            Err(CheckpointError::MissingTensor { path: stored.whole.clone(), tensor, expected })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Reads the parameters of a model of shape `config` from the files that hold them, one file after another: all
+/// parameters and nothing else, and all of them finite.
 pub(super) fn read<B: Backend>(
     backend: &B,
-    files: &[PathBuf],
-    whole: &Path,
+    stored: &Stored,
     config: &ModelConfig,
 ) -> Result<Weights<B::Tensor>, CheckpointError> {
-    let shapes = Weights::shapes(config);
-    let known: HashMap<String, (ParamId, [usize; 2])> =
-        shapes.params().into_iter().map(|(id, shape)| (id.hf_name(), (id, *shape))).collect();
-    let mut tensors: HashMap<String, B::Tensor> = HashMap::with_capacity(known.len());
-    for path in files {
-        read_file_of(backend, path, &known, &mut tensors)?;
+    check_stored(stored, config)?;
+    let mut tensors: HashMap<&str, B::Tensor> = HashMap::with_capacity(stored.tensors.len());
+    for (path, listed) in stored.by_file() {
+        let bytes = read_file(path)?;
+        let file = stored::parse(&bytes, path)?;
+        for (name, listed) in listed {
+            let view = file.tensor(&listed.name_in_file).map_err(|source| CheckpointError::Container {
+                path: path.to_path_buf(),
+                bytes: bytes.len() as u64,
+                source,
+            })?;
+            let values = decode(&view).unwrap_or_default();
+            // The file may have been written again since its header was read.
+            let [rows, cols] = match *view.shape() {
+                [cols] => [1, cols],
+                [rows, cols] => [rows, cols],
+                _ => [0, 0],
+            };
+            if view.shape() != listed.shape || values.len() != rows * cols {
+                let (path, tensor, found) = (path.to_path_buf(), name.to_string(), view.shape().to_vec());
+                return Err(CheckpointError::TensorShape {
+                    path,
+                    tensor,
+                    found,
+                    expected: listed.shape.clone(),
+                });
+            }
+            if let Some(fault) = NotFinite::among(name, values.iter().copied()) {
+                return Err(fault.at(path));
+            }
+            let values: Vec<B::Scalar> =
+                values.into_iter().map(|value| B::Scalar::from_f64(value.into())).collect();
+            tensors.insert(name, backend.from_host(rows, cols, &values));
+        }
     }
-    shapes.try_map_params(|id, &shape| {
+    Weights::shapes(config).try_map_params(|id, &shape| {
         let tensor = id.hf_name();
-        tensors.remove(&tensor).ok_or_else(|| {
+        tensors.remove(tensor.as_str()).ok_or_else(|| {
             let expected = stored_shape(id, shape);
-            CheckpointError::MissingTensor { path: whole.to_path_buf(), tensor, expected }
+            CheckpointError::MissingTensor { path: stored.whole.clone(), tensor, expected }
         })
     })
 }
 
-/// Adds the parameters in one safetensors file to `tensors`.
-fn read_file_of<B: Backend>(
-    backend: &B,
-    path: &Path,
-    known: &HashMap<String, (ParamId, [usize; 2])>,
-    tensors: &mut HashMap<String, B::Tensor>,
-) -> Result<(), CheckpointError> {
-    let bytes = read_file(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|source| CheckpointError::Container {
-        path: path.to_path_buf(),
-        bytes: bytes.len() as u64,
-        source,
-    })?;
-    let mut views = file.tensors();
-    // Angles that old versions of transformers stored although they follow from the config.
-    views.retain(|(name, _)| !name.ends_with("rotary_emb.inv_freq"));
-    views.sort_by(|a, b| a.0.cmp(&b.0));
-    if let Some((tensor, view)) = views.iter().find(|(name, _)| !known.contains_key(name)) {
-        let (path, tensor, found) = (path.to_path_buf(), tensor.clone(), view.shape().to_vec());
-        return Err(CheckpointError::UnexpectedTensor { path, tensor, found });
-    }
-    for (tensor, view) in views {
-        let path = path.to_path_buf();
-        let (id, [rows, cols]) = known[&tensor];
-        let (expected, found) = (stored_shape(id, [rows, cols]), view.shape().to_vec());
-        if found != expected {
-            return Err(CheckpointError::TensorShape { path, tensor, found, expected });
-        }
-        let Some(values) = decode::<B::Scalar>(&view) else {
-            let found = format!("{:?}", view.dtype());
-            return Err(CheckpointError::TensorType { path, tensor, found });
-        };
-        if tensors.insert(tensor.clone(), backend.from_host(rows, cols, &values)).is_some() {
-            return Err(CheckpointError::RepeatedTensor { path, tensor });
-        }
-    }
-    Ok(())
-}
-
 /// The elements, where the element type is one that is read.
-fn decode<T: Scalar>(view: &TensorView) -> Option<Vec<T>> {
+fn decode(view: &TensorView) -> Option<Vec<f32>> {
     let bytes = view.data();
     match view.dtype() {
-        Dtype::F32 => Some(decode_as::<T, 4>(bytes, |b| f32::from_le_bytes(b).into())),
-        Dtype::F16 => Some(decode_as::<T, 2>(bytes, |b| f16::from_le_bytes(b).into())),
-        Dtype::BF16 => Some(decode_as::<T, 2>(bytes, |b| bf16::from_le_bytes(b).into())),
+        Dtype::F32 => Some(decode_as::<4>(bytes, f32::from_le_bytes)),
+        Dtype::F16 => Some(decode_as::<2>(bytes, |b| f16::from_le_bytes(b).into())),
+        Dtype::BF16 => Some(decode_as::<2>(bytes, |b| bf16::from_le_bytes(b).into())),
         _ => None,
     }
 }
 
-fn decode_as<T: Scalar, const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| T::from_f64(value(*chunk))).collect()
+fn decode_as<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| value(*chunk)).collect()
 }

@@ -92,7 +92,7 @@ fn the_architecture_follows_from_the_shape() {
         (with_pairs(config(11, 8, 4, true, &[(2, 1, 6)]), &[&[1]]), "efficientllm"),
     ] {
         let path = Path::new("config.json");
-        let text = config_json::to_text(&config, path).unwrap();
+        let text = config_json::to_text(&config, &EndTokens::default(), path).unwrap();
         let json: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["model_type"], model_type);
         assert_eq!(json.get("layer_shapes").is_some(), model_type == "efficientllm");

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{ModelCard, export_hf};
+use super::{EndTokens, ModelCard, export_hf};
 use crate::model::fixtures::{biased, config, tokens, weights};
 use crate::model::reference;
 use crate::tensor::CpuBackend;
@@ -56,7 +56,16 @@ fn models_load_in_transformers() {
         let expected = reference::logits(&config, &weights, &ids, sequences);
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("model");
-        export_hf(&CpuBackend::new(), &folder, &config, &weights, &[], &ModelCard::default()).unwrap();
+        export_hf(
+            &CpuBackend::new(),
+            &folder,
+            &config,
+            &weights,
+            &EndTokens::default(),
+            &[],
+            &ModelCard::default(),
+        )
+        .unwrap();
 
         let rows: Vec<&[u32]> = ids.chunks(length).collect();
         let output = Command::new(&python)

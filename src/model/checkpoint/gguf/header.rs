@@ -84,6 +84,8 @@ pub(super) struct TensorInfo {
 }
 
 pub(super) struct Header {
+    /// Where the data begins.
+    pub data: usize,
     pub metadata: BTreeMap<String, Entry>,
     pub tensors: BTreeMap<String, TensorInfo>,
 }
@@ -134,7 +136,11 @@ pub(super) fn parse(file: &[u8]) -> Result<Header, Fault> {
         }
     };
     let data = (cursor.at as u64).next_multiple_of(alignment);
-    place(file.len() as u64, data, alignment, infos).map(|tensors| Header { metadata, tensors })
+    place(file.len() as u64, data, alignment, infos).map(|tensors| Header {
+        data: data as usize,
+        metadata,
+        tensors,
+    })
 }
 
 /// A tensor's entry before it has been held against the file.

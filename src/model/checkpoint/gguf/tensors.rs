@@ -12,6 +12,7 @@
 use super::config::Architecture;
 use super::header::{Fault, Header};
 use crate::model::checkpoint::rotary;
+use crate::model::checkpoint::tensors::NotFinite;
 use crate::model::{ModelConfig, Weights};
 use crate::schema::{ParamId, Part, Projection};
 use crate::tensor::{Backend, Scalar};
@@ -57,16 +58,29 @@ pub(super) fn dimensions(id: ParamId, [rows, cols]: [usize; 2]) -> Vec<usize> {
     if id.is_vector() { vec![cols] } else { vec![cols, rows] }
 }
 
-pub(super) fn read<B: Backend>(
-    backend: &B,
-    file: &[u8],
-    header: &Header,
-    architecture: Architecture,
-    config: &ModelConfig,
-) -> Result<Weights<B::Tensor>, Fault> {
+/// Factors by which llama.cpp divides the frequencies of RoPE: one per pair, 1 where RoPE is not scaled.
+const ROPE_FACTORS: [&str; 3] =
+    ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
+
+/// Errors unless the file's tensors are exactly those of a model of shape `config`.
+pub(super) fn check(file: &[u8], header: &Header, config: &ModelConfig) -> Result<(), Fault> {
+    for name in ROPE_FACTORS {
+        let Some(info) = header.tensors.get(name) else { continue };
+        let factors = info.format.decode(&file[info.start..info.start + info.bytes]);
+        if let Some(factor) = factors.iter().find(|factor| **factor != 1.0) {
+            let problem = format!(
+                "RoPE is scaled by the tensor `{name}` (a factor is {factor}), which is not supported"
+            );
+            return Err(Fault::new(info.offset, problem));
+        }
+    }
     let shapes = Weights::shapes(config);
-    let known: std::collections::HashSet<String> =
-        shapes.params().into_iter().map(|(id, _)| gguf_name(id)).collect();
+    let known: std::collections::HashSet<String> = shapes
+        .params()
+        .into_iter()
+        .map(|(id, _)| gguf_name(id))
+        .chain(ROPE_FACTORS.map(String::from))
+        .collect();
     if let Some((name, info)) = header.tensors.iter().find(|(name, _)| !known.contains(name.as_str())) {
         let problem = format!(
             "tensor `{}` of dimensions {:?}, which the model of the metadata has not",
@@ -75,7 +89,6 @@ pub(super) fn read<B: Backend>(
         );
         return Err(Fault::new(info.offset, problem));
     }
-    // All shapes before any tensor is decoded: what is wrong is said at once.
     for (id, &shape) in shapes.params() {
         let (name, expected) = (gguf_name(id), dimensions(id, shape));
         let Some(info) = header.tensors.get(&name) else {
@@ -90,9 +103,25 @@ pub(super) fn read<B: Backend>(
             return Err(Fault::new(info.offset, problem));
         }
     }
-    shapes.try_map_params(|id, &[rows, cols]| {
-        let info = header.tensors.get(&gguf_name(id)).ok_or_else(|| Fault::new(0, "a tensor is missing"))?;
+    Ok(())
+}
+
+pub(super) fn read<B: Backend>(
+    backend: &B,
+    file: &[u8],
+    header: &Header,
+    architecture: Architecture,
+    config: &ModelConfig,
+) -> Result<Weights<B::Tensor>, Fault> {
+    // All shapes before any tensor is decoded: what is wrong is said at once.
+    check(file, header, config)?;
+    Weights::shapes(config).try_map_params(|id, &[rows, cols]| {
+        let name = gguf_name(id);
+        let info = header.tensors.get(&name).ok_or_else(|| Fault::new(0, "a tensor is missing"))?;
         let values = info.format.decode(&file[info.start..info.start + info.bytes]);
+        if let Some(fault) = NotFinite::among(&name, values.iter().copied()) {
+            return Err(Fault::new(info.start, fault.words()));
+        }
         let values = match architecture {
             Architecture::Llama if is_rotary(id) => {
                 rotary::to_half_split(&values, row_width(id, cols), config.head_dim)

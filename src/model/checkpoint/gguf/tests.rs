@@ -266,9 +266,12 @@ fn files_name_themselves() {
     assert!(error.starts_with(&format!("`{}` at byte ", path.display())), "{error}");
 }
 
+/// Property tests below, which share the cases of a long run.
+const GGUF_FUZZ_TESTS: u32 = 3;
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 400,
+        cases: crate::base::fuzz::cases(400, GGUF_FUZZ_TESTS),
         rng_seed: proptest::test_runner::RngSeed::Fixed(11),
         failure_persistence: None,
         ..ProptestConfig::default()
@@ -429,5 +432,46 @@ fn smollm2_is_read() {
         assert_eq!([data[0], data[577], data[data.len() - 1]], values, "{name}");
         let found: f64 = data.iter().map(|x| f64::from(*x)).sum();
         assert!((found - sum).abs() < 1e-6, "{name}: {found}");
+    }
+}
+
+/// The sound file with one more pair of metadata, which is padded to whole blocks so that the data stays aligned.
+fn with_pair(key: &str, value: u32) -> Vec<u8> {
+    let mut bytes = tiny();
+    let pair = number(key, value);
+    let filler = format!("x.{}", "y".repeat((64 - (pair.len() + 8 + 2 + 8) % 32) % 32));
+    let pairs = [pair, number(&filler, 0)].concat();
+    assert_eq!(pairs.len() % 32, 0, "{}", pairs.len());
+    let count = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 2;
+    bytes[16..24].copy_from_slice(&count.to_le_bytes());
+    bytes.splice(24..24, pairs);
+    bytes
+}
+
+#[test]
+fn parts_of_a_split_file_are_refused_by_name() {
+    assert!(read_tiny(&with_pair("split.count", 1)).is_ok());
+    let message = fault(&with_pair("split.count", 2));
+    assert!(message.contains("it is part 1 of 2 of a split GGUF file"), "{message}");
+    assert!(message.contains("llama-gguf-split --merge"), "{message}");
+}
+
+#[test]
+fn scaled_rope_is_refused_and_factors_of_one_are_none() {
+    let (config, ..) = {
+        let parts = read_tiny(&tiny()).unwrap();
+        (parts.config, parts.weights)
+    };
+    for (factor, told) in
+        [(1.0f32, "no tensor `token_embd.weight`"), (8.0, "RoPE is scaled by the tensor `rope_freqs.weight`")]
+    {
+        let mut bytes = file(3, &[], &[tensor("rope_freqs.weight", &[4], 0, 0)], 32);
+        let at = bytes.len() - 32;
+        for (place, value) in [1.0, factor, 1.0, 1.0].into_iter().enumerate() {
+            bytes[at + 4 * place..at + 4 * place + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        let header = header::parse(&bytes).ok().unwrap();
+        let fault = tensors::check(&bytes, &header, &config).unwrap_err();
+        assert!(fault.problem.contains(told), "{}", fault.problem);
     }
 }

@@ -67,6 +67,8 @@ pub(super) fn read(header: &Header) -> Result<Option<VocabularyTables>, Fault> {
         merges: texts("merges")?,
         bos_id: id("bos_token_id")?,
         eos_id: id("eos_token_id")?,
+        other_end_ids: [id("eot_token_id")?, id("eom_token_id")?].into_iter().flatten().collect(),
+        padding_id: id("padding_token_id")?,
         unknown_id: id("unknown_token_id")?,
         add_bos: flag("add_bos_token")?,
         add_space_prefix: flag("add_space_prefix")?,

@@ -3,19 +3,20 @@
 //!
 //! Matrices in F16 or Q8_0, norms and biases in F32; q and k of a `llama` in interleaved order (see `rotary`). Layers of different widths are
 //! padded with zeros to the widest (see `pad`), since llama.cpp computes a `llama` with the head counts of its first
-//! layer. A vocabulary with fewer tokens than the embedding has rows is filled up with unused tokens `[PAD<id>]`.
+//! layer. A matrix with weights that F16 (or the F16 scales of Q8_0) cannot hold is stored in F32, and named to the caller. A
+//! vocabulary with fewer tokens than the embedding has rows is filled up with unused tokens `[PAD<id>]`.
 use std::path::Path;
 
 use half::f16;
 
-use super::MAGIC;
 use super::dequantize::Format;
 use super::tensors::{dimensions, gguf_name, is_rotary, row_width};
+use super::{DATA_SUM, MAGIC};
 use crate::base::files;
+use crate::base::hash::sha256_hex;
 use crate::base::vocabulary::VocabularyTables;
-use crate::model::checkpoint::{
-    CheckpointError, Licence, ModelCard, pad_to_uniform, rotary, tensors::check_shapes,
-};
+use crate::model::checkpoint::tensors::{NotFinite, check_shapes};
+use crate::model::checkpoint::{CheckpointError, Licence, ModelCard, pad_to_uniform, rotary};
 use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::tensor::{Backend, Scalar};
 
@@ -31,10 +32,11 @@ pub enum GgufFormat {
 const ALIGNMENT: usize = 32;
 
 /// Writes the model to the file `path`, all or nothing; a file of that name is replaced. Name, licence and facts of `card`
-/// stand in the metadata.
+/// stand in the metadata. Returns the names of the matrices that are in F32 because of weights beyond the range of F16.
 ///
 /// # Errors
-/// Weights that do not have the shapes of `config`, a vocabulary larger than the model's, failures of the file system.
+/// Weights that do not have the shapes of `config` or are not finite, a vocabulary larger than the model's, failures of the
+/// file system.
 pub fn export_gguf<B: Backend>(
     backend: &B,
     path: &Path,
@@ -43,7 +45,7 @@ pub fn export_gguf<B: Backend>(
     tokenizer: Option<&VocabularyTables>,
     format: GgufFormat,
     card: &ModelCard,
-) -> Result<(), CheckpointError> {
+) -> Result<Vec<String>, CheckpointError> {
     check_shapes(backend, path, config, weights)?;
     let (config, weights) = pad_to_uniform(backend, config, weights);
     let mut pairs = Pairs::default();
@@ -57,38 +59,63 @@ pub fn export_gguf<B: Backend>(
         vocabulary(&mut pairs, tables, rows);
     }
     let params = weights.params();
-    let mut header = [&MAGIC[..], &3u32.to_le_bytes()].concat();
-    header.extend((params.len() as u64).to_le_bytes());
-    header.extend(pairs.count.to_le_bytes());
-    header.extend(pairs.bytes);
+    let num_tensors = params.len() as u64;
+    let mut infos: Vec<u8> = Vec::new();
     let mut data: Vec<u8> = Vec::new();
+    let mut too_large = Vec::new();
     for (id, tensor) in params {
-        let shape = backend.shape(tensor);
+        let (name, shape) = (gguf_name(id), backend.shape(tensor));
         let dimensions = dimensions(id, shape);
+        let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
+        if let Some(fault) = NotFinite::among(&name, values.iter().copied()) {
+            return Err(fault.at(path));
+        }
         let format = match format {
             _ if dimensions.len() == 1 => Format::F32,
             GgufFormat::Q8_0 if shape[1].is_multiple_of(32) => Format::Q8_0,
             _ => Format::F16,
         };
+        let format = if holds(format, &values) {
+            format
+        } else {
+            too_large.push(name.clone());
+            Format::F32
+        };
         data.resize(data.len().next_multiple_of(ALIGNMENT), 0);
-        push_string(&mut header, &gguf_name(id));
-        header.extend((dimensions.len() as u32).to_le_bytes());
-        header.extend(dimensions.iter().flat_map(|n| (*n as u64).to_le_bytes()));
-        header.extend(format.code().to_le_bytes());
-        header.extend((data.len() as u64).to_le_bytes());
-        let mut values: Vec<f32> = backend.to_host(tensor).iter().map(|v| v.to_f64() as f32).collect();
+        push_string(&mut infos, &name);
+        infos.extend((dimensions.len() as u32).to_le_bytes());
+        infos.extend(dimensions.iter().flat_map(|n| (*n as u64).to_le_bytes()));
+        infos.extend(format.code().to_le_bytes());
+        infos.extend((data.len() as u64).to_le_bytes());
         if is_rotary(id) && architecture(&config) == LLAMA {
             values = rotary::to_interleaved(&values, row_width(id, shape[1]), config.head_dim);
         }
         encode(format, &values, &mut data);
     }
+    pairs.text(DATA_SUM, &sha256_hex(&data));
+    let mut header = [&MAGIC[..], &3u32.to_le_bytes()].concat();
+    header.extend(num_tensors.to_le_bytes());
+    header.extend(pairs.count.to_le_bytes());
+    header.extend(pairs.bytes);
+    header.extend(infos);
     header.resize(header.len().next_multiple_of(ALIGNMENT), 0);
     header.extend(data);
     files::write_atomic(path, &header).map_err(|source| CheckpointError::Io {
         action: "write",
         path: path.to_path_buf(),
         source,
-    })
+    })?;
+    Ok(too_large)
+}
+
+/// Whether every value, or scale of values, stays finite in `format`.
+fn holds(format: Format, values: &[f32]) -> bool {
+    let largest = values.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+    match format {
+        Format::F16 => f16::from_f32(largest).is_finite(),
+        Format::Q8_0 => f16::from_f32(largest / 127.0).is_finite(),
+        _ => true,
+    }
 }
 
 const LLAMA: &str = "llama";
@@ -157,7 +184,15 @@ fn vocabulary(pairs: &mut Pairs, tables: &VocabularyTables, rows: usize) {
     if !tables.merges.is_empty() {
         pairs.texts("tokenizer.ggml.merges", &tables.merges);
     }
-    for (key, id) in [("bos", tables.bos_id), ("eos", tables.eos_id), ("unknown", tables.unknown_id)] {
+    let end = |place: usize| tables.other_end_ids.get(place).copied();
+    for (key, id) in [
+        ("bos", tables.bos_id),
+        ("eos", tables.eos_id),
+        ("eot", end(0)),
+        ("eom", end(1)),
+        ("padding", tables.padding_id),
+        ("unknown", tables.unknown_id),
+    ] {
         if let Some(id) = id {
             pairs.u32(&format!("tokenizer.ggml.{key}_token_id"), id);
         }
