@@ -304,6 +304,8 @@ fn folders_and_files_that_are_no_model_say_what_to_name() {
     }
     let later = [&0x616b_3432_u32.to_le_bytes()[..], &1i32.to_le_bytes(), &[0; 300]].concat();
     fs::write(desk.path().join("v1.bin"), later).unwrap();
+    fs::create_dir(desk.path().join("models")).unwrap();
+    model(&desk, "models/inner", 1);
     model(&desk, "torch", 1);
     fs::rename(desk.path().join("torch/model.safetensors"), desk.path().join("torch/pytorch_model.bin"))
         .unwrap();
@@ -315,7 +317,7 @@ fn folders_and_files_that_are_no_model_say_what_to_name() {
         ("torch", "`pytorch_model.bin`, which is not read"),
         ("slow", "`tokenizer.model` is of another form"),
         ("model/model.safetensors", "name the folder: `model`"),
-        (".", "did you mean `./model`?"),
+        ("models", "did you mean `models/inner`?"),
     ] {
         let shown = eval(&desk, place);
         assert!(shown.contains("exit code 2") && shown.contains(told), "{shown}");
