@@ -115,19 +115,24 @@ pub fn load<B: Backend>(
     backend: &B,
     folder: &Path,
 ) -> Result<(ModelConfig, Weights<B::Tensor>), CheckpointError> {
-    let (config, weights, _) = load_with_notes(backend, folder)?;
+    let FromFolder { config, weights, .. } = load_with_notes(backend, folder)?;
     Ok((config, weights))
 }
 
-/// As [`load`], with what was read otherwise than the config says, in words.
-fn load_with_notes<B: Backend>(
-    backend: &B,
-    folder: &Path,
-) -> Result<(ModelConfig, Weights<B::Tensor>, Vec<String>), CheckpointError> {
+/// A model of a folder.
+struct FromFolder<T> {
+    config: ModelConfig,
+    weights: Weights<T>,
+    /// What was read otherwise than the config says, in words.
+    notes: Vec<String>,
+}
+
+/// As [`load`], with notes.
+fn load_with_notes<B: Backend>(backend: &B, folder: &Path) -> Result<FromFolder<B::Tensor>, CheckpointError> {
     let (config, stored, notes) = open(folder)?;
     sums::check(folder)?;
     let weights = tensors::read(backend, &stored, &config)?;
-    Ok((config, weights, notes))
+    Ok(FromFolder { config, weights, notes })
 }
 
 /// Reads only the shape of the model in `folder`, from its config and the headers of its tensors.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::base::input;
 use crate::base::vocabulary::VocabularyTables;
 
-use super::{CheckpointError, gguf, licence, llama2c, load_with_notes, names_in, open, tensors};
+use super::{CheckpointError, FromFolder, gguf, licence, llama2c, load_with_notes, names_in, open, tensors};
 use crate::model::{ModelConfig, Weights};
 use crate::tensor::Backend;
 
@@ -165,7 +165,7 @@ pub fn load_any<B: Backend>(
     let path = place.as_ref();
     Ok(match kind(path)? {
         Kind::Folder => {
-            let (config, weights, notes) = load_with_notes(backend, path)?;
+            let FromFolder { config, weights, notes } = load_with_notes(backend, path)?;
             let (tokenizer, licence) = (of_folder(path), licence::of_folder(path));
             LoadedModel { config, weights, tokenizer, licence, notes }
         }
