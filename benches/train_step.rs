@@ -5,6 +5,8 @@
 //! cargo bench --bench train_step -- --shape S --serve        the same, one timing per line read from stdin
 //! cargo bench --bench train_step -- --shape S --pruned       CSV: cost of a step as the model is pruned
 //! cargo bench --bench train_step -- --shape S --rates        CSV: against the machine's products, saliency, memory
+//! cargo bench --bench train_step -- --shape S --parts        CSV: the parts of a step, each against the products' rate
+//!     … --precision bf16                                     products in bf16
 //!     … --engine cuda --precision bf16 --device 0            on a GPU
 //! ```
 //!
@@ -17,7 +19,15 @@
 //! `--rates` prints medians of tokens per second and FLOP/s of the model (as the ledger counts them), the FLOP/s of one large
 //! square product on the same engine, the ratio of the two, the share of a step that saliency adds (running means of the
 //! gradient and of its square over all parameters, timed in turns with plain steps), and the peak of device memory.
+//! `--parts` prints the median milliseconds of each part of a step on the processor, its share, the FLOP/s that it reaches
+//! and their ratio to those of one large square product, the machine's ceiling: `shape,precision,part,ms,share,flops_per_s,
+//! of_ceiling`. The row `packing` is that of the layers' operands in bf16, timed by itself; it is part of the products above.
+//! What is left over of the step's time is the row `rest`.
+//!
 //! `--serve` answers the line `memory` with that peak, empty on the CPU.
+#[path = "train_step/parts.rs"]
+mod parts;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -29,8 +39,9 @@ use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, flops, init};
 use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
+use efficientllm::tensor::cpu::bf16::detect;
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
-use efficientllm::tensor::{Accumulation, Backend, CpuBackend, Product};
+use efficientllm::tensor::{Accumulation, Backend, CpuBackend, CpuBf16, Product};
 use efficientllm::train::optimizer::{self, Moments};
 use efficientllm::train::widths::proportional;
 use rand::RngExt;
@@ -57,18 +68,24 @@ struct Args {
     threads: u16,
     #[arg(long, default_value = "cpu")]
     engine: Engine,
-    /// Of a CUDA engine's activations and products.
+    /// Of products, on CUDA of activations too.
     #[arg(long, default_value = "f32")]
     precision: Arithmetic,
+    /// Emulate the bf16 products of a processor that has this instruction; slow.
+    #[arg(long)]
+    emulate: Option<Emulated>,
     /// Index of the CUDA device.
     #[arg(long, default_value_t = 0)]
     device: usize,
     /// One timing per line read from stdin; prints "ready" when it may be asked.
-    #[arg(long, conflicts_with_all = ["pruned", "rates"])]
+    #[arg(long, conflicts_with_all = ["pruned", "rates", "parts"])]
     serve: bool,
     /// Time the shape at 100, 75, 50 and 25 % of its parameters.
-    #[arg(long, conflicts_with = "rates")]
+    #[arg(long, conflicts_with_all = ["rates", "parts"])]
     pruned: bool,
+    /// Where the time of a step goes, on the processor.
+    #[arg(long, conflicts_with = "rates")]
+    parts: bool,
     /// Compare with the machine's products; cost of saliency; memory.
     #[arg(long)]
     rates: bool,
@@ -87,6 +104,14 @@ enum Engine {
 enum Arithmetic {
     F32,
     Bf16,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Emulated {
+    #[value(name = "avx512_bf16")]
+    Avx512Bf16,
+    #[value(name = "amx_bf16")]
+    AmxBf16,
 }
 
 #[derive(Deserialize)]
@@ -244,7 +269,9 @@ fn main() -> Result<()> {
     };
     match args.engine {
         Engine::Cpu if args.precision == Arithmetic::Bf16 => {
-            bail!("the CPU engine has no bf16: --engine cuda")
+            let kind = bf16_kind(&args)?;
+            eprintln!("bf16 products: {}", detect::describe(kind));
+            bench(&args, shape, &CpuBackend::in_bf16(kind), &|| None)
         }
         Engine::Cpu => bench(&args, shape, &CpuBackend::<f32>::new(), &|| None),
         Engine::Cuda => {
@@ -258,12 +285,27 @@ fn main() -> Result<()> {
     }
 }
 
+/// The order of sums of bf16 products on the processor.
+fn bf16_kind(args: &Args) -> Result<CpuBf16> {
+    let asked = args.emulate.map(|kind| match kind {
+        Emulated::Avx512Bf16 => CpuBf16::Avx512Bf16,
+        Emulated::AmxBf16 => CpuBf16::AmxBf16,
+    });
+    ensure!(args.precision == Arithmetic::Bf16, "products in f32");
+    asked.or_else(detect::best).context(
+        "this processor has neither AMX nor AVX-512 BF16: --precision f32, or --emulate avx512_bf16 | amx_bf16",
+    )
+}
+
 /// The peak of device memory in bytes, where the engine has memory of its own.
 type Peak<'a> = &'a dyn Fn() -> Option<usize>;
 
 fn bench<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B, peak: Peak) -> Result<()> {
     if args.pruned {
         return pruned(args, shape, backend);
+    }
+    if args.parts {
+        return parts(args, shape, backend);
     }
     let mut training = Training::new(backend, shape.config(), shape, args.warmup)?;
     if args.rates {
@@ -317,6 +359,80 @@ fn rates<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, training: &mut Tr
         salient / plain - 1.0,
         cell(plain_peak),
     );
+}
+
+/// Where the time of a step goes. On a device work goes on after a call has returned, so that this says nothing there.
+fn parts<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
+    ensure!(args.engine == Engine::Cpu, "--parts is for the processor: nsys tells the parts of a GPU's step");
+    let ceiling = product_flops_per_second(args, backend);
+    let timed = parts::Timed::new(backend);
+    let mut training = Training::new(&timed, shape.config(), shape, args.warmup)?;
+    timed.take();
+    let mut times: BTreeMap<parts::Part, Vec<f64>> = BTreeMap::new();
+    let (mut flops, mut steps) = (BTreeMap::new(), Vec::new());
+    for _ in 0..args.rounds * args.steps {
+        let start = Instant::now();
+        training.step();
+        steps.push(start.elapsed().as_secs_f64());
+        for (part, spent) in timed.take() {
+            times.entry(part).or_default().push(spent.time.as_secs_f64());
+            flops.insert(part, spent.flops);
+        }
+    }
+    let step = median(&mut steps);
+    let precision = if args.precision == Arithmetic::Bf16 { "bf16" } else { "f32" };
+    println!("shape,precision,part,ms,share,flops_per_s,of_ceiling");
+    let row = |part: &str, seconds: f64, flops: f64| {
+        let rate = flops / seconds;
+        let rates = if flops > 0.0 { format!("{rate:.4e},{:.3}", rate / ceiling) } else { ",".to_string() };
+        println!("{},{precision},{part},{:.3},{:.4},{rates}", args.shape, 1e3 * seconds, seconds / step);
+    };
+    let mut told = 0.0;
+    for (part, seconds) in &mut times {
+        let seconds = median(seconds);
+        told += seconds;
+        row(&part.name().replace(',', ";"), seconds, flops[part]);
+    }
+    row("rest", (step - told).max(0.0), 0.0);
+    if let Some(seconds) = packing_seconds(args, shape) {
+        row("packing", seconds, 0.0);
+    }
+    row("step", step, flops.values().sum());
+    println!("{},{precision},ceiling: one product of 1024 × 1024 × 1024,,,{ceiling:.4e},1.000", args.shape);
+    Ok(())
+}
+
+/// Time that a step's products in bf16 take to pack their operands, head and attention aside.
+fn packing_seconds(args: &Args, shape: &Shape) -> Option<f64> {
+    let kind = bf16_kind(args).ok()?;
+    let kernel = Kernel::new(kind);
+    let (n, d, f) = (shape.batch * shape.context_length, shape.hidden_size, shape.intermediate_size);
+    let (wide, narrow) = (shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim);
+    let mut rng = stream(0, "bench packing");
+    let mut random = |rows: usize, cols: usize| {
+        let data = (0..rows * cols).map(|_| rng.random::<f32>() - 0.5).collect();
+        Matrix { rows, cols, data }
+    };
+    // Inputs and weights (d_out × d_in) of the layers' seven products.
+    let pairs = [(d, wide), (d, narrow), (d, narrow), (wide, d), (d, f), (d, f), (f, d)];
+    let operands = pairs.map(|(d_in, d_out)| [random(n, d_in), random(d_out, d_in), random(n, d_out)]);
+    let mut seconds: Vec<f64> = (0..args.steps + 1)
+        .map(|_| {
+            let start = Instant::now();
+            for [x, w, dy] in &operands {
+                let of = |matrix, along| Operand { matrix, along };
+                for (left, right) in [
+                    (of(x, Along::Lines), of(w, Along::Lines)),
+                    (of(dy, Along::Lines), of(w, Along::Columns)),
+                    (of(dy, Along::Columns), of(x, Along::Columns)),
+                ] {
+                    std::hint::black_box((left.left(kernel), right.right(kernel)));
+                }
+            }
+            start.elapsed().as_secs_f64() * shape.num_layers as f64
+        })
+        .collect();
+    Some(median(&mut seconds))
 }
 
 /// FLOP/s of one large square product of activations on this engine.

@@ -139,8 +139,8 @@ def export(binary, model, tokenizer, folder):
         shutil.copy(pathlib.Path(tokenizer) / name, folder / name)
 
 
-def harness_model(folder, batch_size, max_length, threads):
-    """The model of `folder` in the harness, on the CPU in f32."""
+def harness_model(folder, batch_size, max_length, threads, precision="f32"):
+    """The model of `folder` in the harness, on the CPU, weights and all in f32 or bf16."""
     import torch
     import transformers
     from lm_eval.models.huggingface import HFLM
@@ -150,9 +150,10 @@ def harness_model(folder, batch_size, max_length, threads):
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     for key, token in special_tokens(folder, tokenizer.get_vocab()).items():
         setattr(tokenizer, key, token)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[precision]
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     return HFLM(
-        pretrained=model, tokenizer=tokenizer, backend="causal", device="cpu", dtype="float32",
+        pretrained=model, tokenizer=tokenizer, backend="causal", device="cpu", dtype=str(dtype).removeprefix("torch."),
         batch_size=batch_size, max_length=max_length,
     )
 

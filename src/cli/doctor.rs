@@ -1,7 +1,8 @@
 //! `efficientllm doctor`: what this machine has, and what to do about what is missing.
 use super::engine;
 use crate::base::units::si;
-use crate::spec::EngineKind;
+use crate::spec::{CpuBf16, EngineKind};
+use crate::tensor::cpu::bf16::detect;
 use crate::tensor::cuda::probe::{CudaProbe, free_memory};
 use anyhow::Result;
 use std::fmt::Write;
@@ -20,6 +21,8 @@ struct Machine {
     cpuinfo: String,
     meminfo: String,
     cores: usize,
+    /// The instruction that bf16 products take.
+    bf16: Option<CpuBf16>,
     /// Free bytes where results are or would be, or why they are not known.
     disk: Result<u64, String>,
     results: String,
@@ -42,6 +45,7 @@ impl Machine {
             cpuinfo: read("/proc/cpuinfo").unwrap_or_default(),
             meminfo: read("/proc/meminfo").unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            bf16: detect::best(),
             disk: disk.map_err(|error| error.to_string()),
             results: results.display().to_string(),
             nvidia: read("/proc/driver/nvidia/version")
@@ -61,6 +65,13 @@ impl Machine {
         tell("efficientllm", env!("CARGO_PKG_VERSION").to_string());
         tell("processor", format!("{name}, {cores} cores to use"));
         tell("instructions", self.instructions());
+        tell(
+            "bf16 products",
+            match self.bf16 {
+                Some(kind) => format!("by {}: `precision = \"bf16\"` under [engine]", kind.name()),
+                None => "none: a processor without AMX and AVX-512 BF16 computes in f32".to_string(),
+            },
+        );
         tell("memory", self.memory());
         tell(
             "disk",
@@ -205,6 +216,7 @@ mod tests {
             cpuinfo: "processor\t: 0\nmodel name\t: A Processor\nflags\t\t: fpu avx2\n".into(),
             meminfo: "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n".into(),
             cores: 4,
+            bf16: None,
             disk: Ok(500_000_000),
             results: "results".into(),
             nvidia: None,
@@ -234,6 +246,7 @@ mod tests {
         let found = |version: &str| Some(version.to_string());
         let machine = Machine {
             cpuinfo: "model name : A Processor\nflags : avx2 avx512f avx512_bf16 amx_bf16\n".into(),
+            bf16: Some(CpuBf16::AmxBf16),
             disk: Ok(2_000_000_000_000),
             nvidia: Some("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06".into()),
             cuda: CudaProbe {

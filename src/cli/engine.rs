@@ -1,7 +1,8 @@
 //! Which engine an experiment gets on this machine, and which devices.
 use crate::plan::Plan;
 use crate::run::memory::available_memory_bytes;
-use crate::spec::{EngineKind, EngineSpec};
+use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
+use crate::tensor::cpu::bf16::detect;
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
 
@@ -27,6 +28,54 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
         },
     }
 }
+
+/// As [`resolve`], and with it what its numbers depend on: precision, and the order of sums of bf16 products on the
+/// processor. Says where something else is computed than was asked for.
+pub(super) fn resolve_spec(spec: &mut EngineSpec) -> Result<EngineKind> {
+    let kind = resolve(spec.kind)?;
+    if let Some(note) = settle(spec, kind, detect::best(), detect::has) {
+        eprintln!("{note}");
+    }
+    Ok(kind)
+}
+
+/// Settles `spec` for `kind` on a processor whose best bf16 instruction is `best` and that `has` some.
+fn settle(
+    spec: &mut EngineSpec,
+    kind: EngineKind,
+    best: Option<CpuBf16>,
+    has: impl Fn(CpuBf16) -> bool,
+) -> Option<String> {
+    let unasked = if kind == EngineKind::Cuda { Precision::Bf16 } else { Precision::F32 };
+    let precision = spec.precision.unwrap_or(unasked);
+    let (precision, products, note) = match (kind, precision) {
+        (EngineKind::Cpu, Precision::Bf16) => match (spec.cpu_bf16, best) {
+            (Some(asked), _) if has(asked) => (precision, Some(asked), None),
+            (Some(asked), _) => (
+                precision,
+                Some(asked),
+                Some(format!(
+                    "note: this processor has no {0}; its products are emulated, with the same bits and slower than in f32",
+                    asked.name()
+                )),
+            ),
+            (None, Some(best)) => (precision, Some(best), None),
+            (None, None) => (Precision::F32, None, Some(NO_BF16.to_string())),
+        },
+        (EngineKind::Cuda, precision) => (precision, None, None),
+        (_, Precision::F32) => (Precision::F32, None, None),
+        // The reference, whose arithmetic is dfdx's.
+        (_, Precision::Bf16) => {
+            (Precision::F32, None, Some("note: engine.kind = \"reference\" computes in f32 alone".into()))
+        }
+    };
+    (spec.precision, spec.cpu_bf16) = (Some(precision), products);
+    note
+}
+
+/// What a processor without bf16 is told to say.
+pub(super) const NO_BF16: &str = "note: this processor has neither AMX nor AVX-512 BF16, so products are computed in f32\n\
+    hint: `cpu_bf16 = \"avx512_bf16\"` (or \"amx_bf16\") under [engine] computes the bits of one that has, slower than f32";
 
 /// The devices of each run that goes on at the same time: a group for every `data_parallel` devices. On engines without
 /// devices there is one group, whose numbers mean nothing.
@@ -96,13 +145,14 @@ fn fitting(free: Option<u64>, run: u64) -> usize {
 mod tests {
     use super::*;
     use crate::plan;
-    use crate::spec::{self, Precision, no_model};
+    use crate::spec::{self, no_model};
     use std::path::Path;
 
     fn spec(devices: &[usize], data_parallel: usize) -> EngineSpec {
         EngineSpec {
             kind: EngineKind::Cuda,
-            precision: Precision::Bf16,
+            precision: Some(Precision::Bf16),
+            cpu_bf16: None,
             workers: 0,
             threads_per_worker: 1,
             devices: devices.to_vec(),
@@ -124,6 +174,32 @@ mod tests {
         assert!(fault.contains("CUDA device 2") && fault.contains("nearest valid device: 1"), "{fault}");
         let fault = groups(&[], 4, 2).unwrap_err();
         assert!(fault.contains("hint: nearest valid data_parallel: 2"), "{fault}");
+    }
+
+    #[test]
+    fn what_was_asked_for_is_settled_by_what_the_processor_has() {
+        let (avx, amx) = (CpuBf16::Avx512Bf16, CpuBf16::AmxBf16);
+        let settled = |precision, cpu_bf16, kind, has: &[CpuBf16]| {
+            let mut spec = EngineSpec { precision, cpu_bf16, ..spec(&[], 1) };
+            let note = settle(&mut spec, kind, has.first().copied(), |kind| has.contains(&kind));
+            (spec.precision.unwrap(), spec.cpu_bf16, note.unwrap_or_default())
+        };
+        let (f32, bf16) = (Precision::F32, Precision::Bf16);
+        let quiet = String::new;
+        assert_eq!(settled(None, None, EngineKind::Cpu, &[amx, avx]), (f32, None, quiet()));
+        assert_eq!(settled(None, Some(avx), EngineKind::Cpu, &[amx, avx]), (f32, None, quiet()));
+        assert_eq!(settled(Some(bf16), None, EngineKind::Cpu, &[amx, avx]), (bf16, Some(amx), quiet()));
+        assert_eq!(settled(Some(bf16), None, EngineKind::Cpu, &[avx]), (bf16, Some(avx), quiet()));
+        assert_eq!(settled(Some(bf16), Some(avx), EngineKind::Cpu, &[amx, avx]), (bf16, Some(avx), quiet()));
+        assert_eq!(settled(None, None, EngineKind::Cuda, &[avx]), (bf16, None, quiet()));
+        let (precision, products, note) = settled(Some(bf16), None, EngineKind::Cpu, &[]);
+        assert_eq!((precision, products), (f32, None));
+        assert!(note.contains("neither AMX nor AVX-512 BF16") && note.contains("hint: `cpu_bf16"), "{note}");
+        let (precision, products, note) = settled(Some(bf16), Some(amx), EngineKind::Cpu, &[avx]);
+        assert_eq!((precision, products), (bf16, Some(amx)));
+        assert!(note.contains("no amx_bf16") && note.contains("emulated"), "{note}");
+        let (precision, products, note) = settled(Some(bf16), None, EngineKind::Reference, &[avx]);
+        assert!((precision, products) == (f32, None) && note.contains("f32 alone"), "{note}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use anyhow::Result;
 use std::fmt::Write;
 
 pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
-    let (experiment, results) = place.load(settings)?;
-    let kind = engine::resolve(experiment.engine.kind)?;
+    let (mut experiment, results) = place.load(settings)?;
+    let kind = engine::resolve_spec(&mut experiment.engine)?;
     let groups = engine::groups(kind, &experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
@@ -88,7 +88,7 @@ fn spending(
     groups: &[Vec<usize>],
     workers: usize,
 ) -> String {
-    let (threads, precision) = (plan.experiment.engine.threads_per_worker, plan.experiment.engine.precision);
+    let threads = plan.experiment.engine.threads_per_worker;
     let left: Vec<&Stage> = plan
         .stages
         .iter()
@@ -107,7 +107,10 @@ fn spending(
         .map(|record| (record.estimated_flops, record.seconds))
         .collect();
     let measured = match finished.len() {
-        0 => speed::gemm_rate(&Engine::alone(plan.engine, precision, 0), groups, workers, threads),
+        0 => {
+            let engine = Engine::of(&plan.experiment.engine, plan.engine, vec![0], usize::MAX);
+            speed::gemm_rate(&engine, groups, workers, threads)
+        }
         _ => 0.0,
     };
     let rate = training_rate(&finished, measured);

@@ -25,8 +25,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
-    let (experiment, results) = place.load(settings)?;
-    let kind = engine::resolve(experiment.engine.kind)?;
+    let (mut experiment, results) = place.load(settings)?;
+    let kind = engine::resolve_spec(&mut experiment.engine)?;
     let groups = engine::groups(kind, &experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let threads = options.threads.map_or(experiment.engine.threads_per_worker, usize::from);

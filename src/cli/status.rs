@@ -13,8 +13,9 @@ enum State {
 }
 
 pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
-    let (experiment, results) = place.load(settings)?;
-    let plan = plan(&experiment, engine::resolve(experiment.engine.kind)?)?;
+    let (mut experiment, results) = place.load(settings)?;
+    let kind = engine::resolve_spec(&mut experiment.engine)?;
+    let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
     let states: Vec<State> = plan.runs.iter().map(|run| state(&plan, run, &store)).collect();
     let count = |is: fn(&State) -> bool| states.iter().filter(|state| is(state)).count();

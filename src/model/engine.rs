@@ -5,7 +5,8 @@
 use super::network::{ExplicitNetwork, Network};
 use super::rank::Rank;
 use super::reference::ReferenceNetwork;
-use crate::spec::{EngineKind, Precision};
+use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
+use crate::tensor::cpu::bf16::detect;
 use crate::tensor::cuda::nccl::{self, GroupId, NcclRanks};
 use crate::tensor::cuda::{CudaBackend, CudaDevice};
 use crate::tensor::ranks::ThreadRanks;
@@ -26,8 +27,10 @@ pub trait OnRank {
 pub struct Engine {
     /// Resolved: not [`EngineKind::Auto`].
     pub kind: EngineKind,
-    /// Of CUDA.
+    /// What it computes with; the reference knows f32 alone.
     pub precision: Precision,
+    /// The order of sums of bf16 products on the processor.
+    pub cpu_bf16: Option<CpuBf16>,
     /// CUDA device of each rank; on the other engines their number alone counts.
     pub devices: Vec<usize>,
     /// See [`Rank::at_once`].
@@ -40,7 +43,33 @@ type MakeNetwork<B> = for<'b> fn(&'b B) -> Box<dyn Network<B> + 'b>;
 impl Engine {
     /// One rank of `kind` that takes whole micro-batches.
     pub fn alone(kind: EngineKind, precision: Precision, device: usize) -> Self {
-        Engine { kind, precision, devices: vec![device], at_once: usize::MAX }
+        Engine { kind, precision, cpu_bf16: detect::best(), devices: vec![device], at_once: usize::MAX }
+    }
+
+    /// The engine of a spec whose `auto`s are resolved, on `devices`.
+    pub fn of(spec: &EngineSpec, kind: EngineKind, devices: Vec<usize>, at_once: usize) -> Self {
+        let unasked = if kind == EngineKind::Cuda { Precision::Bf16 } else { Precision::F32 };
+        let precision = spec.precision.unwrap_or(unasked);
+        Engine { kind, precision, cpu_bf16: spec.cpu_bf16, devices, at_once }
+    }
+
+    /// How it multiplies on the processor: the order of sums in bf16, `None` in f32.
+    pub fn products(&self) -> Option<CpuBf16> {
+        let on_cpu = matches!(self.kind, EngineKind::Cpu | EngineKind::Auto);
+        self.cpu_bf16.filter(|_| on_cpu && self.precision == Precision::Bf16)
+    }
+
+    /// What it computes with in fact.
+    pub fn effective_precision(&self) -> Precision {
+        match self.kind {
+            EngineKind::Cuda => self.precision,
+            _ if self.products().is_some() => Precision::Bf16,
+            _ => Precision::F32,
+        }
+    }
+
+    fn cpu(&self) -> CpuBackend<f32> {
+        self.products().map_or(CpuBackend::new(), CpuBackend::in_bf16)
     }
 
     /// Does `work` on the first device.
@@ -51,7 +80,7 @@ impl Engine {
         caught(|| match self.kind {
             EngineKind::Reference => self.first(CpuBackend::<f32>::new(), reference, work),
             EngineKind::Cuda => self.first(self.open(self.devices[0]), explicit, work),
-            EngineKind::Auto | EngineKind::Cpu => self.first(CpuBackend::<f32>::new(), explicit, work),
+            EngineKind::Auto | EngineKind::Cpu => self.first(self.cpu(), explicit, work),
         })
     }
 
@@ -80,9 +109,7 @@ impl Engine {
                 self.ranks(|device| self.open(device), explicit, join, work)
             }
             EngineKind::Cuda => self.ranks(|device| self.open(device), explicit, by_host, work),
-            EngineKind::Auto | EngineKind::Cpu => {
-                self.ranks(|_| CpuBackend::<f32>::new(), explicit, by_host, work)
-            }
+            EngineKind::Auto | EngineKind::Cpu => self.ranks(|_| self.cpu(), explicit, by_host, work),
         })
     }
 

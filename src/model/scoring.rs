@@ -312,8 +312,8 @@ mod tests {
     use crate::base::random::stream;
     use crate::model::fixtures;
     use crate::model::llama::{self, Workspace};
-    use crate::tensor::CpuBackend;
     use crate::tensor::cpu::real::Real;
+    use crate::tensor::{CpuBackend, CpuBf16};
     use rand::{Rng, RngExt};
 
     /// An item: its sequences, and from where they are scored.
@@ -369,15 +369,21 @@ mod tests {
     /// To the bit, an item scores alike alone, among others and in any order.
     #[test]
     fn company_does_not_change_a_bit() {
-        let backend = CpuBackend::<f32>::new();
+        let bf16 = [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16].map(CpuBackend::in_bf16);
+        for backend in [CpuBackend::new()].iter().chain(&bf16) {
+            company_changes_nothing(backend);
+        }
+    }
+
+    fn company_changes_nothing(backend: &CpuBackend<f32>) {
         let mut rng = stream(12, "packed items");
         let wide = fixtures::config(300, 96, 8, true, &[(4, 2, 130), (2, 1, 3), (1, 1, 2)]);
         let cases = fixtures::cases().into_iter().map(|(name, config, ..)| (name, config));
         for (index, (name, config)) in cases.chain([("wide", wide)]).enumerate() {
             let weights = fixtures::weights::<f32>(&config, index as u64);
-            let mut work = ScoringWorkspace::new(&backend);
+            let mut work = ScoringWorkspace::new(backend);
             let mut bits = |items: &[Vec<ScoredSequence>]| -> Vec<Vec<u64>> {
-                let scores = score_items(&backend, &config, &weights, items, &mut work);
+                let scores = score_items(backend, &config, &weights, items, &mut work);
                 let of_item = |logs: &Vec<Vec<f64>>| logs.iter().flatten().map(|x| x.to_bits()).collect();
                 scores.log_probabilities.iter().map(of_item).collect()
             };

@@ -6,7 +6,7 @@ use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
 use crate::spec::{
     ArmSpec, BadRows, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec,
-    LatencySpec, Packing, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
+    LatencySpec, Packing, Precision, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
@@ -149,12 +149,16 @@ fn with_bad_rows(bad_rows: BadRows, mut documents: Value) -> Value {
     documents
 }
 
-/// The part of an engine that can change a number: its name, the precision of CUDA, and how many ranks add up a
-/// gradient. One rank on an engine that knows one precision is its name alone.
+/// The part of an engine that can change a number: its name, the precision of CUDA, the order of sums of bf16 products on
+/// the processor, and how many ranks add up a gradient. One rank on the processor in f32 is its name alone.
 pub(super) fn engine(kind: EngineKind, spec: &EngineSpec) -> Value {
     let mut engine = json!({ "kind": kind });
     if kind == EngineKind::Cuda {
-        engine["precision"] = json!(spec.precision);
+        engine["precision"] = json!(spec.precision.unwrap_or(Precision::Bf16));
+    }
+    if let (EngineKind::Cpu, Some(Precision::Bf16)) = (kind, spec.precision) {
+        engine["precision"] = json!(Precision::Bf16);
+        engine["products"] = json!(spec.cpu_bf16);
     }
     if spec.data_parallel > 1 {
         engine["data_parallel"] = json!(spec.data_parallel);

@@ -84,7 +84,13 @@ impl Builder {
         let model = &self.stages[made];
         // The identity of a model that was trained here holds its corpus.
         let held_out = model.inputs.corpus.is_none().then(|| self.stages[corpus].id.as_str());
-        let identity = self.files.evaluation(&spec.eval, &spec.data, &model.id, held_out)?;
+        let mut identity = self.files.evaluation(&spec.eval, &spec.data, &model.id, held_out)?;
+        // Of a model from disk nothing else says what it is scored on; in f32 on the processor it is not told, as it was
+        // not before there was a choice.
+        let is_from_disk = arm == ArmSpec::Source && spec.source.model.is_some();
+        if is_from_disk && self.engine["products"].is_string() {
+            identity["engine"] = self.engine.clone();
+        }
         let seed = self.stages[made].seed;
         let evaluation = self.add(Stage {
             id: stage_id(&format!("eval-{}", slug(arm, seed)), &identity),

@@ -70,6 +70,12 @@ fn the_identity_of_an_engine_is_what_its_numbers_depend_on() {
     assert_eq!(with("precision = \"f32\"\ndevices = [3]\nhalve_micro_batch = false", cpu), "cpu");
     assert_eq!(with("", cuda), serde_json::json!({ "kind": "cuda", "precision": "bf16" }));
     assert_eq!(with("precision = \"f32\"", cuda), serde_json::json!({ "kind": "cuda", "precision": "f32" }));
+    let bf16 = |kind: &str| with(&format!("precision = \"bf16\"\ncpu_bf16 = \"{kind}\""), cpu);
+    for kind in ["avx512_bf16", "amx_bf16"] {
+        let expected = serde_json::json!({ "kind": "cpu", "precision": "bf16", "products": kind });
+        assert_eq!(bf16(kind), expected);
+    }
+    assert_eq!(with("cpu_bf16 = \"amx_bf16\"", cpu), "cpu", "in f32 it changes nothing");
     let parallel = EXAMPLE.replace("micro_batch = 32", "micro_batch = 16");
     let parallel = parallel.replace("[engine]\n", "[engine]\ndata_parallel = 2\n");
     let experiment = spec::parse(&parallel, "test", Path::new("/nowhere"), &no_model).unwrap();

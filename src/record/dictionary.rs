@@ -102,6 +102,13 @@ pub const COLUMNS: &[Column] = &[
     column(RUNS, "precision", "f32, bf16", "precision of its products", UNTOLD),
     column(
         RUNS,
+        "products",
+        "amx_bf16, avx512_bf16",
+        "instruction whose order of sums its bf16 products on the processor follow, with `emulated` where that was done without it",
+        "products in f32, or on a device",
+    ),
+    column(
+        RUNS,
         "devices",
         "",
         "device of the engine and the numbers of those used; may differ from run to run",

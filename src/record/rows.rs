@@ -89,6 +89,7 @@ pub struct RunTotals {
     pub peak_memory_bytes: Option<u64>,
     pub engine: Option<String>,
     pub precision: Option<String>,
+    pub products: Option<String>,
     pub devices: Option<String>,
     pub sequences_at_once: Option<u64>,
     pub saliency_hessian: Option<String>,

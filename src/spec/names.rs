@@ -9,6 +9,8 @@ pub(super) const ENGINES: [(&str, EngineKind); 4] = [
     ("reference", EngineKind::Reference),
 ];
 pub(super) const PRECISIONS: [(&str, Precision); 2] = [("bf16", Precision::Bf16), ("f32", Precision::F32)];
+pub(super) const CPU_BF16: [(&str, CpuBf16); 2] =
+    [("avx512_bf16", CpuBf16::Avx512Bf16), ("amx_bf16", CpuBf16::AmxBf16)];
 pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
 pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
@@ -76,6 +78,7 @@ mod tests {
     fn words_of_the_file_are_the_serialised_names() {
         same(&ENGINES);
         same(&PRECISIONS);
+        same(&CPU_BF16);
         same(&SCHEDULES);
         same(&SHUFFLES);
         same(&PACKINGS);

@@ -79,7 +79,8 @@ const NO_SHAPE: ModelSpec = ModelSpec {
 fn engine(t: &Table<'_>) -> EngineSpec {
     let engine = EngineSpec {
         kind: t.name("kind", &ENGINES).or(EngineKind::Auto),
-        precision: t.name("precision", &PRECISIONS).or(Precision::Bf16),
+        precision: t.name("precision", &PRECISIONS).optional(),
+        cpu_bf16: t.name("cpu_bf16", &CPU_BF16).optional(),
         workers: t.count("workers", 0..=1024).or(0),
         threads_per_worker: t.count("threads_per_worker", 1..=1024).or(1),
         devices: t.wholes("devices", 0..=1023).or(Vec::new()).into_iter().map(|d| d as usize).collect(),

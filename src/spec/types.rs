@@ -2,7 +2,7 @@
 //!
 //! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
 //! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
-pub use crate::base::precision::Precision;
+pub use crate::base::precision::{CpuBf16, Precision};
 pub use crate::rules::saliency::Saliency;
 pub use crate::rules::update::Update;
 use crate::schema::{Biases, LayerShape, ModelConfig};
@@ -57,8 +57,10 @@ pub enum EngineKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EngineSpec {
     pub kind: EngineKind,
-    /// Of the CUDA engine; the others compute in f32.
-    pub precision: Precision,
+    /// Of products, on CUDA of activations too; `None`: bf16 on CUDA, f32 elsewhere. The reference computes in f32.
+    pub precision: Option<Precision>,
+    /// The order of sums of the processor's bf16 products; `None`: that of the fastest instruction that it has.
+    pub cpu_bf16: Option<CpuBf16>,
     /// Runs carried out at once; 0: one per device, or as many as the cores can give threads to.
     pub workers: usize,
     /// Threads of one rank of a run; results do not depend on it.

@@ -4,6 +4,8 @@
 //! backward pass is explicit (no tape), so that saliency and layerwise statistics are taps on values that
 //! exist anyway, and every engine implements one short list that tests compare one by one.
 
+use std::any::Any;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Element type of host buffers: f32 for work, f64 for finite-difference checks.
@@ -180,6 +182,20 @@ pub struct Margins {
 /// cores. Also the one number of rows that products of such passes have on a device whose library chooses how to sum by it.
 pub const SCORING_PASS_ROWS: usize = 512;
 
+/// Tensors that stay as they are as long as this is there, so that a backend may keep them in another form.
+#[must_use]
+pub struct Held<'w> {
+    _kept: Option<Box<dyn Any + Send>>,
+    tensors: PhantomData<&'w ()>,
+}
+
+impl<'w> Held<'w> {
+    /// `kept` is dropped with it.
+    pub fn new(kept: Option<Box<dyn Any + Send>>) -> Self {
+        Held { _kept: kept, tensors: PhantomData }
+    }
+}
+
 /// Operations on dense row-major matrices of one device.
 ///
 /// All shapes are `(rows, cols)`. Methods panic on mismatched shapes: a shape error is a defect of this
@@ -218,6 +234,11 @@ pub trait Backend: Send + Sync + 'static {
     }
     #[allow(clippy::wrong_self_convention)]
     fn from_host(&self, rows: usize, cols: usize, values: &[Self::Scalar]) -> Self::Tensor;
+    /// `leaves`, borrowed, will not change while the result is there: what is needed of them in another form is made once.
+    fn hold<'w>(&self, leaves: &[&'w Self::Tensor]) -> Held<'w> {
+        let _ = leaves;
+        Held::new(None)
+    }
     /// All elements, row-major.
     fn to_host(&self, tensor: &Self::Tensor) -> Vec<Self::Scalar>;
     /// `[rows, cols]`

@@ -18,8 +18,9 @@ pub mod cuda;
 pub mod ranks;
 pub mod unwind;
 
+pub use crate::base::precision::CpuBf16;
 pub use backend::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
     PackedSegment, PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, Scalar, ScoreLeaf,
 };
 pub use cpu::{CpuBackend, Matrix};

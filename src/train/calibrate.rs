@@ -60,12 +60,14 @@ impl CalibrationSet {
         let total_tokens = sequences * self.context_length;
         let work = Work { trains: false, total_tokens, groups: Some(groups) };
         let micro_batches = sequences.div_ceil(micro_batch);
+        let held = backend.hold(&weights.leaves());
         for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
             let offset = index * micro_batch;
             let first = self.first_sequence + offset as u64;
             let batch = batches.batch(first, micro_batch.min(sequences - offset));
             gradient.accumulate(rank, config, weights, &batch, &work);
         }
+        drop(held);
         gradient.sum_over_ranks(backend, communicator, false)?;
         Ok(gradient)
     }

@@ -190,11 +190,13 @@ pub fn pretrain<B: Backend>(
         let micro_batches = sequences.div_ceil(spec.micro_batch);
         // Read after the step, so that nothing waits for the device before all of its work is asked for.
         let mut losses = Vec::with_capacity(micro_batches);
+        let held = (micro_batches > 1).then(|| backend.hold(&state.weights.leaves()));
         for index in (communicator.rank()..micro_batches).step_by(communicator.count()) {
             let offset = index * spec.micro_batch;
             let batch = batches.batch(first + offset as u64, spec.micro_batch.min(sequences - offset));
             losses.extend(gradient.accumulate(rank, &state.config, &state.weights, &batch, &work));
         }
+        drop(held);
         gradient.sum_over_ranks(backend, communicator, true)?;
         let units = match needs.map(|(needs, _)| needs.fisher.unit) {
             Some(FisherUnit::Sequence) => sequences,

@@ -9,7 +9,7 @@ use crate::spec::{
     Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind,
     Scope, Target, TrainSpec, Update,
 };
-use crate::tensor::{Alone, CpuBackend};
+use crate::tensor::{Alone, CpuBackend, CpuBf16};
 use std::path::Path;
 
 pub(super) const CONTEXT: usize = 16;
@@ -81,7 +81,14 @@ pub(super) fn batches() -> Batches {
 }
 
 pub(super) fn alone<'a>(network: &'a mut dyn Network<CpuBackend<f32>>) -> Rank<'a, CpuBackend<f32>> {
-    Rank { backend: &BACKEND, network, communicator: &Alone, at_once: usize::MAX }
+    alone_on(&BACKEND, network)
+}
+
+fn alone_on<'a>(
+    backend: &'a CpuBackend<f32>,
+    network: &'a mut dyn Network<CpuBackend<f32>>,
+) -> Rank<'a, CpuBackend<f32>> {
+    Rank { backend, network, communicator: &Alone, at_once: usize::MAX }
 }
 
 pub(super) struct StopAt(pub u64, pub u64);
@@ -102,8 +109,19 @@ fn run(
     resume: Option<(&Path, &str)>,
     observer: &mut dyn Observer,
 ) -> Result<TrainState<CpuBackend<f32>>, TrainError> {
+    run_on(&BACKEND, spec, prune, steps, resume, observer)
+}
+
+fn run_on(
+    backend: &CpuBackend<f32>,
+    spec: &TrainSpec,
+    prune: Option<&PruneSpec>,
+    steps: u64,
+    resume: Option<(&Path, &str)>,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<CpuBackend<f32>>, TrainError> {
     let config = config();
-    let weights = init::random_weights(&BACKEND, &config, 2);
+    let weights = init::random_weights(backend, &config, 2);
     let tokens = steps * spec.batch_tokens as u64;
     let plan = TrainPlan {
         spec,
@@ -115,8 +133,8 @@ fn run(
         seed: 2,
         resume,
     };
-    let mut network = ExplicitNetwork::new(&BACKEND);
-    pretrain(&mut alone(&mut network), &batches(), &plan, config, weights, observer)
+    let mut network = ExplicitNetwork::new(backend);
+    pretrain(&mut alone_on(backend, &mut network), &batches(), &plan, config, weights, observer)
 }
 
 pub(super) fn assert_same(a: &TrainState<CpuBackend<f32>>, b: &TrainState<CpuBackend<f32>>) {
@@ -179,6 +197,36 @@ fn threads_do_not_change_a_bit() {
         pool.install(|| run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains"))
     };
     assert_same(&with(1), &with(2));
+}
+
+/// In bf16 as in f32: threads and interruptions change no bit; the loss is that of f32 but for rounding, and not the same.
+#[test]
+fn bf16_is_as_repeatable_as_f32_and_trains_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.5);
+    for kind in [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16] {
+        let backend = CpuBackend::in_bf16(kind);
+        let with = |threads, resume, stop| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let run = || run_on(&backend, &train_spec(), Some(&prune), 14, resume, &mut StopAt(stop, 0));
+            pool.install(run)
+        };
+        let whole = with(1, None, u64::MAX).expect("it trains");
+        for threads in [2, 3] {
+            assert_same(&whole, &with(threads, None, u64::MAX).expect("it trains"));
+        }
+        let path = folder.path().join(format!("{}.safetensors", kind.name()));
+        let stop = 5 * train_spec().batch_tokens as u64;
+        assert!(matches!(with(1, Some((&path, "key")), stop), Err(TrainError::Interrupted { .. })));
+        assert_same(&whole, &with(2, Some((&path, "key")), u64::MAX).expect("it resumes"));
+
+        let loss = |backend: &CpuBackend<f32>| {
+            let state = run_on(backend, &train_spec(), None, 60, None, &mut Silent).expect("it trains");
+            state.progress.curve[59].loss
+        };
+        let (ours, plain) = (loss(&backend), loss(&BACKEND));
+        assert!(ours != plain && (ours - plain).abs() < 0.05 * plain, "{kind:?}: {ours} against {plain}");
+    }
 }
 
 /// Micro-batches of 4, 3 and 1 sequences (the last one short) sum to the batch of 8, AdamW included. Sums of f32

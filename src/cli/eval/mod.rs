@@ -1,4 +1,5 @@
 //! `efficientllm eval`: benchmarks for a model from disk.
+mod against;
 mod model;
 mod results;
 
@@ -10,9 +11,10 @@ use crate::eval::{
 };
 use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
-use crate::spec::{EngineKind, Precision};
+use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
 use crate::stats::proportion::wilson;
 use crate::tensor::Backend;
+use crate::tensor::cpu::bf16::detect;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -60,9 +62,16 @@ pub(super) struct Options {
     /// Engine
     #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = ["auto", "cpu", "cuda", "reference"])]
     engine: String,
-    /// Precision of the CUDA engine; the others compute in f32
+    /// Precision of products, on CUDA of activations too; a processor without bf16 takes f32, and so does the reference
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
     precision: String,
+    /// Whose order of sums bf16 products on the processor follow; emulated where it has not got the instruction [default:
+    /// the fastest that it has]
+    #[arg(long, value_name = "NAME", value_parser = ["avx512_bf16", "amx_bf16"])]
+    cpu_bf16: Option<String>,
+    /// Results of another evaluation of the same items, such as one in f32: how far log-likelihoods and answers are from it
+    #[arg(long, value_name = "DIR")]
+    against: Option<PathBuf>,
     /// CUDA device
     #[arg(long, value_name = "N", default_value_t = 0)]
     device: u16,
@@ -72,34 +81,49 @@ pub(super) struct Options {
 }
 
 impl Options {
-    fn precision(&self) -> Precision {
-        if self.precision == "bf16" { Precision::Bf16 } else { Precision::F32 }
+    /// The engine that is asked for, of which there is one on one device.
+    fn engine(&self) -> EngineSpec {
+        EngineSpec {
+            kind: match self.engine.as_str() {
+                "cpu" => EngineKind::Cpu,
+                "cuda" => EngineKind::Cuda,
+                "reference" => EngineKind::Reference,
+                _ => EngineKind::Auto,
+            },
+            precision: Some(if self.precision == "bf16" { Precision::Bf16 } else { Precision::F32 }),
+            cpu_bf16: self.cpu_bf16.as_deref().map(|name| match name {
+                "amx_bf16" => CpuBf16::AmxBf16,
+                _ => CpuBf16::Avx512Bf16,
+            }),
+            workers: 1,
+            threads_per_worker: 1,
+            devices: Vec::new(),
+            data_parallel: 1,
+            halve_micro_batch: false,
+        }
     }
 }
 
 pub(super) fn main(options: &Options) -> Result<u8> {
     let benchmarks = benchmarks(&options.tasks)?;
-    let engine = engine::resolve(match options.engine.as_str() {
-        "cpu" => EngineKind::Cpu,
-        "cuda" => EngineKind::Cuda,
-        "reference" => EngineKind::Reference,
-        _ => EngineKind::Auto,
-    })?;
+    let against = options.against.as_deref().map(|folder| against::read(folder).map(|rows| (folder, rows)));
+    let against = against.transpose()?;
+    let mut spec = options.engine();
+    let kind = engine::resolve_spec(&mut spec)?;
     if let Some(threads) = options.threads {
         rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global()?;
     }
-    Engine::alone(engine, options.precision(), usize::from(options.device)).run(Scoring {
-        options,
-        benchmarks,
-        engine,
-    })?
+    let engine = Engine::of(&spec, kind, vec![usize::from(options.device)], usize::MAX);
+    engine.run(Scoring { options, benchmarks, engine: &engine, against: against.as_ref() })?
 }
 
 /// What is to be done on whatever engine.
 struct Scoring<'a> {
     options: &'a Options,
     benchmarks: Vec<Benchmark>,
-    engine: EngineKind,
+    engine: &'a Engine,
+    /// Where another evaluation is, and its choices.
+    against: Option<&'a (&'a Path, against::Choices)>,
 }
 
 impl OnRank for Scoring<'_> {
@@ -111,7 +135,7 @@ impl OnRank for Scoring<'_> {
 }
 
 fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
-    let Scoring { options, benchmarks, engine } = scoring;
+    let Scoring { options, benchmarks, engine, against } = scoring;
     let Rank { backend, network, .. } = rank;
     let model = model::load(backend, &options.model)?;
     let longest = model.config.max_position_embeddings;
@@ -141,19 +165,23 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
             out.display()
         );
     };
-    let (engine_name, precision) = match engine {
-        EngineKind::Reference => ("reference", "f32"),
-        EngineKind::Cuda => ("cuda", options.precision.as_str()),
-        EngineKind::Auto | EngineKind::Cpu => ("cpu", "f32"),
+    let engine_name = match engine.kind {
+        EngineKind::Reference => "reference",
+        EngineKind::Cuda => "cuda",
+        EngineKind::Auto | EngineKind::Cpu => "cpu",
     };
+    let precision = engine.effective_precision().name();
+    // Scores in another order of sums are other scores.
+    let arithmetic = engine.products().map_or(precision, CpuBf16::name);
     let fingerprint =
-        format!("{}-{engine_name}-{precision}-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
+        format!("{}-{engine_name}-{arithmetic}-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
     let mut journal = Journal::open(&out.join(JOURNAL), &fingerprint)?;
     if !journal.is_empty() {
         eprintln!("{} items are scored already", units::grouped(journal.len() as u64));
     }
 
     let (config, weights) = (&model.config, &model.weights);
+    let _held = backend.hold(&weights.leaves());
     let mut scorer = NetworkScorer { network, config, weights, pass_tokens: PASS_TOKENS, tokens: 0 };
     let interrupted = stop_on_signals()?;
     let started = Instant::now();
@@ -190,6 +218,7 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         "model_dtype": if precision == "bf16" { "bfloat16" } else { "float32" },
         "model_fingerprint": model.fingerprint,
         "engine": engine_name,
+        "products": engine.products().map(detect::describe),
         "device": backend.device_name(),
         "context_length": context_length,
         "limit": options.limit,
@@ -200,6 +229,9 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
     let items: Vec<_> = outcomes.iter().flat_map(results::items).collect();
     harness::write(out, &harness::results(&tasks, config), &items)?;
     print!("{}", table(&tasks));
+    if let Some((folder, theirs)) = against {
+        print!("{}", against::describe(&items, theirs, folder));
+    }
     println!(
         "{} tokens in {}; results in {}",
         units::grouped(scorer.tokens),

@@ -32,6 +32,7 @@ pub(super) fn write<B: Backend>(
     let spec = &task.stage.spec;
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
+    let _held = backend.hold(&weights.leaves());
     let mut summary = Summary::read(folder)?;
     let mut scorer =
         NetworkScorer { network, config: &config, weights: &weights, pass_tokens: PASS_TOKENS, tokens: 0 };
@@ -126,6 +127,7 @@ fn totals(
         peak_memory_bytes: made.and_then(|made| made.device_peak_bytes).or_else(peak_memory_bytes),
         engine: made.map(|made| made.engine.clone()),
         precision: made.map(|made| made.precision.clone()),
+        products: made.and_then(|made| made.products.clone()),
         devices: made.and_then(|made| made.devices.clone()),
         sequences_at_once: made.map(|made| made.sequences_at_once),
         saliency_hessian: prunes.then(|| saliency_hessian.to_string()),

@@ -56,12 +56,9 @@ impl Executor for EngineExecutor {
             (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(model, task),
             _ => {}
         }
-        let engine = Engine {
-            kind: task.plan.engine,
-            precision: task.plan.experiment.engine.precision,
-            devices: self.devices_of(task.worker).to_vec(),
-            at_once: spec.train.micro_batch,
-        };
+        let devices = self.devices_of(task.worker).to_vec();
+        let asked = &task.plan.experiment.engine;
+        let engine = Engine::of(asked, task.plan.engine, devices, spec.train.micro_batch);
         let may_halve = task.plan.experiment.engine.halve_micro_batch;
         let corpus = || task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"));
         match task.stage.kind {

@@ -7,7 +7,8 @@ use crate::model::flops::training_flops_per_token;
 use crate::model::{Engine, ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, EngineKind, Precision, RunSpec, SourceModel};
+use crate::spec::{ArmSpec, RunSpec, SourceModel};
+use crate::tensor::cpu::bf16::detect;
 use crate::tensor::{Backend, CpuBackend};
 use crate::train::arms::{self, Context};
 use crate::train::pretrain::{Observer, Silent, StepReport};
@@ -28,6 +29,9 @@ const STATE: &str = "state.safetensors";
 pub(super) struct MadeOn {
     pub engine: String,
     pub precision: String,
+    /// The order of sums of bf16 products on the processor, and whether it was emulated.
+    #[serde(default)]
+    pub products: Option<String>,
     /// Name and numbers of the devices; `None` where the processor did it.
     pub devices: Option<String>,
     /// Sequences of one pass.
@@ -41,10 +45,10 @@ impl MadeOn {
     fn of<B: Backend>(rank: &Rank<'_, B>, engine: &Engine, micro_batch: usize) -> Self {
         let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_string();
         let numbers = || engine.devices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-        let precision = if engine.kind == EngineKind::Cuda { engine.precision } else { Precision::F32 };
         MadeOn {
             engine: name(serde_json::json!(engine.kind)),
-            precision: name(serde_json::json!(precision)),
+            precision: name(serde_json::json!(engine.effective_precision())),
+            products: engine.products().map(detect::describe),
             devices: rank.backend.device_name().map(|device| format!("{device} ({})", numbers())),
             sequences_at_once: rank.at_once.min(micro_batch) as u64,
             device_peak_bytes: None,

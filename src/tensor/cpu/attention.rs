@@ -27,7 +27,7 @@ pub struct Saved<'a, T> {
     pub v: &'a Matrix<T>,
 }
 
-fn check<T>(shape: AttentionShape, q: &Matrix<T>, k: &Matrix<T>, v: &Matrix<T>) {
+pub(super) fn check<T>(shape: AttentionShape, q: &Matrix<T>, k: &Matrix<T>, v: &Matrix<T>) {
     let n = shape.sequences * shape.context_length;
     assert!(shape.num_kv_heads > 0 && shape.num_heads.is_multiple_of(shape.num_kv_heads), "{shape:?}");
     assert!(q.rows == n && q.cols == shape.num_heads * shape.head_dim, "q is {}×{}", q.rows, q.cols);
@@ -85,7 +85,7 @@ kernel! {
 
 kernel! {
     /// Recomputes P in `p` and turns dP in `ds` into α dS, for one row of scores.
-    fn d_score_row<'a, T>(
+    pub(super) fn d_score_row<'a, T>(
         p: &'a mut [T],
         ds: &'a mut [T],
         d_out: &'a [T],

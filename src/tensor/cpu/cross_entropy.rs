@@ -4,11 +4,17 @@
 //! z = hidden headᵀ      loss = Σ_n (log Σ_v exp z_nv − z_n,target)
 //! dz = scale · (softmax(z) − onehot(target))      d_hidden = dz head      d_head += dzᵀ hidden
 //! ```
+//!
+//! The products are those of [`HeadProducts`]; everything else is in the working type.
 use super::Matrix;
+use super::bf16::pack::{Along, Right};
+use super::bf16::product::{Operand, multiply_all};
+use super::bf16::{Kernel, held};
 use super::product;
 use super::real::{Real, kernel, max, sum_by, vectorised};
 use crate::tensor::Product;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Elements of the logits held at once, in training and in scoring: there nothing else needs the caches, and a chunk of
 /// more rows packs the head less often.
@@ -29,6 +35,90 @@ fn rows_of<T: Real>(matrix: &Matrix<T>, start: usize, end: usize) -> Matrix<T> {
     }
 }
 
+/// The three products of an output head, of some rows of `hidden` each.
+pub trait HeadProducts<T>: Sync {
+    /// V
+    fn vocab_size(&self) -> usize;
+    /// d
+    fn width(&self) -> usize;
+    /// `z ← rows headᵀ`
+    fn logits(&self, z: &mut Matrix<T>, rows: &Matrix<T>);
+    /// `d_rows ← dz head`, `d_head ← d_head + dzᵀ rows`
+    fn gradients(&self, d_rows: &mut Matrix<T>, d_head: &mut Matrix<T>, dz: &Matrix<T>, rows: &Matrix<T>);
+    /// See [`product::independent_rows`].
+    fn independent_rows(&self, rows: usize) -> usize;
+}
+
+/// In the working type.
+pub struct Plain<'a, T>(pub &'a Matrix<T>);
+
+impl<T: Real> HeadProducts<T> for Plain<'_, T> {
+    fn vocab_size(&self) -> usize {
+        self.0.rows
+    }
+    fn width(&self) -> usize {
+        self.0.cols
+    }
+    fn logits(&self, z: &mut Matrix<T>, rows: &Matrix<T>) {
+        product::matmul(Product::NT, z, false, rows, self.0);
+    }
+    fn gradients(&self, d_rows: &mut Matrix<T>, d_head: &mut Matrix<T>, dz: &Matrix<T>, rows: &Matrix<T>) {
+        product::matmul(Product::NN, d_rows, false, dz, self.0);
+        product::matmul(Product::TN, d_head, true, dz, rows);
+    }
+    fn independent_rows(&self, rows: usize) -> usize {
+        product::independent_rows(rows, self.0.rows)
+    }
+}
+
+/// In bf16, the head packed once for all rows.
+pub struct InBf16 {
+    kernel: Kernel,
+    head: Arc<Right>,
+    /// The head as the operand of `dz head`; absent where gradients are not asked for
+    below: Option<Arc<Right>>,
+    width: usize,
+}
+
+impl InBf16 {
+    pub fn new(kernel: Kernel, head: &Matrix<f32>, with_gradients: bool) -> Self {
+        let packed = |along| held::right(kernel, head, along);
+        let below = with_gradients.then(|| packed(Along::Columns));
+        InBf16 { kernel, head: packed(Along::Lines), below, width: head.cols }
+    }
+}
+
+impl HeadProducts<f32> for InBf16 {
+    fn vocab_size(&self) -> usize {
+        self.head.columns
+    }
+    fn width(&self) -> usize {
+        self.width
+    }
+    fn logits(&self, z: &mut Matrix<f32>, rows: &Matrix<f32>) {
+        let rows = Operand { matrix: rows, along: Along::Lines }.left(self.kernel);
+        multiply_all(self.kernel, z, false, &rows, &self.head);
+    }
+    fn gradients(
+        &self,
+        d_rows: &mut Matrix<f32>,
+        d_head: &mut Matrix<f32>,
+        dz: &Matrix<f32>,
+        rows: &Matrix<f32>,
+    ) {
+        if let Some(below) = &self.below {
+            let left = Operand { matrix: dz, along: Along::Lines }.left(self.kernel);
+            multiply_all(self.kernel, d_rows, false, &left, below);
+        }
+        let left = Operand { matrix: dz, along: Along::Columns }.left(self.kernel);
+        let right = Operand { matrix: rows, along: Along::Columns }.right(self.kernel);
+        multiply_all(self.kernel, d_head, true, &left, &right);
+    }
+    fn independent_rows(&self, rows: usize) -> usize {
+        rows
+    }
+}
+
 /// `(largest logit, log Σ exp)` of one row, and the exponentials left in it.
 #[inline(always)]
 fn softmax_row<T: Real>(row: &mut [T]) -> (T, T) {
@@ -43,13 +133,13 @@ pub fn loss_and_gradients<T: Real>(
     d_hidden: &mut Matrix<T>,
     d_head: &mut Matrix<T>,
     hidden: &Matrix<T>,
-    head: &Matrix<T>,
+    head: &impl HeadProducts<T>,
     targets: &[u32],
     scale: f64,
 ) -> f64 {
     assert!(hidden.rows == targets.len() && d_hidden.data.len() == hidden.data.len());
-    let (scale, vocab, mut loss) = (T::from_f64(scale), head.rows, 0.0);
-    let mut d_rows = Matrix { rows: 0, cols: head.cols, data: Vec::new() };
+    let (scale, vocab, mut loss) = (T::from_f64(scale), head.vocab_size(), 0.0);
+    let mut d_rows = Matrix { rows: 0, cols: head.width(), data: Vec::new() };
     for_each_chunk(hidden, head, |start, chunk, logits| {
         let targets = &targets[start..start + chunk.rows];
         loss += by_rows(logits, |at, rows| loss_rows(rows, &targets[at..], vocab, scale));
@@ -63,12 +153,12 @@ pub fn entropy_and_gradients<T: Real>(
     d_hidden: &mut Matrix<T>,
     d_head: &mut Matrix<T>,
     hidden: &Matrix<T>,
-    head: &Matrix<T>,
+    head: &impl HeadProducts<T>,
     scale: f64,
 ) -> f64 {
     assert!(d_hidden.data.len() == hidden.data.len());
-    let (scale, vocab, mut sum) = (T::from_f64(scale), head.rows, 0.0);
-    let mut d_rows = Matrix { rows: 0, cols: head.cols, data: Vec::new() };
+    let (scale, vocab, mut sum) = (T::from_f64(scale), head.vocab_size(), 0.0);
+    let mut d_rows = Matrix { rows: 0, cols: head.width(), data: Vec::new() };
     for_each_chunk(hidden, head, |start, chunk, logits| {
         sum += by_rows(logits, |_, rows| entropy_rows(rows, vocab, scale));
         add_gradients(start, chunk, logits, head, &mut d_rows, d_hidden, d_head);
@@ -80,12 +170,12 @@ pub fn entropy_and_gradients<T: Real>(
 pub fn squared_gradients<T: Real>(
     out: &mut Matrix<T>,
     hidden: &Matrix<T>,
-    head: &Matrix<T>,
+    head: &impl HeadProducts<T>,
     targets: &[u32],
     scale: f64,
 ) {
-    assert!(hidden.rows == targets.len() && out.data.len() == head.data.len());
-    let (scale, vocab) = (T::from_f64(scale), head.rows);
+    assert!(hidden.rows == targets.len() && (out.rows, out.cols) == (head.vocab_size(), head.width()));
+    let (scale, vocab) = (T::from_f64(scale), head.vocab_size());
     let square = |matrix: &mut Matrix<T>| {
         vectorised(|| matrix.data.iter_mut().for_each(|x| *x = *x * *x));
     };
@@ -101,18 +191,18 @@ pub fn squared_gradients<T: Real>(
 /// Hands on each chunk of rows: its first row, the rows, and their logits.
 fn for_each_chunk<T: Real>(
     hidden: &Matrix<T>,
-    head: &Matrix<T>,
+    head: &impl HeadProducts<T>,
     mut work: impl FnMut(usize, &mut Matrix<T>, &mut Matrix<T>),
 ) {
-    let vocab = head.rows;
-    assert_eq!(hidden.cols, head.cols);
+    let vocab = head.vocab_size();
+    assert_eq!(hidden.cols, head.width());
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
     for start in (0..hidden.rows).step_by(chunk_rows(LOGITS, vocab)) {
         let end = (start + chunk_rows(LOGITS, vocab)).min(hidden.rows);
         let mut chunk = rows_of(hidden, start, end);
         logits.rows = end - start;
         logits.data.resize((end - start) * vocab, T::ZERO);
-        product::matmul(Product::NT, &mut logits, false, &chunk, head);
+        head.logits(&mut logits, &chunk);
         work(start, &mut chunk, &mut logits);
     }
 }
@@ -129,17 +219,16 @@ fn add_gradients<T: Real>(
     start: usize,
     chunk: &Matrix<T>,
     d_logits: &Matrix<T>,
-    head: &Matrix<T>,
+    head: &impl HeadProducts<T>,
     d_rows: &mut Matrix<T>,
     d_hidden: &mut Matrix<T>,
     d_head: &mut Matrix<T>,
 ) {
-    let d = head.cols;
+    let d = head.width();
     d_rows.rows = chunk.rows;
     d_rows.data.resize(chunk.rows * d, T::ZERO);
-    product::matmul(Product::NN, d_rows, false, d_logits, head);
+    head.gradients(d_rows, d_head, d_logits, chunk);
     d_hidden.data[start * d..][..chunk.rows * d].copy_from_slice(&d_rows.data);
-    product::matmul(Product::TN, d_head, true, d_logits, chunk);
 }
 
 kernel! {
@@ -195,20 +284,24 @@ kernel! {
     }
 }
 
-pub fn log_probabilities<T: Real>(hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {
-    let vocab = head.rows;
-    assert!(hidden.rows == targets.len() && hidden.cols == head.cols);
+pub fn log_probabilities<T: Real>(
+    hidden: &Matrix<T>,
+    head: &impl HeadProducts<T>,
+    targets: &[u32],
+) -> Vec<f64> {
+    let vocab = head.vocab_size();
+    assert!(hidden.rows == targets.len() && hidden.cols == head.width());
     let mut all = Vec::with_capacity(targets.len());
     let mut logits = Matrix { rows: 0, cols: vocab, data: Vec::new() };
     for start in (0..hidden.rows).step_by(chunk_rows(SCORED_LOGITS, vocab)) {
         let end = (start + chunk_rows(SCORED_LOGITS, vocab)).min(hidden.rows);
         let mut chunk = rows_of(hidden, start, end);
         // A last chunk of few rows gets rows of zeros, so that no result depends on how many there are.
-        chunk.rows = product::independent_rows(chunk.rows, vocab);
+        chunk.rows = head.independent_rows(chunk.rows);
         chunk.data.resize(chunk.rows * chunk.cols, T::ZERO);
         logits.rows = chunk.rows;
         logits.data.resize(chunk.rows * vocab, T::ZERO);
-        product::matmul(Product::NT, &mut logits, false, &chunk, head);
+        head.logits(&mut logits, &chunk);
         let rows = logits.data.par_chunks_mut(vocab).zip(&targets[start..end]);
         all.par_extend(rows.map(|(row, &target)| log_probability(row, target)));
     }

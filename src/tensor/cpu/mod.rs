@@ -1,8 +1,9 @@
 //! The CPU backend: the readable specification that every other engine is proved against.
 //!
 //! Work is cut into pieces by shape alone and handed to rayon; every sum has one order. So results do not
-//! depend on the number of threads, to the bit.
+//! depend on the number of threads, to the bit. Products are in the working type, or in bf16 ([`bf16`]).
 mod attention;
+pub mod bf16;
 mod cached_attention;
 mod cross_entropy;
 mod elementwise;
@@ -15,11 +16,14 @@ mod rope;
 mod score;
 
 use super::backend::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
     PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
 };
+use crate::base::precision::CpuBf16;
+use bf16::Kernel;
 use rayon::prelude::*;
 use real::Real;
+use std::any::Any;
 
 /// A dense row-major matrix in host memory.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -39,12 +43,53 @@ impl<T> Matrix<T> {
 /// The CPU engine over scalars `T` (f32 for work, f64 for checks).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuBackend<T> {
+    /// Products in bf16; only where T is f32.
+    bf16: Option<Kernel>,
     marker: std::marker::PhantomData<T>,
 }
 
 impl<T> CpuBackend<T> {
     pub const fn new() -> Self {
-        Self { marker: std::marker::PhantomData }
+        Self { bf16: None, marker: std::marker::PhantomData }
+    }
+}
+
+impl CpuBackend<f32> {
+    /// With products in bf16 that sum as `kind` does: by its instruction, or in its emulation with the same bits.
+    pub fn in_bf16(kind: CpuBf16) -> Self {
+        Self::with_kernel(Kernel::new(kind))
+    }
+
+    /// With products in bf16 by `kernel`.
+    pub fn with_kernel(kernel: Kernel) -> Self {
+        Self { bf16: Some(kernel), marker: std::marker::PhantomData }
+    }
+}
+
+/// Rows of a product from which on it is in bf16: for fewer it costs less to read a weight in f32 than to pack it. A step of
+/// generation is below it, and scoring pads its passes to it.
+const BF16_ROWS: usize = 16;
+
+/// A matrix of an engine with products in bf16, which is one of f32.
+fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
+    let matrix: &dyn Any = matrix;
+    matrix.downcast_ref().unwrap_or_else(|| unreachable!("bf16 products are of f32 alone"))
+}
+
+/// As [`f32s`].
+fn f32s_mut<T: Real>(matrix: &mut Matrix<T>) -> &mut Matrix<f32> {
+    let matrix: &mut dyn Any = matrix;
+    matrix.downcast_mut().unwrap_or_else(|| unreachable!("bf16 products are of f32 alone"))
+}
+
+impl<T: Real> CpuBackend<T> {
+    fn product(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
+        match self.bf16 {
+            Some(kernel) if out.rows >= BF16_ROWS => {
+                bf16::product::matmul(kernel, product, f32s_mut(out), accumulate, f32s(a), f32s(b));
+            }
+            _ => product::matmul(product, out, accumulate, a, b),
+        }
     }
 }
 
@@ -74,6 +119,13 @@ impl<T: Real> Backend for CpuBackend<T> {
     fn from_host(&self, rows: usize, cols: usize, values: &[T]) -> Matrix<T> {
         assert_eq!(values.len(), rows * cols, "from_host: {rows}×{cols}");
         Matrix { rows, cols, data: values.to_vec() }
+    }
+
+    fn hold<'w>(&self, leaves: &[&'w Matrix<T>]) -> Held<'w> {
+        Held::new(self.bf16.map(|kernel| -> Box<dyn Any + Send> {
+            let leaves: Vec<&Matrix<f32>> = leaves.iter().map(|leaf| f32s(*leaf)).collect();
+            Box::new(bf16::held::hold(kernel, &leaves))
+        }))
     }
 
     fn to_host(&self, tensor: &Matrix<T>) -> Vec<T> {
@@ -150,11 +202,11 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
-        product::matmul(product, out, accumulate, a, b);
+        self.product(product, out, accumulate, a, b);
     }
 
     fn linear(&self, out: &mut Matrix<T>, x: &Matrix<T>, weight: &Matrix<T>, bias: Option<&Matrix<T>>) {
-        product::matmul(Product::NT, out, false, x, weight);
+        self.product(Product::NT, out, false, x, weight);
         if let Some(bias) = bias {
             elementwise::add_row(out, bias);
         }
@@ -162,11 +214,14 @@ impl<T: Real> Backend for CpuBackend<T> {
 
     fn residual_linear(&self, out: &mut Matrix<T>, residual: &Matrix<T>, x: &Matrix<T>, weight: &Matrix<T>) {
         self.copy(out, residual);
-        product::matmul(Product::NT, out, true, x, weight);
+        self.product(Product::NT, out, true, x, weight);
     }
 
     fn independent_rows(&self, rows: usize, cols: usize) -> usize {
-        product::independent_rows(rows, cols)
+        match self.bf16 {
+            Some(_) => rows.max(BF16_ROWS),
+            None => product::independent_rows(rows, cols),
+        }
     }
 
     fn embed(&self, out: &mut Matrix<T>, table: &Matrix<T>, tokens: &[u32]) {
@@ -228,7 +283,13 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        attention::forward(shape, out, log_sum_exp, q, k, v);
+        match self.bf16 {
+            None => attention::forward(shape, out, log_sum_exp, q, k, v),
+            Some(kernel) => {
+                let (out, log_sum_exp) = (f32s_mut(out), f32s_mut(log_sum_exp));
+                bf16::attention::forward(kernel, shape, out, log_sum_exp, f32s(q), f32s(k), f32s(v));
+            }
+        }
     }
 
     fn attention_backward(
@@ -244,8 +305,17 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        let saved = attention::Saved { out, log_sum_exp, q, k, v };
-        attention::backward(shape, d_q, d_k, d_v, d_out, saved);
+        match self.bf16 {
+            None => {
+                let saved = attention::Saved { out, log_sum_exp, q, k, v };
+                attention::backward(shape, d_q, d_k, d_v, d_out, saved);
+            }
+            Some(kernel) => {
+                let [out, log_sum_exp, q, k, v] = [out, log_sum_exp, q, k, v].map(f32s);
+                let saved = attention::Saved { out, log_sum_exp, q, k, v };
+                bf16::attention::backward(kernel, shape, [d_q, d_k, d_v].map(f32s_mut), f32s(d_out), saved);
+            }
+        }
     }
 
     fn packed_attention(
@@ -256,7 +326,13 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        packed_attention::forward(shape, out, q, k, v);
+        match self.bf16 {
+            None => packed_attention::forward(shape, out, q, k, v),
+            Some(kernel) => {
+                let [q, k, v] = [q, k, v].map(f32s);
+                bf16::packed_attention::forward(kernel, shape, f32s_mut(out), q, k, v);
+            }
+        }
     }
 
     fn past(&self, tokens: usize) -> usize {
@@ -311,7 +387,17 @@ impl<T: Real> Backend for CpuBackend<T> {
         targets: &[u32],
         scale: f64,
     ) -> f64 {
-        cross_entropy::loss_and_gradients(d_hidden, d_head, hidden, head, targets, scale)
+        match self.bf16 {
+            None => {
+                let head = cross_entropy::Plain(head);
+                cross_entropy::loss_and_gradients(d_hidden, d_head, hidden, &head, targets, scale)
+            }
+            Some(kernel) => {
+                let head = cross_entropy::InBf16::new(kernel, f32s(head), true);
+                let (d_hidden, d_head) = (f32s_mut(d_hidden), f32s_mut(d_head));
+                cross_entropy::loss_and_gradients(d_hidden, d_head, f32s(hidden), &head, targets, scale)
+            }
+        }
     }
 
     fn head_squared_gradients(
@@ -322,7 +408,16 @@ impl<T: Real> Backend for CpuBackend<T> {
         targets: &[u32],
         scale: f64,
     ) {
-        cross_entropy::squared_gradients(out, hidden, head, targets, scale);
+        match self.bf16 {
+            None => {
+                let head = cross_entropy::Plain(head);
+                cross_entropy::squared_gradients(out, hidden, &head, targets, scale);
+            }
+            Some(kernel) => {
+                let head = cross_entropy::InBf16::new(kernel, f32s(head), false);
+                cross_entropy::squared_gradients(f32s_mut(out), f32s(hidden), &head, targets, scale);
+            }
+        }
     }
 
     fn head_entropy(
@@ -333,11 +428,27 @@ impl<T: Real> Backend for CpuBackend<T> {
         head: &Matrix<T>,
         scale: f64,
     ) -> f64 {
-        cross_entropy::entropy_and_gradients(d_hidden, d_head, hidden, head, scale)
+        match self.bf16 {
+            None => {
+                let head = cross_entropy::Plain(head);
+                cross_entropy::entropy_and_gradients(d_hidden, d_head, hidden, &head, scale)
+            }
+            Some(kernel) => {
+                let head = cross_entropy::InBf16::new(kernel, f32s(head), true);
+                let (d_hidden, d_head) = (f32s_mut(d_hidden), f32s_mut(d_head));
+                cross_entropy::entropy_and_gradients(d_hidden, d_head, f32s(hidden), &head, scale)
+            }
+        }
     }
 
     fn head_log_probabilities(&self, hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {
-        cross_entropy::log_probabilities(hidden, head, targets)
+        match self.bf16 {
+            None => cross_entropy::log_probabilities(hidden, &cross_entropy::Plain(head), targets),
+            Some(kernel) => {
+                let head = cross_entropy::InBf16::new(kernel, f32s(head), false);
+                cross_entropy::log_probabilities(f32s(hidden), &head, targets)
+            }
+        }
     }
 
     fn adamw(
@@ -383,65 +494,7 @@ mod tests {
     /// Two threads give the bits of one: products large enough to be cut, attention, norms, head.
     #[test]
     fn threads_do_not_change_a_bit() {
-        let backend = CpuBackend::<f32>::new();
-        let random = |rows: usize, cols: usize, salt: usize| {
-            let data = (0..rows * cols).map(|i| ((i * 7919 + salt * 104_729) % 1000) as f32 / 500.0 - 1.0);
-            Matrix { rows, cols, data: data.collect() }
-        };
-        let compute = || {
-            let mut results = Vec::new();
-            for (product, m, n, k) in
-                [(Product::NT, 1000, 130, 77), (Product::NN, 300, 1000, 33), (Product::TN, 513, 259, 700)]
-            {
-                let (a, b) = match product {
-                    Product::NT => (random(m, k, 1), random(n, k, 2)),
-                    Product::NN => (random(m, k, 1), random(k, n, 2)),
-                    Product::TN => (random(k, m, 1), random(k, n, 2)),
-                };
-                let mut c = backend.zeros(m, n);
-                backend.matmul(product, &mut c, false, &a, &b);
-                results.push(c);
-            }
-            let shape = AttentionShape {
-                sequences: 3,
-                context_length: 150,
-                num_heads: 4,
-                num_kv_heads: 2,
-                head_dim: 10,
-            };
-            let (q, k, v) = (random(450, 40, 3), random(450, 20, 4), random(450, 20, 5));
-            let (mut out, mut lse) = (backend.zeros(450, 40), backend.zeros(450, 4));
-            backend.attention(shape, &mut out, &mut lse, &q, &k, &v);
-            let (mut dq, mut dk, mut dv) =
-                (backend.zeros(450, 40), backend.zeros(450, 20), backend.zeros(450, 20));
-            backend.attention_backward(
-                shape,
-                &mut dq,
-                &mut dk,
-                &mut dv,
-                &random(450, 40, 6),
-                &out,
-                &lse,
-                &q,
-                &k,
-                &v,
-            );
-            let (mut d_x, mut d_w, mut inv) =
-                (backend.zeros(450, 40), backend.zeros(1, 40), backend.zeros(1, 450));
-            let (mut normed, w) = (backend.zeros(450, 40), random(1, 40, 7));
-            backend.rmsnorm(&mut normed, &mut inv, &q, &w, 1e-5);
-            backend.rmsnorm_backward(&mut d_x, &mut d_w, &random(450, 40, 8), &q, &w, &inv);
-            let targets: Vec<u32> = (0..450).map(|i| i % 999).collect();
-            let (mut dh, mut d_head) = (backend.zeros(450, 40), backend.zeros(999, 40));
-            let loss =
-                backend.head_cross_entropy(&mut dh, &mut d_head, &normed, &random(999, 40, 9), &targets, 0.1);
-            let norm = backend.sum_of_squares(&random(700, 300, 1));
-            let (mut shifted, mut column_sums) = (backend.zeros(700, 300), random(1, 300, 2));
-            backend.linear(&mut shifted, &random(700, 40, 1), &random(300, 40, 4), Some(&random(1, 300, 3)));
-            backend.add_column_sums(&mut column_sums, &shifted);
-            results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head, shifted, column_sums]);
-            (results, loss.to_bits(), norm.to_bits())
-        };
+        let compute = || everything(&CpuBackend::new());
         let with_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
             pool.install(compute)
@@ -450,5 +503,60 @@ mod tests {
         for threads in [2, 3] {
             assert!(one == with_threads(threads), "{threads} threads differ from one");
         }
+    }
+
+    /// What each kind of operation gives.
+    pub(super) fn everything(backend: &CpuBackend<f32>) -> (Vec<Matrix<f32>>, u64, u64) {
+        let random = |rows: usize, cols: usize, salt: usize| {
+            let data = (0..rows * cols).map(|i| ((i * 7919 + salt * 104_729) % 1000) as f32 / 500.0 - 1.0);
+            Matrix { rows, cols, data: data.collect() }
+        };
+        let mut results = Vec::new();
+        for (product, m, n, k) in
+            [(Product::NT, 1000, 130, 77), (Product::NN, 300, 1000, 33), (Product::TN, 513, 259, 700)]
+        {
+            let (a, b) = match product {
+                Product::NT => (random(m, k, 1), random(n, k, 2)),
+                Product::NN => (random(m, k, 1), random(k, n, 2)),
+                Product::TN => (random(k, m, 1), random(k, n, 2)),
+            };
+            let mut c = backend.zeros(m, n);
+            backend.matmul(product, &mut c, false, &a, &b);
+            results.push(c);
+        }
+        let shape =
+            AttentionShape { sequences: 3, context_length: 150, num_heads: 4, num_kv_heads: 2, head_dim: 10 };
+        let (q, k, v) = (random(450, 40, 3), random(450, 20, 4), random(450, 20, 5));
+        let (mut out, mut lse) = (backend.zeros(450, 40), backend.zeros(450, 4));
+        backend.attention(shape, &mut out, &mut lse, &q, &k, &v);
+        let (mut dq, mut dk, mut dv) =
+            (backend.zeros(450, 40), backend.zeros(450, 20), backend.zeros(450, 20));
+        backend.attention_backward(
+            shape,
+            &mut dq,
+            &mut dk,
+            &mut dv,
+            &random(450, 40, 6),
+            &out,
+            &lse,
+            &q,
+            &k,
+            &v,
+        );
+        let (mut d_x, mut d_w, mut inv) =
+            (backend.zeros(450, 40), backend.zeros(1, 40), backend.zeros(1, 450));
+        let (mut normed, w) = (backend.zeros(450, 40), random(1, 40, 7));
+        backend.rmsnorm(&mut normed, &mut inv, &q, &w, 1e-5);
+        backend.rmsnorm_backward(&mut d_x, &mut d_w, &random(450, 40, 8), &q, &w, &inv);
+        let targets: Vec<u32> = (0..450).map(|i| i % 999).collect();
+        let (mut dh, mut d_head) = (backend.zeros(450, 40), backend.zeros(999, 40));
+        let loss =
+            backend.head_cross_entropy(&mut dh, &mut d_head, &normed, &random(999, 40, 9), &targets, 0.1);
+        let norm = backend.sum_of_squares(&random(700, 300, 1));
+        let (mut shifted, mut column_sums) = (backend.zeros(700, 300), random(1, 300, 2));
+        backend.linear(&mut shifted, &random(700, 40, 1), &random(300, 40, 4), Some(&random(1, 300, 3)));
+        backend.add_column_sums(&mut column_sums, &shifted);
+        results.extend([out, lse, dq, dk, dv, d_x, d_w, dh, d_head, shifted, column_sums]);
+        (results, loss.to_bits(), norm.to_bits())
     }
 }

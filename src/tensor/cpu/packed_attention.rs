@@ -14,6 +14,16 @@ use super::product::{Shared, View, small};
 use super::real::Real;
 use crate::tensor::{PackedSegment, PackedShape};
 
+pub(super) fn check<T>(shape: PackedShape, out: &Matrix<T>, q: &Matrix<T>, k: &Matrix<T>, v: &Matrix<T>) {
+    let (n, h) = (shape.tokens(), shape.head_dim);
+    assert!(shape.num_kv_heads > 0 && shape.num_heads.is_multiple_of(shape.num_kv_heads), "{shape:?}");
+    for (m, heads) in
+        [(q, shape.num_heads), (out, shape.num_heads), (k, shape.num_kv_heads), (v, shape.num_kv_heads)]
+    {
+        assert!(m.rows == n && m.cols == heads * h, "{}×{} for {shape:?}", m.rows, m.cols);
+    }
+}
+
 pub fn forward<T: Real>(
     shape: PackedShape,
     out: &mut Matrix<T>,
@@ -21,13 +31,8 @@ pub fn forward<T: Real>(
     k: &Matrix<T>,
     v: &Matrix<T>,
 ) {
+    check(shape, out, q, k, v);
     let (n, h) = (shape.tokens(), shape.head_dim);
-    assert!(shape.num_kv_heads > 0 && shape.num_heads.is_multiple_of(shape.num_kv_heads), "{shape:?}");
-    for (m, heads) in
-        [(q, shape.num_heads), (&*out, shape.num_heads), (k, shape.num_kv_heads), (v, shape.num_kv_heads)]
-    {
-        assert!(m.rows == n && m.cols == heads * h, "{}×{} for {shape:?}", m.rows, m.cols);
-    }
     let group = shape.num_heads / shape.num_kv_heads;
     let alpha = T::from_f64(1.0 / (h as f64).sqrt());
     let width_of = |segment: &PackedSegment| segment.seen.len() + segment.rows.len();

@@ -1,0 +1,201 @@
+//! Products of packed operands, and of matrices.
+use super::kernel::{Kernel, TILE};
+use super::pack::{Along, Left, Right, Source};
+use super::{BLOCK_PAIRS, VECTOR, held};
+use crate::tensor::Product;
+use crate::tensor::cpu::product::Shared;
+use crate::tensor::cpu::real::vectorised;
+use crate::tensor::cpu::{Matrix, for_each_piece};
+use std::ops::Range;
+
+/// Rows of one task, whose part of the left operand stays in the second cache: a multiple of the rows of all kernels and of
+/// panels.
+const TASK_ROWS: usize = 96;
+/// Columns of one task, about: their part of the right operand stays in the second cache, too.
+const TASK_COLUMNS: usize = 256;
+/// Multiplications below which a product is not worth handing to other threads.
+const LITTLE: usize = 1 << 19;
+
+/// Where a product goes: rows `stride` elements apart.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub data: Shared<f32>,
+    pub stride: usize,
+    /// Whether the product is added to what stands there.
+    pub accumulate: bool,
+}
+
+/// `C ← A B`, or `C ← C + A B`, for some rows of A and some panels of B, on the calling thread, over the first `pairs` pairs
+/// and of the last panel up to column `columns`; row 0 of the target is the first of `rows`.
+///
+/// # Safety
+/// Within [`Kernel::with_tiles`]. The target is valid for `rows` and all `columns`, and nobody else uses this part of it;
+/// `rows` begins at a multiple of the panel's tile where the left operand stands in panels.
+pub unsafe fn multiply(
+    kernel: Kernel,
+    (left, rows): (&Left, Range<usize>),
+    (right, panels): (&Right, Range<usize>),
+    (pairs, columns): (usize, usize),
+    target: Target,
+) {
+    debug_assert!(rows.end <= left.rows && pairs <= left.pairs && pairs <= right.pairs);
+    debug_assert!(columns <= right.padded_columns());
+    let mut tile = Tile([0.0; TILE]);
+    for first in (0..pairs).step_by(BLOCK_PAIRS) {
+        let count = BLOCK_PAIRS.min(pairs - first);
+        let adds = target.accumulate || first > 0;
+        for panel in panels.clone() {
+            let start = panel * right.panel_columns();
+            let vectors = right.panel_vectors(panel);
+            let width = vectors * VECTOR;
+            let used = width.min(columns.saturating_sub(start));
+            let (data, step) = (right.panel(panel, first), kernel.tile_rows(vectors));
+            for row in rows.clone().step_by(step) {
+                let height = step.min(rows.end - row);
+                let from = left.tile(row, first);
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let out = target.data.get().add((row - rows.start) * target.stride + start);
+                    if !adds && used == width && height == step {
+                        kernel.tile(count, from, data, vectors, out, target.stride);
+                    } else {
+                        kernel.tile(count, from, data, vectors, tile.0.as_mut_ptr(), width);
+                        vectorised(|| {
+                            for (r, line) in tile.0.chunks_exact(width).take(height).enumerate() {
+                                let out = std::slice::from_raw_parts_mut(out.add(r * target.stride), used);
+                                put(out, line, adds);
+                            }
+                        });
+                    }
+                }
+            }
+        }
+    }
+    if pairs == 0 && !target.accumulate {
+        for r in 0..rows.len() {
+            let start = panels.start * right.panel_columns();
+            let len = (panels.end * right.panel_columns()).min(columns).saturating_sub(start);
+            // SAFETY: the caller's contract.
+            unsafe { target.data.get().add(r * target.stride + start).write_bytes(0, len) };
+        }
+    }
+}
+
+#[repr(align(64))]
+struct Tile([f32; TILE]);
+
+/// `out ← line`, or `out ← out + line`.
+#[inline(always)]
+fn put(out: &mut [f32], line: &[f32], adds: bool) {
+    if adds {
+        for (out, &x) in out.iter_mut().zip(line) {
+            *out += x;
+        }
+    } else {
+        for (out, &x) in out.iter_mut().zip(line) {
+            *out = x;
+        }
+    }
+}
+
+/// A matrix as an operand, and the side that k runs along.
+#[derive(Clone, Copy)]
+pub struct Operand<'a> {
+    pub matrix: &'a Matrix<f32>,
+    pub along: Along,
+}
+
+impl Operand<'_> {
+    fn source(&self) -> Source {
+        let Matrix { rows, cols, data } = self.matrix;
+        Source { data: data.as_ptr(), stride: *cols, lines: *rows, width: *cols }
+    }
+
+    /// `[rows or columns of the product, k]`
+    fn shape(&self) -> [usize; 2] {
+        match self.along {
+            Along::Lines => [self.matrix.rows, self.matrix.cols],
+            Along::Columns => [self.matrix.cols, self.matrix.rows],
+        }
+    }
+
+    /// The left operand of products.
+    pub fn left(&self, kernel: Kernel) -> Left {
+        let [rows, k] = self.shape();
+        let mut left = Left::new(kernel, self.along, rows, k);
+        let target = left.target();
+        // SAFETY: every piece is packed once.
+        pieces(left.pieces(), rows * k, |piece| unsafe { left.pack(target, self.source(), piece) });
+        left
+    }
+
+    /// The right operand of products.
+    pub fn right(&self, kernel: Kernel) -> Right {
+        let [columns, k] = self.shape();
+        let mut right = Right::new(kernel, self.along, columns, k);
+        let target = right.target();
+        // SAFETY: every panel is packed once.
+        pieces(right.panels(), columns * k, |panel| unsafe { right.pack(target, self.source(), panel) });
+        right
+    }
+}
+
+/// Elements below which packing stays on the calling thread.
+const LITTLE_PACKING: usize = 1 << 15;
+
+fn pieces(count: usize, elements: usize, pack: impl Fn(usize) + Sync + Send) {
+    if elements <= LITTLE_PACKING { (0..count).for_each(pack) } else { for_each_piece(count, pack) }
+}
+
+/// `C ← A B`, or `C ← C + A B`, of packed operands, on all threads.
+pub fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Left, right: &Right) {
+    let (m, n, pairs) = (left.rows, right.columns, left.pairs);
+    assert!(c.rows == m && c.cols == n && pairs == right.pairs, "{m}×{n} into {}×{}", c.rows, c.cols);
+    let target = Target { data: Shared(c.data.as_mut_ptr()), stride: n, accumulate };
+    let row_tasks = m.div_ceil(TASK_ROWS);
+    let panels_each = (TASK_COLUMNS / right.panel_columns()).max(1);
+    let column_tasks = right.panels().div_ceil(panels_each);
+    let task = |task: usize| {
+        let (row_task, column_task) = (task % row_tasks, task / row_tasks);
+        let rows = row_task * TASK_ROWS..((row_task + 1) * TASK_ROWS).min(m);
+        let panels = column_task * panels_each..((column_task + 1) * panels_each).min(right.panels());
+        // SAFETY: tasks are disjoint parts of C.
+        unsafe {
+            let data = Shared(target.data.get().add(rows.start * n));
+            let target = Target { data, ..target };
+            kernel.with_tiles(|| multiply(kernel, (left, rows), (right, panels), (pairs, n), target));
+        }
+    };
+    if 2 * m * n * pairs <= LITTLE {
+        (0..row_tasks * column_tasks).for_each(task);
+    } else {
+        for_each_piece(row_tasks * column_tasks, task);
+    }
+}
+
+/// As [`crate::tensor::Backend::matmul`].
+pub fn matmul(
+    kernel: Kernel,
+    product: Product,
+    c: &mut Matrix<f32>,
+    accumulate: bool,
+    a: &Matrix<f32>,
+    b: &Matrix<f32>,
+) {
+    let (along_a, along_b) = match product {
+        Product::NT => (Along::Lines, Along::Lines),
+        Product::NN => (Along::Lines, Along::Columns),
+        Product::TN => (Along::Columns, Along::Columns),
+    };
+    let (a, b) = (Operand { matrix: a, along: along_a }, Operand { matrix: b, along: along_b });
+    assert!(
+        a.shape()[1] == b.shape()[1] && c.rows == a.shape()[0] && c.cols == b.shape()[0],
+        "matmul {product:?}: {:?} and {:?} into {}×{}",
+        a.shape(),
+        b.shape(),
+        c.rows,
+        c.cols
+    );
+    let (left, right) = (a.left(kernel), held::right(kernel, b.matrix, b.along));
+    multiply_all(kernel, c, accumulate, &left, &right);
+}

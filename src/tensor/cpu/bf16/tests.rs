@@ -1,0 +1,272 @@
+use super::kernel::Kernel;
+use super::product::matmul;
+use super::round::round;
+use crate::base::precision::CpuBf16;
+use crate::base::random::stream;
+use crate::tensor::conformance::{Tolerance, check_all};
+use crate::tensor::{AttentionShape, Backend, CpuBackend, Matrix, PackedSegment, PackedShape, Product};
+use rand::RngExt;
+
+const KINDS: [CpuBf16; 2] = [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16];
+
+/// Values of many sizes, subnormal ones and zeros among them.
+fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
+    let mut rng = stream(5, name);
+    let mut value = |i: usize| {
+        let x = rng.random_range(-1.0f32..1.0);
+        match i % 31 {
+            3 => x * 1e-20,
+            7 => x * 1e-38,
+            11 => 0.0,
+            13 => x * 100.0,
+            _ => x,
+        }
+    };
+    Matrix { rows, cols, data: (0..rows * cols).map(&mut value).collect() }
+}
+
+/// Element `(i, l)` of op(A), which is m × k.
+fn left_at(product: Product, a: &Matrix<f32>, i: usize, l: usize) -> f32 {
+    if product == Product::TN { a.data[l * a.cols + i] } else { a.data[i * a.cols + l] }
+}
+
+/// Element `(l, j)` of op(B), which is k × n.
+fn right_at(product: Product, b: &Matrix<f32>, l: usize, j: usize) -> f32 {
+    if product == Product::NT { b.data[j * b.cols + l] } else { b.data[l * b.cols + j] }
+}
+
+fn exactly(x: f32) -> f32 {
+    f32::from_bits(round(x) << 16)
+}
+
+fn flushed(x: f32) -> f32 {
+    if x.is_subnormal() { 0.0f32.copysign(x) } else { x }
+}
+
+/// One element of a product as the equations of the module have it, chain by chain.
+fn element(kind: CpuBf16, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
+    let mut total = before;
+    for (a, b) in a.chunks(512).zip(b.chunks(512)) {
+        let at = |x: &[f32], i: usize| x.get(i).map_or(0.0, |x| exactly(*x));
+        let mut sum = 0.0f32;
+        match kind {
+            CpuBf16::Avx512Bf16 => {
+                for p in 0..a.len().div_ceil(2) {
+                    for i in [2 * p + 1, 2 * p] {
+                        sum = flushed(at(a, i).mul_add(at(b, i), sum));
+                    }
+                }
+            }
+            CpuBf16::AmxBf16 => {
+                for group in 0..a.len().div_ceil(32) {
+                    let [even, odd] = [0, 1].map(|parity| {
+                        let mut part = 0.0f32;
+                        for p in 0..16 {
+                            let i = 32 * group + 2 * p + parity;
+                            part = flushed(at(a, i).mul_add(at(b, i), part));
+                        }
+                        part
+                    });
+                    sum = flushed(sum + flushed(even + odd));
+                }
+            }
+        }
+        total = Some(total.map_or(sum, |total| total + sum));
+    }
+    total.unwrap_or(0.0)
+}
+
+/// m, n, k: odd ones, edges of tiles and panels, several chains, nothing at all along k.
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1, 1, 1),
+    (3, 5, 7),
+    (8, 48, 2),
+    (17, 33, 65),
+    (50, 64, 31),
+    (97, 130, 64),
+    (33, 31, 33),
+    (96, 96, 512),
+    (7, 49, 513),
+    (100, 20, 1030),
+    (5, 300, 16),
+    (4, 9, 0),
+];
+
+fn multiply(
+    kernel: Kernel,
+    product: Product,
+    (m, n, k): (usize, usize, usize),
+    adds: bool,
+) -> [Matrix<f32>; 3] {
+    let (a, b) = match product {
+        Product::NT => (random(m, k, "a"), random(n, k, "b")),
+        Product::NN => (random(m, k, "a"), random(k, n, "b")),
+        Product::TN => (random(k, m, "a"), random(k, n, "b")),
+    };
+    let mut c = random(m, n, "c");
+    matmul(kernel, product, &mut c, adds, &a, &b);
+    [a, b, c]
+}
+
+#[test]
+fn products_are_what_their_equations_say() {
+    for kind in KINDS {
+        for product in [Product::NT, Product::NN, Product::TN] {
+            for shape in SHAPES {
+                for adds in [false, true] {
+                    let [a, b, c] = multiply(Kernel::emulated(kind), product, shape, adds);
+                    let (m, n, k) = shape;
+                    let before = random(m, n, "c");
+                    for i in 0..m {
+                        for j in 0..n {
+                            let line: Vec<f32> = (0..k).map(|l| left_at(product, &a, i, l)).collect();
+                            let column: Vec<f32> = (0..k).map(|l| right_at(product, &b, l, j)).collect();
+                            let start = adds.then_some(before.data[i * n + j]);
+                            let (ours, expected) = (c.data[i * n + j], element(kind, &line, &column, start));
+                            let place = format!("{kind:?} {product:?} {shape:?} at {i}, {j}");
+                            assert_eq!(ours.to_bits(), expected.to_bits(), "{place}: {ours}, {expected}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// On a processor with the instructions they run; on another their handler of traps does what they would.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn instructions_and_emulation_give_the_same_bits() {
+    super::traps::install();
+    // A trap takes some microseconds; edges and several chains are here, too.
+    let shapes = SHAPES.iter().copied().filter(|(m, n, k)| m * n * k < 200_000).chain([(33, 130, 20)]);
+    for kind in KINDS {
+        for product in [Product::NT, Product::NN, Product::TN] {
+            for shape in shapes.clone() {
+                for adds in [false, true] {
+                    let [.., ours] = multiply(Kernel::by_instructions(kind), product, shape, adds);
+                    let [.., expected] = multiply(Kernel::emulated(kind), product, shape, adds);
+                    let bits = |c: &Matrix<f32>| c.data.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert_eq!(bits(&ours), bits(&expected), "{kind:?} {product:?} {shape:?} {adds}");
+                }
+            }
+        }
+    }
+}
+
+/// Of rounded operands a product is off by the rounding of f32 sums alone.
+#[test]
+fn the_only_errors_are_those_of_rounded_operands_and_f32_sums() {
+    let norm = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>().sqrt();
+    for kind in KINDS {
+        let shape @ (m, n, k) = (60, 70, 700);
+        let [a, b, c] = multiply(Kernel::new(kind), Product::NT, shape, false);
+        let exact = |x: f32| f64::from(x);
+        let rounded = |x: f32| f64::from(exactly(x));
+        let errors = [exact as fn(f32) -> f64, rounded].map(|of: fn(f32) -> f64| {
+            let dot = |i: usize, j: usize| -> f64 {
+                (0..k).map(|l| of(a.data[i * k + l]) * of(b.data[j * k + l])).sum()
+            };
+            let expected: Vec<f64> = (0..m * n).map(|at| dot(at / n, at % n)).collect();
+            let difference: Vec<f64> = c.data.iter().zip(&expected).map(|(x, y)| f64::from(*x) - y).collect();
+            norm(&difference) / norm(&expected)
+        });
+        assert!(errors[0] < 5e-3 && errors[1] < 5e-7, "{kind:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn conforms_within_the_rounding_of_operands() {
+    for kind in KINDS {
+        check_all(&CpuBackend::in_bf16(kind), Tolerance { atol: 0.05, rtol: 0.02 });
+    }
+}
+
+/// Attention against that in f32 over contexts of one and of many blocks, grouped heads, an odd head.
+#[test]
+fn attention_and_its_gradients_are_those_of_f32_but_for_rounding() {
+    let plain = CpuBackend::<f32>::new();
+    let norm = |x: &[f32]| x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let uniform = |rows: usize, cols: usize, name: &str| {
+        let mut rng = stream(6, name);
+        Matrix { rows, cols, data: (0..rows * cols).map(|_| rng.random_range(-1.0f32..1.0)).collect() }
+    };
+    for kind in KINDS {
+        let backend = CpuBackend::in_bf16(kind);
+        for (sequences, context_length, num_heads, num_kv_heads, head_dim) in
+            [(2, 5, 4, 2, 6), (1, 47, 1, 1, 2), (1, 200, 2, 1, 33), (2, 150, 2, 2, 64), (1, 1100, 1, 1, 8)]
+        {
+            let shape = AttentionShape { sequences, context_length, num_heads, num_kv_heads, head_dim };
+            let n = sequences * context_length;
+            let (wide, narrow) = (num_heads * head_dim, num_kv_heads * head_dim);
+            let [q, k, v] = [(wide, "q"), (narrow, "k"), (narrow, "v")].map(|(w, name)| uniform(n, w, name));
+            let d_out = uniform(n, wide, "d_out");
+            let all = |backend: &CpuBackend<f32>| {
+                let (mut out, mut lse) = (uniform(n, wide, "stale"), uniform(n, num_heads, "stale"));
+                backend.attention(shape, &mut out, &mut lse, &q, &k, &v);
+                let [mut d_q, mut d_k, mut d_v] = [wide, narrow, narrow].map(|w| uniform(n, w, "stale"));
+                backend
+                    .attention_backward(shape, &mut d_q, &mut d_k, &mut d_v, &d_out, &out, &lse, &q, &k, &v);
+                [out, lse, d_q, d_k, d_v]
+            };
+            for (name, (ours, expected)) in
+                ["out", "lse", "d_q", "d_k", "d_v"].iter().zip(all(&backend).iter().zip(&all(&plain)))
+            {
+                let difference: Vec<f32> = ours.data.iter().zip(&expected.data).map(|(x, y)| x - y).collect();
+                let error = norm(&difference) / norm(&expected.data);
+                assert!(error < 1e-2, "{kind:?} {shape:?} {name}: {error:e}");
+            }
+        }
+    }
+}
+
+/// One sequence alone, and the same as a segment beside others.
+#[test]
+fn a_segment_that_sees_none_is_plain_attention_to_the_bit() {
+    for kind in KINDS {
+        let backend = CpuBackend::in_bf16(kind);
+        let (t, heads, h) = (130, 2, 16);
+        let [q, k, v] = ["q", "k", "v"].map(|name| random(t, heads * h, name));
+        let (mut alone, mut lse) = (backend.zeros(t, heads * h), backend.zeros(t, heads));
+        let shape = AttentionShape {
+            sequences: 1,
+            context_length: t,
+            num_heads: heads,
+            num_kv_heads: heads,
+            head_dim: h,
+        };
+        backend.attention(shape, &mut alone, &mut lse, &q, &k, &v);
+        let beside = |m: &Matrix<f32>| {
+            let mut data = random(7, heads * h, "other").data;
+            data.extend(&m.data);
+            Matrix { rows: t + 7, data, ..*m }
+        };
+        let (q, k, v) = (beside(&q), beside(&k), beside(&v));
+        let mut out = backend.zeros(t + 7, heads * h);
+        let segment = |rows: std::ops::Range<usize>| PackedSegment { rows, seen: 0..0 };
+        let segments = [segment(0..7), segment(7..t + 7)];
+        let shape = PackedShape { segments: &segments, num_heads: heads, num_kv_heads: heads, head_dim: h };
+        backend.packed_attention(shape, &mut out, &q, &k, &v);
+        assert_eq!(out.data[7 * heads * h..], alone.data, "{kind:?}");
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    for kind in KINDS {
+        let compute = || {
+            let mut results = crate::tensor::cpu::tests::everything(&CpuBackend::in_bf16(kind));
+            let [.., c] = multiply(Kernel::new(kind), Product::TN, (300, 260, 130), true);
+            results.0.push(c);
+            results
+        };
+        let with_threads = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+            pool.install(compute)
+        };
+        let one = with_threads(1);
+        for threads in [2, 3] {
+            assert!(one == with_threads(threads), "{kind:?}: {threads} threads differ from one");
+        }
+    }
+}
