@@ -39,9 +39,11 @@ use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, flops, init};
 use efficientllm::prune::Goal;
 use efficientllm::spec::{ScheduleKind, TrainSpec};
-use efficientllm::tensor::cpu::bf16::detect;
+use efficientllm::tensor::cpu::bf16::pack::Along;
+use efficientllm::tensor::cpu::bf16::product::Operand;
+use efficientllm::tensor::cpu::bf16::{Kernel, detect};
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
-use efficientllm::tensor::{Accumulation, Backend, CpuBackend, CpuBf16, Product};
+use efficientllm::tensor::{Accumulation, Backend, CpuBackend, CpuBf16, Matrix, Product};
 use efficientllm::train::optimizer::{self, Moments};
 use efficientllm::train::widths::proportional;
 use rand::RngExt;
@@ -271,9 +273,12 @@ fn main() -> Result<()> {
         Engine::Cpu if args.precision == Arithmetic::Bf16 => {
             let kind = bf16_kind(&args)?;
             eprintln!("bf16 products: {}", detect::describe(kind));
-            bench(&args, shape, &CpuBackend::in_bf16(kind), &|| None)
+            on_cpu(&args, shape, CpuBackend::in_bf16(kind))
         }
-        Engine::Cpu => bench(&args, shape, &CpuBackend::<f32>::new(), &|| None),
+        Engine::Cpu => on_cpu(&args, shape, CpuBackend::<f32>::new()),
+        Engine::Cuda if args.parts => {
+            bail!("--parts is for the processor: nsys tells the parts of a GPU's step")
+        }
         Engine::Cuda => {
             let precision = match args.precision {
                 Arithmetic::F32 => Precision::F32,
@@ -283,6 +288,10 @@ fn main() -> Result<()> {
             bench(&args, shape, &backend, &|| Some(backend.peak_bytes()))
         }
     }
+}
+
+fn on_cpu(args: &Args, shape: &Shape, backend: CpuBackend<f32>) -> Result<()> {
+    if args.parts { parts(args, shape, backend) } else { bench(args, shape, &backend, &|| None) }
 }
 
 /// The order of sums of bf16 products on the processor.
@@ -303,9 +312,6 @@ type Peak<'a> = &'a dyn Fn() -> Option<usize>;
 fn bench<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B, peak: Peak) -> Result<()> {
     if args.pruned {
         return pruned(args, shape, backend);
-    }
-    if args.parts {
-        return parts(args, shape, backend);
     }
     let mut training = Training::new(backend, shape.config(), shape, args.warmup)?;
     if args.rates {
@@ -361,10 +367,9 @@ fn rates<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, training: &mut Tr
     );
 }
 
-/// Where the time of a step goes. On a device work goes on after a call has returned, so that this says nothing there.
-fn parts<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
-    ensure!(args.engine == Engine::Cpu, "--parts is for the processor: nsys tells the parts of a GPU's step");
-    let ceiling = product_flops_per_second(args, backend);
+/// Where the time of a step goes.
+fn parts(args: &Args, shape: &Shape, backend: CpuBackend<f32>) -> Result<()> {
+    let ceiling = product_flops_per_second(args, &backend);
     let timed = parts::Timed::new(backend);
     let mut training = Training::new(&timed, shape.config(), shape, args.warmup)?;
     timed.take();

@@ -39,13 +39,13 @@ pub struct Spent {
 }
 
 /// `B`, timed.
-pub struct Timed<'a, B> {
-    pub inner: &'a B,
+pub struct Timed<B> {
+    inner: B,
     spent: Mutex<BTreeMap<Part, Spent>>,
 }
 
-impl<'a, B: Backend> Timed<'a, B> {
-    pub fn new(inner: &'a B) -> Self {
+impl<B: Backend> Timed<B> {
+    pub fn new(inner: B) -> Self {
         Timed { inner, spent: Mutex::default() }
     }
 
@@ -56,7 +56,7 @@ impl<'a, B: Backend> Timed<'a, B> {
 
     fn note<R>(&self, part: Part, flops: f64, work: impl FnOnce(&B) -> R) -> R {
         let started = Instant::now();
-        let result = work(self.inner);
+        let result = work(&self.inner);
         let time = started.elapsed();
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = spent.entry(part).or_default();
@@ -93,7 +93,7 @@ macro_rules! timed {
     };
 }
 
-impl<B: Backend> Backend for Timed<'_, B> {
+impl<B: Backend> Backend for Timed<B> {
     type Scalar = B::Scalar;
     type Tensor = B::Tensor;
     type Sum = B::Sum;

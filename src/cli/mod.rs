@@ -1,6 +1,7 @@
 //! Words to calls: the commands, their exit codes, and what they print.
 //!
 //! Exit codes: 0 all is well; 1 some runs failed or were not reached; 2 the request is wrong.
+mod arrange;
 mod compare;
 mod contamination;
 mod corpora;

@@ -1,5 +1,5 @@
 //! `efficientllm run`: carries out an experiment.
-use super::{Place, SOME_FAILED, Settings, WRONG_REQUEST, engine};
+use super::{Place, SOME_FAILED, Settings, WRONG_REQUEST, arrange, engine};
 use crate::base::units;
 use crate::plan::{Plan, plan};
 use crate::report;
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Runs at once; 0: one per device, on cpu as many as fit [default: engine.workers of the file]
+    /// Runs at once; 0: one per device, on cpu what a measurement shows to be faster [default: engine.workers of the file]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
     workers: Option<u16>,
     /// Threads of each run; results do not depend on it [default: engine.threads_per_worker of the file]
@@ -31,9 +31,14 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let plan = plan(&experiment, kind)?;
     let threads = options.threads.map_or(experiment.engine.threads_per_worker, usize::from);
     let asked = options.workers.map_or(experiment.engine.workers, usize::from);
+    let states = run::stage_states(&plan, &run::Store::at(&results));
+    let (arrangement, told) = arrange::choose(&plan, &states, &groups, asked, threads);
+    if let Some(told) = told.filter(|_| !options.quiet) {
+        println!("{told}");
+    }
     let options = run::Options {
-        workers: engine::workers(asked, kind, &groups, threads, &plan),
-        threads_per_worker: threads,
+        workers: arrangement.workers,
+        threads_per_worker: arrangement.threads,
         style: Style::detect(options.quiet),
         interrupted: stop_on_signals()?,
     };

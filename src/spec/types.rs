@@ -61,7 +61,7 @@ pub struct EngineSpec {
     pub precision: Option<Precision>,
     /// The order of sums of the processor's bf16 products; `None`: that of the fastest instruction that it has.
     pub cpu_bf16: Option<CpuBf16>,
-    /// Runs carried out at once; 0: one per device, or as many as the cores can give threads to.
+    /// Runs carried out at once; 0: one per device, or as many as the cores can give threads to, or fewer with more threads each.
     pub workers: usize,
     /// Threads of one rank of a run; results do not depend on it.
     pub threads_per_worker: usize,
