@@ -212,17 +212,15 @@ fn bf16_is_as_repeatable_as_f32_and_trains_as_well() {
             pool.install(run)
         };
         let whole = with(1, None, u64::MAX).expect("it trains");
-        for threads in [2, 3] {
-            assert_same(&whole, &with(threads, None, u64::MAX).expect("it trains"));
-        }
+        assert_same(&whole, &with(3, None, u64::MAX).expect("it trains"));
         let path = folder.path().join(format!("{}.safetensors", kind.name()));
-        let stop = 5 * train_spec().batch_tokens as u64;
+        let stop = 3 * train_spec().batch_tokens as u64;
         assert!(matches!(with(1, Some((&path, "key")), stop), Err(TrainError::Interrupted { .. })));
         assert_same(&whole, &with(2, Some((&path, "key")), u64::MAX).expect("it resumes"));
 
         let loss = |backend: &CpuBackend<f32>| {
-            let state = run_on(backend, &train_spec(), None, 60, None, &mut Silent).expect("it trains");
-            state.progress.curve[59].loss
+            let state = run_on(backend, &train_spec(), None, 20, None, &mut Silent).expect("it trains");
+            state.progress.curve[19].loss
         };
         let (ours, plain) = (loss(&backend), loss(&BACKEND));
         assert!(ours != plain && (ours - plain).abs() < 0.05 * plain, "{kind:?}: {ours} against {plain}");

@@ -7,8 +7,8 @@ use crate::base::precision::CpuBf16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kernel {
     pub kind: CpuBf16,
-    /// By the instruction itself; else by its emulation, which gives the same bits.
-    is_hardware: bool,
+    /// By the instruction itself, operands rounded by an instruction, too; else by its emulation, which gives the same bits.
+    pub is_hardware: bool,
 }
 
 /// Most rows and most elements of a tile: 32 × 32 of AMX.
@@ -26,8 +26,7 @@ impl Kernel {
         Kernel { kind, is_hardware: false }
     }
 
-    /// Products of `kind` by instructions, which the processor or a handler of traps must have.
-    #[cfg(test)]
+    /// Products of `kind` by instructions, which the processor must have, or (in tests) a handler of traps.
     pub fn by_instructions(kind: CpuBf16) -> Self {
         Kernel { kind, is_hardware: true }
     }

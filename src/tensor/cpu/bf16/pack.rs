@@ -9,6 +9,8 @@
 use super::kernel::{Kernel, MOST_TILE_ROWS};
 use super::memory::Buffer;
 use super::round::{pair, round};
+#[cfg(target_arch = "x86_64")]
+use super::x86::convert;
 use super::{BLOCK_PAIRS, VECTOR};
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
@@ -51,6 +53,7 @@ pub enum Along {
 
 /// The A of C = A B.
 pub struct Left {
+    kernel: Kernel,
     buffer: Buffer,
     pub rows: usize,
     /// Pairs of a row, those of padding included
@@ -80,7 +83,7 @@ impl Left {
         // A tile may begin at the last row.
         let room = (rows + MOST_TILE_ROWS).next_multiple_of(PANEL_ROWS);
         let buffer = Buffer::new(room * if panels { pairs } else { stride });
-        Left { buffer, rows, pairs, stride, panels, transposes }
+        Left { kernel, buffer, rows, pairs, stride, panels, transposes }
     }
 
     /// Rows of one piece of [`Self::pack`].
@@ -105,15 +108,15 @@ impl Left {
         unsafe {
             if self.panels {
                 let out = target.get().add(piece * self.pairs * PANEL_ROWS);
-                interleave(out, PANEL_ROWS, self.pairs, source, rows);
+                interleave(self.kernel, out, (PANEL_ROWS, self.pairs), source, rows);
             } else if self.transposes {
                 let out = target.get().add(rows.start * self.stride);
-                transpose_columns(out, self.stride, self.pairs, source, rows);
+                transpose_columns(self.kernel, out, (self.stride, self.pairs), source, rows);
             } else {
                 for row in rows {
                     let out = target.get().add(row * self.stride).cast::<u16>();
                     let out = std::slice::from_raw_parts_mut(out, 2 * self.pairs);
-                    vectorised(|| round_line(out, source.piece(row, 0, source.width)));
+                    vectorised(|| round_line(self.kernel, out, source.piece(row, 0, source.width)));
                 }
             }
         }
@@ -137,6 +140,7 @@ impl Left {
 
 /// The B of C = A B.
 pub struct Right {
+    kernel: Kernel,
     buffer: Buffer,
     pub columns: usize,
     pub pairs: usize,
@@ -154,7 +158,7 @@ impl Right {
         let vectors = kernel.panel_vectors(columns);
         let all_vectors = kernel.padded_vectors(columns);
         let buffer = Buffer::new(all_vectors * VECTOR * pairs);
-        Right { buffer, columns, pairs, vectors, along, all_vectors }
+        Right { kernel, buffer, columns, pairs, vectors, along, all_vectors }
     }
 
     pub fn panels(&self) -> usize {
@@ -194,14 +198,19 @@ impl Right {
             unsafe {
                 let out = target.get().add(self.offset(panel, first));
                 match self.along {
-                    Along::Lines => {
-                        transpose_lines(out, width, first..first + pairs, source, columns.clone())
-                    }
+                    Along::Lines => transpose_lines(
+                        self.kernel,
+                        out,
+                        width,
+                        first..first + pairs,
+                        source,
+                        columns.clone(),
+                    ),
                     Along::Columns => {
                         let k = 2 * first;
                         let lines = source.lines.saturating_sub(k).min(2 * pairs);
                         let from = Source { data: source.data.add(k * source.stride), lines, ..source };
-                        interleave(out, width, pairs, from, columns.clone());
+                        interleave(self.kernel, out, (width, pairs), from, columns.clone());
                     }
                 }
             }
@@ -223,19 +232,50 @@ impl Right {
 
 /// `out ← line`, rounded, and zeros to its end.
 #[inline(always)]
-fn round_line(out: &mut [u16], line: &[f32]) {
+fn round_line(kernel: Kernel, out: &mut [u16], line: &[f32]) {
     let (values, padding) = out.split_at_mut(line.len());
-    for (out, &x) in values.iter_mut().zip(line) {
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if kernel.is_hardware {
+        let blocks = line.len() / convert::LINE;
+        // SAFETY: the instructions are there, and both have that many blocks.
+        unsafe { convert::line(values.as_mut_ptr(), line.as_ptr(), blocks) };
+        done = blocks * convert::LINE;
+    }
+    for (out, &x) in values[done..].iter_mut().zip(&line[done..]) {
         *out = round(x) as u16;
     }
     padding.fill(0);
+}
+
+/// `out[c] ← (first[c], second[c])`, rounded.
+#[inline(always)]
+fn weave(kernel: Kernel, out: &mut [u32], first: &[f32], second: &[f32]) {
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if kernel.is_hardware {
+        let blocks = out.len() / convert::WEAVE;
+        assert!(first.len() == out.len() && second.len() == out.len());
+        // SAFETY: the instructions are there, and all have that many blocks.
+        unsafe { convert::weave(out.as_mut_ptr(), first.as_ptr(), second.as_ptr(), blocks) };
+        done = blocks * convert::WEAVE;
+    }
+    for ((out, &a), &b) in out[done..].iter_mut().zip(&first[done..]).zip(&second[done..]) {
+        *out = pair(a, b);
+    }
 }
 
 /// `out[p][c] ← (source[2p][columns₀ + c], source[2p + 1][…])` for all `pairs`; zeros where the source has nothing.
 ///
 /// # Safety
 /// `out` has room for `pairs · width`.
-unsafe fn interleave(out: *mut u32, width: usize, pairs: usize, source: Source, columns: Range<usize>) {
+unsafe fn interleave(
+    kernel: Kernel,
+    out: *mut u32,
+    (width, pairs): (usize, usize),
+    source: Source,
+    columns: Range<usize>,
+) {
     let present = columns.len();
     // SAFETY: by the contract.
     let out = unsafe { std::slice::from_raw_parts_mut(out, pairs * width) };
@@ -246,9 +286,7 @@ unsafe fn interleave(out: *mut u32, width: usize, pairs: usize, source: Source, 
             if 2 * p + 1 < source.lines {
                 let first = source.piece(2 * p, columns.start, present);
                 let second = source.piece(2 * p + 1, columns.start, present);
-                for ((out, &a), &b) in values.iter_mut().zip(first).zip(second) {
-                    *out = pair(a, b);
-                }
+                weave(kernel, values, first, second);
             } else if 2 * p < source.lines {
                 let first = source.piece(2 * p, columns.start, present);
                 for (out, &a) in values.iter_mut().zip(first) {
@@ -270,6 +308,7 @@ type Block = [[u32; TURNED]; TURNED];
 /// # Safety
 /// `out` has room for `pairs.len() · width`; `width` is a multiple of [`VECTOR`].
 unsafe fn transpose_lines(
+    kernel: Kernel,
     out: *mut u32,
     width: usize,
     pairs: Range<usize>,
@@ -284,7 +323,7 @@ unsafe fn transpose_lines(
                 for (line, block) in lines.clone().zip(&mut block) {
                     let k = (2 * first).min(source.width);
                     let len = (source.width - k).min(2 * TURNED);
-                    round_line(bytemuck::cast_slice_mut(block), source.piece(line, k, len));
+                    round_line(kernel, bytemuck::cast_slice_mut(block), source.piece(line, k, len));
                 }
             });
             let count = TURNED.min(pairs.end - first);
@@ -301,7 +340,13 @@ unsafe fn transpose_lines(
 ///
 /// # Safety
 /// `out` has room for as many whole blocks of rows as hold `rows`, `stride` pairs apart.
-unsafe fn transpose_columns(out: *mut u32, stride: usize, pairs: usize, source: Source, rows: Range<usize>) {
+unsafe fn transpose_columns(
+    kernel: Kernel,
+    out: *mut u32,
+    (stride, pairs): (usize, usize),
+    source: Source,
+    rows: Range<usize>,
+) {
     for first_row in rows.clone().step_by(TURNED) {
         let columns = first_row..(first_row + TURNED).min(rows.end);
         for first in (0..pairs).step_by(TURNED) {
@@ -312,7 +357,7 @@ unsafe fn transpose_columns(out: *mut u32, stride: usize, pairs: usize, source: 
             unsafe {
                 let from =
                     Source { data: source.data.add(k * source.stride), lines: source.lines - k, ..source };
-                interleave(block.as_mut_ptr().cast(), TURNED, count, from, columns.clone());
+                interleave(kernel, block.as_mut_ptr().cast(), (TURNED, count), from, columns.clone());
                 let out = out.add((first_row - rows.start) * stride + first);
                 write_turned(out, stride, TURNED, &block);
             }

@@ -154,6 +154,17 @@ fn instructions_and_emulation_give_the_same_bits() {
     }
 }
 
+/// The check that decides at run time; here by the instructions in their handler of traps.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn a_kernel_that_sums_otherwise_is_found_out() {
+    use super::detect::agrees;
+    super::traps::install();
+    let [avx512, amx] = KINDS;
+    assert!(agrees(Kernel::by_instructions(avx512), Kernel::emulated(avx512)));
+    assert!(!agrees(Kernel::emulated(amx), Kernel::emulated(avx512)), "the two orders differ");
+}
+
 /// Of rounded operands a product is off by the rounding of f32 sums alone.
 #[test]
 fn the_only_errors_are_those_of_rounded_operands_and_f32_sums() {

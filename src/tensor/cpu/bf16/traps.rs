@@ -79,6 +79,14 @@ fn fused(a: u32, b: u32, c: u32) -> u32 {
     (if sum.is_subnormal() { 0.0f32.copysign(sum) } else { sum }).to_bits()
 }
 
+/// To bf16: to the nearest, ties to even, subnormals zero (NaNs are not met here).
+fn rounded(x: u32) -> u32 {
+    if f32::from_bits(x).is_subnormal() {
+        return x >> 31 << 15;
+    }
+    u32::from(half::bf16::from_f32(f32::from_bits(x)).to_bits())
+}
+
 fn plus(a: u32, b: u32) -> u32 {
     fused(1.0f32.to_bits(), a, b)
 }
@@ -118,6 +126,20 @@ unsafe fn execute(i: &Instruction, general: &[libc::greg_t; 23], registers: &mut
             }
             Mnemonic::Vpbroadcastd if is_memory(1) => {
                 registers.vectors[number(0)] = [(address(1) as *const u32).read_unaligned(); 16];
+            }
+            Mnemonic::Vcvtne2ps2bf16 if !is_memory(2) => {
+                let (high, low) = (registers.vectors[number(1)], registers.vectors[number(2)]);
+                let halves = [low, high].map(|values| values.map(rounded));
+                let all = halves.as_flattened();
+                registers.vectors[number(0)] =
+                    std::array::from_fn(|lane| all[2 * lane] | all[2 * lane + 1] << 16);
+            }
+            Mnemonic::Vpermw if !is_memory(2) => {
+                let (places, from) = (registers.vectors[number(1)], registers.vectors[number(2)]);
+                let word = |values: [u32; 16], i: usize| values[i / 2] >> (16 * (i % 2)) & 0xffff;
+                let of = |i: usize| word(from, word(places, i) as usize % 32);
+                registers.vectors[number(0)] =
+                    std::array::from_fn(|lane| of(2 * lane) | of(2 * lane + 1) << 16);
             }
             Mnemonic::Vdpbf16ps if !is_memory(2) => {
                 let (a, b) = (registers.vectors[number(1)], registers.vectors[number(2)]);

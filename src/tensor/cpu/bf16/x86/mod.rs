@@ -4,4 +4,5 @@
 //! the same instructions on a processor without them (`super::traps`).
 pub mod amx;
 pub mod avx512;
+pub mod convert;
 pub mod turn;

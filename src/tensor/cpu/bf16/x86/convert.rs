@@ -1,0 +1,85 @@
+//! Rounding to bf16 by `VCVTNE2PS2BF16`, of which [`crate::tensor::cpu::bf16::round`] is the specification.
+use std::arch::asm;
+
+/// Elements that [`line`] and [`weave`] take at a time.
+pub const LINE: usize = 32;
+pub const WEAVE: usize = 16;
+
+/// `out ← from`, `blocks` times 32 elements.
+///
+/// # Safety
+/// AVX-512 BF16 is there; both are valid for all elements.
+#[inline(always)]
+pub unsafe fn line(out: *mut u16, from: *const f32, blocks: usize) {
+    if blocks == 0 {
+        return;
+    }
+    // SAFETY: the caller's contract.
+    unsafe {
+        asm!(
+            "2:",
+            "vmovups zmm0, zmmword ptr [{from}]",
+            "vmovups zmm1, zmmword ptr [{from} + 64]",
+            "vcvtne2ps2bf16 zmm0, zmm1, zmm0",
+            "vmovups zmmword ptr [{out}], zmm0",
+            "add {from}, 128",
+            "add {out}, 64",
+            "dec {blocks}",
+            "jnz 2b",
+            from = inout(reg) from => _,
+            out = inout(reg) out => _,
+            blocks = inout(reg) blocks => _,
+            out("zmm0") _, out("zmm1") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Where each bf16 of a vector of pairs comes from: the first sixteen are the pairs' first elements.
+#[repr(align(64))]
+struct Places([u16; 32]);
+
+static PLACES: Places = Places({
+    let mut places = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        places[i] = (i / 2 + i % 2 * 16) as u16;
+        i += 1;
+    }
+    places
+});
+
+/// `out[c] ← (first[c], second[c])`, `blocks` times 16 pairs.
+///
+/// # Safety
+/// AVX-512 BF16 and BW are there; all are valid for all elements.
+#[inline(always)]
+pub unsafe fn weave(out: *mut u32, first: *const f32, second: *const f32, blocks: usize) {
+    if blocks == 0 {
+        return;
+    }
+    // SAFETY: the caller's contract.
+    unsafe {
+        asm!(
+            "vmovups zmm2, zmmword ptr [{places}]",
+            "2:",
+            "vmovups zmm0, zmmword ptr [{first}]",
+            "vmovups zmm1, zmmword ptr [{second}]",
+            "vcvtne2ps2bf16 zmm0, zmm1, zmm0",
+            "vpermw zmm0, zmm2, zmm0",
+            "vmovups zmmword ptr [{out}], zmm0",
+            "add {first}, 64",
+            "add {second}, 64",
+            "add {out}, 64",
+            "dec {blocks}",
+            "jnz 2b",
+            places = in(reg) PLACES.0.as_ptr(),
+            first = inout(reg) first => _,
+            second = inout(reg) second => _,
+            out = inout(reg) out => _,
+            blocks = inout(reg) blocks => _,
+            out("zmm0") _, out("zmm1") _, out("zmm2") _,
+            options(nostack),
+        );
+    }
+}
