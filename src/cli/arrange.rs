@@ -3,20 +3,13 @@ use super::engine;
 use crate::base::units;
 use crate::model::{Engine, ModelConfig, OnRank, Rank, flops, init};
 use crate::plan::{Plan, StageKind, makespan};
-use crate::run::StageState;
+use crate::run::{Arrangement, StageState};
 use crate::spec::{EngineKind, TrainSpec, vocabulary::vocab_size};
 use crate::tensor::Backend;
 use crate::train::optimizer;
 use std::fmt::Write;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
-
-/// Runs at once, and threads of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrangement {
-    pub workers: usize,
-    pub threads: usize,
-}
 
 /// Time that the measurement of one arrangement takes, its first step aside.
 const MEASURE: Duration = Duration::from_millis(600);

@@ -3,7 +3,7 @@ use super::{Place, SOME_FAILED, Settings, WRONG_REQUEST, arrange, engine};
 use crate::base::units;
 use crate::plan::{Plan, plan};
 use crate::report;
-use crate::run::{self, Outcome, RunError, Style, carry_out};
+use crate::run::{self, Outcome, RunError, StageState, Style, carry_out};
 use anyhow::Result;
 use clap::Args;
 use std::path::Path;
@@ -31,19 +31,21 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let plan = plan(&experiment, kind)?;
     let threads = options.threads.map_or(experiment.engine.threads_per_worker, usize::from);
     let asked = options.workers.map_or(experiment.engine.workers, usize::from);
-    let states = run::stage_states(&plan, &run::Store::at(&results));
-    let (arrangement, told) = arrange::choose(&plan, &states, &groups, asked, threads);
-    if let Some(told) = told.filter(|_| !options.quiet) {
-        println!("{told}");
-    }
+    let quiet = options.quiet;
+    let arrange = |states: &[StageState]| {
+        let (arrangement, told) = arrange::choose(&plan, states, &groups, asked, threads);
+        if let Some(told) = told.filter(|_| !quiet) {
+            println!("{told}");
+        }
+        arrangement
+    };
     let options = run::Options {
-        workers: arrangement.workers,
-        threads_per_worker: arrangement.threads,
+        arrange: &arrange,
         style: Style::detect(options.quiet),
         interrupted: stop_on_signals()?,
     };
     let started = Instant::now();
-    let executor = run::execute::EngineExecutor::new(groups);
+    let executor = run::execute::EngineExecutor::new(groups.clone());
     let outcome = match carry_out(&plan, &results, &executor, &options) {
         Ok(outcome) => outcome,
         // What was asked for is fine, but its results cannot be kept: whatever was not reached has failed.

@@ -15,10 +15,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How a plan is to be carried out; nothing here changes a number.
-pub struct Options {
+/// Runs at once, and threads of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrangement {
     pub workers: usize,
-    pub threads_per_worker: usize,
+    pub threads: usize,
+}
+
+/// How a plan is to be carried out; nothing here changes a number.
+pub struct Options<'a> {
+    /// Asked once it is sure that there is work and that its results can be kept.
+    pub arrange: &'a dyn Fn(&[StageState]) -> Arrangement,
     pub style: Style,
     /// Set from outside to stop: stages under way save their state.
     pub interrupted: Arc<AtomicBool>,
@@ -32,7 +39,7 @@ pub fn carry_out(
     plan: &Plan,
     results: &Path,
     executor: &dyn Executor,
-    options: &Options,
+    options: &Options<'_>,
 ) -> Result<Outcome, RunError> {
     let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
     fs::create_dir_all(results).map_err(unwritable)?;
@@ -48,9 +55,11 @@ pub fn carry_out(
     let to_do = || plan.stages.iter().zip(&states).filter(|(_, state)| **state == StageState::Waiting);
     let records = Records { plan, store: &store, results, rows: Mutex::default() };
     records.gather(&states)?;
+    let mut arrangement = Arrangement { workers: 1, threads: 1 };
     if to_do().next().is_some() {
+        arrangement = (options.arrange)(&states);
         let ranks = plan.experiment.engine.data_parallel;
-        let threads = options.workers * options.threads_per_worker * ranks;
+        let threads = arrangement.workers * arrangement.threads * ranks;
         let engine = serde_json::to_value(plan.engine).ok();
         let engine = engine.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
         let source_tree = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -60,7 +69,7 @@ pub fn carry_out(
     let stages = to_do().map(|(stage, _)| stage);
     let display = Display::new(options.style, stages, plan.runs.len(), done, options.interrupted.clone());
     let watch = Watch { display: &display, records: &records };
-    let outcome = sweep(plan, &store, executor, &watch, options.workers, options.threads_per_worker);
+    let outcome = sweep(plan, &store, executor, &watch, arrangement.workers, arrangement.threads);
     display.close();
     outcome
 }

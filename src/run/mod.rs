@@ -17,7 +17,7 @@ pub mod progress;
 pub mod store;
 pub mod sweep;
 
-pub use campaign::{Options, carry_out, write_plan};
+pub use campaign::{Arrangement, Options, carry_out, write_plan};
 pub use error::RunError;
 pub use executor::{Executor, InputFolders, Progress, StageFailure, Task};
 pub use origin::Origin;
