@@ -1,7 +1,7 @@
 //! A backend that passes everything on and notes how long each part of a step takes.
 use efficientllm::tensor::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedShape, Product, RopeTable, ScoreLeaf,
+    PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -121,6 +121,16 @@ impl<B: Backend> Backend for Timed<B> {
 
     timed! {
         Statistics: fn fill_zero(&self, tensor: &mut B::Tensor);
+        Statistics: fn pointwise(
+            &self, operation: Pointwise, out: &mut B::Tensor, a: &B::Tensor, b: Option<&B::Tensor>
+        );
+        Statistics: fn fold(&self, out: &mut B::Tensor, x: &B::Tensor, rows: usize, cols: usize);
+        Statistics: fn head_squared_gradients(
+            &self, out: &mut B::Tensor, hidden: &B::Tensor, head: &B::Tensor, targets: &[u32], scale: f64
+        );
+        Statistics: fn head_entropy(
+            &self, d_hidden: &mut B::Tensor, d_head: &mut B::Tensor, hidden: &B::Tensor, head: &B::Tensor, scale: f64
+        ) -> B::Sum;
         ElementWise: fn copy(&self, out: &mut B::Tensor, from: &B::Tensor);
         Statistics: fn accumulate(&self, alpha: f64, beta: f64, leaves: &mut [Accumulation<'_, B::Tensor>]);
         Optimiser: fn sum_of_squares(&self, tensor: &B::Tensor) -> f64;

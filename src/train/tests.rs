@@ -203,7 +203,7 @@ fn threads_do_not_change_a_bit() {
 #[test]
 fn bf16_is_as_repeatable_as_f32_and_trains_as_well() {
     let folder = tempfile::tempdir().expect("a folder");
-    let prune = prune_spec(Saliency::TaylorMix, Update::Layerwise, 0.5);
+    let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5);
     for kind in [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16] {
         let backend = CpuBackend::in_bf16(kind);
         let with = |threads, resume, stop| {

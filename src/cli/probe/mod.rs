@@ -31,8 +31,8 @@ pub(super) struct Options {
 }
 
 pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
-    let (experiment, results) = place.load(settings)?;
-    let kind = engine::resolve(experiment.engine.kind)?;
+    let (mut experiment, results) = place.load(settings)?;
+    let kind = engine::resolve_spec(&mut experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
     let of = |wanted: StageKind| stage(&plan, wanted);
@@ -71,10 +71,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         },
         interrupted: &interrupted,
     };
-    let engine = Engine {
-        at_once: spec.train.micro_batch,
-        ..Engine::alone(kind, experiment.engine.precision, engine::groups(kind, &experiment.engine)?[0][0])
-    };
+    let device = engine::groups(kind, &experiment.engine)?[0][0];
+    let engine = Engine::of(&experiment.engine, kind, vec![device], spec.train.micro_batch);
     let measured = engine.run(task)??;
     let rows = tables::write(&results, &measured)?;
     print!("{}", tables::text(&measured, &rows));
