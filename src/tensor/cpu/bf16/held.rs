@@ -4,6 +4,7 @@ use super::pack::{Along, Right};
 use super::product::Operand;
 use crate::tensor::{CpuBf16, Matrix};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Where a matrix is, and how it is packed.
@@ -33,8 +34,8 @@ pub fn hold(kernel: Kernel, matrices: &[&Matrix<f32>]) -> Release {
     let mut own = Vec::new();
     for matrix in matrices.iter().filter(|matrix| !matrix.data.is_empty()) {
         let key = key(kernel, matrix);
-        if !held.contains_key(&key) {
-            held.insert(key, Arc::default());
+        if let Entry::Vacant(place) = held.entry(key) {
+            place.insert(Arc::default());
             own.push(key);
         }
     }
