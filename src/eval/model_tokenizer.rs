@@ -1,7 +1,7 @@
 //! The tokenizer that belongs to a model, made from what the model's files say of it.
 use crate::base::vocabulary::VocabularyTables;
 use crate::data::{DataError, Tokenizer};
-use crate::model::checkpoint::{Llama2cTokenizer, TokenizerSource};
+use crate::model::checkpoint::{Llama2cTokenizer, TokenizerSource, sentencepiece};
 
 use super::EvalError;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::path::Path;
 pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
     match source {
         TokenizerSource::TokenizerJson(path) => Ok(Tokenizer::from_file(path)?),
+        TokenizerSource::SentencePiece(path) => Ok(Tokenizer::from_tables(&read_pieces(path)?)?),
         TokenizerSource::Gguf(tables) => Ok(Tokenizer::from_tables(tables)?),
         TokenizerSource::Llama2c(path) => Ok(Tokenizer::from_tables(&llama2c_tables(&read_llama2c(path)?))?),
         TokenizerSource::Absent { looked_for } => {
@@ -32,6 +33,7 @@ pub fn tokenizer_of(source: &TokenizerSource) -> Result<Tokenizer, EvalError> {
 /// No tables stand for it.
 pub fn tables_of(source: &TokenizerSource, tokenizer: &Tokenizer) -> Result<VocabularyTables, EvalError> {
     match source {
+        TokenizerSource::SentencePiece(path) => Ok(read_pieces(path)?),
         TokenizerSource::Gguf(tables) => Ok(tables.as_ref().clone()),
         TokenizerSource::Llama2c(path) => Ok(llama2c_tables(&read_llama2c(path)?)),
         _ => Ok(VocabularyTables::of(tokenizer)?),
@@ -40,13 +42,17 @@ pub fn tables_of(source: &TokenizerSource, tokenizer: &Tokenizer) -> Result<Voca
 
 /// What stands beside the place of a `tokenizer.json` and could become one.
 fn other_forms(looked_for: &Path) -> String {
-    let forms = ["tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"];
+    let forms = ["vocab.json", "vocab.txt", "spiece.model"];
     match forms.into_iter().find(|name| looked_for.with_file_name(name).exists()) {
         Some(form) => format!(
             "\nhint: `{form}` is of another form; `AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes a `tokenizer.json`"
         ),
         None => String::new(),
     }
+}
+
+fn read_pieces(path: &Path) -> Result<VocabularyTables, DataError> {
+    sentencepiece::load(path).map_err(|e| DataError::Tokenize { reason: e.to_string() })
 }
 
 fn read_llama2c(path: &Path) -> Result<Llama2cTokenizer, DataError> {

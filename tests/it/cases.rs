@@ -310,12 +310,12 @@ fn folders_and_files_that_are_no_model_say_what_to_name() {
     fs::rename(desk.path().join("torch/model.safetensors"), desk.path().join("torch/pytorch_model.bin"))
         .unwrap();
     model(&desk, "slow", 1);
-    fs::rename(desk.path().join("slow/tokenizer.json"), desk.path().join("slow/tokenizer.model")).unwrap();
+    fs::rename(desk.path().join("slow/tokenizer.json"), desk.path().join("slow/vocab.json")).unwrap();
     for (place, told) in [
         ("stories", "the folder holds a llama2.c file: name `stories/stories260K.bin`"),
         ("v1.bin", "a llama2.c export of version 1 (ak42), which is not read"),
         ("torch", "`pytorch_model.bin`, which is not read"),
-        ("slow", "`tokenizer.model` is of another form"),
+        ("slow", "`vocab.json` is of another form"),
         ("model/model.safetensors", "name the folder: `model`"),
         ("models", "did you mean `models/inner`?"),
     ] {

@@ -23,6 +23,7 @@ pub mod llama2c;
 mod llama2c_tokenizer;
 mod pad;
 mod rotary;
+pub mod sentencepiece;
 mod shards;
 mod source;
 mod stored;

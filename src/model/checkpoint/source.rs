@@ -2,7 +2,7 @@
 //!
 //! | place | read by | tokenizer |
 //! |---|---|---|
-//! | a folder with `config.json` | [`load`] | its `tokenizer.json` |
+//! | a folder with `config.json` | [`load`] | its `tokenizer.json`, else its `tokenizer.model` |
 //! | a file that begins with `GGUF` | [`gguf`] | the tables inside the file |
 //! | any other file that ends in `.bin` | [`llama2c`] | `tokenizer.bin`, `tok<V>.bin` or `tok<V/1000>k.bin` beside it |
 use std::io::Read;
@@ -20,6 +20,8 @@ use crate::tensor::Backend;
 pub enum TokenizerSource {
     /// A `tokenizer.json` of the `tokenizers` library.
     TokenizerJson(PathBuf),
+    /// A SentencePiece model.
+    SentencePiece(PathBuf),
     /// The vocabulary inside the model's GGUF file.
     Gguf(Box<VocabularyTables>),
     /// A llama2.c tokenizer file.
@@ -96,6 +98,9 @@ pub fn files_of(path: &Path, tokenizer: &TokenizerSource) -> std::io::Result<Vec
     let counts = |path: &PathBuf| path.extension().is_some_and(|e| e == "json" || e == "safetensors");
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).filter(counts).collect();
+    if let TokenizerSource::SentencePiece(path) = tokenizer {
+        files.push(path.clone());
+    }
     files.sort();
     Ok(files)
 }
@@ -183,10 +188,11 @@ pub fn load_any<B: Backend>(
 }
 
 fn of_folder(folder: &Path) -> TokenizerSource {
-    let path = folder.join("tokenizer.json");
-    match path.is_file() {
-        true => TokenizerSource::TokenizerJson(path),
-        false => TokenizerSource::Absent { looked_for: path },
+    let (path, pieces) = (folder.join("tokenizer.json"), folder.join("tokenizer.model"));
+    match () {
+        () if path.exists() => TokenizerSource::TokenizerJson(path),
+        () if pieces.exists() => TokenizerSource::SentencePiece(pieces),
+        () => TokenizerSource::Absent { looked_for: path },
     }
 }
 
