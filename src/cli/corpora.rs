@@ -10,7 +10,7 @@ use crate::base::hash::{canonical_json, sha256_hex};
 use crate::base::units::{grouped, si};
 use crate::data::contamination::{Findings, REVISION};
 use crate::data::corpus::SEPARATOR;
-use crate::data::prepare::{Header, StoredSource};
+use crate::data::prepare::{Header, LONG_DOCUMENT, StoredSource};
 use crate::data::{Contamination, DataError, Tokenizer, Watch, check_validation, visit_training};
 use crate::eval::tokenizer_of;
 use crate::model::checkpoint;
@@ -52,9 +52,6 @@ struct SourceText {
     #[serde(default)]
     longest: u64,
 }
-
-/// A document longer than this is likely a file without separators.
-const LONG_DOCUMENT: u64 = 1 << 20;
 
 /// The sources of each corpus, and for corpora from disk the benchmark items that stand in them.
 ///
@@ -100,7 +97,7 @@ fn remarks(corpus: &CorpusSpec, sources: &[SourceText]) -> String {
             let _ =
                 writeln!(text, "  ({}: {rows} bad rows are left out, held-out ones included)", name(source));
         }
-        if matches!(source, CorpusSpec::Text { .. }) && found.longest >= LONG_DOCUMENT {
+        if matches!(source, CorpusSpec::Text { .. }) && found.longest >= LONG_DOCUMENT as u64 {
             let _ = writeln!(
                 text,
                 "  ({}: a document has {}; documents of a text file are separated by `{SEPARATOR}`, and without it the file is one)",

@@ -10,6 +10,7 @@
 //! Documents are read as a stream, encoded some megabytes at a time on all threads at hand, and written: a corpus may be
 //! larger than memory. Written into a folder that is renamed once it is whole, it is there in full or not at all.
 use super::batches::Batches;
+use super::corpus::SEPARATOR;
 use super::documents::{Meter, Watch, files, size};
 use super::error::DataError;
 use super::special_tokens::SpecialTokens;
@@ -33,6 +34,8 @@ const TOKENIZER: &str = "tokenizer.json";
 const FORMAT: u32 = 2;
 /// A shard file is closed once it has so many bytes.
 const SHARD_BYTES: u64 = 1 << 28;
+/// A document of a text file longer than this is likely a file without separators.
+pub const LONG_DOCUMENT: usize = 1 << 20;
 /// Text that is encoded, or handed to the tokenizer's training, at once.
 const BATCH_BYTES: usize = 1 << 22;
 
@@ -216,7 +219,9 @@ fn encode(
         Ok(())
     };
     let (mut batch, mut bytes) = (Vec::new(), 0);
+    let mut longest = 0;
     let bad_rows = meter.visit(source, split, &mut |document, _| {
+        longest = longest.max(document.len());
         bytes += document.len();
         batch.push(document.to_string());
         if bytes < BATCH_BYTES {
@@ -228,6 +233,11 @@ fn encode(
     write(&mut batch)?;
     let stored = Stored { bad_rows, ..writer.finish()? };
     let split_name = if split == Split::Train { "training" } else { "validation" };
+    if longest >= LONG_DOCUMENT && matches!(source, CorpusSpec::Text { .. }) {
+        tracing::warn!(
+            "a document of the {split_name} text has {longest} bytes: documents of a text file are separated by `{SEPARATOR}`, and without it the file is one"
+        );
+    }
     if bad_rows > 0 {
         let from = source.train_files().first().or(source.validation_files().first());
         let from = from.map_or("", |file| file.as_str());
