@@ -13,6 +13,7 @@
 //! *paper wing* (`plan`, `record`, `stats`, `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`,
 //! `eval`, `train`) knows no CSV. Models from disk come in by `model::checkpoint`, for `cli`'s `eval` and `export` too.
 //! Rooms import only downward; `tests/it/rooms.rs` holds the table of allowed imports and fails on any other.
+#[macro_use]
 pub mod base;
 pub mod cli;
 pub mod data;

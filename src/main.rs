@@ -1,4 +1,6 @@
 //! The `efficientllm` program: see `efficientllm::cli`.
+use efficientllm::base::output::LossyStderr;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -8,7 +10,11 @@ fn main() -> ExitCode {
                 .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
                 .from_env_lossy(),
         )
-        .with_writer(std::io::stderr)
+        .with_writer(|| LossyStderr)
+        // Colour codes are for a terminal; in a log file they are rubbish.
+        .with_ansi(
+            std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        )
         .without_time()
         .with_target(false)
         .init();

@@ -2,12 +2,20 @@
 //!
 //! A result is written to a temporary file of the same folder, synced, renamed over its final name, and the
 //! folder is synced: a crash at any moment leaves the old contents or the new ones, never a part.
+use super::process::Process;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 /// What the names of all temporary files begin with; [`remove_leftovers`] clears them after a crash.
-pub const TEMPORARY_PREFIX: &str = ".tmp-";
+const TEMPORARY_PREFIX: &str = ".tmp-";
+/// Those of libraries that write through files of their own are cleared, too.
+const TEMPORARY_NAMES: &str = ".tmp";
+
+/// After so long a process on another machine is taken to have left what it began.
+const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Replaces the contents of `path` by `bytes`, all or nothing.
 ///
@@ -32,13 +40,16 @@ pub fn write_atomic_with<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let folder = folder_of(path);
-    let file = builder().tempfile_in(folder)?;
-    write(file.path())?;
-    // Opened anew: `write` may have put another file in its place.
-    File::open(file.path())?.sync_all()?;
-    file.persist(path).map_err(|failure| failure.error)?;
-    Ok(sync_folder(folder)?)
+    let parent = folder_of(path);
+    // In a folder of its own: what `write` leaves beside the file when it is killed is cleared with it.
+    let folder = temporary_folder(parent)?;
+    let file = folder.path().join("file");
+    write(&file)?;
+    let mode = mode_of_new_files(folder.path())?;
+    make_readable(&file, &mode)?;
+    File::open(&file)?.sync_all()?;
+    fs::rename(&file, path)?;
+    Ok(sync_folder(parent)?)
 }
 
 /// A temporary folder in `parent`, deleted when the value is dropped unless [`commit_folder`] took it.
@@ -47,8 +58,8 @@ pub fn write_atomic_with<E: From<io::Error>>(
 /// `parent` is missing or not writable.
 pub fn temporary_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX);
-    // As in `builder`: others may read what becomes of it.
+    builder.prefix(prefix());
+    // As an ordinary new folder; the umask takes away what it must.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     builder.tempdir_in(parent)
@@ -65,22 +76,22 @@ pub fn share(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Syncs everything in `folder` and renames it to `path`, a sibling that does not exist yet.
+/// Syncs everything in `folder` and renames it to `path`, a sibling that does not exist yet. Its files are then as
+/// readable for others as any new file is, whoever wrote them.
 ///
 /// # Errors
 /// Any failure of the file system; `folder` is then deleted and `path` is not there.
 pub fn commit_folder(folder: tempfile::TempDir, path: &Path) -> io::Result<()> {
-    sync_tree(folder.path())?;
+    let mode = mode_of_new_files(folder.path())?;
+    sync_tree(folder.path(), &mode)?;
     fs::rename(folder.path(), path)?;
     // The folder has moved: there is nothing left for the guard to delete.
     let _ = folder.keep();
     sync_folder(folder_of(path))
 }
 
-/// Deletes what a killed process left behind: every entry of `folder` that [`write_atomic`] or
-/// [`temporary_folder`] made and did not rename. Returns how many there were.
-///
-/// Call it only under the lock of the results folder, so that no other process is writing.
+/// Deletes what killed processes left behind: every entry of `folder` that [`write_atomic`] or
+/// [`temporary_folder`] made and did not rename, unless its process is at work still. Returns how many there were.
 ///
 /// # Errors
 /// Any failure of the file system; a missing folder is none.
@@ -92,7 +103,7 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
     let mut removed = 0;
     for entry in entries {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+        if is_left(&entry) {
             if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             } else {
@@ -102,6 +113,35 @@ pub fn remove_leftovers(folder: &Path) -> io::Result<usize> {
         }
     }
     Ok(removed)
+}
+
+/// Whether a temporary entry has been left by its process; of one on another machine nothing is known but the time.
+fn is_left(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy().into_owned();
+    let process =
+        name.strip_prefix(TEMPORARY_PREFIX).and_then(|rest| rest.rsplit_once('-')?.0.parse::<Process>().ok());
+    match process.map(|process| process.is_alive()) {
+        // Of an earlier version, or of a library that writes through files of its own.
+        None => name.starts_with(TEMPORARY_NAMES),
+        Some(Some(alive)) => !alive,
+        Some(None) => {
+            let written = entry.metadata().and_then(|data| data.modified());
+            written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > LONG_AGO))
+        }
+    }
+}
+
+/// Writes a file that must not be there yet, all or nothing: of several processes that try, one succeeds.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], and any failure of the file system.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut file = builder().tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|failure| failure.error)?;
+    sync_folder(folder)
 }
 
 /// The folder that holds `path`; the current one for a bare name.
@@ -121,29 +161,53 @@ pub fn size_of_tree(path: &Path) -> u64 {
     fs::read_dir(path).map_or(0, |entries| entries.flatten().map(|e| size_of_tree(&e.path())).sum())
 }
 
+/// What the names of this process's temporary files begin with.
+fn prefix() -> &'static str {
+    static PREFIX: OnceLock<String> = OnceLock::new();
+    PREFIX.get_or_init(|| format!("{TEMPORARY_PREFIX}{}-", Process::current()))
+}
+
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(TEMPORARY_PREFIX);
+    builder.prefix(prefix());
     // Results are for others to read too: the mode of an ordinary new file, cut down by the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder
 }
 
-fn sync_tree(path: &Path) -> io::Result<()> {
+fn sync_tree(path: &Path, mode: &fs::Permissions) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sync_tree(&entry.path())?;
+            sync_tree(&entry.path(), mode)?;
         } else {
+            make_readable(&entry.path(), mode)?;
             File::open(entry.path())?.sync_all()?;
         }
     }
     sync_folder(path)
 }
 
-/// A rename is durable only once the folder that records it is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Permissions that a new file gets in `folder`: asked of a file, since the umask can only be asked for by changing it.
+fn mode_of_new_files(folder: &Path) -> io::Result<fs::Permissions> {
+    let probe = builder().tempfile_in(folder)?;
+    Ok(probe.as_file().metadata()?.permissions())
+}
+
+/// Libraries that write through temporary files of their own leave mode 0600.
+fn make_readable(file: &Path, mode: &fs::Permissions) -> io::Result<()> {
+    if fs::symlink_metadata(file)?.permissions() != *mode {
+        fs::set_permissions(file, mode.clone())?;
+    }
+    Ok(())
+}
+
+/// Makes renames in a folder durable: they are so only once the folder that records them is synced.
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     File::open(path)?.sync_all()?;
     Ok(())
@@ -160,6 +224,16 @@ mod tests {
         write_atomic(&path, b"long old contents").unwrap();
         write_atomic(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_is_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("claim");
+        write_new(&path, b"first").unwrap();
+        assert_eq!(write_new(&path, b"second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -208,13 +282,39 @@ mod tests {
         assert_eq!(mode(folder.path()), mode(&parent.path().join("folder")));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_is_committed_is_readable_as_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let private = |path: &Path| {
+            fs::write(path, "x")?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        };
+        fs::write(parent.path().join("ordinary"), "").unwrap();
+        fs::create_dir(parent.path().join("folder")).unwrap();
+        let temporary = temporary_folder(parent.path()).unwrap();
+        private(&temporary.path().join("model")).unwrap();
+        commit_folder(temporary, &parent.path().join("stage")).unwrap();
+        write_atomic_with(&parent.path().join("state"), private).unwrap();
+        let ordinary = mode(&parent.path().join("ordinary"));
+        assert_eq!(mode(&parent.path().join("stage/model")), ordinary);
+        assert_eq!(mode(&parent.path().join("state")), ordinary);
+        assert_eq!(mode(&parent.path().join("stage")), mode(&parent.path().join("folder")));
+    }
+
     #[test]
     fn leftovers_of_a_crash_are_found_by_their_prefix() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".tmp-abc"), "half").unwrap();
         fs::create_dir(folder.path().join(".tmp-dir")).unwrap();
         fs::write(folder.path().join("runs.csv"), "whole").unwrap();
-        assert_eq!(remove_leftovers(folder.path()).unwrap(), 2);
+        let ended = Process { started: 1, ..Process::current().clone() };
+        fs::write(folder.path().join(format!(".tmp-{ended}-x1")), "half").unwrap();
+        let at_work = temporary_folder(folder.path()).unwrap();
+        assert_eq!(remove_leftovers(folder.path()).unwrap(), 3);
+        assert!(at_work.path().exists());
         assert!(folder.path().join("runs.csv").exists());
         assert_eq!(remove_leftovers(&folder.path().join("absent")).unwrap(), 0);
     }

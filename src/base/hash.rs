@@ -1,7 +1,8 @@
 //! Canonical hashes: the identity of a stage is the hash of everything that can change a number.
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 /// Canonical JSON of `value`: object keys sorted, no white space.
@@ -29,6 +30,44 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
             0 => return Ok(hex(&hasher.finalize())),
             n => hasher.update(&buffer[..n]),
         }
+    }
+}
+
+/// SHA-256 of `bytes` with ASCII zeros in the place of those in `range`, as 64 hexadecimal digits.
+pub fn sha256_with_zeros(bytes: &[u8], range: Range<usize>) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(&bytes[..range.start]);
+    hasher.update("0".repeat(range.len()));
+    hasher.update(&bytes[range.end..]);
+    hex(&hasher.finalize())
+}
+
+/// Hashes what passes through it.
+pub struct HashingWriter<W> {
+    inner: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> HashingWriter<W> {
+    pub fn new(inner: W) -> Self {
+        HashingWriter { inner, hasher: Sha256::new() }
+    }
+
+    /// What was written to, and the SHA-256 of what was written as 64 hexadecimal digits.
+    pub fn finish(self) -> (W, String) {
+        (self.inner, hex(&self.hasher.finalize()))
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Ground floor: named random streams, canonical hashes, atomic files, files of users, locks, units for people, nearest names, and plain
-//! values that rooms share which do not know each other.
+//! Ground floor: named random streams, canonical hashes, atomic and sealed files, files of users, locks, output, units for people,
+//! nearest names, and plain values that rooms share which do not know each other.
 pub mod element_score;
 pub mod files;
 #[cfg(test)]
@@ -7,9 +7,13 @@ pub(crate) mod fuzz;
 pub mod hash;
 pub mod input;
 pub mod lock;
+#[macro_use]
+pub mod output;
 pub mod precision;
+pub mod process;
 pub mod random;
 pub mod requirement;
+pub mod seal;
 pub mod suggest;
 pub mod units;
 pub mod vocabulary;

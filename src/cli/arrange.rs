@@ -183,7 +183,7 @@ impl OnRank for Steps<'_> {
 mod tests {
     use super::*;
     use crate::plan;
-    use crate::run::{Store, stage_states};
+    use crate::run::{Store, keys, stage_states};
     use crate::spec::{self, no_model};
     use std::path::Path;
 
@@ -220,7 +220,8 @@ mod tests {
     fn a_rate_is_measured_with_every_run_at_work_and_a_plan_takes_longer_on_fewer() {
         let plan = planned();
         let folder = tempfile::tempdir().unwrap();
-        let states = stage_states(&plan, &Store::at(folder.path()));
+        let states =
+            stage_states(&plan, &keys(&plan), &Store::at(folder.path()), &vec![true; plan.runs.len()]);
         let mut sample = Sample::of(&plan, &states).expect("a model is left to make");
         sample.sequences = 1;
         sample.config.layers.truncate(1);

@@ -1,5 +1,6 @@
 //! `efficientllm compare`: two runs or two arms side by side, from the result files alone.
 use super::Place;
+use crate::base::output::write_out;
 use crate::record::Results;
 use crate::report::compare::compare;
 use anyhow::Result;
@@ -27,6 +28,6 @@ pub(super) fn main(place: &Place, options: &Options) -> Result<u8> {
     } else {
         comparison.to_text(options.flips)
     };
-    print!("{page}");
+    write_out(&page);
     Ok(0)
 }

@@ -5,7 +5,6 @@
 //! Generated corpora are not read: their items are held out of their text by construction, which tests check. What cannot be
 //! read, held-out text and benchmark files included, is a fault of the plan.
 use super::contamination;
-use crate::base::files::write_atomic;
 use crate::base::hash::{canonical_json, sha256_hex};
 use crate::base::units::{grouped, si};
 use crate::data::contamination::{Findings, REVISION};
@@ -151,19 +150,13 @@ fn benchmarks(plan: &Plan, place: usize) -> Vec<(Value, &EvalSpec)> {
 fn checked(stage: &Stage, benchmarks: &[(Value, &EvalSpec)], store: &Store) -> Result<Checked> {
     let sets: Vec<&Value> = benchmarks.iter().map(|(set, _)| set).collect();
     let key = canonical_json(&json!([stage.identity, sets, contamination::WORDS, REVISION]))?;
-    let path = store.check_file(&sha256_hex(key.as_bytes())[..16]);
-    let known = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(checked) = known {
+    let hash = &sha256_hex(key.as_bytes())[..16];
+    if let Some(checked) = store.check(hash) {
         return Ok(checked);
     }
     let checked = check(&stage.spec, benchmarks.iter().map(|(_, eval)| *eval))?;
     // What cannot be kept is found again the next time.
-    if let Some(folder) = path.parent()
-        && std::fs::create_dir_all(folder).is_ok()
-        && let Ok(json) = serde_json::to_vec(&checked)
-    {
-        let _ = write_atomic(&path, &json);
-    }
+    let _ = store.keep_check(hash, &checked);
     Ok(checked)
 }
 

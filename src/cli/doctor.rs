@@ -1,5 +1,6 @@
 //! `efficientllm doctor`: what this machine has, and what to do about what is missing.
 use super::engine;
+use crate::base::output::write_out;
 use crate::base::units::si;
 use crate::spec::{CpuBf16, EngineKind};
 use crate::tensor::cpu::bf16::detect;
@@ -12,7 +13,7 @@ use std::path::Path;
 const LITTLE_DISK: u64 = 1_000_000_000;
 
 pub(super) fn main(results: &Path) -> Result<u8> {
-    print!("{}", Machine::look(results).describe());
+    write_out(&Machine::look(results).describe());
     Ok(0)
 }
 

@@ -1,11 +1,16 @@
 //! Which engine an experiment gets on this machine, and which devices.
 use crate::plan::Plan;
+use crate::record::Snapshot;
+use crate::report::PLAN_FILE;
 use crate::run::memory::available_memory_bytes;
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
 use crate::tensor::cpu::bf16::detect;
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
+use std::path::Path;
 
+/// Workers for each core or group of devices, at most.
+const MOST_PER_CORE: usize = 8;
 /// Share of the free memory that runs may take together.
 const MEMORY_SHARE: f64 = 0.9;
 
@@ -34,7 +39,7 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
 pub(super) fn resolve_spec(spec: &mut EngineSpec) -> Result<EngineKind> {
     let kind = resolve(spec.kind)?;
     if let Some(note) = settle(spec, kind, detect::best(), detect::has) {
-        eprintln!("{note}");
+        tell!("{note}");
     }
     Ok(kind)
 }
@@ -76,6 +81,27 @@ fn settle(
 /// What a processor without bf16 is told to say.
 pub(super) const NO_BF16: &str = "note: this processor has neither AMX nor AVX-512 BF16, so products are computed in f32\n\
     hint: `cpu_bf16 = \"avx512_bf16\"` (or \"amx_bf16\") under [engine] computes the bits of one that has, slower than f32";
+
+/// The engine that a plan is made for which is only looked at: `auto` is what the results were planned on, where there are
+/// any, so that a machine without devices tells of the same stages as one that has them.
+pub(super) fn planned(spec: &mut EngineSpec, results: &Path) -> Result<EngineKind> {
+    let kind = if spec.kind == EngineKind::Auto { recorded(results) } else { Some(spec.kind) };
+    match kind {
+        Some(kind) => {
+            // What is computed otherwise than asked for is told by whoever computes it.
+            settle(spec, kind, detect::best(), detect::has);
+            Ok(kind)
+        }
+        None => resolve_spec(spec),
+    }
+}
+
+/// The engine that the results at hand were planned on.
+fn recorded(results: &Path) -> Option<EngineKind> {
+    let files = Snapshot::read(results, &[PLAN_FILE]).ok()?;
+    let plan: serde_json::Value = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
+    serde_json::from_value(plan.get("engine")?.clone()).ok()
+}
 
 /// The devices of each run that goes on at the same time: a group for every `data_parallel` devices. On engines without
 /// devices there is one group, whose numbers mean nothing.
@@ -132,7 +158,15 @@ pub(super) fn workers(
                 ranks as u64 * plan.stages.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
             (cores / (threads * ranks).max(1)).min(fitting(available_memory_bytes(), run)).max(1)
         }
-        (asked, _) => asked,
+        (asked, _) => {
+            // More than that stand in each other's way: threads, memory, files.
+            let most = MOST_PER_CORE * std::thread::available_parallelism().map_or(1, usize::from);
+            let most = most.max(MOST_PER_CORE * groups.len());
+            if asked > most {
+                tell!("note: {asked} workers were asked for, {most} at once is the most on this machine");
+            }
+            asked.min(most)
+        }
     }
 }
 

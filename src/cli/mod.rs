@@ -9,21 +9,26 @@ mod doctor;
 mod engine;
 mod eval;
 mod export;
+mod gc;
 mod model;
 mod plan;
 mod probe;
 mod report;
 mod run;
+mod slurm;
 mod source;
 mod speed;
 mod status;
+mod why;
 
+use crate::base::output::lost_output;
 use crate::record::dictionary;
 use crate::spec::{self, Experiment};
 use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A research harness for pruning-aware pretraining of small language models.
 #[derive(Parser)]
@@ -51,12 +56,64 @@ enum Command {
         #[command(flatten)]
         options: run::Options,
     },
-    /// Show which runs are done, missing or failed
+    /// Carry out an experiment beside others, until nothing is left; what failed stays failed
+    Worker {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: run::Options,
+    },
+    /// Carry out again what failed, and nothing else
+    Retry {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: run::Options,
+    },
+    /// Write and submit job scripts of workers
+    Submit {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: slurm::Options,
+    },
+    /// Cancel the jobs that were submitted
+    Cancel {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show which runs are done, running, failed or missing
     Status {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         settings: Settings,
+        #[command(flatten)]
+        options: status::Options,
+    },
+    /// Show what of a run would be computed again, and which of its inputs changed
+    Why {
+        #[command(flatten)]
+        place: Place,
+        /// Run as `status` names it, arm with its seed as in `source/1`, or arm
+        run: String,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Delete what the experiment does not name any more, after asking
+    Gc {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        options: gc::Options,
     },
     /// Make the report anew from the result tables
     Report {
@@ -164,10 +221,22 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             return if message.use_stderr() { WRONG_REQUEST } else { 0 };
         }
     };
+    // A file that may not grow further is an error of `write` then, with its place, and not the end of the process.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let result = match cli.command {
         Command::Plan { place, settings } => plan::main(&place, &settings),
-        Command::Run { place, settings, options } => run::main(&place, &settings, &options),
-        Command::Status { place, settings } => status::main(&place, &settings),
+        Command::Run { place, settings, options } => run::main(&place, &settings, &options, run::Mode::Run),
+        Command::Worker { place, settings, options } => {
+            run::main(&place, &settings, &options, run::Mode::Worker)
+        }
+        Command::Retry { place, settings, options } => {
+            run::main(&place, &settings, &options, run::Mode::Retry)
+        }
+        Command::Submit { place, settings, options } => slurm::submit(&place, &settings, &options),
+        Command::Cancel { place } => slurm::cancel(&place),
+        Command::Status { place, settings, options } => status::main(&place, &settings, &options),
+        Command::Why { place, run, settings } => why::main(&place, &settings, &run),
+        Command::Gc { place, settings, options } => gc::main(&place, &settings, &options),
         Command::Report { place } => report::main(&place),
         Command::Compare { place, options } => compare::main(&place, &options),
         Command::Probe { place, settings, options } => probe::main(&place, &settings, &options),
@@ -175,8 +244,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Export { options } => export::main(&options),
         Command::Doctor { results } => doctor::main(&results),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+    let code = result.unwrap_or_else(|error| {
+        tell!("error: {error}");
         WRONG_REQUEST
-    })
+    });
+    match lost_output() {
+        Some(error) => {
+            tell!("error: cannot write to standard output: {error}");
+            code.max(SOME_FAILED)
+        }
+        None => code,
+    }
 }

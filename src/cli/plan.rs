@@ -1,9 +1,10 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
 use super::{Place, Settings, corpora, engine, speed};
+use crate::base::output::write_out;
 use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
-use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
-use crate::run::{StageState, Store, stage_states, write_plan};
+use crate::plan::{Cost, Plan, Stage, StageKind, makespan, plan, training_rate};
+use crate::run::{StageKey, StageState, Store, keys, stage_states, write_plan};
 use crate::spec::ArmSpec;
 use anyhow::Result;
 use std::fmt::Write;
@@ -14,14 +15,19 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     let groups = engine::groups(kind, &experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
-    let states = stage_states(&plan, &store);
+    let keys = keys(&plan);
+    let states = stage_states(&plan, &keys, &store, &vec![true; plan.runs.len()]);
     let engine = &experiment.engine;
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
-    print!("{}", describe(&plan, &states));
-    print!("{}", corpora::describe(&plan, &store)?);
-    println!("{}", spending(&plan, &states, &store, &groups, workers));
-    write_plan(&results, &document(&plan))?;
-    println!("\nplan written to {}", results.join("plan.json").display());
+    write_out(&describe(&plan, &states));
+    write_out(&corpora::describe(&plan, &store)?);
+    say!("{}", spending(&plan, &keys, &states, &store, &groups, workers));
+    let path = results.join("plan.json");
+    if write_plan(&results, &plan)? {
+        say!("\nplan written to {}", path.display());
+    } else {
+        say!("\nplan not written: {} is that of the results beside it; `run` replaces both", path.display());
+    }
     Ok(0)
 }
 
@@ -83,6 +89,7 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
 /// What is left to spend.
 fn spending(
     plan: &Plan,
+    keys: &[StageKey],
     states: &[StageState],
     store: &Store,
     groups: &[Vec<usize>],
@@ -102,9 +109,10 @@ fn spending(
     let finished: Vec<(f64, f64)> = plan
         .stages
         .iter()
-        .filter(|stage| matches!(stage.kind, StageKind::Model(_)))
-        .filter_map(|stage| store.record(&stage.id).ok())
-        .map(|record| (record.estimated_flops, record.seconds))
+        .zip(keys)
+        .filter(|(stage, _)| matches!(stage.kind, StageKind::Model(_)))
+        .filter_map(|(_, key)| store.find(key).ok().flatten())
+        .map(|stage| (stage.record.estimated_flops, stage.record.seconds))
         .collect();
     let measured = match finished.len() {
         0 => {

@@ -9,7 +9,7 @@ use super::error::DataError;
 use super::guard::guarded;
 use crate::base::hash::sha256_file;
 use crate::base::lock;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -143,7 +143,7 @@ impl Hub {
             Some(lock) => lock,
             None => {
                 if self.progress {
-                    eprintln!("another process is fetching `{}`: waiting for it", name.id);
+                    tell!("another process is fetching `{}`: waiting for it", name.id);
                 }
                 lock::wait_lock(&home).map_err(unwritable)?
             }
@@ -165,7 +165,7 @@ impl Hub {
     ) -> Result<PathBuf, String> {
         let api = self.api()?;
         let repo = api.repo(name.repo(&name.revision));
-        let told = guarded(|| repo.info())?.map_err(|e| explain(&e.to_string()))?;
+        let told = guarded(|| repo.info())?.map_err(|e| explain(&e))?;
         if !is_plain(&told.sha) {
             return Err(format!("it names the commit `{}`", told.sha));
         }
@@ -194,14 +194,13 @@ impl Hub {
         let mut tries_left = RETRIES;
         loop {
             let Err(error) = guarded(|| repo.get(file))? else { return Ok(()) };
-            let error = error.to_string();
             // A download that was cut between its last byte and its new name asks for nothing more, which servers
             // refuse (416): it is begun again.
-            let is_stale_part = error.contains("status: 416") || error.contains("Invalid part file");
+            let is_stale_part = status(&error) == Some(416) || matches!(error, ApiError::InvalidResume);
             if is_stale_part {
                 self.forget_parts(name).map_err(|e| format!("`{file}`: {e}"))?;
             }
-            let is_refused = error.contains("status: 4") && !is_stale_part;
+            let is_refused = matches!(status(&error), Some(400..=499)) && !is_stale_part;
             if is_refused || tries_left == 0 {
                 return Err(format!("`{file}`: {}", explain(&error)));
             }
@@ -311,14 +310,24 @@ fn check(folder: &Path) -> Result<(), DataError> {
     Ok(())
 }
 
+/// What a server answered, where it answered at all.
+fn status(error: &ApiError) -> Option<u16> {
+    match error {
+        ApiError::RequestError(error) => match **error {
+            ureq::Error::StatusCode(code) => Some(code),
+            _ => None,
+        },
+        ApiError::TooManyRetries(error) => status(error),
+        _ => None,
+    }
+}
+
 /// The commonest refusals, in words.
-fn explain(error: &str) -> String {
-    let why = if error.contains("status: 401") || error.contains("status: 403") {
-        ": nothing of that name, or something that wants a token (set `HF_TOKEN`)"
-    } else if error.contains("status: 404") {
-        ": nothing of that name or revision"
-    } else {
-        ""
+fn explain(error: &ApiError) -> String {
+    let why = match status(error) {
+        Some(401 | 403) => ": nothing of that name, or something that wants a token (set `HF_TOKEN`)",
+        Some(404) => ": nothing of that name or revision",
+        _ => "",
     };
     format!("{error}{why}")
 }

@@ -1,57 +1,169 @@
 //! From the records of the finished runs to the CSV files of an experiment.
 use super::dictionary::{self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, WIDTHS};
 use super::rows::RunRecord;
+use super::snapshot::Draft;
 use super::{RecordError, Result};
-use crate::base::files::write_atomic;
+use crate::base::hash::HashingWriter;
 use serde::Serialize;
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// The tables, in the order of their names here; each with what of a record are its rows.
+const TABLES: [(&str, Rows); 8] = [
+    (EVALS, |r, t| r.evals.iter().try_for_each(|row| t.keyed(r, row))),
+    (ITEMS, |r, t| r.items.iter().try_for_each(|row| t.keyed(r, row))),
+    (CURVES, |r, t| r.curve.iter().try_for_each(|row| t.keyed(r, row))),
+    (PRUNE, |r, t| r.prune.iter().try_for_each(|row| t.row((&r.identity.run, row)))),
+    (WIDTHS, |r, t| r.widths.iter().try_for_each(|row| t.keyed(r, row))),
+    (LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row))),
+    (LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row))),
+    (RUNS, |r, t| {
+        let values: Vec<&String> = r.axes.iter().map(|(_, value)| value).collect();
+        t.row((&r.identity, values, &r.totals))
+    }),
+];
+
+/// Writes the rows of one record to a table.
+type Rows = fn(&RunRecord, &mut Table) -> csv::Result<()>;
 
 /// Rewrites every CSV file and the dictionary in `results_dir` from `records`, which are in plan order.
 ///
-/// Each file is replaced atomically and only where its bytes change. `runs.csv` comes last, so a run that has a row
-/// has its details too, whenever the process dies.
-///
 /// # Errors
-/// [`RecordError::Record`] for two records of one run or records that disagree on the axes; `Io` with the path.
+/// As [`Tables`].
 pub fn collect(results_dir: &Path, records: &[RunRecord]) -> Result<()> {
-    let axes = common_axes(records)?;
-    std::fs::create_dir_all(results_dir)
-        .map_err(|source| RecordError::Io { path: results_dir.to_path_buf(), source })?;
-    replace(&results_dir.join(DICTIONARY_FILE), dictionary::markdown(&axes).as_bytes())?;
-    let detailed = |file: &str, rows: fn(&RunRecord, &mut Table) -> csv::Result<()>| {
-        write_table(results_dir, file, &axes, records, rows)
-    };
-    detailed(EVALS, |r, t| r.evals.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(ITEMS, |r, t| r.items.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(CURVES, |r, t| r.curve.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(PRUNE, |r, t| r.prune.iter().try_for_each(|row| t.row((&r.identity.run, row))))?;
-    detailed(WIDTHS, |r, t| r.widths.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row)))?;
-    detailed(RUNS, |r, t| {
-        let values: Vec<&String> = r.axes.iter().map(|(_, value)| value).collect();
-        t.row((&r.identity, values, &r.totals))
-    })
+    let axes = records.first().map(axes_of).unwrap_or_default();
+    let mut tables = Tables::begin(results_dir, axes)?;
+    records.iter().try_for_each(|record| tables.add(record))?;
+    tables.commit(&[])
 }
 
-/// Key paths of the axes, the same for all records.
-fn common_axes(records: &[RunRecord]) -> Result<Vec<String>> {
-    let keys = |r: &RunRecord| -> Vec<String> { r.axes.iter().map(|(key, _)| key.clone()).collect() };
-    let axes = records.first().map(keys).unwrap_or_default();
-    let mut seen = std::collections::BTreeSet::new();
-    for r in records {
-        let fault = |message: String| RecordError::Record { run: r.identity.run.clone(), message };
-        if !seen.insert(&r.identity.run) {
+/// All tables of an experiment while they are written: record by record, so that no more than one is in memory.
+///
+/// Nothing counts before [`Tables::commit`] (see `snapshot`), and a file whose bytes do not change is left alone.
+pub struct Tables<'a> {
+    draft: Draft<'a>,
+    axes: Vec<String>,
+    tables: Vec<Table>,
+    in_memory: bool,
+    seen: BTreeSet<String>,
+}
+
+impl<'a> Tables<'a> {
+    /// Begins the tables of an experiment with these axes.
+    ///
+    /// # Errors
+    /// `Io` with the path.
+    pub fn begin(results_dir: &'a Path, axes: Vec<String>) -> Result<Self> {
+        Self::begin_in(results_dir, axes, false)
+    }
+
+    /// As [`Tables::begin`], in memory: for a disk that has no room for the old tables and the new ones.
+    ///
+    /// # Errors
+    /// As [`Tables::begin`].
+    pub fn begin_in_memory(results_dir: &'a Path, axes: Vec<String>) -> Result<Self> {
+        Self::begin_in(results_dir, axes, true)
+    }
+
+    fn begin_in(results_dir: &'a Path, axes: Vec<String>, in_memory: bool) -> Result<Self> {
+        let draft = Draft::begin(results_dir)?;
+        let table = |(name, _): &(&'static str, Rows)| -> Result<Table> {
+            let path = draft.path(name);
+            let io = |source| RecordError::Io { path: path.clone(), source };
+            let target = match in_memory {
+                true => Target::Memory(Vec::new()),
+                false => Target::File(HashingWriter::new(BufWriter::new(File::create(&path).map_err(io)?))),
+            };
+            let mut table = Table(csv::WriterBuilder::new().has_headers(false).from_writer(target));
+            table.row(dictionary::header(name, &axes)).map_err(io::Error::from).map_err(io)?;
+            Ok(table)
+        };
+        let tables = TABLES.iter().map(table).collect::<Result<_>>()?;
+        Ok(Tables { draft, axes, tables, in_memory, seen: BTreeSet::new() })
+    }
+
+    /// Adds the rows of a run; runs come in plan order.
+    ///
+    /// # Errors
+    /// [`RecordError::Record`] for a second record of one run, or one that has other axes; `Io` with the path.
+    pub fn add(&mut self, record: &RunRecord) -> Result<()> {
+        let fault = |message: String| RecordError::Record { run: record.identity.run.clone(), message };
+        if !self.seen.insert(record.identity.run.clone()) {
             return Err(fault("two records of this run".into()));
         }
-        if keys(r) != axes {
-            return Err(fault(format!("axes {:?}, the other runs have {axes:?}", keys(r))));
+        if axes_of(record) != self.axes {
+            return Err(fault(format!("axes {:?}, the other runs have {:?}", axes_of(record), self.axes)));
         }
+        for ((name, rows), table) in TABLES.iter().zip(&mut self.tables) {
+            rows(record, table)
+                .map_err(io::Error::from)
+                .map_err(|source| RecordError::Io { path: self.draft.path(name), source })?;
+        }
+        Ok(())
     }
-    Ok(axes)
+
+    /// Makes these tables, and `others` (name and contents) with them, the results.
+    ///
+    /// # Errors
+    /// `Io` with the path; the old tables count then, or the new ones.
+    pub fn commit(self, others: &[(&str, &[u8])]) -> Result<()> {
+        let Tables { mut draft, axes, tables, in_memory, .. } = self;
+        let dictionary = dictionary::markdown(&axes);
+        let mut files: Vec<(&str, Vec<u8>)> = Vec::new();
+        for ((name, _), table) in TABLES.iter().zip(tables) {
+            let path: PathBuf = draft.path(name);
+            match table.finish().map_err(|source| RecordError::Io { path, source })? {
+                Finished::File(sum) => draft.add(name, sum)?,
+                Finished::Memory(bytes) => files.push((name, bytes)),
+            }
+        }
+        if in_memory {
+            files.push((DICTIONARY_FILE, dictionary.into_bytes()));
+            files.extend(others.iter().map(|(name, bytes)| (*name, bytes.to_vec())));
+            return draft.commit_in_memory(&files);
+        }
+        draft.add_bytes(DICTIONARY_FILE, dictionary.as_bytes())?;
+        others.iter().try_for_each(|(name, bytes)| draft.add_bytes(name, bytes))?;
+        draft.commit()
+    }
 }
 
-struct Table(csv::Writer<Vec<u8>>);
+/// Key paths of the axes of a run.
+fn axes_of(record: &RunRecord) -> Vec<String> {
+    record.axes.iter().map(|(key, _)| key.clone()).collect()
+}
+
+/// Where a table is written to.
+enum Target {
+    File(HashingWriter<BufWriter<File>>),
+    Memory(Vec<u8>),
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Target::File(file) => file.write(bytes),
+            Target::Memory(memory) => memory.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Target::File(file) => file.flush(),
+            Target::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// A written table: durable, with its SHA-256, or its bytes.
+enum Finished {
+    File(String),
+    Memory(Vec<u8>),
+}
+
+struct Table(csv::Writer<Target>);
 
 impl Table {
     fn row(&mut self, row: impl Serialize) -> csv::Result<()> {
@@ -61,29 +173,16 @@ impl Table {
     fn keyed(&mut self, record: &RunRecord, row: impl Serialize) -> csv::Result<()> {
         self.row((&record.identity.run, &record.identity.arm, record.identity.seed, row))
     }
-}
 
-fn write_table(
-    folder: &Path,
-    file: &str,
-    axes: &[String],
-    records: &[RunRecord],
-    rows: fn(&RunRecord, &mut Table) -> csv::Result<()>,
-) -> Result<()> {
-    let path = folder.join(file);
-    let mut table = Table(csv::WriterBuilder::new().has_headers(false).from_writer(vec![]));
-    let written = table
-        .row(dictionary::header(file, axes))
-        .and_then(|()| records.iter().try_for_each(|r| rows(r, &mut table)))
-        .map_err(std::io::Error::from)
-        .and_then(|()| table.0.into_inner().map_err(|e| e.into_error()));
-    let bytes = written.map_err(|source| RecordError::Io { path: path.clone(), source })?;
-    replace(&path, &bytes)
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    if std::fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
+    fn finish(self) -> io::Result<Finished> {
+        match self.0.into_inner().map_err(|error| error.into_error())? {
+            Target::Memory(bytes) => Ok(Finished::Memory(bytes)),
+            Target::File(file) => {
+                let (mut file, sum) = file.finish();
+                file.flush()?;
+                file.get_ref().sync_all()?;
+                Ok(Finished::File(sum))
+            }
+        }
     }
-    write_atomic(path, bytes).map_err(|source| RecordError::Io { path: path.to_path_buf(), source })
 }

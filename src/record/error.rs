@@ -15,6 +15,8 @@ pub enum RecordError {
     Json { path: PathBuf, message: String },
     #[error("{}: schema version {found}, this program reads {expected}", .path.display())]
     SchemaVersion { path: PathBuf, found: u32, expected: u32 },
+    #[error("{} was changed since it was written: its SHA-256 is not the one in `SHA256SUMS`\nhint: `efficientllm run` writes it anew; to read a table that you changed on purpose, delete `{}`", .path.display(), .path.with_file_name("SHA256SUMS").display())]
+    Changed { path: PathBuf },
     #[error("run `{run}`: {message}")]
     Record { run: String, message: String },
 }

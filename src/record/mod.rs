@@ -15,10 +15,11 @@ pub mod harness;
 pub mod provenance;
 pub mod read;
 pub mod rows;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use collect::collect;
+pub use collect::{Tables, collect};
 pub use error::RecordError;
 pub use provenance::Provenance;
 pub use read::{Keyed, Results, RunEntry};
@@ -26,6 +27,7 @@ pub use rows::{
     CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart,
     PruneEvent, RunIdentity, RunRecord, RunTotals, Status,
 };
+pub use snapshot::Snapshot;
 
 /// Version of the files' columns; raised by any change that a reader of old files would notice.
 pub const SCHEMA_VERSION: u32 = 1;

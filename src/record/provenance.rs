@@ -1,6 +1,6 @@
 //! Where results come from: code, machine, engine.
+use super::snapshot::Snapshot;
 use super::{RecordError, Result, SCHEMA_VERSION};
-use crate::base::files::write_atomic;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
@@ -41,25 +41,29 @@ impl Provenance {
         }
     }
 
-    /// Writes `environment.json` into `folder`, atomically.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(ENVIRONMENT_FILE);
-        let mut json = serde_json::to_string_pretty(self)
-            .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
-        json.push('\n');
-        write_atomic(&path, json.as_bytes()).map_err(|source| RecordError::Io { path, source })
+    /// The text of `environment.json`.
+    ///
+    /// # Errors
+    /// None in practice: it holds texts and numbers.
+    pub fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|e| RecordError::Json { path: ENVIRONMENT_FILE.into(), message: e.to_string() })?;
+        json.push(b'\n');
+        Ok(json)
     }
 
     /// Reads `environment.json` of `folder`; `None` where there is none.
+    ///
+    /// # Errors
+    /// It was changed since it was written, or is none.
     pub fn read(folder: &Path) -> Result<Option<Provenance>> {
-        let path = folder.join(ENVIRONMENT_FILE);
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|e| RecordError::Json { path, message: e.to_string() }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(RecordError::Io { path, source }),
-        }
+        let files = Snapshot::read(folder, &[ENVIRONMENT_FILE])?;
+        let Some(bytes) = files.get(ENVIRONMENT_FILE) else { return Ok(None) };
+        let json = |e: serde_json::Error| RecordError::Json {
+            path: folder.join(ENVIRONMENT_FILE),
+            message: e.to_string(),
+        };
+        serde_json::from_slice(bytes).map(Some).map_err(json)
     }
 }
 
@@ -84,7 +88,7 @@ mod tests {
         let gathered = Provenance::gather(folder.path(), "cpu", 2);
         // A bare temporary folder is no checkout.
         assert_eq!((&gathered.git_commit, gathered.git_dirty), (&None, None));
-        gathered.write(folder.path()).unwrap();
+        std::fs::write(folder.path().join(ENVIRONMENT_FILE), gathered.to_json().unwrap()).unwrap();
         assert_eq!(Provenance::read(folder.path()).unwrap(), Some(gathered));
     }
 

@@ -4,10 +4,14 @@ use super::rows::{
     CurvePoint, EvalScore, ItemChoice, LatencyRow, LayerWidths, LedgerEntry, PruneEvent, RunIdentity,
     RunTotals, Status,
 };
+use super::snapshot::Snapshot;
 use super::{RecordError, Result};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// The files that [`Results`] are read from.
+pub const TABLES: [&str; 8] = [RUNS, EVALS, ITEMS, CURVES, PRUNE, WIDTHS, LEDGER, LATENCY];
 
 /// A row of `runs.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,25 +51,34 @@ impl Results {
     /// A missing file, a header that is not the dictionary's, a cell that does not parse or is out of its range, a
     /// row of a run that `runs.csv` does not have: each with its place.
     pub fn read(results_dir: &Path) -> Result<Results> {
+        Results::of(&Snapshot::read(results_dir, &TABLES)?, results_dir)
+    }
+
+    /// As [`Results::read`], of files that are read already; messages name `results_dir`.
+    ///
+    /// # Errors
+    /// As [`Results::read`].
+    pub fn of(files: &Snapshot, results_dir: &Path) -> Result<Results> {
         let mut results = Results::default();
-        results.read_runs(&results_dir.join(RUNS))?;
+        results.read_runs(Csv::of(files, results_dir, RUNS)?)?;
         let index: BTreeMap<String, usize> =
             results.runs.iter().enumerate().map(|(i, r)| (r.identity.run.clone(), i)).collect();
-        results.evals = read_keyed(results_dir, EVALS, 3, &index)?;
-        results.items = read_keyed(results_dir, ITEMS, 3, &index)?;
-        results.curves = read_keyed(results_dir, CURVES, 3, &index)?;
-        results.prune = read_keyed(results_dir, PRUNE, 1, &index)?;
-        results.widths = read_keyed(results_dir, WIDTHS, 3, &index)?;
-        results.ledger = read_keyed(results_dir, LEDGER, 3, &index)?;
+        results.evals = read_keyed(Csv::of(files, results_dir, EVALS)?, 3, &index)?;
+        results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index)?;
+        results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index)?;
+        results.prune = read_keyed(Csv::of(files, results_dir, PRUNE)?, 1, &index)?;
+        results.widths = read_keyed(Csv::of(files, results_dir, WIDTHS)?, 3, &index)?;
+        results.ledger = read_keyed(Csv::of(files, results_dir, LEDGER)?, 3, &index)?;
         // Results of versions that did not measure it have no such file.
-        if results_dir.join(LATENCY).exists() {
-            results.latency = read_keyed(results_dir, LATENCY, 3, &index)?;
+        if files.get(LATENCY).is_some() {
+            results.latency = read_keyed(Csv::of(files, results_dir, LATENCY)?, 3, &index)?;
         }
         Ok(results)
     }
 
-    fn read_runs(&mut self, path: &Path) -> Result<()> {
-        let (header, rows) = open(path)?;
+    fn read_runs(&mut self, csv: Csv<'_>) -> Result<()> {
+        let (header, rows) = csv.open()?;
+        let path = csv.path.as_path();
         let fixed = dictionary::columns(RUNS);
         let first = fixed.iter().position(|c| *c == AXES_AFTER).map_or(0, |i| i + 1);
         if header.len() < fixed.len() {
@@ -101,33 +114,50 @@ impl Results {
 
 type Rows = Vec<(u64, csv::StringRecord)>;
 
-/// Header and rows of `path`, each with its line.
-fn open(path: &Path) -> Result<(csv::StringRecord, Rows)> {
-    let io = |source: std::io::Error| RecordError::Io { path: path.to_path_buf(), source };
-    let mut reader = csv::ReaderBuilder::new().from_reader(std::fs::File::open(path).map_err(io)?);
-    let fault = |e: csv::Error| {
-        let line = e.position().map_or(1, csv::Position::line);
-        let message = match e.kind() {
-            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                format!("{len} cells, the header has {expected_len}")
-            }
-            _ => e.to_string(),
+/// A table as it was read.
+struct Csv<'a> {
+    file: &'static str,
+    path: PathBuf,
+    bytes: &'a [u8],
+}
+
+impl<'a> Csv<'a> {
+    fn of(files: &'a Snapshot, folder: &Path, file: &'static str) -> Result<Self> {
+        let path = folder.join(file);
+        match files.get(file) {
+            Some(bytes) => Ok(Csv { file, path, bytes }),
+            None => Err(RecordError::Io { path, source: std::io::ErrorKind::NotFound.into() }),
+        }
+    }
+
+    /// Header and rows, each with its line.
+    fn open(&self) -> Result<(csv::StringRecord, Rows)> {
+        let path = self.path.as_path();
+        let mut reader = csv::ReaderBuilder::new().from_reader(self.bytes);
+        let fault = |e: csv::Error| {
+            let line = e.position().map_or(1, csv::Position::line);
+            let message = match e.kind() {
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    format!("{len} cells, the header has {expected_len}")
+                }
+                _ => e.to_string(),
+            };
+            RecordError::Row { path: path.to_path_buf(), line, message }
         };
-        RecordError::Row { path: path.to_path_buf(), line, message }
-    };
-    let header = reader.headers().map_err(fault)?.clone();
-    if let Some((separator, name)) = other_separator(&header) {
-        let message = format!(
-            "the cells are separated by {name} (`{separator}`), and commas are expected: a spreadsheet saved the file so\nhint: save it with commas, and decimals with points, or take it from a copy"
-        );
-        return Err(RecordError::Header { path: path.to_path_buf(), message });
+        let header = reader.headers().map_err(fault)?.clone();
+        if let Some((separator, name)) = other_separator(&header) {
+            let message = format!(
+                "the cells are separated by {name} (`{separator}`), and commas are expected: a spreadsheet saved the file so\nhint: save it with commas, and decimals with points, or take it from a copy"
+            );
+            return Err(RecordError::Header { path: path.to_path_buf(), message });
+        }
+        let mut rows = Vec::new();
+        for row in reader.into_records() {
+            let row = row.map_err(fault)?;
+            rows.push((row.position().map_or(0, csv::Position::line), row));
+        }
+        Ok((header, rows))
     }
-    let mut rows = Vec::new();
-    for row in reader.into_records() {
-        let row = row.map_err(fault)?;
-        rows.push((row.position().map_or(0, csv::Position::line), row));
-    }
-    Ok((header, rows))
 }
 
 /// What separates the cells of a file that commas do not separate.
@@ -139,14 +169,13 @@ fn other_separator(header: &csv::StringRecord) -> Option<(char, &'static str)> {
 }
 
 fn read_keyed<T: DeserializeOwned>(
-    folder: &Path,
-    file: &str,
+    csv: Csv<'_>,
     keys: usize,
     index: &BTreeMap<String, usize>,
 ) -> Result<Vec<Keyed<T>>> {
-    let path: PathBuf = folder.join(file);
-    let (header, rows) = open(&path)?;
-    let fixed = dictionary::columns(file);
+    let (header, rows) = csv.open()?;
+    let path = csv.path;
+    let fixed = dictionary::columns(csv.file);
     if header.iter().ne(fixed.iter().copied()) {
         return Err(wrong_header(&path, &header.iter().collect::<Vec<_>>(), &fixed));
     }

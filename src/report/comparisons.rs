@@ -58,13 +58,19 @@ pub fn compare(
             out.push(blank(d, metric, vec![]));
         }
         for variant in variants {
-            // An arm that the axes do not touch has one point and is every point's baseline.
             let same = baselines.iter().find(|b| b.point == variant.point);
-            let only = if baselines.len() == 1 { baselines.first() } else { None };
-            match same.or(only) {
-                Some(baseline) => out.push(one(results, scores, d, metric, variant, baseline)),
-                None if baselines.is_empty() => {}
-                None => out.push(blank(d, metric, variant.point.clone())),
+            // An arm that an axis does not touch stands at every point of it.
+            let pairs: Vec<(&Group, Vec<String>)> = match same {
+                Some(baseline) => vec![(baseline, variant.point.clone())],
+                None => {
+                    baselines.iter().filter_map(|b| Some((*b, joined(&variant.point, &b.point)?))).collect()
+                }
+            };
+            if pairs.is_empty() && !baselines.is_empty() {
+                out.push(blank(d, metric, variant.point.clone()));
+            }
+            for (baseline, point) in pairs {
+                out.push(one(results, scores, d, metric, point, variant, baseline));
             }
         }
     }
@@ -77,6 +83,16 @@ pub fn compare(
         c.verdict = verdict(c, &results.axes);
     }
     out
+}
+
+/// The point of two points that differ in no axis that both depend on.
+fn joined(a: &[String], b: &[String]) -> Option<Vec<String>> {
+    let cell = |(a, b): (&String, &String)| match (a.as_str(), b.as_str()) {
+        (a, "") => Some(a.to_string()),
+        ("", b) => Some(b.to_string()),
+        (a, b) => (a == b).then(|| a.to_string()),
+    };
+    a.iter().zip(b).map(cell).collect()
 }
 
 fn blank(declared: &DeclaredComparison, metric: Metric, point: Vec<String>) -> Compared {
@@ -101,6 +117,7 @@ fn one(
     scores: &Scores,
     declared: &DeclaredComparison,
     metric: Metric,
+    point: Vec<String>,
     variant: &Group,
     baseline: &Group,
 ) -> Compared {
@@ -110,7 +127,7 @@ fn one(
         .iter()
         .filter_map(|v| baseline.runs.iter().find(|b| seed(**b) == seed(*v)).map(|b| (*v, *b)))
         .collect();
-    let mut c = blank(declared, metric, variant.point.clone());
+    let mut c = blank(declared, metric, point);
     c.seeds = pairs.iter().map(|(v, _)| seed(*v)).collect();
     if pairs.is_empty() {
         return c;
@@ -170,7 +187,8 @@ fn compare_items(scores: &Scores, pairs: &[(usize, usize)], c: &mut Compared) ->
 
 /// A plain sentence, which claims no more than interval and corrected p allow.
 fn verdict(c: &Compared, axes: &[String]) -> String {
-    let at: String = axes.iter().zip(&c.point).map(|(key, value)| format!(", `{key}` = {value}")).collect();
+    let depends = axes.iter().zip(&c.point).filter(|(_, value)| !value.is_empty());
+    let at: String = depends.map(|(key, value)| format!(", `{key}` = {value}")).collect();
     let pair =
         format!("`{}` against `{}` on `{}`{at}", c.declared.variant, c.declared.baseline, c.declared.metric);
     let Some(difference) = c.difference else {

@@ -29,10 +29,11 @@ mod tests;
 mod text;
 
 pub use error::ReportError;
-pub use request::{DeclaredComparison, ReportRequest};
+pub use request::{DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::write_atomic;
-use crate::record::Results;
+use crate::record::read::TABLES;
+use crate::record::{Results, Snapshot};
 use std::path::{Path, PathBuf};
 
 pub type Result<T> = std::result::Result<T, ReportError>;
@@ -59,13 +60,24 @@ pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
     })
 }
 
-/// Reads `results_dir`, writes the report into it and returns the paths written, `report.md` first.
+/// What [`write`] wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// All files of the report, `report.md` first.
+    pub files: Vec<PathBuf>,
+    /// Those whose contents were other ones before.
+    pub changed: Vec<PathBuf>,
+}
+
+/// Reads `results_dir` and writes the report into it; files that would not change are left alone.
 ///
 /// # Errors
 /// Any fault of the CSV files or of `plan.json`, with its place; a file that cannot be written.
-pub fn write(results_dir: &Path) -> Result<Vec<PathBuf>> {
-    let results = Results::read(results_dir)?;
-    let request = ReportRequest::read(results_dir)?;
+pub fn write(results_dir: &Path) -> Result<Written> {
+    // Tables and plan of one moment.
+    let files = Snapshot::read(results_dir, &[&TABLES[..], &[PLAN_FILE]].concat())?;
+    let results = Results::of(&files, results_dir)?;
+    let request = ReportRequest::of(&files, results_dir)?;
     let report = render(&results, &request)?;
     let folder = results_dir.join("figures");
     let io = |path: &Path, source| ReportError::Io { path: path.to_path_buf(), source };
@@ -76,8 +88,13 @@ pub fn write(results_dir: &Path) -> Result<Vec<PathBuf>> {
         (results_dir.join("tables.tex"), &report.latex),
     ];
     files.extend(report.figures.iter().map(|(name, svg)| (folder.join(format!("{name}.svg")), svg.as_str())));
-    for (path, text) in &files {
-        write_atomic(path, text.as_bytes()).map_err(|e| io(path, e))?;
+    let mut written = Written::default();
+    for (path, text) in files {
+        if !std::fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            write_atomic(&path, text.as_bytes()).map_err(|e| io(&path, e))?;
+            written.changed.push(path.clone());
+        }
+        written.files.push(path);
     }
-    Ok(files.into_iter().map(|(path, _)| path).collect())
+    Ok(written)
 }

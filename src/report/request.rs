@@ -1,5 +1,6 @@
 //! What the report must answer: read from `plan.json`, where it was put before the first run.
 use super::{ReportError, Result};
+use crate::record::Snapshot;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -13,6 +14,15 @@ pub struct ReportRequest {
     pub title: String,
     pub question: String,
     pub comparisons: Vec<DeclaredComparison>,
+    /// The runs of the plan; none in what was made by hand.
+    #[serde(default)]
+    pub runs: Vec<PlannedRun>,
+}
+
+/// A run that the plan names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRun {
+    pub run: String,
 }
 
 /// A comparison declared before the run: all of them are corrected for multiplicity together.
@@ -29,9 +39,15 @@ pub struct DeclaredComparison {
 impl ReportRequest {
     /// Reads `title`, `question` and `comparisons` of `plan.json` in `results_dir`.
     pub fn read(results_dir: &Path) -> Result<ReportRequest> {
+        ReportRequest::of(&Snapshot::read(results_dir, &[PLAN_FILE])?, results_dir)
+    }
+
+    /// As [`ReportRequest::read`], of files that are read already; messages name `results_dir`.
+    pub fn of(files: &Snapshot, results_dir: &Path) -> Result<ReportRequest> {
         let path = results_dir.join(PLAN_FILE);
-        let bytes = std::fs::read(&path).map_err(|source| ReportError::Io { path: path.clone(), source })?;
-        let request: ReportRequest = serde_json::from_slice(&bytes)
+        let missing = || ReportError::Io { path: path.clone(), source: std::io::ErrorKind::NotFound.into() };
+        let bytes = files.get(PLAN_FILE).ok_or_else(missing)?;
+        let request: ReportRequest = serde_json::from_slice(bytes)
             .map_err(|e| ReportError::Plan { path: path.clone(), message: e.to_string() })?;
         match request.comparisons.iter().position(|c| Metric::parse(&c.metric).is_none()) {
             Some(i) => Err(ReportError::Plan {

@@ -1,4 +1,5 @@
 //! The report on made-up records: snapshots, determinism, blanks.
+use super::request::PlannedRun;
 use super::*;
 use crate::base::random;
 use crate::record::{
@@ -215,6 +216,7 @@ fn request() -> ReportRequest {
             declared("pruning_aware", "one_shot_recover", "bits_per_byte"),
             declared("pruning_aware", "distil", "acc"),
         ],
+        runs: vec![],
     }
 }
 
@@ -239,8 +241,9 @@ fn reported(folder: &std::path::Path, records: &[RunRecord], request: &ReportReq
             assert!(t.rows.iter().all(|row| row.len() == t.header.len()), "{}: ragged", t.name);
         }
     }
-    let files = write(folder).unwrap();
-    assert!(files.iter().all(|f| f.exists()));
+    let written = write(folder).unwrap();
+    assert!(written.files.iter().all(|f| f.exists()));
+    assert_eq!(write(folder).unwrap().changed, [] as [PathBuf; 0], "the same bytes are written once");
     render(&Results::read(folder).unwrap(), &ReportRequest::read(folder).unwrap()).unwrap()
 }
 
@@ -307,6 +310,69 @@ fn axes_are_row_keys_and_one_family_of_comparisons() {
     if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
         reported(&std::path::Path::new(&target).join("grid"), &records, &request());
     }
+}
+
+/// An arm that depends on one of two axes is the baseline at every point of the other.
+#[test]
+fn at_two_axes_arms_meet_at_every_point_that_both_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let axes = |saliency: &str, rate: &str| {
+        vec![("prune.saliency".to_string(), saliency.to_string()), ("rate".to_string(), rate.to_string())]
+    };
+    let mut records = Vec::new();
+    for rate in ["1e-3", "3e-3"] {
+        records.extend((1..=2).map(|seed| fake_run(&ARMS[5], seed, 20, axes("", rate))));
+        for saliency in ["random", "taylor1"] {
+            records.extend((1..=2).map(|seed| fake_run(&ARMS[1], seed, 20, axes(saliency, rate))));
+        }
+    }
+    let against = |records: &[RunRecord], variant: &str, baseline: &str| {
+        let comparisons = vec![DeclaredComparison {
+            variant: variant.into(),
+            baseline: baseline.into(),
+            metric: "acc".into(),
+        }];
+        let request = ReportRequest { comparisons, ..request() };
+        reported(folder.path(), records, &request).markdown
+    };
+    for (variant, baseline) in [(ARMS[1].name, ARMS[5].name), (ARMS[5].name, ARMS[1].name)] {
+        let page = against(&records, variant, baseline);
+        assert!(!page.contains("no answer"), "{page}");
+        for rate in ["1e-3", "3e-3"] {
+            for saliency in ["random", "taylor1"] {
+                let verdict = format!(
+                    "`{variant}` against `{baseline}` on `acc`, `prune.saliency` = {saliency}, `rate` = {rate}: "
+                );
+                assert_eq!(page.matches(&verdict).count(), 1, "{verdict}\n{page}");
+            }
+        }
+    }
+    // A point that the baseline has not is no point of it.
+    records.retain(|r| r.identity.arm != ARMS[5].name || r.axes[1].1 == "1e-3");
+    let page = against(&records, ARMS[1].name, ARMS[5].name);
+    assert_eq!(page.matches("no answer").count(), 2, "{page}");
+}
+
+#[test]
+fn a_sweep_that_is_not_complete_says_so_on_top_and_in_every_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = fake_experiment();
+    let planned = |names: &[&RunRecord]| -> Vec<PlannedRun> {
+        names.iter().map(|r| PlannedRun { run: r.identity.run.clone() }).collect()
+    };
+    let all: Vec<&RunRecord> = records.iter().collect();
+    let page = |here: &[RunRecord], runs: Vec<PlannedRun>| {
+        reported(folder.path(), here, &ReportRequest { runs, ..request() }).markdown
+    };
+    let complete = page(&records, planned(&all));
+    assert!(!complete.contains("Incomplete") && !complete.contains("Preliminary"), "{complete}");
+    let half = page(&records[..11], planned(&all));
+    assert!(
+        half.contains("Incomplete: 11 of 18 planned runs are done or have failed, 7 are still missing: `")
+    );
+    assert_eq!(half.matches("- Preliminary, with 11 of 18 planned runs: `").count(), 5, "{half}");
+    let other = page(&records, planned(&all[..17]));
+    assert!(other.contains("The tables hold runs that `plan.json` does not name: `"), "{other}");
 }
 
 #[test]

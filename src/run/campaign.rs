@@ -1,18 +1,18 @@
-//! One `run` of an experiment: takes the results folder, sweeps, and keeps the result tables whole at every moment.
+//! One `run` of an experiment: takes the results folder, sweeps, and leaves result tables that agree with the plan.
 use super::error::RunError;
 use super::executor::{Executor, Progress, StageFailure};
 use super::progress::{Display, Style};
-use super::store::Store;
-use super::sweep::{Listener, Outcome, StageState, is_done, stage_states, sweep};
-use crate::base::files::{remove_leftovers, write_atomic};
-use crate::base::lock::try_lock;
-use crate::plan::{Plan, Stage, document};
-use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
-use crate::record::{LatencyRow, Provenance, RecordError, RunIdentity, RunRecord, Status, collect};
-use std::collections::BTreeMap;
+use super::store::{Claims, StageKey, Store, keys};
+use super::sweep::{Job, Listener, Outcome, StageState, is_done, stage_states, sweep};
+use super::tables::{Merger, belongs_to, plan_text};
+use crate::base::files::remove_leftovers;
+use crate::base::hash::sha256_hex;
+use crate::plan::{Plan, Run, Stage};
+use crate::record::provenance::ENVIRONMENT_FILE;
+use crate::record::{Provenance, Snapshot};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Runs at once, and threads of each.
@@ -27,14 +27,30 @@ pub struct Options<'a> {
     /// Asked once it is sure that there is work and that its results can be kept.
     pub arrange: &'a dyn Fn(&[StageState]) -> Arrangement,
     pub style: Style,
+    pub wanted: Wanted,
+    /// Whether what failed in earlier attempts is tried again.
+    pub retry: bool,
     /// Set from outside to stop: stages under way save their state.
     pub interrupted: Arc<AtomicBool>,
 }
 
-/// Carries out what `results` does not hold of `plan` yet.
+/// Which runs of a plan are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    #[default]
+    All,
+    /// Only those that failed in an earlier attempt.
+    Failed,
+    /// One arm, or the run of one arm and seed.
+    Only { arm: String, seed: Option<u64> },
+}
+
+/// Carries out what `results` does not hold of `plan` yet, beside whoever else is at work on it. What it holds is checked
+/// first: what is damaged is set aside, told, and made again.
 ///
 /// # Errors
-/// The folder cannot be written to or is in use; result tables cannot be written. Failing runs are no error.
+/// The folder cannot be written to, or holds another experiment's results or an earlier version's store; somebody else
+/// carries out another plan in it; result tables cannot be written. Failing runs are no error.
 pub fn carry_out(
     plan: &Plan,
     results: &Path,
@@ -43,128 +59,137 @@ pub fn carry_out(
 ) -> Result<Outcome, RunError> {
     let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
     fs::create_dir_all(results).map_err(unwritable)?;
-    let Some(_lock) = try_lock(results).map_err(unwritable)? else {
-        return Err(RunError::Busy { path: results.to_path_buf() });
-    };
-    remove_leftovers(results).map_err(unwritable)?;
+    belongs_to(results, &plan.experiment.name)?;
+    for folder in [results.to_path_buf(), results.join("figures")] {
+        remove_leftovers(&folder).map_err(unwritable)?;
+    }
     let store = Store::at(results);
     store.prepare()?;
-    write_plan(results, &document(plan))?;
+    let keys = keys(plan);
+    let claims = store.enter(&plan_hash(plan)?)?;
+    refuse_other_plans(&claims, results, &plan_hash(plan)?)?;
 
-    let states = stage_states(plan, &store);
+    for key in &keys {
+        match store.find(key) {
+            Ok(Some(_)) => store.clear_partial(key),
+            Ok(None) => {}
+            Err(error @ RunError::Damaged { .. }) => set_aside(&store, &error)?,
+            Err(error) => return Err(error),
+        }
+    }
+    let wanted = wanted_runs(plan, &keys, &store, &options.wanted);
+    let mut merger = Merger::new(plan, &keys, &store, &claims);
+    merger.provenance = known_provenance(results);
+    merger.check(&stage_states(plan, &keys, &store, &wanted))?.iter().for_each(tell_damage);
+    let states = stage_states(plan, &keys, &store, &wanted);
     let to_do = || plan.stages.iter().zip(&states).filter(|(_, state)| **state == StageState::Waiting);
-    let records = Records { plan, store: &store, results, rows: Mutex::default() };
-    records.gather(&states)?;
     let mut arrangement = Arrangement { workers: 1, threads: 1 };
-    if to_do().next().is_some() {
+    let is_work = to_do().next().is_some();
+    if is_work {
         arrangement = (options.arrange)(&states);
+    }
+    if is_work || merger.provenance.is_none() {
         let ranks = plan.experiment.engine.data_parallel;
         let threads = arrangement.workers * arrangement.threads * ranks;
         let engine = serde_json::to_value(plan.engine).ok();
         let engine = engine.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
         let source_tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Provenance::gather(source_tree, engine, threads).write(results).map_err(collected)?;
+        merger.provenance = Some(Provenance::gather(source_tree, engine, threads).to_json()?);
     }
+    merger.merge()?;
     let done = plan.runs.iter().filter(|run| is_done(run, &states)).count();
     let stages = to_do().map(|(stage, _)| stage);
-    let display = Display::new(options.style, stages, plan.runs.len(), done, options.interrupted.clone());
-    let watch = Watch { display: &display, records: &records };
-    let outcome = sweep(plan, &store, executor, &watch, arrangement.workers, arrangement.threads);
+    let num_runs = wanted.iter().filter(|wanted| **wanted).count();
+    let display = Display::new(options.style, stages, num_runs, done, options.interrupted.clone());
+    let watch = Watch { display: &display, merger: Mutex::new(merger), interrupted: &options.interrupted };
+    let job = Job {
+        plan,
+        keys: &keys,
+        store: &store,
+        claims: &claims,
+        wanted: &wanted,
+        retry: options.retry,
+        workers: arrangement.workers,
+        threads: arrangement.threads,
+    };
+    let outcome = sweep(&job, executor, &watch);
     display.close();
-    outcome
+    // Whatever ended the sweep: the tables tell of every run that is decided.
+    let merged = watch.merger.into_inner().unwrap_or_else(PoisonError::into_inner).merge();
+    let outcome = outcome?;
+    merged?;
+    Ok(outcome)
 }
 
-/// Writes `plan.json` where it is not there already.
+/// SHA-256 of `plan.json`: what a process carries out.
 ///
 /// # Errors
-/// The folder cannot be created or written to.
-pub fn write_plan(results: &Path, document: &serde_json::Value) -> Result<(), RunError> {
-    let path = results.join("plan.json");
-    let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
-    let mut text = serde_json::to_vec_pretty(document).map_err(std::io::Error::from).map_err(unwritable)?;
-    text.push(b'\n');
-    if fs::read(&path).is_ok_and(|old| old == text) {
-        return Ok(());
-    }
-    fs::create_dir_all(results).map_err(unwritable)?;
-    write_atomic(&path, &text).map_err(unwritable)
+/// None in practice: a plan is texts and numbers.
+pub fn plan_hash(plan: &Plan) -> Result<String, RunError> {
+    Ok(sha256_hex(&plan_text(plan)?))
 }
 
-fn collected(error: RecordError) -> RunError {
-    RunError::Collect(error.to_string())
-}
-
-/// The rows known so far, by the run's place in the plan.
-struct Records<'a> {
-    plan: &'a Plan,
-    store: &'a Store,
-    results: &'a Path,
-    rows: Mutex<BTreeMap<usize, RunRecord>>,
-}
-
-impl Records<'_> {
-    /// Reads the rows of all runs that the store holds, and of those that failed the last time.
-    fn gather(&self, states: &[StageState]) -> Result<(), RunError> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for (place, run) in self.plan.runs.iter().enumerate() {
-            let id = &self.plan.stages[run.evaluation].id;
-            if states[run.evaluation] == StageState::Done {
-                rows.insert(place, self.row(place, None)?);
-            } else if let Some(reason) = self.store.failure(id) {
-                rows.insert(place, self.row(place, Some(&reason))?);
-            }
+/// Two plans in one folder would take turns at its tables.
+///
+/// # Errors
+/// [`RunError::Busy`] where somebody else is at work on another plan.
+pub fn refuse_other_plans(claims: &Claims, results: &Path, plan: &str) -> Result<(), RunError> {
+    match claims.others()?.into_iter().find(|other| other.plan != plan) {
+        Some(other) => {
+            let number = other.process.split('-').nth(1).unwrap_or_default();
+            let who = format!("process {number} on {}", other.host);
+            Err(RunError::Busy { path: results.to_path_buf(), who })
         }
-        self.write(&rows)
+        None => Ok(()),
     }
+}
 
-    fn decide(&self, place: usize, failure: Option<&str>) -> Result<(), RunError> {
-        let row = self.row(place, failure)?;
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.insert(place, row);
-        self.write(&rows)
-    }
-
-    /// What the run's evaluation measured, and its latency where that is known, under the run's name; a failed run has a
-    /// name and a reason.
-    fn row(&self, place: usize, failure: Option<&str>) -> Result<RunRecord, RunError> {
-        let run = &self.plan.runs[place];
-        let model = &self.plan.stages[run.model].id;
-        let identity = RunIdentity {
-            run: run.id.clone(),
-            arm: run.arm.label(),
-            seed: run.seed,
-            status: if failure.is_some() { Status::Failed } else { Status::Ok },
-            reason: failure.map(|reason| reason.replace('\n', "; ")),
-            stage: (failure.is_none() || self.store.is_done(model)).then(|| model.clone()),
-        };
-        let axes = self.plan.experiment.axes.iter().zip(&run.axes);
-        let axes = axes.map(|(axis, value)| (axis.key.clone(), value.clone().unwrap_or_default())).collect();
-        if failure.is_some() {
-            return Ok(RunRecord::new(identity, axes));
+fn wanted_runs(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &Wanted) -> Vec<bool> {
+    let is_wanted = |run: &Run| match wanted {
+        Wanted::All => true,
+        Wanted::Failed => {
+            let stages = [Some(run.evaluation), Some(run.model), run.latency];
+            stages.into_iter().flatten().any(|place| store.failure(&keys[place]).is_some())
         }
-        let corrupt = |path: PathBuf, what: String| RunError::Corrupt { path, what };
-        let folder = self.store.folder(&self.plan.stages[run.evaluation].id);
-        let measured =
-            RunRecord::read(&folder).map_err(|error| corrupt(folder.join(RECORD_FILE), error.to_string()))?;
-        let latency = run.latency.map(|place| self.plan.stages[place].id.as_str());
-        let latency = match latency.filter(|id| self.store.is_done(id)) {
-            Some(id) => LatencyRow::read(&self.store.folder(id))
-                .map_err(|error| corrupt(self.store.folder(id).join(LATENCY_FILE), error.to_string()))?,
-            None => Vec::new(),
-        };
-        Ok(RunRecord { identity, axes, latency, ..measured })
-    }
+        Wanted::Only { arm, seed } => run.arm.label() == *arm && seed.is_none_or(|seed| run.seed == seed),
+    };
+    plan.runs.iter().map(is_wanted).collect()
+}
 
-    fn write(&self, rows: &BTreeMap<usize, RunRecord>) -> Result<(), RunError> {
-        let rows: Vec<RunRecord> = rows.values().cloned().collect();
-        collect(self.results, &rows).map_err(collected)
+/// `environment.json` as it was written; `None` where there is none or where it was changed since.
+fn known_provenance(results: &Path) -> Option<Vec<u8>> {
+    match Snapshot::read(results, &[ENVIRONMENT_FILE]) {
+        Ok(files) => files.get(ENVIRONMENT_FILE).map(<[u8]>::to_vec),
+        Err(error) => {
+            tracing::warn!("{error}; it is written anew and tells of this run");
+            None
+        }
     }
+}
+
+fn set_aside(store: &Store, damage: &RunError) -> Result<(), RunError> {
+    if let RunError::Damaged { path, .. } = damage {
+        store.set_aside(path)?;
+    }
+    tell_damage(damage);
+    Ok(())
+}
+
+fn tell_damage(damage: &RunError) {
+    tell!("warning: {damage}; the stage is set aside in `store/damaged` and made again where it is needed");
 }
 
 /// Shows the sweep and keeps its results.
 struct Watch<'a> {
     display: &'a Display,
-    records: &'a Records<'a>,
+    merger: Mutex<Merger<'a>>,
+    interrupted: &'a AtomicBool,
+}
+
+impl Watch<'_> {
+    fn merge(&self) -> Result<(), RunError> {
+        self.merger.lock().unwrap_or_else(PoisonError::into_inner).merge_in_time()
+    }
 }
 
 impl Listener for Watch<'_> {
@@ -176,12 +201,21 @@ impl Listener for Watch<'_> {
         self.display.finish(worker, stage, result, seconds);
     }
 
-    fn run_scored(&self, run: usize) -> Result<(), RunError> {
-        self.records.decide(run, None)
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
-    fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {
-        self.records.decide(run, failure)?;
+    fn stage_damaged(&self, stage: &Stage, damage: &RunError) {
+        self.display.again(stage);
+        tell_damage(damage);
+    }
+
+    fn run_scored(&self, _: usize) -> Result<(), RunError> {
+        self.merge()
+    }
+
+    fn run_decided(&self, _: usize, _: Option<&str>) -> Result<(), RunError> {
+        self.merge()?;
         self.display.decided();
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! What the sweep asks of whoever carries out a stage, so that the sweep can be tested without training.
 use crate::plan::{Plan, Stage};
+use crate::tensor::RankError;
+use std::any::Any;
 use std::path::{Path, PathBuf};
 
-/// Folders of a stage's finished inputs.
+/// Folders of a stage's finished inputs, whose files have been checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputFolders {
     pub corpus: Option<PathBuf>,
@@ -15,6 +17,8 @@ pub struct InputFolders {
 pub struct Task<'a> {
     pub plan: &'a Plan,
     pub stage: &'a Stage,
+    /// Hash of the stage's identity in full: checkpoints of any other are not its own.
+    pub identity: &'a str,
     /// The worker that carries it out, from 0: by it stages are dealt out to devices.
     pub worker: usize,
     pub inputs: InputFolders,
@@ -38,13 +42,28 @@ pub trait Progress: Sync {
 pub enum StageFailure {
     /// Stopped on request; a later attempt goes on from its checkpoint.
     Interrupted,
+    /// Another rank of the same stage failed; the reason is that rank's.
+    RankLeft,
     /// What went wrong, in words for the run's row.
     Failed(String),
 }
 
-impl<E: std::error::Error> From<E> for StageFailure {
+impl std::fmt::Display for StageFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StageFailure::Interrupted => f.write_str("interrupted"),
+            StageFailure::RankLeft => RankError::Left.fmt(f),
+            StageFailure::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> From<E> for StageFailure {
     fn from(error: E) -> Self {
-        StageFailure::Failed(error.to_string())
+        match (&error as &dyn Any).downcast_ref::<RankError>() {
+            Some(RankError::Left) => StageFailure::RankLeft,
+            _ => StageFailure::Failed(error.to_string()),
+        }
     }
 }
 

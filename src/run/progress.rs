@@ -105,7 +105,7 @@ impl Display {
     pub fn finish(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64) {
         let mut work = self.work();
         work.running.remove(&worker);
-        if result != &Err(StageFailure::Interrupted) {
+        if *result != Err(StageFailure::Interrupted) {
             work.finished += flops(stage);
             work.stages_finished += 1;
         }
@@ -113,16 +113,23 @@ impl Display {
         let line = match result {
             Ok(()) => format!("[{number}/{of}] {} done in {}", stage.id, units::seconds(seconds)),
             Err(StageFailure::Interrupted) => format!("{} interrupted, its state is kept", stage.id),
-            Err(StageFailure::Failed(reason)) => format!("[{number}/{of}] {} failed: {reason}", stage.id),
+            Err(failure) => format!("[{number}/{of}] {} failed: {failure}", stage.id),
         };
-        let is_failure = matches!(result, Err(StageFailure::Failed(_)));
+        let is_failure = matches!(result, Err(StageFailure::Failed(_) | StageFailure::RankLeft));
         match self.style {
-            Style::Bars if is_failure => self.bars.suspend(|| eprintln!("{line}")),
-            Style::Lines => eprintln!("{line}"),
-            Style::Quiet if is_failure => eprintln!("{line}"),
+            Style::Bars if is_failure => self.bars.suspend(|| tell!("{line}")),
+            Style::Lines => tell!("{line}"),
+            Style::Quiet if is_failure => tell!("{line}"),
             _ => {}
         }
         self.draw(&work);
+    }
+
+    /// `stage`, which was done, is to be done again.
+    pub fn again(&self, stage: &Stage) {
+        let mut work = self.work();
+        work.num_stages += 1;
+        work.total += flops(stage);
     }
 
     /// One more run is done or failed.

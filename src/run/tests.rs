@@ -31,8 +31,10 @@ impl Executor for Mock {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
         let id = task.stage.id.as_str();
         for input in task.stage.inputs.iter() {
-            let folder = task.folder.parent().unwrap().join(&task.plan.stages[input].id);
+            let folder = task.folder.ancestors().nth(3).unwrap().join(&task.plan.stages[input].id);
             assert!(folder.join("result").exists(), "{id} was begun before its input was finished");
+            let result = std::fs::read_to_string(folder.join("result")).unwrap();
+            assert_eq!(result, task.plan.stages[input].id, "{id} was given a damaged input");
         }
         let at_work = |busy: bool| {
             let mut workers = self.busy.lock().unwrap();
@@ -75,6 +77,7 @@ type Decided = Vec<(usize, Option<String>)>;
 struct Log {
     scored: Mutex<Vec<usize>>,
     decided: Mutex<Decided>,
+    damaged: Mutex<Vec<String>>,
     full_disk: AtomicBool,
 }
 
@@ -92,6 +95,9 @@ impl Listener for Log {
         Box::new(Quiet)
     }
     fn stage_finished(&self, _: usize, _: &Stage, _: &Result<(), StageFailure>, _: f64) {}
+    fn stage_damaged(&self, stage: &Stage, _: &RunError) {
+        self.damaged.lock().unwrap().push(stage.id.clone());
+    }
     fn run_scored(&self, run: usize) -> Result<(), RunError> {
         self.scored.lock().unwrap().push(run);
         Ok(())
@@ -99,7 +105,7 @@ impl Listener for Log {
     fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {
         self.decided.lock().unwrap().push((run, failure.map(str::to_string)));
         match self.full_disk.load(Ordering::Relaxed) {
-            true => Err(RunError::Collect("no space left on device".into())),
+            true => Err(RunError::Panicked("no space left on device".into())),
             false => Ok(()),
         }
     }
@@ -107,6 +113,7 @@ impl Listener for Log {
 
 struct Bench {
     plan: Plan,
+    keys: Vec<StageKey>,
     store: Store,
     _folder: tempfile::TempDir,
 }
@@ -116,13 +123,35 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path());
         store.prepare().unwrap();
-        Bench { plan: small_plan(), store, _folder: folder }
+        let plan = small_plan();
+        Bench { keys: keys(&plan), plan, store, _folder: folder }
+    }
+
+    /// The key of the first stage whose id begins so.
+    fn key(&self, prefix: &str) -> &StageKey {
+        self.keys.iter().find(|key| key.id.starts_with(prefix)).unwrap()
     }
 
     fn sweep(&self, mock: &Mock, workers: usize) -> (Result<Outcome, RunError>, Decided) {
         let log = Log::default();
-        let outcome = sweep(&self.plan, &self.store, mock, &log, workers, 1);
+        let outcome = self.swept(mock, &log, workers);
         (outcome, log.decided.into_inner().unwrap())
+    }
+
+    fn swept(&self, mock: &Mock, log: &Log, workers: usize) -> Result<Outcome, RunError> {
+        let claims = self.store.enter("plan").unwrap();
+        let wanted = vec![true; self.plan.runs.len()];
+        let job = Job {
+            plan: &self.plan,
+            keys: &self.keys,
+            store: &self.store,
+            claims: &claims,
+            wanted: &wanted,
+            retry: true,
+            workers,
+            threads: 1,
+        };
+        sweep(&job, mock, log)
     }
 }
 
@@ -186,14 +215,14 @@ fn a_failure_takes_its_dependants_and_nothing_else_and_is_tried_again() {
             "{reason}"
         );
     }
-    let failed = bench.plan.stages.iter().find(|stage| stage.id.starts_with("pruning_aware-s1")).unwrap();
-    assert_eq!(bench.store.failure(&failed.id), named("loss is NaN"));
+    let failed = bench.key("pruning_aware-s1");
+    assert_eq!(bench.store.failure(failed), named("loss is NaN"));
     let mock = Mock::default();
     let (outcome, _) = bench.sweep(&mock, 2);
     assert_eq!(outcome.unwrap(), Outcome { kept: 10, done: 2, ..Outcome::default() });
     // The model, its evaluation, the direct model and its evaluation.
     assert_eq!(mock.executed.lock().unwrap().len(), 4);
-    assert_eq!(bench.store.failure(&failed.id), None);
+    assert_eq!(bench.store.failure(failed), None);
 }
 
 #[test]
@@ -211,21 +240,19 @@ fn an_interruption_keeps_what_is_done_and_the_checkpoint() {
     let (outcome, _) = bench.sweep(&Mock { interrupts: named("source-s2"), ..Mock::default() }, 1);
     let outcome = outcome.unwrap();
     assert_eq!((outcome.done, outcome.missing, outcome.failed.len()), (6, 6, 0));
-    let source = bench.plan.stages.iter().find(|stage| stage.id.starts_with("source-s2")).unwrap();
-    assert!(bench.store.is_partial(&source.id) && !bench.store.is_done(&source.id));
+    let source = bench.key("source-s2");
+    assert!(bench.store.is_partial(source) && !bench.store.is_done(source));
     bench.store.prepare().unwrap();
-    assert!(bench.store.is_partial(&source.id), "checkpoints survive the next start");
+    assert!(bench.store.is_partial(source), "checkpoints survive the next start");
     bench.sweep(&Mock::default(), 1).0.unwrap();
-    assert!(!bench.store.is_partial(&source.id));
+    assert!(!bench.store.is_partial(source));
 }
 
 #[test]
 fn a_deleted_model_is_made_again_only_where_a_run_needs_it() {
     let bench = Bench::new();
     bench.sweep(&Mock::default(), 1).0.unwrap();
-    let id = |prefix: &str| {
-        bench.plan.stages.iter().find(|stage| stage.id.starts_with(prefix)).unwrap().id.clone()
-    };
+    let id = |prefix: &str| bench.key(prefix).id.clone();
     std::fs::remove_dir_all(bench.store.folder(&id("source-s1"))).unwrap();
     let mock = Mock::default();
     bench.sweep(&mock, 1).0.unwrap();
@@ -238,7 +265,8 @@ fn a_deleted_model_is_made_again_only_where_a_run_needs_it() {
 fn bench_with_latency() -> Bench {
     let text = EXAMPLE.replace("seeds = [1, 2, 3]", "seeds = [1, 2]") + "\n[latency]\n";
     let experiment = spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap();
-    Bench { plan: plan(&experiment, EngineKind::Cpu).unwrap(), ..Bench::new() }
+    let plan = plan(&experiment, EngineKind::Cpu).unwrap();
+    Bench { keys: keys(&plan), plan, ..Bench::new() }
 }
 
 #[test]
@@ -246,7 +274,7 @@ fn latencies_are_measured_alone_after_everything_else() {
     let bench = bench_with_latency();
     let mock = Mock { takes: Duration::from_millis(2), ..Mock::default() };
     let log = Log::default();
-    let outcome = sweep(&bench.plan, &bench.store, &mock, &log, 3, 1).unwrap();
+    let outcome = bench.swept(&mock, &log, 3).unwrap();
     assert_eq!(outcome, Outcome { done: 12, ..Outcome::default() });
     let executed = mock.executed.lock().unwrap();
     let first = executed.iter().position(|id| id.starts_with("latency-")).unwrap();
@@ -277,7 +305,7 @@ fn results_that_cannot_be_written_stop_the_sweep() {
     let bench = Bench::new();
     let log = Log { full_disk: AtomicBool::new(true), ..Log::default() };
     let mock = Mock::default();
-    assert!(matches!(sweep(&bench.plan, &bench.store, &mock, &log, 1, 1), Err(RunError::Collect(_))));
+    assert!(matches!(bench.swept(&mock, &log, 1), Err(RunError::Panicked(_))));
     assert!(mock.executed.lock().unwrap().len() < bench.plan.stages.len());
 }
 
@@ -285,11 +313,13 @@ fn results_that_cannot_be_written_stop_the_sweep() {
 fn only_whole_stages_are_in_the_store() {
     let bench = Bench::new();
     bench.sweep(&Mock { fails: named("one_shot-s1"), ..Mock::default() }, 2).0.unwrap();
-    for stage in &bench.plan.stages {
+    for (stage, key) in bench.plan.stages.iter().zip(&bench.keys) {
         let folder = bench.store.folder(&stage.id);
         assert_eq!(folder.join("result").exists(), folder.join("stage.json").exists());
         if folder.exists() {
-            assert_eq!(bench.store.record(&stage.id).unwrap().identity, stage.identity);
+            let found = bench.store.find(key).unwrap().unwrap();
+            bench.store.verify(&found).unwrap();
+            assert_eq!(found.record.identity, stage.identity);
         }
     }
     assert!(bench.plan.stages.iter().any(|stage| matches!(stage.kind, StageKind::Evaluation(_))));

@@ -36,6 +36,10 @@ pub enum TrainError {
         "loss is {loss} at step {step} ({tokens_seen} tokens): training diverged\nhint: lower `train.learning_rate` (now {learning_rate}) or raise `train.warmup_tokens`"
     )]
     Diverged { loss: f64, step: u64, tokens_seen: u64, learning_rate: f64 },
+    #[error(
+        "the gradient's norm is {grad_norm} at step {step} ({tokens_seen} tokens, loss {loss:.3}): training diverged\nhint: lower `train.learning_rate` (now {learning_rate}) or raise `train.warmup_tokens`"
+    )]
+    GradientOverflow { grad_norm: f64, loss: f64, step: u64, tokens_seen: u64, learning_rate: f64 },
     #[error("checkpoint `{}`: {what}", path.display())]
     Checkpoint { path: PathBuf, what: String },
     #[error(transparent)]
@@ -216,9 +220,19 @@ pub fn pretrain<B: Backend>(
         let loss = communicator.sum(loss)? / spec.batch_tokens as f64;
         let grad_norm = backend.read_sum(&squared_norm).sqrt();
         let progress = &mut state.progress;
+        let (step, tokens_seen) = (progress.step + 1, tokens_after);
         if !loss.is_finite() {
-            let (step, tokens_seen) = (progress.step + 1, tokens_after);
             return Err(TrainError::Diverged { loss, step, tokens_seen, learning_rate: rate });
+        }
+        // The step is scaled by it: none of the weights would mean anything after this one.
+        if !grad_norm.is_finite() {
+            return Err(TrainError::GradientOverflow {
+                grad_norm,
+                loss,
+                step,
+                tokens_seen,
+                learning_rate: rate,
+            });
         }
         progress.step += 1;
         progress.tokens_seen = tokens_after;

@@ -2,11 +2,13 @@
 //!
 //! One safetensors file holds weights, moments and running means in f32, with the rest as JSON in its
 //! metadata. It is replaced atomically, so a run killed at any moment finds either the old or the new state,
-//! and goes on to the same numbers as a run that was never interrupted.
+//! and goes on to the same numbers as a run that was never interrupted. The metadata also holds the SHA-256 of the
+//! file, taken with zeros in the place of its digits: a state that changed on disk is not gone on from.
 use super::Ledger;
 use super::optimizer::Moments;
 use super::pretrain::{CurvePoint, TrainError};
 use crate::base::files::write_atomic_with;
+use crate::base::hash::{sha256_file, sha256_with_zeros};
 use crate::model::checkpoint::Leaf;
 use crate::model::{ModelConfig, Weights};
 use crate::prune::{EventRecord, PrunerState, Statistics};
@@ -14,6 +16,8 @@ use crate::tensor::{Backend, Scalar};
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// What a run carries from step to step.
@@ -55,7 +59,10 @@ struct Header {
     mean_statistics: Option<Statistics>,
 }
 
+/// Keys of the metadata.
 const STATE: &str = "state";
+const CHECKSUM: &str = "sha256";
+const DIGITS: usize = 64;
 
 impl<B: Backend> TrainState<B> {
     fn trees(&self) -> Vec<(&'static str, &Weights<B::Tensor>)> {
@@ -80,10 +87,13 @@ impl<B: Backend> TrainState<B> {
             let named = weights.named().into_iter();
             leaves.extend(named.map(|(name, leaf)| (format!("{tree}/{name}"), Leaf::new(backend, leaf))));
         }
-        let metadata = HashMap::from([(STATE.to_string(), json)]);
+        let metadata = HashMap::from([(STATE.to_string(), json), (CHECKSUM.to_string(), "0".repeat(DIGITS))]);
         // Leaf by leaf: the state of a large model is not copied whole.
-        write_atomic_with(path, |path| safetensors::serialize_to_file(leaves, Some(metadata), path))
-            .map_err(|error| TrainError::checkpoint(path, error))
+        write_atomic_with(path, |path| {
+            safetensors::serialize_to_file(leaves, Some(metadata), path)?;
+            seal(path).map_err(safetensors::SafeTensorError::from)
+        })
+        .map_err(|error| TrainError::checkpoint(path, error))
     }
 
     /// Reads the state at `path`; `None` where there is no file, or one of another run.
@@ -94,6 +104,12 @@ impl<B: Backend> TrainState<B> {
             Err(error) => return Err(TrainError::checkpoint(path, error)),
         };
         let fault = |what: String| TrainError::checkpoint(path, what);
+        let at = checksum_place(&bytes).ok_or_else(|| fault("it carries no SHA-256".to_string()))?;
+        if sha256_with_zeros(&bytes, at..at + DIGITS).as_bytes() != &bytes[at..at + DIGITS] {
+            return Err(fault(
+                "it is damaged: its SHA-256 is another than the one written in it".to_string(),
+            ));
+        }
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| fault(error.to_string()))?;
         let json = metadata.metadata().as_ref().and_then(|m| m.get(STATE));
         let json = json.ok_or_else(|| fault(format!("has no `{STATE}` in its metadata")))?;
@@ -136,4 +152,27 @@ impl<B: Backend> TrainState<B> {
             progress: header.progress,
         }))
     }
+}
+
+/// Writes the SHA-256 of the file at `path` into its metadata, where zeros hold its place.
+fn seal(path: &Path) -> io::Result<()> {
+    let digits = sha256_file(path)?;
+    let mut file = File::options().read(true).write(true).open(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let mut head = vec![0; 8 + u64::from_le_bytes(length) as usize];
+    file.seek(SeekFrom::Start(0))?;
+    file.read_exact(&mut head)?;
+    let at = checksum_place(&head).ok_or_else(|| io::Error::other("no place for its SHA-256"))?;
+    file.seek(SeekFrom::Start(at as u64))?;
+    file.write_all(digits.as_bytes())
+}
+
+/// Where the digits of the checksum stand. In the metadata's other value every quotation mark has a backslash before it.
+fn checksum_place(bytes: &[u8]) -> Option<usize> {
+    let length = u64::from_le_bytes(*bytes.first_chunk::<8>()?);
+    let header = bytes.get(8..8usize.checked_add(usize::try_from(length).ok()?)?)?;
+    let key = format!("\"{CHECKSUM}\":\"");
+    let at = header.windows(key.len()).position(|window| window == key.as_bytes())? + key.len();
+    (header.len() >= at + DIGITS).then_some(8 + at)
 }

@@ -172,14 +172,21 @@ fn a_results_folder_that_cannot_be_written_is_a_wrong_request() {
     );
 }
 
+/// Two processes may share a folder, but not with two plans.
 #[test]
-fn two_runs_do_not_write_to_one_folder() {
+fn two_plans_are_not_carried_out_in_one_folder() {
     let desk = Desk::new();
     desk.experiment("example", EXAMPLE);
-    let results = desk.path().join("results/example");
-    fs::create_dir_all(&results).unwrap();
-    let _held = efficientllm::base::lock::try_lock(&results).unwrap().unwrap();
-    insta::assert_snapshot!("busy", desk.show(&["run", "experiments/example"]));
+    let store = efficientllm::run::Store::at(&desk.path().join("results/example"));
+    store.prepare().unwrap();
+    // This test's own process is at work there on something else.
+    let _claims = store.enter("another plan").unwrap();
+    let shown = desk.show(&["run", "experiments/example"]);
+    assert!(shown.contains("exit code 2"), "{shown}");
+    assert!(
+        shown.contains(" carries out another plan of this experiment in `results/example`\nhint: "),
+        "{shown}"
+    );
 }
 
 #[test]

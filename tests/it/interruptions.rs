@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Small enough to be done in seconds without optimisation, with every arm that a kill could hit.
-const TINY: &str = include_str!("../fixtures/tiny.toml");
+pub const TINY: &str = include_str!("../fixtures/tiny.toml");
 
 /// Columns that two runs of one plan may differ in.
 const TIMES: [&str; 2] = ["seconds", "peak_memory_bytes"];
@@ -33,7 +33,7 @@ fn tables(results: &Path) -> Vec<(String, Vec<Vec<String>>)> {
     names.iter().map(|name| table(name)).collect()
 }
 
-fn assert_same_tables(found: &Path, expected: &Path) {
+pub fn assert_same_tables(found: &Path, expected: &Path) {
     for ((name, found), (_, expected)) in tables(found).into_iter().zip(tables(expected)) {
         assert_eq!(found.len(), expected.len(), "rows of {name}.csv");
         for (found, expected) in found.iter().zip(&expected) {
@@ -44,12 +44,12 @@ fn assert_same_tables(found: &Path, expected: &Path) {
 
 /// Everything under a final name is whole: each stage has its `stage.json`, each table its header, and nothing that
 /// was begun is left beside them by a process that ended in order.
-fn assert_whole(results: &Path) {
+pub fn assert_whole(results: &Path) {
     for entry in fs::read_dir(results.join("store")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(!name.starts_with(".tmp-"), "{name} was left in the store");
         assert!(
-            ["partial", "failed", "checks"].contains(&name.as_str())
+            ["partial", "failed", "checks", "damaged", "claims", "workers", "work"].contains(&name.as_str())
                 || entry.path().join("stage.json").exists(),
             "{name} is half a stage"
         );
@@ -60,7 +60,7 @@ fn assert_whole(results: &Path) {
     }
 }
 
-fn run_to_the_end(desk: &Desk, results: &str) {
+pub fn run_to_the_end(desk: &Desk, results: &str) {
     let output =
         desk.command(&["run", "experiments/tiny", "--results", results, "--quiet"]).output().unwrap();
     let text =
@@ -170,7 +170,7 @@ fn a_second_run_does_nothing_and_a_report_is_made_anew_to_the_byte() {
     assert!(desk.command(&arguments).output().unwrap().status.success());
     assert_eq!(report(), first);
     let status = desk.show(&["status", "experiments/tiny", "--results", "undisturbed"]);
-    assert!(status.contains("6 done, 0 failed, 0 begun, 0 missing"), "{status}");
+    assert!(status.contains("6 done, 0 running, 0 failed, 0 begun, 0 missing"), "{status}");
 }
 
 /// A file cannot grow beyond some kilobytes, as on a disk that is full at a bad moment.
@@ -181,15 +181,14 @@ fn a_full_disk_is_told_and_loses_nothing() {
     undisturbed(&desk);
     for kilobytes in [0, 1, 8, 64] {
         let program = env!("CARGO_BIN_EXE_efficientllm");
-        // Ignored, the signal of a file too large becomes an error of `write`, as a full disk is.
-        let script = format!(
-            "trap '' XFSZ; ulimit -f {kilobytes}; exec {program} run experiments/tiny --results full --quiet"
-        );
+        let script =
+            format!("ulimit -f {kilobytes}; exec {program} run experiments/tiny --results full --quiet");
         let output = Command::new("bash").args(["-c", &script]).current_dir(desk.path()).output().unwrap();
         let text =
             String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert!(matches!(output.status.code(), Some(1 | 2)), "{kilobytes} kB: {text}");
         assert!(text.contains("File too large"), "{kilobytes} kB: {text}");
+        assert!(!text.contains("SIGXFSZ"), "{kilobytes} kB: {text}");
         assert!(!text.contains("panicked"), "{kilobytes} kB: {text}");
         if desk.path().join("full/store").exists() {
             assert_whole(&desk.path().join("full"));
@@ -199,11 +198,13 @@ fn a_full_disk_is_told_and_loses_nothing() {
     assert_same_tables(&desk.path().join("full"), &desk.path().join("undisturbed"));
 }
 
+/// What a model stage needs is checked before it is read, and made again where it is not whole.
 #[test]
-fn a_truncated_checkpoint_fails_what_needs_it_and_nothing_else() {
+fn a_truncated_checkpoint_is_made_again() {
     let desk = Desk::new();
     undisturbed(&desk);
-    let store = desk.path().join("undisturbed/store");
+    copy_tree(&desk.path().join("undisturbed"), &desk.path().join("r"));
+    let store = desk.path().join("r/store");
     let stage = |prefix: &str| {
         let mut entries = fs::read_dir(&store).unwrap().flatten().map(|entry| entry.path());
         entries.find(|path| path.file_name().unwrap().to_string_lossy().starts_with(prefix)).unwrap()
@@ -213,11 +214,125 @@ fn a_truncated_checkpoint_fails_what_needs_it_and_nothing_else() {
     fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
     fs::remove_dir_all(stage("one_shot-s1")).unwrap();
     fs::remove_dir_all(stage("eval-one_shot-s1")).unwrap();
-    let shown = desk.show(&["run", "experiments/tiny", "--results", "undisturbed", "--quiet"]);
+    let shown = desk.show(&["run", "experiments/tiny", "--results", "r", "--quiet"]);
     insta::assert_snapshot!("truncated_checkpoint", crate::cli::without_times(&shown));
-    let rows = tables(&desk.path().join("undisturbed"))[0].1.clone();
-    assert_eq!(rows.iter().filter(|row| row.contains(&"ok".to_string())).count(), 5);
-    assert_eq!(rows.iter().filter(|row| row.contains(&"failed".to_string())).count(), 1);
+    assert_same_tables(&desk.path().join("r"), &desk.path().join("undisturbed"));
+    assert!(store.join("damaged").read_dir().unwrap().next().is_some());
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    let output = Command::new("cp").args(["-r".as_ref(), from.as_os_str(), to.as_os_str()]).output().unwrap();
+    assert!(output.status.success());
+}
+
+/// Two specifications whose stages share an id by chance: each gets its own numbers.
+#[test]
+fn what_shares_an_id_does_not_share_its_results() {
+    let desk = Desk::new();
+    let source = TINY[..TINY.find("[[arms]]\narm = \"pruning_aware\"").unwrap()].to_string();
+    let run = |results: &str, rate: &str| {
+        desk.experiment("tiny", &source.replace("learning_rate = 3e-3", &format!("learning_rate = {rate}")));
+        run_to_the_end(&desk, results);
+        tables(&desk.path().join(results))
+    };
+    let fresh = run("fresh", "2e-3");
+    run("one", "3e-3");
+    // The stages of the first stand where those of the second would: ids are made equal, which 2^32 tries would find.
+    let store = desk.path().join("one/store");
+    let names = |store: &Path| -> Vec<String> {
+        let names =
+            fs::read_dir(store).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.contains("source-s1-")).collect()
+    };
+    for name in names(&desk.path().join("fresh/store")) {
+        let slug = name.rsplit_once('-').unwrap().0;
+        let own = names(&store).into_iter().find(|own| own.rsplit_once('-').unwrap().0 == slug).unwrap();
+        fs::rename(store.join(own), store.join(name)).unwrap();
+    }
+    let again = run("one", "2e-3");
+    let without_stage =
+        |tables: Vec<(String, Vec<Vec<String>>)>| tables.into_iter().skip(1).collect::<Vec<_>>();
+    assert_eq!(without_stage(again), without_stage(fresh));
+}
+
+/// Where a message cannot be written it is lost, and nothing else is.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_does_not_depend_on_anybody_listening() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    for (name, redirection) in [("full", ">/dev/full 2>/dev/full"), ("closed", ">&- 2>&-")] {
+        let program = env!("CARGO_BIN_EXE_efficientllm");
+        let script =
+            format!("exec {program} run experiments/tiny --results {name} --workers 2 {redirection}");
+        let mut child = Command::new("bash").args(["-c", &script]).current_dir(desk.path()).spawn().unwrap();
+        let code = child.wait().unwrap().code();
+        assert!(matches!(code, Some(0 | 1)), "{name}: {code:?}");
+        assert_same_tables(&desk.path().join(name), &desk.path().join("undisturbed"));
+        assert!(desk.path().join(name).join("report.md").exists(), "{name}");
+    }
+    let script = format!(
+        "set -o pipefail; {} status experiments/tiny --results full | head -c 1",
+        env!("CARGO_BIN_EXE_efficientllm")
+    );
+    let output = Command::new("bash").args(["-c", &script]).current_dir(desk.path()).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+    assert_eq!(output.status.code(), Some(0));
+}
+
+/// A report agrees with its tables, and tables with the plan, whatever was edited in between.
+#[test]
+fn a_report_is_never_of_another_plan_than_its_tables() {
+    let desk = Desk::new();
+    undisturbed(&desk);
+    let results = desk.path().join("undisturbed");
+    let page = || fs::read_to_string(results.join("report.md")).unwrap();
+    // An edited title and one more comparison, with nothing to do.
+    let more = format!(
+        "title = \"Another title\"\n{TINY}\n[[comparisons]]\nvariant = \"pruning_aware\"\nbaseline = \"one_shot\"\nmetric = \"acc\"\n"
+    );
+    desk.experiment("tiny", &more);
+    let note = desk.show(&["report", "experiments/tiny", "--results", "undisturbed"]);
+    assert!(note.contains("differs from the experiment file in: title, comparisons\nhint: "), "{note}");
+    let plan = desk.show(&["plan", "experiments/tiny", "--results", "undisturbed"]);
+    assert!(
+        plan.contains("plan not written: undisturbed/plan.json is that of the results beside it"),
+        "{plan}"
+    );
+    assert!(!page().contains("Another title"));
+    run_to_the_end(&desk, "undisturbed");
+    assert!(page().contains("Another title") && page().contains("`pruning_aware` against `one_shot` on"));
+    let note = desk.show(&["report", "experiments/tiny", "--results", "undisturbed"]);
+    assert!(!note.contains("differs"), "{note}");
+    // Other settings: the tables are of them alone, and so is the report.
+    let fewer = ["run", "experiments/tiny", "--results", "undisturbed", "--quiet", "--set", "eval.items=2"];
+    assert!(desk.command(&fewer).output().unwrap().status.success());
+    let items = |page: &str| page.lines().find(|line| line.starts_with("| items |")).unwrap().to_string();
+    assert!(items(&page()).contains("| 2 |"), "{}", items(&page()));
+    // A report that was lost, or is that of before a kill, is made anew though nothing is to do.
+    fs::write(results.join("report.md"), "old").unwrap();
+    assert!(desk.command(&fewer).output().unwrap().status.success());
+    assert!(page().contains("Another title"));
+}
+
+#[test]
+fn a_folder_with_another_experiments_results_is_refused() {
+    let desk = Desk::new();
+    desk.experiment("other", TINY);
+    desk.experiment("tiny", TINY);
+    let source_only = ["--set", "arms=[{ arm = \"source\" }]", "--set", "comparisons=[]"];
+    let first = [&["run", "experiments/other", "--results", "shared", "--quiet"][..], &source_only].concat();
+    assert!(desk.command(&first).output().unwrap().status.success());
+    let before = fs::read(desk.path().join("shared/runs.csv")).unwrap();
+    for command in ["run", "plan"] {
+        let shown = desk.show(&[command, "experiments/tiny", "--results", "shared"]);
+        assert!(shown.contains("exit code 2"), "{shown}");
+        assert!(
+            shown.contains("`shared` holds results of the experiment `other`, this is `tiny`"),
+            "{shown}"
+        );
+    }
+    assert_eq!(fs::read(desk.path().join("shared/runs.csv")).unwrap(), before);
 }
 
 #[test]

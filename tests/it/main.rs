@@ -3,6 +3,7 @@ mod cases;
 mod cli;
 mod compare;
 mod contamination;
+mod damage;
 mod engines;
 mod eval;
 mod export;
@@ -17,3 +18,4 @@ mod toy_rule;
 
 // A file of the library that `stand_in` compiles again names it by its path there.
 use efficientllm::base;
+mod workers;

@@ -4,6 +4,7 @@ mod model;
 mod results;
 
 use super::{SOME_FAILED, engine, run::stop_on_signals};
+use crate::base::output::write_out;
 use crate::base::{lock::try_lock, units};
 use crate::data::hub::{self, Hub};
 use crate::eval::{
@@ -177,7 +178,7 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         format!("{}-{engine_name}-{arithmetic}-{}", model.fingerprint, crate::plan::EVALUATION_REVISION);
     let mut journal = Journal::open(&out.join(JOURNAL), &fingerprint)?;
     if !journal.is_empty() {
-        eprintln!("{} items are scored already", units::grouped(journal.len() as u64));
+        tell!("{} items are scored already", units::grouped(journal.len() as u64));
     }
 
     let (config, weights) = (&model.config, &model.weights);
@@ -202,7 +203,7 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
             Ok(outcome) => outcomes.push(outcome),
             Err(EvalError::Interrupted) => {
                 bar.finish_and_clear();
-                println!("interrupted after {} items; the same command goes on from there", journal.len());
+                say!("interrupted after {} items; the same command goes on from there", journal.len());
                 return Ok(SOME_FAILED);
             }
             Err(error) => return Err(error.into()),
@@ -228,11 +229,11 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
     });
     let items: Vec<_> = outcomes.iter().flat_map(results::items).collect();
     harness::write(out, &harness::results(&tasks, config), &items)?;
-    print!("{}", table(&tasks));
+    write_out(&table(&tasks));
     if let Some((folder, theirs)) = against {
-        print!("{}", against::describe(&items, theirs, folder));
+        write_out(&against::describe(&items, theirs, folder));
     }
-    println!(
+    say!(
         "{} tokens in {}; results in {}",
         units::grouped(scorer.tokens),
         units::duration(started.elapsed()),

@@ -136,12 +136,9 @@ pub(super) fn main(options: &Options) -> Result<u8> {
         let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         export_hf(&backend, out, &config, &weights, &ends, &files, &card)?;
     }
-    println!("{}", told(&config, out, is_gguf));
+    say!("{}", told(&config, out, is_gguf));
     if !in_f32.is_empty() {
-        println!(
-            "stored in F32, since they hold weights beyond the range of F16 (65504): {}",
-            in_f32.join(", ")
-        );
+        say!("stored in F32, since they hold weights beyond the range of F16 (65504): {}", in_f32.join(", "));
     }
     Ok(0)
 }

@@ -40,19 +40,24 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
     let run = &results.runs[at];
     let store = Store::at(&folder);
     let again = format!("hint: `efficientllm run {}` makes it", place.experiment.display());
-    let Some(stage) = run.identity.stage.as_deref().filter(|stage| store.is_done(stage)) else {
+    // Every file that goes out, or into the card, is held against its checksum.
+    let made = match run.identity.stage.as_deref() {
+        Some(stage) => store.checked(stage)?,
+        None => None,
+    };
+    let Some(made) = made else {
         bail!("the model of `{name}` is not in `{}`\n{again}", folder.join("store").display());
     };
-    let record = store.record(stage)?;
+    let record = made.record;
     let named = |key: &str| record.identity.get(key).and_then(Value::as_str);
     let Some(corpus) = named("corpus") else {
         bail!("`{name}` was not made in this experiment\nhint: export it from the place that it came from");
     };
-    if !store.is_done(corpus) {
+    let Some(data) = store.checked(corpus)? else {
         bail!("the corpus of `{name}` is not in `{}`\n{again}", folder.join("store").display());
-    }
+    };
     let source = match named("source") {
-        Some(id) => Some(store.record(id)?),
+        Some(id) => store.checked(id)?.map(|source| source.record),
         None => None,
     };
     // Only a model from disk has an origin; one that was trained comes from its corpus.
@@ -60,11 +65,10 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
         Origin::read(&store.folder(&source.id))
             .unwrap_or_else(|| Origin::new(Path::new("a model from disk"), None))
     });
-    let data = store.record(corpus)?;
-    let facts = facts(run, &record, &data, &folder)?;
+    let facts = facts(run, &record, &data.record, &folder)?;
     Ok(Finished {
-        model: store.folder(stage).join("model"),
-        tokenizer: store.folder(corpus).join("tokenizer.json"),
+        model: made.folder.join("model"),
+        tokenizer: data.folder.join("tokenizer.json"),
         card: ModelCard {
             name: String::new(),
             source: match (&source, &origin) {

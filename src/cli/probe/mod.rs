@@ -2,18 +2,19 @@
 mod tables;
 
 use super::{Place, Settings, engine};
+use crate::base::output::write_out;
 use crate::data::{Batches, Prepared};
 use crate::model::checkpoint;
 use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::{Plan, Stage, StageKind, plan};
-use crate::run::Store;
+use crate::run::{Store, keys};
 use crate::spec::ArmSpec;
 use crate::tensor::Backend;
 use crate::train::probe::{Probe, ProbePlan, probe};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,17 +38,24 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let store = Store::at(&results);
     let of = |wanted: StageKind| stage(&plan, wanted);
     let (corpus, source) = (of(StageKind::Corpus)?, of(StageKind::Model(ArmSpec::Source))?);
-    for stage in [corpus, source] {
-        if !store.is_done(&stage.id) {
+    let keys = keys(&plan);
+    // Every file is held against its checksum before it is read.
+    let folder_of = |stage: &Stage| -> Result<PathBuf> {
+        let key = keys.iter().find(|key| key.id == stage.id);
+        let found = key.map(|key| store.find(key)).transpose()?.flatten();
+        let Some(finished) = found else {
             bail!(
                 "stage `{}` is not there yet\nhint: `efficientllm run {}` makes it",
                 stage.id,
                 place.experiment.display()
             );
-        }
-    }
+        };
+        store.verify(&finished)?;
+        Ok(finished.folder)
+    };
+    let (corpus, source_folder) = (folder_of(corpus)?, folder_of(source)?);
     let spec = &source.spec;
-    let data = Prepared::open(&store.folder(&corpus.id))?;
+    let data = Prepared::open(&corpus)?;
     let seed = source.seed.or(experiment.seeds.first().copied()).unwrap_or_default();
     let calibrations: Vec<Batches> = (0..u64::from(options.calibrations))
         .map(|i| data.batches(&spec.data, seed.wrapping_add(i)))
@@ -58,7 +66,7 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         windows.batches(spec.train.micro_batch, &data.tokenizer).map(|(batch, _)| batch).collect();
     let interrupted = super::run::stop_on_signals()?;
     let task = Work {
-        folder: store.folder(&source.id).join("model"),
+        folder: source_folder.join("model"),
         calibrations,
         held_out,
         plan: ProbePlan {
@@ -75,8 +83,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let engine = Engine::of(&experiment.engine, kind, vec![device], spec.train.micro_batch);
     let measured = engine.run(task)??;
     let rows = tables::write(&results, &measured)?;
-    print!("{}", tables::text(&measured, &rows));
-    println!(
+    write_out(&tables::text(&measured, &rows));
+    say!(
         "tables in {} and {}",
         results.join(tables::GROUPS).display(),
         results.join(tables::RULES).display()
@@ -105,7 +113,8 @@ impl OnRank for Work<'_> {
         let shown = std::io::stderr().is_terminal();
         let mut progress = |done: usize, all: usize| {
             if shown {
-                eprint!("\r{done} of {all} groups");
+                // Shown where somebody looks; nothing depends on it.
+                let _ = write!(std::io::stderr(), "\r{done} of {all} groups");
             }
             !self.interrupted.load(Ordering::Relaxed)
         };
@@ -119,7 +128,7 @@ impl OnRank for Work<'_> {
             &mut progress,
         );
         if shown {
-            eprintln!();
+            tell!("");
         }
         Ok(outcome?)
     }

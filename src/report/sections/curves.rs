@@ -32,7 +32,9 @@ impl Context<'_> {
         let share = |e: &PruneEvent, t: &str| match t {
             "ffn" => e.pruned_share_ffn,
             "head" => e.pruned_share_head,
-            _ => e.pruned_share_stem,
+            "stem" => e.pruned_share_stem,
+            // A type of later versions has no column of its own here: it is not drawn as another.
+            _ => None,
         };
         if let Some((svg, n)) =
             prune_figure(self.results, &self.groups, "pruned_share", "pruned share of groups", false, share)?
@@ -46,7 +48,8 @@ impl Context<'_> {
         let candidate = |e: &PruneEvent, t: &str| match t {
             "ffn" => e.candidate_ffn,
             "head" => e.candidate_head,
-            _ => e.candidate_stem,
+            "stem" => e.candidate_stem,
+            _ => None,
         };
         if let Some((svg, n)) = prune_figure(
             self.results,

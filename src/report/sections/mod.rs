@@ -23,8 +23,26 @@ struct Context<'a> {
 /// Builds the whole document.
 pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
     let context = Context { results, groups: groups(results), scores: Scores::new(results) };
-    let compared = compare(results, &context.scores, &context.groups, &request.comparisons);
+    let mut compared = compare(results, &context.scores, &context.groups, &request.comparisons);
     let mut blocks = vec![Block::Text(request.question.clone())];
+    let (missing, strange) = context.against(request);
+    if !missing.is_empty() {
+        let (here, planned) = (request.runs.len() - missing.len(), request.runs.len());
+        blocks.push(Block::Text(format!(
+            "Incomplete: {here} of {planned} planned runs are done or have failed, {} still missing: {}. Everything below is preliminary.",
+            if missing.len() == 1 { "1 is".to_string() } else { format!("{} are", missing.len()) },
+            named(&missing),
+        )));
+        for c in &mut compared {
+            c.verdict = format!("Preliminary, with {here} of {planned} planned runs: {}", c.verdict);
+        }
+    }
+    if !strange.is_empty() {
+        blocks.push(Block::Text(format!(
+            "The tables hold runs that `plan.json` does not name: {}. Tables and plan are not of one `run`.",
+            named(&strange)
+        )));
+    }
     blocks.push(Block::Text(context.overview()));
     blocks.extend(context.comparison_section(&compared)?);
     blocks.extend(context.accuracy_section()?);
@@ -49,7 +67,27 @@ const METHODS: [&str; 6] = [
     "A mean over seeds is over the finished runs; failed runs are listed and left out.",
 ];
 
+/// Up to four names.
+fn named(runs: &[&str]) -> String {
+    let shown: Vec<String> = runs.iter().take(4).map(|run| format!("`{run}`")).collect();
+    match runs.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 impl Context<'_> {
+    /// Planned runs that have no row, and rows that are not of a planned run.
+    fn against<'r>(&'r self, request: &'r ReportRequest) -> (Vec<&'r str>, Vec<&'r str>) {
+        if request.runs.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let planned: BTreeSet<&str> = request.runs.iter().map(|run| run.run.as_str()).collect();
+        let here: BTreeSet<&str> = self.results.runs.iter().map(|run| run.identity.run.as_str()).collect();
+        let missing = request.runs.iter().map(|run| run.run.as_str()).filter(|run| !here.contains(run));
+        (missing.collect(), here.difference(&planned).copied().collect())
+    }
+
     fn totals(&self, run: usize) -> &RunTotals {
         &self.results.runs[run].totals
     }

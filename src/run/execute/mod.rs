@@ -12,7 +12,7 @@ use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::StageKind;
 use crate::spec::ArmSpec;
-use crate::tensor::{Backend, RankError};
+use crate::tensor::Backend;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,9 +84,8 @@ impl Executor for EngineExecutor {
 
 /// What became of a stage on all of its ranks: of failures the first that is no consequence of another.
 fn together(ranks: Vec<Result<(), StageFailure>>) -> Result<(), StageFailure> {
-    let consequence = StageFailure::from(RankError::Left);
     let mut failures: Vec<StageFailure> = ranks.into_iter().filter_map(Result::err).collect();
-    let cause = failures.iter().position(|failure| *failure != consequence).unwrap_or(0);
+    let cause = failures.iter().position(|failure| *failure != StageFailure::RankLeft).unwrap_or(0);
     if failures.is_empty() { Ok(()) } else { Err(failures.swap_remove(cause)) }
 }
 
@@ -137,6 +136,7 @@ impl OnRank for Measure<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::RankError;
 
     #[test]
     fn workers_share_the_groups_evenly() {
@@ -149,6 +149,7 @@ mod tests {
     fn of_several_failures_the_cause_is_told() {
         let failed = |what: &str| Err(StageFailure::Failed(what.to_string()));
         let left = || Err(StageFailure::from(RankError::Left));
+        assert_eq!(left(), Err(StageFailure::RankLeft));
         assert_eq!(together(vec![Ok(()), Ok(())]), Ok(()));
         assert_eq!(together(vec![left(), failed("no memory"), left()]), failed("no memory"));
         assert_eq!(together(vec![left(), Ok(())]), left());

@@ -9,7 +9,7 @@ use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
 use crate::spec::{ArmSpec, RunSpec, SourceModel};
 use crate::tensor::cpu::bf16::detect;
-use crate::tensor::{Backend, CpuBackend};
+use crate::tensor::{Backend, CpuBackend, Scalar};
 use crate::train::arms::{self, Context};
 use crate::train::pretrain::{Observer, Silent, StepReport};
 use crate::train::{CurvePoint, Ledger, Part, TrainError};
@@ -76,6 +76,10 @@ pub(super) struct Summary {
 pub(super) enum SummaryError {
     #[error("stage has no {0}: its plan is broken")]
     NoInput(&'static str),
+    #[error(
+        "the model diverged: `{name}` holds weights that are not finite\nhint: lower `train.learning_rate` or raise `train.warmup_tokens`"
+    )]
+    NotFinite { name: String },
     #[error("cannot read `{}`: {source}\nhint: delete its folder and run again", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("`{}` is not what was written: {source}\nhint: delete its folder and run again", .path.display())]
@@ -146,7 +150,7 @@ pub(super) fn make<B: Backend>(
         batches: &batches,
         spec,
         seed,
-        resume: Some((&state, &task.stage.id)),
+        resume: Some((&state, task.identity)),
         observer: if is_first { &mut watch } else { &mut silent },
     };
     let source_folder = || task.inputs.source.as_deref().ok_or(SummaryError::NoInput("source"));
@@ -189,11 +193,13 @@ pub(super) fn make<B: Backend>(
     };
     let made = made.map_err(|error| match error {
         TrainError::Interrupted { .. } => StageFailure::Interrupted,
-        error => StageFailure::Failed(error.to_string()),
+        TrainError::Rank(error) => error.into(),
+        error => error.into(),
     })?;
     if !is_first {
         return Ok(());
     }
+    check_finite(backend, &made.weights)?;
     checkpoint::save(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
     let summary = Summary {
         ledger: made.ledger,
@@ -204,6 +210,18 @@ pub(super) fn make<B: Backend>(
         made_on: Some(MadeOn { device_peak_bytes: backend.device_peak_bytes(), ..made_on }),
     };
     fs::write(task.folder.join(SUMMARY), serde_json::to_vec(&summary)?)?;
+    // JSON has no infinities: what cannot be read back must not count as done.
+    Summary::read(task.folder)?;
+    Ok(())
+}
+
+/// A model with weights that are no numbers is no result.
+fn check_finite<B: Backend>(backend: &B, weights: &Weights<B::Tensor>) -> Result<(), StageFailure> {
+    for (name, leaf) in weights.named() {
+        if backend.to_host(leaf).iter().any(|weight| !weight.to_f64().is_finite()) {
+            return Err(SummaryError::NotFinite { name }.into());
+        }
+    }
     Ok(())
 }
 

@@ -1,0 +1,113 @@
+//! Who is at work on a store now, for people who look on.
+use super::error::RunError;
+use super::store::{Lease, Store, WorkerRecord, held, last_beat, progress_of, workers};
+use crate::base::process::Process;
+use crate::base::units;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+/// A process at work.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AtWork {
+    pub host: String,
+    pub process: String,
+    pub job: Option<String>,
+    /// Since it began, on this machine's clock.
+    pub seconds: Option<f64>,
+    /// Names of the stages that it holds.
+    pub stages: Vec<String>,
+}
+
+/// A stage under way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnderWay {
+    pub who: String,
+    pub seconds: Option<f64>,
+    /// Done and total, in tokens or other units.
+    pub progress: Option<(u64, u64)>,
+}
+
+/// All of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Activity {
+    pub workers: Vec<AtWork>,
+    stages: HashMap<String, UnderWay>,
+}
+
+impl Activity {
+    /// Of `store`. A process of this kernel is looked up; of one elsewhere the heartbeat is held against this machine's clock,
+    /// which is good enough to show and decides nothing.
+    ///
+    /// # Errors
+    /// The folders cannot be read.
+    pub fn of(store: &Store) -> Result<Self, RunError> {
+        let root = store.root();
+        let expiry = Lease::default().expiry;
+        let mut activity = Activity::default();
+        let mut alive: HashMap<String, WorkerRecord> = HashMap::new();
+        for worker in workers(root)? {
+            let told = worker.process.parse::<Process>().ok().and_then(|process| process.is_alive());
+            let beat = last_beat(root, &worker.process);
+            let silence = beat.map(|beat| beat.elapsed().unwrap_or(Duration::ZERO));
+            if told.unwrap_or(true) && silence.is_some_and(|silence| silence < 2 * expiry) {
+                alive.insert(worker.process.clone(), worker);
+            }
+        }
+        let mut stages: HashMap<String, Vec<String>> = HashMap::new();
+        for claim in held(root)? {
+            let Some(worker) = alive.get(&claim.process) else { continue };
+            let progress = progress_of(root, &claim.process);
+            let under_way = UnderWay {
+                who: who(worker),
+                seconds: since(claim.since),
+                progress: progress.get(&claim.name).copied(),
+            };
+            activity.stages.insert(claim.name.clone(), under_way);
+            stages.entry(claim.process).or_default().push(claim.name);
+        }
+        for worker in alive.into_values() {
+            let mut stages = stages.remove(&worker.process).unwrap_or_default();
+            stages.sort();
+            activity.workers.push(AtWork {
+                seconds: since(worker.since),
+                host: worker.host,
+                process: worker.process,
+                job: worker.job,
+                stages,
+            });
+        }
+        activity.workers.sort_by(|a, b| (&a.host, &a.process).cmp(&(&b.host, &b.process)));
+        Ok(activity)
+    }
+
+    /// Who is at work on the stage of that name.
+    pub fn on(&self, name: &str) -> Option<&UnderWay> {
+        self.stages.get(name)
+    }
+}
+
+impl AtWork {
+    /// As a line for people.
+    pub fn line(&self) -> String {
+        let number = self.process.split('-').nth(1).unwrap_or_default();
+        let job = self.job.as_ref().map_or(String::new(), |job| format!(", Slurm job {job}"));
+        let time = self.seconds.map_or(String::new(), |seconds| format!(", for {}", units::seconds(seconds)));
+        let stages = match self.stages.len() {
+            0 => "waits".to_string(),
+            _ => format!("at work on {}", self.stages.join(", ")),
+        };
+        format!("process {number} on {}{job}{time}: {stages}", self.host)
+    }
+}
+
+fn who(worker: &WorkerRecord) -> String {
+    let number = worker.process.split('-').nth(1).unwrap_or_default();
+    format!("process {number} on {}", worker.host)
+}
+
+/// Seconds since a time of day that another clock told.
+fn since(seconds: u64) -> Option<f64> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    now.checked_sub(seconds).map(|seconds| seconds as f64)
+}

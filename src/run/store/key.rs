@@ -1,0 +1,61 @@
+//! Names of a stage in the store.
+//!
+//! An id has eight hexadecimal digits, so among 10,000 runs two different stages share one with a probability of 1 %. And
+//! an identity names its inputs by their ids. So what is compared is the hash of the identity in full: that in which the id
+//! of every input is replaced by the hash of *its* identity in full.
+use crate::base::hash::{canonical_json, sha256_hex};
+use crate::plan::Plan;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Hexadecimal digits of the longer name.
+const LONG_DIGITS: usize = 16;
+
+/// What a stage is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageKey {
+    /// `<slug>-<8 hex>`, the name of its folder unless another stage has that id.
+    pub id: String,
+    /// SHA-256 of its identity in full, 64 hexadecimal digits.
+    pub identity_sha256: String,
+}
+
+impl StageKey {
+    /// `<slug>-<16 hex>`: name of its checkpoints, of its failure, and of its folder where the id is another stage's.
+    pub fn long_name(&self) -> String {
+        let slug = self.id.rsplit_once('-').map_or(self.id.as_str(), |(slug, _)| slug);
+        format!("{slug}-{}", &self.identity_sha256[..LONG_DIGITS])
+    }
+}
+
+/// The keys of all stages of `plan`, in their order.
+pub fn keys(plan: &Plan) -> Vec<StageKey> {
+    let mut keys: Vec<StageKey> = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let inputs: HashMap<&str, &str> = stage
+            .inputs
+            .iter()
+            .map(|place| (keys[place].id.as_str(), keys[place].identity_sha256.as_str()))
+            .collect();
+        let mut identity = stage.identity.clone();
+        tell_in_full(&mut identity, &inputs);
+        // A `Value` is always serialisable: its keys are strings.
+        let canonical = canonical_json(&identity).unwrap_or_default();
+        let identity_sha256 = sha256_hex(canonical.as_bytes());
+        keys.push(StageKey { id: stage.id.clone(), identity_sha256 });
+    }
+    keys
+}
+
+fn tell_in_full(value: &mut Value, inputs: &HashMap<&str, &str>) {
+    match value {
+        Value::String(text) => {
+            if let Some(hash) = inputs.get(text.as_str()) {
+                *text = hash.to_string();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| tell_in_full(item, inputs)),
+        Value::Object(map) => map.values_mut().for_each(|item| tell_in_full(item, inputs)),
+        _ => {}
+    }
+}

@@ -1,0 +1,222 @@
+//! The result tables of a plan, merged from the records in the store.
+//!
+//! Records are written once, by the stages that measure them. To merge them costs time in proportion to all runs, so while
+//! a sweep goes on it is done only so often that it takes a twentieth of the time, and once more at the end.
+use super::error::RunError;
+use super::store::{Claims, Finished, StageKey, Store};
+use super::sweep::StageState;
+use crate::plan::{Plan, document};
+use crate::record::provenance::ENVIRONMENT_FILE;
+use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
+use crate::record::{LatencyRow, RecordError, RunIdentity, RunRecord, Snapshot, Status, Tables};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Name of the plan beside the tables.
+pub(super) const PLAN_FILE: &str = "plan.json";
+/// Claim of whoever writes the tables.
+const TABLES_CLAIM: &str = "tables";
+/// Between two looks whether another process has written them.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Tables are not merged again before so many times the duration of the last time are over, and not before the least.
+const PACE: u32 = 20;
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes the tables of one plan.
+pub(super) struct Merger<'a> {
+    plan: &'a Plan,
+    keys: &'a [StageKey],
+    store: &'a Store,
+    claims: &'a Claims,
+    results: &'a Path,
+    /// `environment.json`.
+    pub provenance: Option<Vec<u8>>,
+    next: Instant,
+}
+
+impl<'a> Merger<'a> {
+    pub fn new(plan: &'a Plan, keys: &'a [StageKey], store: &'a Store, claims: &'a Claims) -> Self {
+        Merger { plan, keys, store, claims, results: store.results(), provenance: None, next: Instant::now() }
+    }
+
+    /// Merges the records if that is due and nobody else is at it.
+    pub fn merge_in_time(&mut self) -> Result<(), RunError> {
+        if Instant::now() < self.next {
+            return Ok(());
+        }
+        match self.claims.take(TABLES_CLAIM, false)? {
+            Some(_claim) => self.write(),
+            None => Ok(()),
+        }
+    }
+
+    /// Merges the records, after whoever is at it.
+    pub fn merge(&mut self) -> Result<(), RunError> {
+        loop {
+            if let Some(_claim) = self.claims.take(TABLES_CLAIM, false)? {
+                return self.write();
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Merges all records of finished runs, and the reasons of those that failed, into the tables. A record that is found
+    /// to be damaged now is left out: the next start makes it again.
+    fn write(&mut self) -> Result<(), RunError> {
+        let started = Instant::now();
+        match self.write_all(Tables::begin) {
+            Err(RunError::Tables(RecordError::Io { source, .. })) if is_full(&source) => {
+                self.write_all(Tables::begin_in_memory)?;
+            }
+            written => written?,
+        }
+        self.next = Instant::now() + LEAST_PAUSE.max(PACE * started.elapsed());
+        Ok(())
+    }
+
+    fn write_all(
+        &self,
+        begin: fn(&'a Path, Vec<String>) -> Result<Tables<'a>, RecordError>,
+    ) -> Result<(), RunError> {
+        let axes = self.plan.experiment.axes.iter().map(|axis| axis.key.clone()).collect();
+        let mut tables = begin(self.results, axes)?;
+        for place in 0..self.plan.runs.len() {
+            match self.record(place) {
+                Ok(Some(record)) => tables.add(&record)?,
+                Ok(None) => {}
+                Err(error @ RunError::Damaged { .. }) => {
+                    tracing::warn!("{error}; the run is left out of the tables, run again to make it anew");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let plan = plan_text(self.plan)?;
+        let mut others = vec![(PLAN_FILE, plan.as_slice())];
+        others.extend(self.provenance.as_deref().map(|bytes| (ENVIRONMENT_FILE, bytes)));
+        tables.commit(&others)?;
+        Ok(())
+    }
+
+    /// Checks the records of all runs that are done; those of damaged stages are set aside, so that they are made again.
+    /// Returns what was damaged.
+    pub fn check(&self, states: &[StageState]) -> Result<Vec<RunError>, RunError> {
+        let mut damaged = Vec::new();
+        for run in &self.plan.runs {
+            for place in std::iter::once(run.evaluation).chain(run.latency) {
+                if states[place] != StageState::Done {
+                    continue;
+                }
+                match self.checked(place) {
+                    Ok(_) => {}
+                    Err(error @ RunError::Damaged { .. }) => {
+                        if let RunError::Damaged { path, .. } = &error {
+                            self.store.set_aside(path)?;
+                        }
+                        damaged.push(error);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
+    /// The finished stage at `place`, its files checked; `None` where it is not done.
+    fn checked(&self, place: usize) -> Result<Option<Finished>, RunError> {
+        let found = self.store.find(&self.keys[place])?;
+        if let Some(finished) = &found {
+            self.store.verify(finished)?;
+        }
+        Ok(found)
+    }
+
+    /// What the run's evaluation measured, and its latency where that is known, under the run's name; a failed run has a
+    /// name and a reason; `None` for a run that is neither.
+    fn record(&self, place: usize) -> Result<Option<RunRecord>, RunError> {
+        let run = &self.plan.runs[place];
+        let evaluation = self.checked(run.evaluation)?;
+        let failure = match &evaluation {
+            Some(_) => None,
+            None => self.store.failure(&self.keys[run.evaluation]),
+        };
+        if evaluation.is_none() && failure.is_none() {
+            return Ok(None);
+        }
+        let name =
+            |finished: Finished| finished.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        // The model may have been deleted since: its name is known all the same.
+        let model = self.store.find(&self.keys[run.model]).ok().flatten().and_then(name);
+        let planned = failure.is_none().then(|| self.keys[run.model].id.clone());
+        let identity = RunIdentity {
+            run: run.id.clone(),
+            arm: run.arm.label(),
+            seed: run.seed,
+            status: if failure.is_some() { Status::Failed } else { Status::Ok },
+            reason: failure.as_ref().map(|reason| reason.replace('\n', "; ")),
+            stage: model.or(planned),
+        };
+        let axes = self.plan.experiment.axes.iter().zip(&run.axes);
+        let axes = axes.map(|(axis, value)| (axis.key.clone(), value.clone().unwrap_or_default())).collect();
+        let Some(evaluation) = evaluation else { return Ok(Some(RunRecord::new(identity, axes))) };
+        let damaged =
+            |path: PathBuf| move |error: RecordError| RunError::Damaged { path, what: error.to_string() };
+        let measured =
+            RunRecord::read(&evaluation.folder).map_err(damaged(evaluation.folder.join(RECORD_FILE)))?;
+        let latency = match run.latency.map(|place| self.checked(place)).transpose()?.flatten() {
+            Some(stage) => {
+                LatencyRow::read(&stage.folder).map_err(damaged(stage.folder.join(LATENCY_FILE)))?
+            }
+            None => Vec::new(),
+        };
+        Ok(Some(RunRecord { identity, axes, latency, ..measured }))
+    }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// The text of `plan.json`.
+pub(super) fn plan_text(plan: &Plan) -> Result<Vec<u8>, RunError> {
+    let mut text = serde_json::to_vec_pretty(&document(plan))
+        .map_err(|error| RecordError::Json { path: PLAN_FILE.into(), message: error.to_string() })?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Writes `plan.json` beside no results, or where it is there already. Returns false where the folder has results of
+/// another plan of the same experiment: those keep theirs until `run` makes the new ones.
+///
+/// # Errors
+/// The folder cannot be created or written to, or holds another experiment's results.
+pub fn write_plan(results: &Path, plan: &Plan) -> Result<bool, RunError> {
+    belongs_to(results, &plan.experiment.name)?;
+    let path = results.join(PLAN_FILE);
+    let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
+    let text = plan_text(plan)?;
+    if std::fs::read(&path).is_ok_and(|old| old == text) {
+        return Ok(true);
+    }
+    if results.join(crate::record::dictionary::RUNS).exists() {
+        return Ok(false);
+    }
+    std::fs::create_dir_all(results).map_err(unwritable)?;
+    crate::base::files::write_atomic(&path, &text).map_err(unwritable)?;
+    Ok(true)
+}
+
+/// Refuses a folder whose plan is that of another experiment.
+pub(super) fn belongs_to(results: &Path, experiment: &str) -> Result<(), RunError> {
+    // A plan that cannot be read any more says nothing; it is written anew.
+    let plan = Snapshot::read(results, &[PLAN_FILE]).ok();
+    let plan = plan.as_ref().and_then(|files| files.get(PLAN_FILE));
+    let plan: Option<serde_json::Value> = plan.and_then(|bytes| serde_json::from_slice(bytes).ok());
+    match plan.as_ref().and_then(|plan| plan.get("experiment")).and_then(|name| name.as_str()) {
+        Some(found) if found != experiment => Err(RunError::OtherExperiment {
+            path: results.to_path_buf(),
+            found: found.to_string(),
+            asked: experiment.to_string(),
+        }),
+        _ => Ok(()),
+    }
+}
