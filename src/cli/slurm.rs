@@ -10,7 +10,7 @@ use crate::spec::EngineKind;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Seconds before the end of its time at which a worker is told.
@@ -77,11 +77,10 @@ pub(super) fn submit(place: &Place, settings: &Settings, options: &Options) -> R
     }
     let (mut experiment, results) = place.load(&settings)?;
     // Not asked of this machine: a login node has no device.
-    match experiment.engine.kind {
-        EngineKind::Auto => bail!(
+    if experiment.engine.kind == EngineKind::Auto {
+        bail!(
             "engine.kind = \"auto\" would be decided by each node\nhint: give `--engine cuda` or `--engine cpu`"
-        ),
-        _ => {}
+        );
     }
     let kind = engine::planned(&mut experiment.engine, &results)?;
     let plan = plan(&experiment, kind)?;
@@ -247,7 +246,7 @@ exit "$code"
     Ok(lines.join("\n"))
 }
 
-fn told(path: &PathBuf) -> String {
+fn told(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
