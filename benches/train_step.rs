@@ -7,6 +7,7 @@
 //! cargo bench --bench train_step -- --shape S --rates        CSV: against the machine's products, saliency, memory
 //! cargo bench --bench train_step -- --shape S --parts        CSV: the parts of a step, each against the products' rate
 //!     … --precision bf16                                     products in bf16
+//! cargo bench --bench train_step -- --shape S --rules        CSV: steps that prune, by rule, against plain ones
 //!     … --engine cuda --precision bf16 --device 0            on a GPU
 //! ```
 //!
@@ -23,6 +24,9 @@
 //! and their ratio to those of one large square product, the machine's ceiling: `shape,precision,part,ms,share,flops_per_s,
 //! of_ceiling`. The row `packing` is that of the layers' operands in bf16, timed by itself; it is part of the products above.
 //! What is left over of the step's time is the row `rest`.
+//! `--rules` trains by the training loop itself, with an event (one `ffn` channel of every layer) after every step, and prints
+//! medians over steps, variants timed in turns: `shape,saliency,update,seconds_per_step,ratio_to_plain`. Statistics, scores,
+//! updates and removal are part of a step; the model is smaller by what is gone, which steps do not show yet.
 //!
 //! `--serve` answers the line `memory` with that peak, empty on the CPU.
 #[path = "train_step/parts.rs"]
@@ -35,17 +39,20 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
+use efficientllm::data::Batches;
 use efficientllm::model::network::{ExplicitNetwork, Network};
-use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, flops, init};
+use efficientllm::model::{Biases, LayerShape, ModelConfig, Rank, Weights, flops, init};
 use efficientllm::prune::Goal;
-use efficientllm::spec::{ScheduleKind, TrainSpec};
+use efficientllm::spec::{PruneSpec, ScheduleKind, TrainSpec};
 use efficientllm::tensor::cpu::bf16::pack::Along;
 use efficientllm::tensor::cpu::bf16::product::Operand;
 use efficientllm::tensor::cpu::bf16::{Kernel, detect};
 use efficientllm::tensor::cuda::{CudaBackend, Precision};
-use efficientllm::tensor::{Accumulation, Backend, CpuBackend, CpuBf16, Matrix, Product};
+use efficientllm::tensor::{Accumulation, Alone, Backend, CpuBackend, CpuBf16, Matrix, Product};
 use efficientllm::train::optimizer::{self, Moments};
+use efficientllm::train::pretrain::{Observer, StepReport};
 use efficientllm::train::widths::proportional;
+use efficientllm::train::{Part, TrainPlan, pretrain};
 use rand::RngExt;
 use serde::Deserialize;
 
@@ -91,6 +98,9 @@ struct Args {
     /// Compare with the machine's products; cost of saliency; memory.
     #[arg(long)]
     rates: bool,
+    /// Steps of the training loop with an event each, by rule.
+    #[arg(long, conflicts_with_all = ["pruned", "rates", "serve"])]
+    rules: bool,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -313,6 +323,9 @@ fn bench<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B, peak
     if args.pruned {
         return pruned(args, shape, backend);
     }
+    if args.rules {
+        return rules(args, shape, backend);
+    }
     let mut training = Training::new(backend, shape.config(), shape, args.warmup)?;
     if args.rates {
         rates(args, shape, &mut training, peak);
@@ -499,4 +512,101 @@ fn pruned<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> 
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+}
+
+/// Seconds of each step of a run.
+struct StepClock(Vec<Instant>);
+
+impl Observer for StepClock {
+    fn on_step(&mut self, _: StepReport) {
+        self.0.push(Instant::now());
+    }
+}
+
+/// Saliency and update of the variants; the first is plain training.
+const VARIANTS: [Option<(&str, &str)>; 8] = [
+    None,
+    Some(("taylor1", "none")),
+    Some(("taylor_mix", "none")),
+    Some(("fisher_group", "none")),
+    Some(("wanda", "none")),
+    Some(("obs", "none")),
+    Some(("taylor1", "layerwise")),
+    Some(("taylor1", "layerwise_bias")),
+];
+
+fn rules<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
+    let config = shape.config();
+    let tokens = shape.batch * shape.context_length;
+    let steps = u64::from(args.warmup + args.steps);
+    let ids: Vec<u32> = {
+        let mut rng = stream(0, "bench tokens");
+        (0..2 * tokens + 1).map(|_| rng.random_range(0..config.vocab_size as u32)).collect()
+    };
+    let batches = Batches::new(ids.into(), shape.context_length, 0)?;
+    let spec = TrainSpec {
+        batch_tokens: tokens,
+        micro_batch: shape.batch,
+        learning_rate: 1e-4,
+        min_learning_rate_ratio: 1.0,
+        schedule: ScheduleKind::Cosine,
+        warmup_tokens: 0,
+        decay_fraction: 0.0,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        clip_norm: 1.0,
+    };
+    // One channel of every layer after every step.
+    let event = 3 * (config.hidden_size * config.layers.len()) as u64;
+    let target = config.num_params() - steps * event;
+    let run = |variant: Option<(&str, &str)>| -> Result<f64> {
+        let prune =
+            variant.map(|(saliency, update)| prune_spec(saliency, update, target, steps * tokens as u64));
+        let prune = prune.transpose()?;
+        let plan = TrainPlan {
+            spec: &spec,
+            context_length: shape.context_length,
+            tokens: steps * tokens as u64,
+            first_sequence: 0,
+            part: Part::Train,
+            prune: prune.as_ref(),
+            seed: 1,
+            resume: None,
+        };
+        let mut network = ExplicitNetwork::new(backend);
+        let mut rank = Rank { backend, network: &mut network, communicator: &Alone, at_once: usize::MAX };
+        let mut clock = StepClock(Vec::new());
+        let weights = init::random_weights(backend, &config, 0);
+        let state = pretrain(&mut rank, &batches, &plan, config.clone(), weights, &mut clock)?;
+        ensure!(state.progress.events.len() as u64 == if prune.is_some() { steps } else { 0 });
+        let mut seconds: Vec<f64> =
+            clock.0.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        Ok(median(&mut seconds[args.warmup as usize - 1..]))
+    };
+    let mut seconds = vec![Vec::new(); VARIANTS.len()];
+    for _ in 0..args.rounds {
+        for (variant, seconds) in VARIANTS.into_iter().zip(&mut seconds) {
+            seconds.push(run(variant)?);
+        }
+    }
+    println!("shape,saliency,update,seconds_per_step,ratio_to_plain");
+    let medians: Vec<f64> = seconds.iter_mut().map(|all| median(all)).collect();
+    for (variant, median) in VARIANTS.into_iter().zip(&medians) {
+        let (saliency, update) = variant.unwrap_or_default();
+        println!("{},{saliency},{update},{median:.5},{:.3}", args.shape, median / medians[0]);
+    }
+    Ok(())
+}
+
+/// Down to `target` parameters along a line, in `ffn` channels.
+fn prune_spec(saliency: &str, update: &str, target: u64, prune_tokens: u64) -> Result<PruneSpec> {
+    Ok(serde_json::from_value(serde_json::json!({
+        "target": { "params": target }, "types": ["ffn"], "scope": "uniform", "block": 1, "head_unit": "kv_group",
+        "saliency": saliency, "normaliser": "per_parameter", "update": update, "damping": 0.01, "gradient_ema": 0.0,
+        "fisher": { "unit": "position", "scale": "tokens" },
+        "schedule": { "kind": "line", "prune_tokens": prune_tokens }, "calibration_tokens": 1,
+        "min_ffn": 1, "min_heads": 1, "min_stem": 1,
+    }))?)
 }

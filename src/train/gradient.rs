@@ -69,6 +69,11 @@ impl<B: Backend> StepGradient<B> {
         needs: Option<(&Needs, &Groups)>,
     ) {
         let fit = |tree: &mut Weights<B::Tensor>| {
+            // An update may have given the model biases that this tree does not have.
+            if tree.leaves().len() != weights.leaves().len() {
+                *tree = zeros_like(backend, weights);
+                return;
+            }
             for (leaf, weight) in tree.leaves_mut().into_iter().zip(weights.leaves()) {
                 let [rows, cols] = backend.shape(weight);
                 backend.reshape(leaf, rows, cols);

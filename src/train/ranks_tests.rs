@@ -1,13 +1,15 @@
 //! Several ranks against one: the same training, and the same groups gone, on every rank alike.
 use super::pretrain::{Observer, Silent, TrainError, TrainPlan, pretrain};
-use super::tests::{BACKEND, CONTEXT, StopAt, alone, assert_same, batches, config, prune_spec, train_spec};
+use super::tests::{
+    BACKEND, CONTEXT, StopAt, alone, assert_same, batches, config, named, prune_spec, train_spec,
+};
 use super::{Part, TrainState, calibrate};
 use crate::model::llama::Objective;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::taps::Tap;
 use crate::model::{ModelConfig, Rank, Weights, init};
 use crate::prune::EventRecord;
-use crate::spec::{PruneSpec, Saliency, TrainSpec, Update};
+use crate::spec::{Fisher, FisherScale, FisherUnit, PruneSpec, Saliency, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::ranks::ThreadRanks;
@@ -82,14 +84,18 @@ fn assert_close(one: &Weights<Matrix<f32>>, many: &Weights<Matrix<f32>>) {
 
 #[test]
 fn several_ranks_train_and_prune_as_one() {
-    for (saliency, update, gradient_ema) in [
-        (Saliency::TAYLOR_MIX, Update::NONE, 0.9),
-        (Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.0),
-        (Saliency::TAYLOR1, Update::NONE, 0.0),
-        (Saliency::MAGNITUDE_L2, Update::NONE, 0.0),
-        (Saliency::RANDOM, Update::NONE, 0.0),
+    let sequence = Fisher { unit: FisherUnit::Sequence, scale: FisherScale::Tokens };
+    for (saliency, update, gradient_ema, fisher) in [
+        (named("fisher_group"), Update::MEAN_BIAS, 0.5, Fisher::BY_POSITION),
+        (named("fisher_group"), Update::NONE, 0.0, sequence),
+        (Saliency::TAYLOR_MIX, Update::NONE, 0.0, sequence),
+        (Saliency::TAYLOR_MIX, Update::NONE, 0.9, Fisher::BY_POSITION),
+        (Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.0, Fisher::BY_POSITION),
+        (Saliency::TAYLOR1, Update::NONE, 0.0, Fisher::BY_POSITION),
+        (Saliency::MAGNITUDE_L2, Update::NONE, 0.0, Fisher::BY_POSITION),
+        (Saliency::RANDOM, Update::NONE, 0.0, Fisher::BY_POSITION),
     ] {
-        let prune = PruneSpec { gradient_ema, ..prune_spec(saliency, update, 0.6) };
+        let prune = PruneSpec { gradient_ema, fisher, ..prune_spec(saliency, update, 0.6) };
         let mut network = ExplicitNetwork::new(&BACKEND);
         let one = train(&mut alone(&mut network), Some(&prune), None, &mut Silent).expect("one rank");
         for count in [2, 3] {

@@ -5,6 +5,7 @@ use super::{Part, TrainState, calibrate};
 use crate::data::Batches;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
+use crate::rules::saliency::Statistic;
 use crate::spec::{
     Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind,
     Scope, Target, TrainSpec, Update,
@@ -44,6 +45,11 @@ pub(super) fn train_spec() -> TrainSpec {
         epsilon: 1e-8,
         clip_norm: 1.0,
     }
+}
+
+/// The rule of this name.
+pub(super) fn named(name: &str) -> Saliency {
+    Saliency::named(name).expect("a rule of this name")
 }
 
 pub(super) fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> PruneSpec {
@@ -164,6 +170,11 @@ fn resumed_equals_uninterrupted() {
         (Saliency::RANDOM, Update::NONE, 0.0),
         (Saliency::MAGNITUDE_L2, Update::NONE, 0.0),
         (Saliency::TAYLOR1, Update::NONE, 0.5),
+        (named("fisher_group"), Update::LAYERWISE_BIAS, 0.5),
+        (named("flap"), Update::MEAN_BIAS, 0.5),
+        (named("entropy_taylor"), Update::NONE, 0.5),
+        (named("adam"), Update::NONE, 0.0),
+        (named("obs"), Update::LAYERWISE, 0.0),
     ]
     .into_iter()
     .enumerate()
@@ -171,7 +182,7 @@ fn resumed_equals_uninterrupted() {
         let prune = PruneSpec { gradient_ema: ema, ..prune_spec(saliency, update, 0.5) };
         let whole = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it trains");
         let path = folder.path().join(format!("{i}.safetensors"));
-        for stop in [3, 7, 13] {
+        for stop in [3, 7] {
             let stop = stop * train_spec().batch_tokens as u64;
             let stopped = run(&train_spec(), Some(&prune), 20, Some((&path, "key")), &mut StopAt(stop, 0));
             assert!(matches!(stopped, Err(TrainError::Interrupted { tokens_seen }) if tokens_seen == stop));
@@ -255,9 +266,16 @@ fn pruning_nothing_is_a_bitwise_no_op() {
 
 #[test]
 fn pruning_reaches_the_target_along_the_line() {
-    for saliency in [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1, Saliency::TAYLOR_MIX] {
-        let prune = prune_spec(saliency, Update::NONE, 0.5);
-        let state = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it trains");
+    for (saliency, update) in Saliency::all().into_iter().zip(Update::all().into_iter().cycle()) {
+        let prune = prune_spec(saliency, update, 0.5);
+        let state = run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains");
+        // What is read was collected through the weights of the step before.
+        let reads_gram = saliency.needs(Statistic::Gram) || update.needs.contains(&Statistic::Gram);
+        for event in &state.progress.events {
+            let age = reads_gram.then_some(1);
+            assert_eq!((event.gram_age_steps, event.gram_tokens), (age, age.map(|_| 8 * CONTEXT as u64)));
+        }
+        assert!(!reads_gram || state.progress.events.iter().any(|event| event.gram_age_events > Some(0)));
         let (source, params) = (config().num_params(), state.config.num_params());
         assert!(params <= source / 2 && params > source / 2 - 200, "{params} of {source}");
         assert_eq!(
@@ -334,6 +352,39 @@ fn one_shot_reaches_the_target_and_the_update_helps() {
         [Update::NONE, Update::MEAN_BIAS, Update::LAYERWISE, Update::LAYERWISE_BIAS].map(loss);
     assert!(updated < kept && mean < kept, "{updated} and {mean} with an update, {kept} without");
     assert!(free < updated * 1.02, "{free} with a free bias, {updated} without");
+}
+
+/// What post-training pruning books is what its rules read: nothing, a forward pass, or a pass with gradients.
+#[test]
+fn one_shot_books_the_passes_that_happened() {
+    let (config, tokens) = (config(), 4 * CONTEXT as u64);
+    let forward = crate::model::flops::forward_flops_per_token(&config, CONTEXT) * tokens as f64;
+    for (saliency, update, expected) in [
+        (Saliency::RANDOM, Update::NONE, 0.0),
+        (Saliency::MAGNITUDE_L2, Update::NONE, 0.0),
+        (Saliency::MAGNITUDE_L2, Update::LAYERWISE, forward),
+        (named("wanda"), Update::NONE, forward),
+        (Saliency::TAYLOR1, Update::NONE, 3.0 * forward),
+        (named("entropy_taylor"), Update::NONE, 3.0 * forward),
+    ] {
+        let prune = PruneSpec { types: vec![GroupType::Ffn], ..prune_spec(saliency, update, 0.9) };
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let weights = init::random_weights(&BACKEND, &config, 2);
+        let mut rank = alone(&mut network);
+        let pruned =
+            calibrate::one_shot(&mut rank, &batches(), &prune, CONTEXT, 2, 0, 2, config.clone(), weights);
+        let ledger = pruned.expect("it prunes").ledger;
+        let own: u64 = crate::prune::cost::saliency_flops(
+            saliency,
+            &crate::prune::Groups::new(&prune, &config).expect("groups"),
+            &config,
+        );
+        let found = ledger.entry(Part::Saliency);
+        assert_eq!(found.tokens, if expected > 0.0 { tokens } else { 0 }, "{saliency:?}");
+        // Scores after each event and sums over tokens come on top, little beside a pass.
+        let slack = 0.2 * forward + 40.0 * own as f64;
+        assert!(found.flops >= expected && found.flops <= expected + slack, "{saliency:?}: {}", found.flops);
+    }
 }
 
 #[test]
