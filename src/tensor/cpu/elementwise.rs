@@ -8,7 +8,7 @@ use rayon::prelude::*;
 const PIECE: usize = 1 << 15;
 
 /// Whether work on `len` elements is worth handing to other threads.
-fn parallel(len: usize) -> bool {
+pub(super) fn parallel(len: usize) -> bool {
     len > PIECE && rayon::current_num_threads() > 1
 }
 

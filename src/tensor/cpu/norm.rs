@@ -8,6 +8,7 @@
 //!
 //! The mean divides by the logical width d.
 use super::Matrix;
+use super::elementwise::parallel;
 use super::real::{Real, kernel, sum_by};
 use rayon::prelude::*;
 
@@ -25,11 +26,16 @@ pub fn forward<T: Real>(
     assert!(w.data.len() == d && out.data.len() == x.data.len() && inv_rms.data.len() == x.rows);
     let (inv_d, eps) = (T::from_f64(1.0 / d as f64), T::from_f64(eps));
     let weight = &w.data[..];
-    out.data
-        .par_chunks_mut(ROWS * d)
-        .zip(x.data.par_chunks(ROWS * d))
-        .zip(inv_rms.data.par_chunks_mut(ROWS))
-        .for_each(|((out, x), inv_rms)| forward_rows(out, x, inv_rms, weight, inv_d, eps));
+    let piece =
+        |((out, x), inv_rms): ((&mut [T], &[T]), &mut [T])| forward_rows(out, x, inv_rms, weight, inv_d, eps);
+    let (out, x, inv_rms) = (&mut out.data, &x.data, &mut inv_rms.data);
+    if parallel(x.len()) {
+        let rows = out.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d));
+        rows.zip(inv_rms.par_chunks_mut(ROWS)).for_each(piece);
+    } else if d > 0 {
+        let rows = out.chunks_mut(ROWS * d).zip(x.chunks(ROWS * d));
+        rows.zip(inv_rms.chunks_mut(ROWS)).for_each(piece);
+    }
 }
 
 kernel! {
@@ -64,18 +70,21 @@ pub fn backward<T: Real>(
     assert!(d_x.data.len() == x.data.len() && d_out.data.len() == x.data.len() && d_w.data.len() == d);
     let inv_d = T::from_f64(1.0 / d as f64);
     let weight = &w.data[..d];
-    let partial: Vec<Vec<T>> = d_x
-        .data
-        .par_chunks_mut(ROWS * d)
-        .zip(d_out.data.par_chunks(ROWS * d))
-        .zip(x.data.par_chunks(ROWS * d))
-        .zip(inv_rms.data.par_chunks(ROWS))
-        .map(|(((d_x, d_out), x), inv_rms)| {
-            let mut d_w = vec![T::ZERO; d];
-            backward_rows(d_x, &mut d_w, d_out, x, inv_rms, weight, inv_d);
-            d_w
-        })
-        .collect();
+    let piece = |(((d_x, d_out), x), inv_rms): (((&mut [T], &[T]), &[T]), &[T])| {
+        let mut d_w = vec![T::ZERO; d];
+        backward_rows(d_x, &mut d_w, d_out, x, inv_rms, weight, inv_d);
+        d_w
+    };
+    let (d_x, d_out, x, inv_rms) = (&mut d_x.data, &d_out.data, &x.data, &inv_rms.data);
+    let partial: Vec<Vec<T>> = if parallel(x.len()) {
+        let rows = d_x.par_chunks_mut(ROWS * d).zip(d_out.par_chunks(ROWS * d)).zip(x.par_chunks(ROWS * d));
+        rows.zip(inv_rms.par_chunks(ROWS)).map(piece).collect()
+    } else if d > 0 {
+        let rows = d_x.chunks_mut(ROWS * d).zip(d_out.chunks(ROWS * d)).zip(x.chunks(ROWS * d));
+        rows.zip(inv_rms.chunks(ROWS)).map(piece).collect()
+    } else {
+        Vec::new()
+    };
     for piece in partial {
         for (sum, x) in d_w.data.iter_mut().zip(piece) {
             *sum += x;

@@ -6,6 +6,7 @@
 //! x_{p+h/2} ← x_{p+h/2} cos + x_p sin
 //! ```
 use super::Matrix;
+use super::elementwise::parallel;
 use super::real::{Real, kernel};
 use crate::tensor::RopeTable;
 use rayon::prelude::*;
@@ -29,9 +30,14 @@ pub fn rotate<T: Real>(
     let (width, half) = (x.cols, head_dim / 2);
     assert!(width % head_dim == 0 && table.cos.cols == half && table.cos.rows >= context_length);
     // Positions repeat with every sequence, so a piece is a whole sequence.
-    x.data.par_chunks_mut(context_length * width).for_each(|sequence| {
+    let turn = |sequence: &mut [T]| {
         rotate_sequence(sequence, &table.cos.data, &table.sin.data, width, half, inverse);
-    });
+    };
+    if parallel(x.data.len()) {
+        x.data.par_chunks_mut(context_length * width).for_each(turn);
+    } else if !x.data.is_empty() {
+        x.data.chunks_mut(context_length * width).for_each(turn);
+    }
 }
 
 /// Turns `rows` (n × `width`) in place, row n as position `first` + n.

@@ -18,6 +18,7 @@ pub mod detect;
 mod emulated;
 pub mod held;
 mod kernel;
+mod layout;
 mod memory;
 pub mod pack;
 pub mod packed_attention;
