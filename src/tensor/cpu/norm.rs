@@ -70,7 +70,7 @@ pub fn backward<T: Real>(
     assert!(d_x.data.len() == x.data.len() && d_out.data.len() == x.data.len() && d_w.data.len() == d);
     let inv_d = T::from_f64(1.0 / d as f64);
     let weight = &w.data[..d];
-    let piece = |(((d_x, d_out), x), inv_rms): (((&mut [T], &[T]), &[T]), &[T])| {
+    let piece = |d_x: &mut [T], d_out: &[T], x: &[T], inv_rms: &[T]| {
         let mut d_w = vec![T::ZERO; d];
         backward_rows(d_x, &mut d_w, d_out, x, inv_rms, weight, inv_d);
         d_w
@@ -78,10 +78,12 @@ pub fn backward<T: Real>(
     let (d_x, d_out, x, inv_rms) = (&mut d_x.data, &d_out.data, &x.data, &inv_rms.data);
     let partial: Vec<Vec<T>> = if parallel(x.len()) {
         let rows = d_x.par_chunks_mut(ROWS * d).zip(d_out.par_chunks(ROWS * d)).zip(x.par_chunks(ROWS * d));
-        rows.zip(inv_rms.par_chunks(ROWS)).map(piece).collect()
+        let rows = rows.zip(inv_rms.par_chunks(ROWS));
+        rows.map(|(((d_x, d_out), x), inv_rms)| piece(d_x, d_out, x, inv_rms)).collect()
     } else if d > 0 {
         let rows = d_x.chunks_mut(ROWS * d).zip(d_out.chunks(ROWS * d)).zip(x.chunks(ROWS * d));
-        rows.zip(inv_rms.chunks(ROWS)).map(piece).collect()
+        let rows = rows.zip(inv_rms.chunks(ROWS));
+        rows.map(|(((d_x, d_out), x), inv_rms)| piece(d_x, d_out, x, inv_rms)).collect()
     } else {
         Vec::new()
     };
