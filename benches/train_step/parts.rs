@@ -1,7 +1,7 @@
 //! A backend that passes everything on and notes how long each part of a step takes.
 use efficientllm::tensor::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, Distillation, ElementScore,
+    Held, Margins, PackedShape, Pointwise, Product, RopeTable, ScoreLeaf, TeacherHead,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -128,6 +128,10 @@ impl<B: Backend> Backend for Timed<B> {
         Statistics: fn head_squared_gradients(
             &self, out: &mut B::Tensor, hidden: &B::Tensor, head: &B::Tensor, targets: &[u32], scale: f64
         );
+        Head: fn head_distillation(
+            &self, d_hidden: &mut B::Tensor, d_head: &mut B::Tensor, hidden: &B::Tensor, head: &B::Tensor,
+            teacher: TeacherHead<'_, B::Tensor>, targets: &[u32], scale: f64, of: Distillation
+        ) -> B::Sum;
         Statistics: fn head_entropy(
             &self, d_hidden: &mut B::Tensor, d_head: &mut B::Tensor, hidden: &B::Tensor, head: &B::Tensor, scale: f64
         ) -> B::Sum;

@@ -15,7 +15,7 @@ use crate::eval::tokenizer_of;
 use crate::model::checkpoint;
 use crate::plan::{Plan, Stage, StageKind};
 use crate::run::Store;
-use crate::spec::{ArmSpec, CorpusSpec, EvalSpec, RunSpec, TokenizerSpec};
+use crate::spec::{CorpusSpec, EvalSpec, RunSpec, TokenizerSpec};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ fn most_tokens(plan: &Plan, place: usize) -> u64 {
         let stage = &plan.stages[model];
         let source = stage.inputs.source.map_or(0, |source| plan.stages[source].cost.tokens);
         // One that pays with its source's FLOPs starts from scratch.
-        let continues = !matches!(stage.kind, StageKind::Model(ArmSpec::Direct { .. }));
+        let continues = matches!(&stage.kind, StageKind::Model(arm) if arm.continues());
         stage.cost.tokens + if continues { source } else { 0 }
     };
     let on_it = plan.runs.iter().filter(|run| plan.stages[run.model].inputs.corpus == Some(place));

@@ -5,7 +5,6 @@ use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
 use crate::plan::{Cost, Plan, Stage, StageKind, makespan, plan, training_rate};
 use crate::run::{StageKey, StageState, Store, keys, stage_states, write_plan};
-use crate::spec::ArmSpec;
 use anyhow::Result;
 use std::fmt::Write;
 
@@ -47,6 +46,13 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
         experiment.arms.len(),
         experiment.seeds.len()
     );
+    for removed in &experiment.removed {
+        let points = if removed.points == 1 { "point" } else { "points" };
+        let _ = writeln!(text, "  {} left out {} {points}", removed.by, removed.points);
+    }
+    if plan.coincide > 0 {
+        let _ = writeln!(text, "  {} more coincide: they read none of the keys that differ", plan.coincide);
+    }
     let width = experiment.arms.iter().map(|arm| arm.label().len()).max().unwrap_or(0).max(3);
     let _ = writeln!(
         text,
@@ -69,7 +75,7 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
     }
     text.push_str("  (of one run, without its inputs)\n");
     let uses = plan.uses();
-    let shared = |name: &str, is: fn(&Stage) -> bool| {
+    let shared = |name: &str, is: &dyn Fn(&Stage) -> bool| {
         let places: Vec<usize> =
             (0..plan.stages.len()).filter(|i| is(&plan.stages[*i]) && uses[*i] > 1).collect();
         let done = places.iter().filter(|i| states[**i] != StageState::Waiting).count();
@@ -80,9 +86,14 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
         }
     };
     text.push_str("\nshared stages, computed once\n");
-    text.push_str(&shared("corpus", |stage| stage.kind == StageKind::Corpus));
-    text.push_str(&shared("source", |stage| stage.kind == StageKind::Model(ArmSpec::Source)));
-    text.push_str(&shared("pruning_aware", |stage| stage.kind == StageKind::Model(ArmSpec::PruningAware)));
+    let of = |kind: &str| {
+        let kind = kind.to_string();
+        move |stage: &Stage| matches!(&stage.kind, StageKind::Model(arm) if arm.kind() == kind)
+    };
+    text.push_str(&shared("corpus", &|stage| stage.kind == StageKind::Corpus));
+    for kind in ["source_stable", "source", "pruning_aware"] {
+        text.push_str(&shared(kind, &of(kind)));
+    }
     text
 }
 

@@ -16,7 +16,7 @@ use super::project::{add_gradient, linear, residual_linear, rotary_gradient, rot
 use super::taps::{NormSite, Observation, Site, Tap};
 use super::weights::Weights;
 use crate::schema::{Dim, Projection};
-use crate::tensor::{AttentionShape, Backend, Product, RopeTable};
+use crate::tensor::{AttentionShape, Backend, Distillation, Product, RopeTable, TeacherHead};
 
 /// Activations of one layer that the backward pass reads.
 struct LayerActivations<T> {
@@ -55,6 +55,8 @@ pub struct Workspace<B: Backend> {
     /// q or k of a layer that has lost RoPE pairs, or its gradient.
     rotary: B::Tensor,
     rope: Option<(usize, usize, f64, RopeTable<B::Tensor>)>,
+    /// That of a teacher, where there is one.
+    taught: Option<Box<Workspace<B>>>,
 }
 
 impl<B: Backend> Workspace<B> {
@@ -73,6 +75,7 @@ impl<B: Backend> Workspace<B> {
             d_wide: empty(),
             rotary: empty(),
             rope: None,
+            taught: None,
         }
     }
 
@@ -229,13 +232,34 @@ pub fn observe<B: Backend>(
 }
 
 /// What is differentiated: a sum over the N positions.
-#[derive(Clone, Copy, Debug)]
-pub enum Objective<'a> {
+pub enum Objective<'a, T> {
     /// Cross-entropy against the next tokens.
     CrossEntropy(&'a [u32]),
     /// Entropy of the predictions.
     Entropy,
+    /// The loss of [`Distillation`] against the next tokens and another model's predictions.
+    Distillation { targets: &'a [u32], teacher: Teacher<'a, T>, of: Distillation },
 }
+
+/// A model that another learns from, of the same vocabulary.
+pub struct Teacher<'a, T> {
+    pub config: &'a ModelConfig,
+    pub weights: &'a Weights<T>,
+}
+
+// Both are references, whatever a tensor is.
+impl<T> Clone for Objective<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Objective<'_, T> {}
+impl<T> Clone for Teacher<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Teacher<'_, T> {}
 
 /// Σ of the objective (nats) over the N positions, and `grads += scale · ∂(Σ objective)/∂weights`.
 ///
@@ -246,13 +270,17 @@ pub fn loss_and_gradients<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
     inputs: &[u32],
-    objective: Objective<'_>,
+    objective: Objective<'_, B::Tensor>,
     sequences: usize,
     scale: f64,
     grads: &mut Weights<B::Tensor>,
     work: &mut Workspace<B>,
     mut tap: Option<Tap<B::Tensor>>,
 ) -> B::Sum {
+    if let Objective::Distillation { teacher, .. } = objective {
+        let taught = work.taught.get_or_insert_with(|| Box::new(Workspace::new(backend)));
+        forward(backend, teacher.config, teacher.weights, inputs, sequences, taught, &mut None);
+    }
     forward(backend, config, weights, inputs, sequences, work, &mut tap);
     let mut see = |observation: Observation<'_, B::Tensor>| {
         if let Some(tap) = &mut tap {
@@ -262,8 +290,21 @@ pub fn loss_and_gradients<B: Backend>(
     let context_length = inputs.len() / sequences;
     let head = weights.head.as_ref().unwrap_or(&weights.embed);
     let d_head = grads.head.as_mut().unwrap_or(&mut grads.embed);
-    let Workspace { layers, x_out, inv_rms, final_in, d_x, d_normed, d_q, d_k, d_v, d_wide, rotary, rope } =
-        work;
+    let Workspace {
+        layers,
+        x_out,
+        inv_rms,
+        final_in,
+        d_x,
+        d_normed,
+        d_q,
+        d_k,
+        d_v,
+        d_wide,
+        rotary,
+        rope,
+        taught,
+    } = work;
     let rope = &rope.as_ref().expect("`forward` made the table").3;
 
     let loss = match objective {
@@ -272,6 +313,14 @@ pub fn loss_and_gradients<B: Backend>(
             backend.head_cross_entropy(d_normed, d_head, final_in, head, targets, scale)
         }
         Objective::Entropy => backend.head_entropy(d_normed, d_head, final_in, head, scale),
+        Objective::Distillation { targets, teacher, of } => {
+            // What squares of the head's gradients are taken of is the cross-entropy's part.
+            see(Observation::Head { x: final_in, head, targets, scale });
+            let taught = taught.as_ref().expect("the teacher has run");
+            let their_head = teacher.weights.head.as_ref().unwrap_or(&teacher.weights.embed);
+            let teacher = TeacherHead { hidden: &taught.final_in, head: their_head };
+            backend.head_distillation(d_normed, d_head, final_in, head, teacher, targets, scale, of)
+        }
     };
     see(Observation::InputGradient { site: Site::HeadIn, x: final_in, dx: d_normed });
     see(Observation::Norm { norm: NormSite::Final, x: x_out, dy: d_normed });

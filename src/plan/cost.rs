@@ -6,7 +6,8 @@ use crate::rules::saliency::{Pass, Statistic};
 use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, DirectBudget, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec,
+    ArmSpec, CorpusSpec, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec, Shape, Start,
+    Tokens,
 };
 
 /// Estimated cost of one stage.
@@ -82,48 +83,70 @@ fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
     }
 }
 
-/// Cost of making the model of `arm`, its inputs not counted.
-pub(super) fn model(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+/// Cost of making the model of `arm`, its inputs not counted: a fold over its three answers.
+pub(super) fn model(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
     let r = rates(spec, vocab_size);
-    let budget = spec.budget.tokens;
-    let calibration = spec.prune.calibration_tokens;
-    let needs = spec.prune.saliency.needs.iter().chain(spec.prune.update.needs);
-    let (calibration, passes) = match needs.map(|statistic| statistic.pass()).max().unwrap_or(Pass::Nothing) {
-        Pass::Nothing => (0, 0.0),
-        Pass::Forward => (calibration, 1.0),
-        Pass::Backward => (calibration, TRAINING_TO_FORWARD),
+    // From: a model of the source's size, unless its shape is that of a pruned one.
+    let starts_whole = !matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)));
+    let start = if starts_whole { r.source } else { r.target };
+    // Pruned: at a share of the way the size is that share of the way down, and so is the cost of a token.
+    let at = |share: f64| if arm.prune.is_some() { start + (r.target - start) * share } else { start };
+    let stages = arm.stages();
+    let of = |stage: u64| stage as f64 / stages.max(1) as f64;
+    let calibration = spec.prune.calibration_read();
+    let passes = if spec.prune.calibration_pass() == Pass::Backward { TRAINING_TO_FORWARD } else { 1.0 };
+    let calibrating: f64 = (0..stages).map(|stage| passes * at(of(stage)) * calibration as f64).sum();
+    // Trained: in equal parts after each stage.
+    let trained = match arm.train {
+        None => 0,
+        Some(_) if arm.is_source() && spec.source.model.is_some() => 0,
+        Some(train) => trained_tokens(arm, train.tokens, spec, &r),
     };
-    let calibrating = passes * r.source * calibration as f64;
-    let source_tokens = spec.source.tokens.unwrap_or_default();
-    let source_flops = TRAINING_TO_FORWARD * r.source * source_tokens as f64;
-    let (tokens, flops) = match arm {
-        ArmSpec::Source if spec.source.model.is_some() => (0, 0.0),
-        ArmSpec::Source => (source_tokens, source_flops),
-        ArmSpec::PruningAware => (budget, pruning_flops(spec, &r)),
-        ArmSpec::OneShot => (calibration, calibrating),
-        ArmSpec::OneShotRecover => {
-            let recovery = TRAINING_TO_FORWARD * r.target * budget.saturating_sub(calibration) as f64;
-            (budget, calibrating + recovery)
-        }
-        ArmSpec::Direct { budget: DirectBudget::RecoveryTokens, .. } => direct(&r, budget),
-        ArmSpec::Direct { budget: DirectBudget::TotalTokens, .. } => direct(&r, source_tokens + budget),
-        ArmSpec::Direct { budget: DirectBudget::TotalFlops, .. } => {
-            let total = source_flops + pruning_flops(spec, &r);
-            let tokens = total / (TRAINING_TO_FORWARD * r.target);
-            let batch = spec.train.batch_tokens as f64;
-            direct(&r, ((tokens / batch).floor() * batch) as u64)
+    let training = match stages {
+        0 if arm.prunes_in_training() => pruning_flops(spec, &r),
+        0 => TRAINING_TO_FORWARD * start * trained as f64,
+        _ => {
+            let part = trained as f64 / stages as f64;
+            (1..=stages).map(|stage| TRAINING_TO_FORWARD * at(of(stage)) * part).sum()
         }
     };
-    let params = if arm == ArmSpec::Source { r.source_params } else { r.target_params };
+    let teaching = if arm.distils() { r.source * trained as f64 } else { 0.0 };
+    let params = if ends_whole(arm) { r.source_params } else { r.target_params };
+    let (tokens, flops) = (trained + stages * calibration, calibrating + training + teaching);
     let memory_bytes = memory(arm, spec, vocab_size, &r);
     Cost { tokens, flops, params, disk_bytes: params * BYTES_PER_PARAM, memory_bytes }
+}
+
+/// Whether the model of `arm` is of the source's size.
+fn ends_whole(arm: &ArmSpec) -> bool {
+    arm.prune.is_none() && !matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)))
+}
+
+fn trained_tokens(arm: &ArmSpec, tokens: Tokens, spec: &RunSpec, r: &Rates) -> u64 {
+    let budget = spec.budget.tokens;
+    match tokens {
+        Tokens::Source => spec.source.tokens.unwrap_or_default(),
+        Tokens::SourceStable => spec.source.stable_tokens(&spec.train),
+        Tokens::Recovery if arm.stages() > 0 && spec.recovery.subtract_calibration => {
+            budget.saturating_sub(arm.stages() * spec.prune.calibration_read())
+        }
+        Tokens::Recovery => budget,
+        Tokens::Total { source_share } => spec.source.counted_tokens(source_share) + budget,
+        Tokens::TotalFlops { source_share } => {
+            let source =
+                source_share * TRAINING_TO_FORWARD * r.source * spec.source.tokens.unwrap_or_default() as f64;
+            let tokens = (source + pruning_flops(spec, r)) / (TRAINING_TO_FORWARD * r.target);
+            let batch = spec.train.batch_tokens as f64;
+            ((tokens / batch).floor() * batch) as u64
+        }
+    }
 }
 
 /// Bytes of an f32.
 const F32: u64 = 4;
 
 /// Memory of making the model of `arm`: copies of the parameters, activations of a micro-batch, Gram matrices.
-fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64 {
+fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64 {
     let (m, prune) = (&spec.model, &spec.prune);
     // What pruning reads: F with the gradient of one micro-batch, and running means of both.
     let reads = |statistic| prune.saliency.needs(statistic);
@@ -132,18 +155,21 @@ fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64
     let unit = u64::from(by_unit && (reads(Statistic::Fisher) || reads(Statistic::SquaredEffect)));
     let entropy = u64::from(reads(Statistic::EntropyGradient));
     let running = if prune.gradient_ema > 0.0 { 1 + fisher } else { 0 };
+    let grams = arm.prune.is_some();
     // Of a pruned model that is not trained: weights and gradient.
     let scored =
         if prune.saliency.needs.iter().any(|statistic| statistic.pass() == Pass::Backward) { 2 } else { 1 };
-    let (params, copies, grams) = match arm {
-        ArmSpec::Source if spec.source.model.is_some() => (rates.source_params, 2, false),
-        // Weights, gradient, two moments.
-        ArmSpec::Source => (rates.source_params, 4, false),
-        ArmSpec::PruningAware => (rates.source_params, 4 + fisher + unit + entropy + running, true),
-        ArmSpec::OneShot => (rates.source_params, scored + fisher + unit, true),
-        ArmSpec::OneShotRecover => (rates.source_params, 4 + fisher + unit, true),
-        ArmSpec::Direct { .. } => (rates.target_params, 4, false),
+    // Weights, gradient, two moments.
+    let copies = match &arm.prune {
+        None if arm.is_source() && spec.source.model.is_some() => 2,
+        None => 4,
+        Some(_) if arm.prunes_in_training() => 4 + fisher + unit + entropy + running,
+        Some(_) if arm.train.is_none() => scored + fisher + unit,
+        Some(_) => 4 + fisher + unit,
     };
+    let small = matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)));
+    let params = if small { rates.target_params } else { rates.source_params };
+    let teacher = if arm.distils() { rates.source_params } else { 0 };
     let tokens = (spec.train.micro_batch * spec.data.context_length) as u64;
     let [d, wide, narrow, f, layers] = [
         m.hidden_size,
@@ -164,11 +190,7 @@ fn memory(arm: ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64
     });
     let gram = if grams && reads_gram { squares.sum() } else { 0 };
     // One tensor at a time is copied where a checkpoint is written.
-    F32 * (params * copies + activations + gram + vocab_size as u64 * d)
-}
-
-fn direct(rates: &Rates, tokens: u64) -> (u64, f64) {
-    (tokens, TRAINING_TO_FORWARD * rates.target * tokens as f64)
+    F32 * (params * copies + teacher + activations + gram + vocab_size as u64 * d)
 }
 
 /// FLOPs of pruning-aware pretraining: the mean of source and target while it prunes, the target after that.
@@ -204,14 +226,14 @@ fn params_per_event(spec: &RunSpec) -> f64 {
 }
 
 /// Cost of scoring the model of `arm`.
-pub(super) fn evaluation(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+pub(super) fn evaluation(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
     let r = rates(spec, vocab_size);
     let EvalSpec { tasks, items, validation_tokens, .. } = &spec.eval;
     // All items of a folder: benchmarks have some two thousand.
     let items = if *items == 0 { 2000 } else { *items as u64 } * tasks.len() as u64;
     let tokens = items * CHOICES_PER_ITEM * TOKENS_PER_CHOICE + validation_tokens;
-    let rate = if arm == ArmSpec::Source { r.source } else { r.target };
-    let params = if arm == ArmSpec::Source { r.source_params } else { r.target_params };
+    let (params, rate) =
+        if ends_whole(arm) { (r.source_params, r.source) } else { (r.target_params, r.target) };
     Cost {
         tokens,
         flops: rate * tokens as f64,
@@ -222,12 +244,10 @@ pub(super) fn evaluation(arm: ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cos
 }
 
 /// Cost of measuring the latency of the model of `arm`.
-pub(super) fn latency(arm: ArmSpec, latency: LatencySpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+pub(super) fn latency(arm: &ArmSpec, latency: LatencySpec, spec: &RunSpec, vocab_size: usize) -> Cost {
     let r = rates(spec, vocab_size);
-    let (params, rate) = match arm {
-        ArmSpec::Source => (r.source_params, r.source),
-        _ => (r.target_params, r.target),
-    };
+    let (params, rate) =
+        if ends_whole(arm) { (r.source_params, r.source) } else { (r.target_params, r.target) };
     // Once more than is counted, to warm up.
     let tokens = ((latency.prompt_tokens + latency.decode_tokens) * (latency.repeats + 1)) as u64;
     Cost { tokens, flops: rate * tokens as f64, params: 0, disk_bytes: 1000, memory_bytes: F32 * params }

@@ -10,16 +10,16 @@ pub fn document(plan: &Plan) -> Value {
         .stages
         .iter()
         .map(|stage| {
-            let kind = match stage.kind {
+            let kind = match &stage.kind {
                 StageKind::Corpus => "corpus".to_string(),
-                StageKind::Model(arm) => arm.label(),
+                StageKind::Model(arm) => arm.kind(),
                 StageKind::Evaluation(_) => "evaluation".to_string(),
                 StageKind::Latency(_) => "latency".to_string(),
             };
             let inputs: Vec<&str> = stage.inputs.iter().map(|i| plan.stages[i].id.as_str()).collect();
             json!({
                 "id": stage.id, "kind": kind, "seed": stage.seed, "inputs": inputs,
-                "estimate": stage.cost, "identity": stage.identity,
+                "estimate": stage.cost, "identity": stage.identity, "reads": stage.reads,
             })
         })
         .collect();
@@ -45,7 +45,7 @@ pub fn document(plan: &Plan) -> Value {
         .collect();
     let mut base = json!(experiment.base);
     tell_portably(&mut base);
-    json!({
+    let mut document = json!({
         "schema_version": 1,
         "experiment": experiment.name,
         "title": experiment.title,
@@ -59,7 +59,14 @@ pub fn document(plan: &Plan) -> Value {
         "base": base,
         "stages": stages,
         "runs": runs,
-    })
+    });
+    if !experiment.labels.is_empty() {
+        document["labels"] = json!(experiment.labels);
+    }
+    if !experiment.removed.is_empty() {
+        document["removed"] = json!(experiment.removed);
+    }
+    document
 }
 
 /// Of an absolute path its last two names are told: where this machine keeps its files means nothing to a reader, and

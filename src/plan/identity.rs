@@ -4,13 +4,15 @@
 //! Threads, workers, devices, folders and log intervals are left out.
 use super::error::PlanError;
 use crate::base::hash::{canonical_json, sha256_file, short_hash};
+use crate::rules::saliency::Statistic;
 use crate::spec::{
-    ArmSpec, BadRows, CorpusSpec, DataSpec, DirectBudget, DirectShape, EngineKind, EngineSpec, EvalSpec,
-    LatencySpec, Packing, Precision, PruneSpec, RunSpec, Shuffle, SourceModel, TokenizerSpec, task_folder,
+    ArmSpec, BadRows, CorpusSpec, DataSpec, EngineKind, EngineSpec, EvalSpec, How, LatencySpec, Packing,
+    Precision, Pruning, RecoverySchedule, RecoverySpec, RunSpec, Shape, Shuffle, SourceModel, Start,
+    TokenizerSpec, Tokens, keys_of, task_folder,
 };
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Raised with every change of the engine that alters a number, so that old results are not taken for new ones.
@@ -49,7 +51,7 @@ impl Files {
         paths.iter().map(|path| self.hash(Path::new(path))).collect()
     }
 
-    pub fn corpus(&self, spec: &RunSpec) -> Result<Value, PlanError> {
+    pub fn corpus(&self, spec: &RunSpec) -> Result<Identity, PlanError> {
         let corpus = self.documents(&spec.data.corpus)?;
         let tokenizer = match &spec.data.tokenizer {
             bpe @ TokenizerSpec::Bpe { .. } => json!(bpe),
@@ -59,9 +61,12 @@ impl Files {
             }
             TokenizerSpec::File { path } => json!({ "kind": "file", "sha256": self.hash(Path::new(path))? }),
         };
-        Ok(
-            json!({ "stage": "corpus", "corpus": corpus, "tokenizer": tokenizer, "revision": ENGINE_REVISION }),
-        )
+        let value = json!({ "stage": "corpus", "corpus": corpus, "tokenizer": tokenizer, "revision": ENGINE_REVISION });
+        let mut identity = Identity::new(value, &["data.corpus", "data.tokenizer"]);
+        if let TokenizerSpec::Model { .. } = spec.data.tokenizer {
+            identity.read(&["source.model"]);
+        }
+        Ok(identity)
     }
 
     /// The documents of a corpus. The weights of a mixture decide nothing before its tokens are drawn.
@@ -93,11 +98,12 @@ impl Files {
     }
 
     /// A source model from disk: neither seed nor training nor corpus changes it.
-    pub fn source_model(&self, model: &SourceModel, tokens: Option<u64>) -> Result<Value, PlanError> {
-        Ok(json!({
+    pub fn source_model(&self, model: &SourceModel, tokens: Option<u64>) -> Result<Identity, PlanError> {
+        let value = json!({
             "stage": "source", "model": self.hashes(&model.files)?, "tokens_seen": tokens,
             "revision": ENGINE_REVISION,
-        }))
+        });
+        Ok(Identity::new(value, &["source.model", "source.tokens_seen"]))
     }
 
     /// `corpus` holds the held-out text and the tokenizer, where the identity of the model does not name it already.
@@ -107,7 +113,7 @@ impl Files {
         data: &DataSpec,
         model: &str,
         corpus: Option<&str>,
-    ) -> Result<Value, PlanError> {
+    ) -> Result<Identity, PlanError> {
         let mut benchmarks = BTreeMap::new();
         if let Some(folder) = &eval.folder {
             for task in &eval.tasks {
@@ -137,6 +143,9 @@ impl Files {
         if let CorpusSpec::Mixture { .. } = data.corpus {
             identity["weights"] = json!(data.corpus.weights());
         }
+        let eval = ["eval.tasks", "eval.items", "eval.folder", "eval.validation_tokens"];
+        let mut identity = Identity::new(identity, &eval);
+        identity.read(&["data.context_length", "data.corpus", "data.tokenizer"]);
         Ok(identity)
     }
 }
@@ -170,73 +179,180 @@ pub(super) fn engine(kind: EngineKind, spec: &EngineSpec) -> Value {
 }
 
 /// Ids of a model's inputs.
+#[derive(Default)]
 pub(super) struct InputIds<'a> {
     pub corpus: &'a str,
     pub source: Option<&'a str>,
-    pub pruning_aware: Option<&'a str>,
+    pub teacher: Option<&'a str>,
+    pub other: Option<&'a str>,
 }
 
 /// How long the model takes; a measurement, which no other stage depends on.
-pub(super) fn latency(latency: LatencySpec, model: &str) -> Value {
-    json!({ "stage": "latency", "model": model, "latency": latency, "revision": LATENCY_REVISION })
+pub(super) fn latency(latency: LatencySpec, model: &str) -> Identity {
+    let value =
+        json!({ "stage": "latency", "model": model, "latency": latency, "revision": LATENCY_REVISION });
+    Identity::new(value, &["latency"])
 }
 
-pub(super) fn model(arm: ArmSpec, spec: &RunSpec, seed: u64, engine: &Value, inputs: &InputIds<'_>) -> Value {
-    let mut identity = json!({
-        "stage": arm.label(), "seed": seed, "engine": engine, "revision": ENGINE_REVISION,
-        "corpus": inputs.corpus, "context_length": spec.data.context_length, "train": spec.train,
-    });
-    let own = match arm {
-        ArmSpec::Source => json!({ "model": spec.model, "tokens": spec.source.tokens }),
-        ArmSpec::PruningAware => json!({
-            "source": inputs.source, "prune": without(&spec.prune, &["calibration_tokens"]),
-            "tokens": spec.budget.tokens
-        }),
-        // Nothing is trained: of the optimisation only the micro-batch, the sample unit of the Fisher diagonal, counts;
-        // it is part of `train`, as it is of the source's identity.
-        ArmSpec::OneShot => {
-            json!({ "source": inputs.source, "prune": without(&spec.prune, &["schedule", "gradient_ema"]) })
-        }
-        ArmSpec::OneShotRecover => json!({
-            "source": inputs.source, "prune": without(&spec.prune, &["schedule", "gradient_ema"]),
-            "tokens": spec.budget.tokens
-        }),
-        ArmSpec::Direct { shape, budget } => {
-            let shape = match shape {
-                DirectShape::Searched => json!({ "widths_of": inputs.pruning_aware }),
-                DirectShape::Proportional => json!({ "model": spec.model, "target": spec.prune.target }),
-            };
-            let tokens = match budget {
-                DirectBudget::RecoveryTokens => json!(spec.budget.tokens),
-                DirectBudget::TotalTokens => {
-                    json!(spec.source.tokens.unwrap_or_default() + spec.budget.tokens)
-                }
-                DirectBudget::TotalFlops => json!({ "flops_of": [inputs.source, inputs.pruning_aware] }),
-            };
-            json!({ "shape": shape, "model": spec.model, "tokens": tokens })
-        }
-    };
-    if let (Value::Object(all), Value::Object(own)) = (&mut identity, own) {
-        all.extend(own);
+/// An identity and the keys of the experiment that it holds.
+pub(super) struct Identity {
+    pub value: Value,
+    pub reads: BTreeSet<String>,
+}
+
+impl Identity {
+    pub(super) fn new(value: Value, reads: &[&str]) -> Self {
+        Identity { value, reads: reads.iter().map(|key| key.to_string()).collect() }
     }
+
+    fn put(&mut self, name: &str, value: Value, reads: &[&str]) {
+        self.value[name] = value;
+        self.read(reads);
+    }
+
+    fn read(&mut self, reads: &[&str]) {
+        self.reads.extend(reads.iter().map(|key| key.to_string()));
+    }
+
+    /// A section of the file under its own name, but for the keys that are not used.
+    fn section(&mut self, name: &str, section: impl serde::Serialize, unused: &[&str]) {
+        let mut value = json!(section);
+        if let Value::Object(map) = &mut value {
+            unused.iter().for_each(|key| drop(map.remove(*key)));
+            let keys = keys_of(name).into_iter().filter(|key| !unused.contains(&key.as_str()));
+            self.reads.extend(keys.map(|key| format!("{name}.{key}")));
+        }
+        self.value[name] = value;
+    }
+}
+
+/// What the numbers of a model depend on: a fold over the arm's three answers.
+pub(super) fn model(
+    arm: &ArmSpec,
+    spec: &RunSpec,
+    seed: u64,
+    engine: &Value,
+    ids: &InputIds<'_>,
+) -> Identity {
+    let base = json!({
+        "stage": arm.kind(), "seed": seed, "engine": engine, "revision": ENGINE_REVISION,
+        "corpus": ids.corpus, "context_length": spec.data.context_length,
+    });
+    let mut identity = Identity::new(base, &["data.context_length"]);
+    // Even where nothing is trained the micro-batch, the sample unit of the Fisher diagonal, counts.
+    identity.section("train", &spec.train, &[]);
+    identity.read(&["eval.curve_points", "eval.curve_tokens"]);
+    // At their defaults they change no number that there was before them.
+    if arm.train.is_some() && !spec.eval.follows_default() {
+        identity.value["held_out"] =
+            json!({ "points": spec.eval.curve_points, "tokens": spec.eval.curve_tokens });
+    }
+    from(&mut identity, arm, spec, ids);
+    pruned(&mut identity, arm, spec, ids);
+    trained(&mut identity, arm, spec, ids);
     // Only where they say more than those identities did that were made before there were these keys.
+    identity.read(&["data.shuffle", "data.packing", "data.corpus"]);
     if spec.data.shuffle != Shuffle::Windows {
-        identity["shuffle"] = json!(spec.data.shuffle);
+        identity.value["shuffle"] = json!(spec.data.shuffle);
     }
     if spec.data.packing != Packing::Crossing {
-        identity["packing"] = json!(spec.data.packing);
+        identity.value["packing"] = json!(spec.data.packing);
     }
     if let CorpusSpec::Mixture { .. } = spec.data.corpus {
-        identity["weights"] = json!(spec.data.corpus.weights());
+        identity.value["weights"] = json!(spec.data.corpus.weights());
     }
     identity
 }
 
-/// The pruning specification without the keys that an arm does not use.
-fn without(prune: &PruneSpec, unused: &[&str]) -> Value {
-    let mut value = json!(prune);
-    if let Value::Object(map) = &mut value {
-        unused.iter().for_each(|key| drop(map.remove(*key)));
+/// The keys that give a source its shape.
+fn shape_keys(spec: &RunSpec) -> &'static str {
+    if spec.source.model.is_some() { "source.model" } else { "model" }
+}
+
+fn from(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds<'_>) {
+    let model = shape_keys(spec);
+    let shape = match &arm.from {
+        Start::Source => return identity.put("source", json!(ids.source), &[]),
+        Start::Scratch(shape) => shape,
+    };
+    identity.put("model", json!(spec.model), &[model]);
+    let shape = match shape {
+        Shape::Source if arm.kind().starts_with("source") => return,
+        Shape::Source => json!("source"),
+        Shape::Proportional => {
+            identity.read(&["prune.target"]);
+            json!({ "model": spec.model, "target": spec.prune.target })
+        }
+        Shape::Of(_) => json!({ "widths_of": ids.other }),
+    };
+    identity.put("shape", shape, &[]);
+}
+
+fn pruned(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds<'_>) {
+    let Some(Pruning { how, widths_of }) = &arm.prune else { return };
+    let mut unused: Vec<&str> = match how {
+        How::WhileTraining => vec!["calibration_tokens"],
+        How::AtOnce { .. } => vec!["schedule", "gradient_ema"],
+    };
+    if widths_of.is_some() {
+        identity.put("widths_of", json!(ids.other), &[]);
+        unused.push("target");
     }
-    value
+    identity.section("prune", &spec.prune, &unused);
+    // Of a rule that reads no squares of gradients the unit of them means nothing.
+    let saliency = spec.prune.saliency;
+    if !(saliency.needs(Statistic::Fisher) || saliency.needs(Statistic::SquaredEffect)) {
+        identity.reads.retain(|key| !key.starts_with("prune.fisher_"));
+    }
+    if let How::AtOnce { stages: stages @ 2.. } = how {
+        identity.put("stages", json!(stages), &[]);
+    }
+}
+
+fn trained(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds<'_>) {
+    let Some(train) = arm.train else { return };
+    let (source, recovery) = (&spec.source, &spec.recovery);
+    match train.tokens {
+        Tokens::Source => identity.put("tokens", json!(source.tokens), &["source.tokens", "source.per_seed"]),
+        Tokens::SourceStable => {
+            let tokens = source.stable_tokens(&spec.train);
+            identity.put("tokens", json!(tokens), &["source.tokens", "source.per_seed"]);
+        }
+        Tokens::Recovery => identity.put("tokens", json!(spec.budget.tokens), &["budget.tokens"]),
+        Tokens::Total { source_share } => {
+            let tokens = source.counted_tokens(source_share) + spec.budget.tokens;
+            let keys = ["budget.tokens", "source.tokens", "source.tokens_seen"];
+            identity.put("tokens", json!(tokens), &keys);
+        }
+        Tokens::TotalFlops { source_share } => {
+            identity.put("tokens", json!({ "flops_of": [ids.source, ids.other] }), &[]);
+            if source_share != 1.0 {
+                identity.put("source_share", json!(source_share), &[]);
+            }
+        }
+    }
+    if arm.continues() {
+        identity.read(&["recovery.schedule", "recovery.learning_rate", "recovery.warmup_tokens"]);
+        let own = RecoverySpec { subtract_calibration: false, ..*recovery };
+        if own != RecoverySpec::default() {
+            identity.value["recovery"] = json!(own);
+        }
+        if own.schedule == RecoverySchedule::Continue {
+            identity.put("schedule_tokens", json!(source.stream_tokens()), &["source.tokens"]);
+        }
+    }
+    if arm.is_source() && recovery.schedule == RecoverySchedule::Continue {
+        let tokens = source.stream_tokens() + spec.budget.tokens;
+        identity.put("schedule_tokens", json!(tokens), &["recovery.schedule", "budget.tokens"]);
+    }
+    if arm.stages() > 0 {
+        identity.read(&["recovery.subtract_calibration"]);
+        if !recovery.subtract_calibration {
+            identity.put("subtract_calibration", json!(false), &[]);
+        }
+    }
+    if train.distils {
+        identity.section("distil", spec.distil, &[]);
+        identity.put("teacher", json!(ids.teacher), &[]);
+    }
 }

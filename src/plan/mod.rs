@@ -10,8 +10,8 @@
 //! A source model from disk needs no corpus and no seed: all seeds share it.
 //!
 //! A stage's id is the hash of everything that can change a number and of nothing else (`identity.rs`), so two points
-//! of the grid that differ only in what an arm does not use share the arm's stage: that is one run, whose cell for
-//! the axis is empty.
+//! of the grid that differ only in what an arm does not use share the arm's stage: that is one run. An identity tells the
+//! keys that it holds; where none of a run's stages holds the key of an axis, the run's cell for the axis is empty.
 //!
 //! The one thing taken from the engine wing is arithmetic on a model's shape (`ModelConfig`, its FLOPs): a second
 //! copy of the formula here would drift from what the ledger counts.
@@ -29,9 +29,10 @@ pub use estimate::{makespan, training_rate};
 pub use identity::{ENGINE_REVISION, EVALUATION_REVISION};
 
 use crate::spec::{ArmSpec, EngineKind, Experiment, RunSpec};
+use std::collections::BTreeSet;
 
 /// What a stage computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StageKind {
     /// Tokenizer and tokens.
     Corpus,
@@ -47,8 +48,12 @@ pub enum StageKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
     pub corpus: Option<usize>,
+    /// The model that an arm starts from.
     pub source: Option<usize>,
-    pub pruning_aware: Option<usize>,
+    /// The source whose predictions an arm learns from.
+    pub teacher: Option<usize>,
+    /// The arm whose widths or FLOPs an arm takes.
+    pub other: Option<usize>,
     /// The model that an evaluation scores, or whose latency is measured.
     pub model: Option<usize>,
 }
@@ -56,7 +61,7 @@ pub struct Inputs {
 impl Inputs {
     /// All of them, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        [self.corpus, self.source, self.pruning_aware, self.model].into_iter().flatten()
+        [self.corpus, self.source, self.teacher, self.other, self.model].into_iter().flatten()
     }
 }
 
@@ -73,6 +78,8 @@ pub struct Stage {
     pub spec: RunSpec,
     /// The canonical form whose hash is in the id.
     pub identity: serde_json::Value,
+    /// Keys of the experiment that the identity holds, its inputs' among them.
+    pub reads: BTreeSet<String>,
     /// An estimate.
     pub cost: Cost,
 }
@@ -84,7 +91,7 @@ pub struct Run {
     pub id: String,
     pub arm: ArmSpec,
     pub seed: u64,
-    /// Value of each axis; `None` where the arm does not depend on the axis.
+    /// Value of each axis; `None` where nothing of the run reads its key.
     pub axes: Vec<Option<String>>,
     /// Place of the model in [`Plan::stages`].
     pub model: usize,
@@ -103,6 +110,8 @@ pub struct Plan {
     pub stages: Vec<Stage>,
     /// Seed by seed, point by point, arm by arm: whatever is finished early can be compared.
     pub runs: Vec<Run>,
+    /// Arms at points of the grid that are a run which another point has already.
+    pub coincide: usize,
 }
 
 impl Plan {

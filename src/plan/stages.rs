@@ -1,63 +1,119 @@
 //! Making stages on demand, each after its inputs, and runs out of them.
 use super::cost;
 use super::error::PlanError;
-use super::identity::{self, Files, InputIds, stage_id};
+use super::identity::{self, Files, Identity, InputIds, stage_id};
 use super::{Inputs, Plan, Run, Stage, StageKind};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, DirectBudget, DirectShape, EngineKind, Experiment, RunSpec, SourceModel};
-use std::collections::HashMap;
+use crate::spec::{
+    ArmSpec, EngineKind, Experiment, Point, RecoverySchedule, RunSpec, SourceModel, Start, Tokens,
+};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
     let identity = identity::engine(engine, &experiment.engine);
     let mut builder =
         Builder { engine: identity, files: Files::default(), stages: Vec::new(), places: HashMap::new() };
     let mut runs: Vec<Run> = Vec::new();
+    // Arms and evaluations that are a run already.
+    let mut known: HashSet<(usize, usize)> = HashSet::new();
+    let mut coincide = 0;
     for seed in &experiment.seeds {
         for point in &experiment.points {
-            // Replicates that share a source share the first seed's.
-            let source_seed = if point.spec.source.per_seed { *seed } else { experiment.seeds[0] };
-            for arm in &experiment.arms {
-                let (made, evaluation) = builder.run(*arm, &point.spec, *seed, source_seed)?;
-                let run_seed = builder.stages[made].seed.unwrap_or(*seed);
-                match runs.iter_mut().find(|run| run.evaluation == evaluation) {
-                    // Known from another point: where the points differ, the arm does not depend on the axis.
-                    Some(run) => {
-                        for (cell, value) in run.axes.iter_mut().zip(&point.values) {
-                            if cell.as_ref().is_some_and(|cell| cell != value) {
-                                *cell = None;
-                            }
-                        }
-                    }
-                    None => runs.push(Run {
-                        id: run_id(*arm, run_seed, &builder.stages[evaluation].id),
-                        arm: *arm,
-                        seed: run_seed,
-                        axes: point.values.iter().cloned().map(Some).collect(),
-                        model: made,
-                        evaluation,
-                        latency: None,
-                    }),
+            for (place, arm) in experiment.arms.iter().enumerate() {
+                let at = At { experiment, point, seed: *seed };
+                let (made, evaluation) = builder.run(arm, point.of_arm(place), &at)?;
+                if known.contains(&(place, evaluation)) {
+                    coincide += 1;
+                    continue;
                 }
+                known.insert((place, evaluation));
+                let run_seed = builder.stages[made].seed.unwrap_or(*seed);
+                let latency = point.of_arm(place).latency.is_some().then_some("latency");
+                let reads = &builder.stages[evaluation].reads;
+                let read = |key: &str| {
+                    reads.iter().map(String::as_str).chain(latency).any(|read| overlap(read, key))
+                };
+                // A name is of all that its point sets.
+                let depends = |key: &str| match key {
+                    "point" => point.keys.iter().any(|key| read(key)),
+                    key => read(key),
+                };
+                let cell = |(axis, value): (&crate::spec::Axis, &String)| {
+                    (depends(&axis.key) && !value.is_empty()).then(|| value.clone())
+                };
+                runs.push(Run {
+                    id: run_id(arm, run_seed, &builder.stages[evaluation].id),
+                    arm: arm.clone(),
+                    seed: run_seed,
+                    axes: experiment.axes.iter().zip(&point.values).map(cell).collect(),
+                    model: made,
+                    evaluation,
+                    latency: None,
+                });
             }
         }
     }
     // Measured last, when everything else is done and the machine is quiet.
     for run in &mut runs {
-        run.latency = builder.latency(run.arm, run.model)?;
+        run.latency = builder.latency(&run.arm, run.model)?;
     }
-    Ok(Plan { experiment: experiment.clone(), engine, stages: builder.stages, runs })
+    Ok(Plan { experiment: experiment.clone(), engine, stages: builder.stages, runs, coincide })
 }
 
-fn run_id(arm: ArmSpec, seed: u64, evaluation: &str) -> String {
+/// Whether one of the keys is the other or lies within it.
+fn overlap(one: &str, other: &str) -> bool {
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    within(one, other) || within(other, one)
+}
+
+fn run_id(arm: &ArmSpec, seed: u64, evaluation: &str) -> String {
     let hash = evaluation.rsplit('-').next().unwrap_or(evaluation);
-    format!("{}-s{seed}-{hash}", arm.label())
+    format!("{}-s{seed}-{hash}", arm.name)
 }
 
-/// Readable beginning of an id.
-fn slug(arm: ArmSpec, seed: Option<u64>) -> String {
+/// Readable beginning of an id: what is computed, not what people call it.
+fn slug(arm: &ArmSpec, seed: Option<u64>) -> String {
     match seed {
-        Some(seed) => format!("{}-s{seed}", arm.label()),
-        None => arm.label(),
+        Some(seed) => format!("{}-s{seed}", arm.kind()),
+        None => arm.kind(),
+    }
+}
+
+/// Where in the grid an arm is planned.
+struct At<'a> {
+    experiment: &'a Experiment,
+    point: &'a Point,
+    seed: u64,
+}
+
+impl At<'_> {
+    /// The arm called `name` with its configuration here; one that is not listed is the built-in one.
+    fn named(&self, name: &str) -> Result<(ArmSpec, &RunSpec), PlanError> {
+        let arms = &self.experiment.arms;
+        if let Some(place) = arms.iter().position(|arm| arm.name == name) {
+            return Ok((arms[place].clone(), self.point.of_arm(place)));
+        }
+        let arm = ArmSpec::built_in(name).ok_or_else(|| PlanError::NoArm { name: name.to_string() })?;
+        Ok((arm, &self.point.spec))
+    }
+
+    /// Replicates that share a source share the first seed's.
+    fn source_seed(&self, spec: &RunSpec) -> u64 {
+        if spec.source.per_seed { self.seed } else { self.experiment.seeds[0] }
+    }
+
+    /// The configuration of the source of an arm that follows `spec`: what an arm sets for itself of pruning and training
+    /// does not change what it starts from.
+    fn of_source(&self, spec: &RunSpec) -> RunSpec {
+        RunSpec {
+            model: spec.model.clone(),
+            source: spec.source.clone(),
+            recovery: spec.recovery,
+            budget: spec.budget.clone(),
+            ..self.point.spec.clone()
+        }
     }
 }
 
@@ -71,15 +127,9 @@ struct Builder {
 
 impl Builder {
     /// The model of `arm` and its evaluation, with everything that they need.
-    fn run(
-        &mut self,
-        arm: ArmSpec,
-        spec: &RunSpec,
-        seed: u64,
-        source_seed: u64,
-    ) -> Result<(usize, usize), PlanError> {
+    fn run(&mut self, arm: &ArmSpec, spec: &RunSpec, at: &At<'_>) -> Result<(usize, usize), PlanError> {
         let corpus = self.corpus(spec)?;
-        let made = self.model(arm, spec, seed, source_seed)?;
+        let made = self.model(arm, spec, at)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         let model = &self.stages[made];
         // The identity of a model that was trained here holds its corpus.
@@ -87,18 +137,19 @@ impl Builder {
         let mut identity = self.files.evaluation(&spec.eval, &spec.data, &model.id, held_out)?;
         // Of a model from disk nothing else says what it is scored on; in f32 on the processor it is not told, as it was
         // not before there was a choice.
-        let is_from_disk = arm == ArmSpec::Source && spec.source.model.is_some();
+        let is_from_disk = arm.is_source() && spec.source.model.is_some();
         if is_from_disk && self.engine["products"].is_string() {
-            identity["engine"] = self.engine.clone();
+            identity.value["engine"] = self.engine.clone();
         }
         let seed = self.stages[made].seed;
-        let evaluation = self.add(Stage {
-            id: stage_id(&format!("eval-{}", slug(arm, seed)), &identity),
-            kind: StageKind::Evaluation(arm),
+        let evaluation = self.add(Draft {
+            slug: format!("eval-{}", slug(arm, seed)),
+            kind: StageKind::Evaluation(arm.clone()),
             inputs: Inputs { corpus: Some(corpus), model: Some(made), ..Inputs::default() },
             seed,
-            spec: spec.clone(),
+            spec,
             identity,
+            set: &[],
             cost: cost::evaluation(arm, spec, vocab_size),
         })?;
         Ok((made, evaluation))
@@ -106,104 +157,151 @@ impl Builder {
 
     fn corpus(&mut self, spec: &RunSpec) -> Result<usize, PlanError> {
         let identity = self.files.corpus(spec)?;
-        self.add(Stage {
-            id: stage_id("corpus", &identity),
+        self.add(Draft {
+            slug: "corpus".into(),
             kind: StageKind::Corpus,
             inputs: Inputs::default(),
             seed: None,
-            spec: spec.clone(),
+            spec,
             identity,
+            set: &[],
             cost: cost::corpus(&spec.data.corpus),
         })
     }
 
-    fn model(
-        &mut self,
-        arm: ArmSpec,
-        spec: &RunSpec,
-        seed: u64,
-        source_seed: u64,
-    ) -> Result<usize, PlanError> {
-        if let (ArmSpec::Source, Some(model)) = (arm, &spec.source.model) {
-            return self.source_model(model, spec);
+    /// A fold over the arm's answers: what it starts from, whose widths it takes, whom it learns from, and then itself.
+    fn model(&mut self, arm: &ArmSpec, spec: &RunSpec, at: &At<'_>) -> Result<usize, PlanError> {
+        if let (true, Some(model)) = (arm.is_source(), &spec.source.model) {
+            return self.source_model(arm, model, spec);
         }
         let corpus = self.corpus(spec)?;
-        let seed = if arm == ArmSpec::Source { source_seed } else { seed };
-        let (needs_source, needs_pruning_aware) = match arm {
-            ArmSpec::Source => (false, false),
-            ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover => (true, false),
-            ArmSpec::Direct { shape, budget } => {
-                let flops = budget == DirectBudget::TotalFlops;
-                (flops, flops || shape == DirectShape::Searched)
+        let of_source =
+            arm.train.is_some_and(|train| matches!(train.tokens, Tokens::Source | Tokens::SourceStable));
+        let seed = if of_source { at.source_seed(spec) } else { at.seed };
+        let pays_in_flops = matches!(arm.train.map(|train| train.tokens), Some(Tokens::TotalFlops { .. }));
+        let mut source_called = |name: &str| -> Result<Option<usize>, PlanError> {
+            let arm = ArmSpec::built_in(name).ok_or_else(|| PlanError::NoArm { name: name.to_string() })?;
+            self.model(&arm, &at.of_source(spec), at).map(Some)
+        };
+        let source = match arm.from {
+            Start::Source if branches(arm, spec) => source_called("source_stable")?,
+            Start::Source => source_called("source")?,
+            Start::Scratch(_) if pays_in_flops => source_called("source")?,
+            Start::Scratch(_) => None,
+        };
+        let teacher = if arm.distils() { source_called("source")? } else { None };
+        let other = match arm.other() {
+            Some(name) => {
+                let (other, spec) = at.named(name)?;
+                Some(self.model(&other, spec, at)?)
             }
+            None => None,
         };
-        let mut input = |needed: bool, arm| match needed {
-            true => self.model(arm, spec, seed, source_seed).map(Some),
-            false => Ok(None),
-        };
-        let source = input(needs_source, ArmSpec::Source)?;
-        let pruning_aware = input(needs_pruning_aware, ArmSpec::PruningAware)?;
         let id_of = |place: usize| self.stages[place].id.as_str();
         let ids = InputIds {
             corpus: id_of(corpus),
             source: source.map(id_of),
-            pruning_aware: pruning_aware.map(id_of),
+            teacher: teacher.map(id_of),
+            other: other.map(id_of),
         };
         let identity = identity::model(arm, spec, seed, &self.engine, &ids);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
-        self.add(Stage {
-            id: stage_id(&slug(arm, Some(seed)), &identity),
-            kind: StageKind::Model(arm),
-            inputs: Inputs { corpus: Some(corpus), source, pruning_aware, model: None },
+        self.add(Draft {
+            slug: slug(arm, Some(seed)),
+            kind: StageKind::Model(arm.clone()),
+            inputs: Inputs { corpus: Some(corpus), source, teacher, other, model: None },
             seed: Some(seed),
-            spec: spec.clone(),
+            spec,
             identity,
+            set: &arm.set,
             cost: cost::model(arm, spec, vocab_size),
         })
     }
 
     /// The source model from disk.
-    fn source_model(&mut self, model: &SourceModel, spec: &RunSpec) -> Result<usize, PlanError> {
+    fn source_model(
+        &mut self,
+        arm: &ArmSpec,
+        model: &SourceModel,
+        spec: &RunSpec,
+    ) -> Result<usize, PlanError> {
         let identity = self.files.source_model(model, spec.source.tokens)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
-        self.add(Stage {
-            id: stage_id(&slug(ArmSpec::Source, None), &identity),
-            kind: StageKind::Model(ArmSpec::Source),
+        self.add(Draft {
+            slug: slug(arm, None),
+            kind: StageKind::Model(arm.clone()),
             inputs: Inputs::default(),
             seed: None,
-            spec: spec.clone(),
+            spec,
             identity,
-            cost: cost::model(ArmSpec::Source, spec, vocab_size),
+            set: &[],
+            cost: cost::model(arm, spec, vocab_size),
         })
     }
 
     /// The measurement of the model `made`, where its spec asks for one.
-    fn latency(&mut self, arm: ArmSpec, made: usize) -> Result<Option<usize>, PlanError> {
-        let Stage { id, seed, spec, .. } = &self.stages[made];
+    fn latency(&mut self, arm: &ArmSpec, made: usize) -> Result<Option<usize>, PlanError> {
+        let Stage { id, seed, spec, .. } = self.stages[made].clone();
         let Some(asked) = spec.latency else { return Ok(None) };
-        let identity = identity::latency(asked, id);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
-        let stage = Stage {
-            id: stage_id(&format!("latency-{}", slug(arm, *seed)), &identity),
-            kind: StageKind::Latency(arm),
+        let draft = Draft {
+            slug: format!("latency-{}", slug(arm, seed)),
+            kind: StageKind::Latency(arm.clone()),
             inputs: Inputs { model: Some(made), ..Inputs::default() },
-            seed: *seed,
-            cost: cost::latency(arm, asked, spec, vocab_size),
-            spec: spec.clone(),
-            identity,
+            seed,
+            identity: identity::latency(asked, &id),
+            set: &[],
+            cost: cost::latency(arm, asked, &spec, vocab_size),
+            spec: &spec,
         };
-        self.add(stage).map(Some)
+        self.add(draft).map(Some)
     }
 
-    fn add(&mut self, stage: Stage) -> Result<usize, PlanError> {
-        if let Some(place) = self.places.get(&stage.id) {
-            return match self.stages[*place].identity == stage.identity {
+    fn add(&mut self, draft: Draft<'_>) -> Result<usize, PlanError> {
+        let Draft { slug, kind, inputs, seed, spec, identity, set, cost } = draft;
+        let id = stage_id(&slug, &identity.value);
+        if let Some(place) = self.places.get(&id) {
+            return match self.stages[*place].identity == identity.value {
                 true => Ok(*place),
-                false => Err(PlanError::Collision { id: stage.id }),
+                false => Err(PlanError::Collision { id }),
             };
         }
-        self.places.insert(stage.id.clone(), self.stages.len());
-        self.stages.push(stage);
+        // A key that the arm sets for itself is read from nowhere else.
+        let is_set =
+            |key: &String| set.iter().any(|(set, _)| key == set || key.starts_with(&format!("{set}.")));
+        let mut reads: BTreeSet<String> = identity.reads.into_iter().filter(|key| !is_set(key)).collect();
+        for input in inputs.iter() {
+            reads.extend(self.stages[input].reads.iter().cloned());
+        }
+        self.places.insert(id.clone(), self.stages.len());
+        self.stages.push(Stage {
+            id,
+            kind,
+            inputs,
+            seed,
+            spec: spec.clone(),
+            identity: identity.value,
+            reads,
+            cost,
+        });
         Ok(self.stages.len() - 1)
     }
+}
+
+/// A stage before it has an id.
+struct Draft<'a> {
+    slug: String,
+    kind: StageKind,
+    inputs: Inputs,
+    seed: Option<u64>,
+    spec: &'a RunSpec,
+    identity: Identity,
+    /// Keys that the arm sets for itself.
+    set: &'a [(String, String)],
+    cost: cost::Cost,
+}
+
+/// Whether an arm goes on from the source before its decay: one that is not trained has no decay of its own.
+fn branches(arm: &ArmSpec, spec: &RunSpec) -> bool {
+    spec.recovery.schedule == RecoverySchedule::Branch && arm.train.is_some()
 }

@@ -158,7 +158,7 @@ fn weights_and_shuffles_change_models_and_not_the_corpus() {
 fn costs_follow_the_budgets() {
     let plan = planned(EXAMPLE);
     let cost = |label: &str| {
-        let find = |stage: &&Stage| matches!(stage.kind, StageKind::Model(arm) if arm.label() == label);
+        let find = |stage: &&Stage| matches!(&stage.kind, StageKind::Model(arm) if arm.label() == label);
         plan.stages.iter().find(find).unwrap().cost
     };
     let source = cost("source");
@@ -208,7 +208,7 @@ fn a_source_from_disk_is_one_stage_named_by_its_contents() {
     assert_eq!(ids(&plan, "source").len(), 1);
     assert_eq!(plan.runs.len(), 1 + 3 * 5);
     let source = |plan: &Plan| {
-        let is = |stage: &&Stage| stage.kind == StageKind::Model(spec::ArmSpec::Source);
+        let is = |stage: &&Stage| matches!(&stage.kind, StageKind::Model(arm) if arm.is_source());
         plan.stages.iter().find(is).unwrap().clone()
     };
     let stage = source(&plan);
@@ -233,7 +233,8 @@ fn budgets_with_the_tokens_of_a_source_from_disk_need_to_be_told_them() {
     assert!(faults[0].to_string().contains("the budget of `direct_searched_total_tokens` holds the tokens"));
     let text = text.replace("model = \"model.gguf\"", "model = \"model.gguf\"\ntokens_seen = 1_000_000");
     let plan = with_model(&text, folder.path(), "weights").unwrap();
-    let direct = |stage: &&Stage| matches!(stage.kind, StageKind::Model(spec::ArmSpec::Direct { .. }));
+    let direct =
+        |stage: &&Stage| matches!(&stage.kind, StageKind::Model(arm) if !arm.continues() && !arm.is_source());
     assert_eq!(plan.stages.iter().find(direct).unwrap().cost.tokens, 1_000_000 + 819_200);
 }
 
@@ -259,7 +260,7 @@ fn latencies_come_last_and_belong_to_no_other_identity() {
 fn memory_grows_with_what_is_kept_of_each_parameter() {
     let memory = |text: &str, label: &str| {
         let plan = planned(text);
-        let find = |stage: &&Stage| matches!(stage.kind, StageKind::Model(arm) if arm.label() == label);
+        let find = |stage: &&Stage| matches!(&stage.kind, StageKind::Model(arm) if arm.label() == label);
         plan.stages.iter().find(find).unwrap().cost.memory_bytes
     };
     let params = planned(EXAMPLE).stages[1].cost.params;
@@ -282,4 +283,135 @@ fn time_is_that_of_the_longest_worker() {
     assert_eq!(makespan(&plan, &none, 100, &seconds), 5.0);
     let two = makespan(&plan, &none, 2, &seconds);
     assert!((7.0..=8.0).contains(&two), "{two}");
+}
+
+/// What made the models of committed results must keep their names through every redesign.
+#[test]
+fn committed_results_keep_their_ids() {
+    let plan = planned(include_str!("../../tests/fixtures/committed.toml"));
+    let committed: serde_json::Value =
+        serde_json::from_str(include_str!("../../tests/fixtures/committed_ids.json")).unwrap();
+    let models =
+        |stage: &&serde_json::Value| !["evaluation", "latency"].contains(&stage["kind"].as_str().unwrap());
+    let expected: Vec<&serde_json::Value> =
+        committed["stages"].as_array().unwrap().iter().filter(models).collect();
+    let of_model = |stage: &&Stage| matches!(stage.kind, StageKind::Corpus | StageKind::Model(_));
+    let found: Vec<&Stage> = plan.stages.iter().filter(of_model).collect();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.identity, expected["identity"]);
+        assert_eq!(found.id, expected["id"].as_str().unwrap());
+    }
+}
+
+/// Arms added to the example: their text, what they are called, and how many tokens they pass through a model.
+fn with_arms(arms: &str) -> Plan {
+    planned(&format!("{EXAMPLE}\n{arms}"))
+}
+
+fn stage_of<'p>(plan: &'p Plan, name: &str) -> &'p Stage {
+    let run = plan.runs.iter().find(|run| run.arm.name == name).unwrap_or_else(|| panic!("no run of {name}"));
+    &plan.stages[run.model]
+}
+
+#[test]
+fn arms_are_answers_whatever_they_are_called() {
+    let plan = with_arms(
+        "[[arms]]\nname = \"written_out\"\nfrom = \"source\"\nprune = \"at_once\"\ntrain = \"recovery_tokens\"\n\
+         [[arms]]\narm = \"iterative\"\nstages = 4\n\
+         [[arms]]\narm = \"source_continued\"\n\
+         [[arms]]\narm = \"direct\"\nshape = \"proportional\"\nbudget = \"total_tokens\"\nsource_share = 0.25\n\
+         [[arms]]\narm = \"pruning_aware\"\nname = \"by_size\"\nset = { prune.saliency = \"magnitude_l2\" }\n",
+    );
+    let id = |name: &str| stage_of(&plan, name).id.clone();
+    assert_eq!(id("written_out"), id("one_shot_recover"));
+    assert_ne!(id("by_size"), id("pruning_aware"));
+    assert_eq!(stage_of(&plan, "by_size").inputs.source, stage_of(&plan, "pruning_aware").inputs.source);
+    assert_eq!(stage_of(&plan, "by_size").spec.prune.saliency, spec::Saliency::MAGNITUDE_L2);
+    // Four calibration sets, taken off the budget or not.
+    assert_eq!(stage_of(&plan, "iterative_4").cost.tokens, 819_200);
+    let quarter = stage_of(&plan, "direct_proportional_total_tokens_with_0.25_of_source");
+    assert_eq!(quarter.cost.tokens, 1_638_400 / 4 + 819_200);
+    assert_eq!(stage_of(&plan, "source_continued").cost.params, stage_of(&plan, "source").cost.params);
+}
+
+#[test]
+fn what_an_arm_sets_for_itself_is_no_axis_of_it() {
+    let plan = planned(&format!(
+        "{EXAMPLE}\n[[arms]]\narm = \"pruning_aware\"\nname = \"fixed\"\nset = {{ \"prune.saliency\" = \"random\" }}\n\
+         [axes]\n\"prune.saliency\" = [\"magnitude_l2\", \"taylor1\"]\n"
+    ));
+    let runs = |name: &str| plan.runs.iter().filter(|run| run.arm.name == name && run.seed == 1).count();
+    assert_eq!((runs("fixed"), runs("pruning_aware")), (1, 2));
+    let fixed = plan.runs.iter().find(|run| run.arm.name == "fixed").unwrap();
+    assert_eq!(fixed.axes, [None]);
+    assert!(!plan.stages[fixed.model].reads.contains("prune.saliency"));
+    assert!(plan.stages[fixed.model].reads.contains("prune.target"));
+}
+
+#[test]
+fn calibration_does_not_shorten_recovery_unless_asked() {
+    let subtracted = planned(EXAMPLE);
+    let added = planned(&EXAMPLE.replace("subtract_calibration = true", "subtract_calibration = false"));
+    let tokens = |plan: &Plan| stage_of(plan, "one_shot_recover").cost.tokens;
+    assert_eq!((tokens(&subtracted), tokens(&added)), (819_200, 819_200 + 16_384));
+    assert_ne!(stage_of(&subtracted, "one_shot_recover").id, stage_of(&added, "one_shot_recover").id);
+    for name in ["source", "pruning_aware", "one_shot", "direct_searched_total_tokens"] {
+        assert_eq!(stage_of(&subtracted, name).id, stage_of(&added, name).id);
+    }
+}
+
+#[test]
+fn schedules_of_recovery_reach_the_source_where_they_must() {
+    let with = |keys: &str, train: &str| {
+        let text =
+            EXAMPLE.replace("subtract_calibration = true", &format!("subtract_calibration = true\n{keys}"));
+        planned(&text.replace("schedule = \"cosine\"", train))
+    };
+    let (cosine, wsd) = ("schedule = \"cosine\"", "schedule = \"wsd\"");
+    let plain = with("", cosine);
+    let id = |plan: &Plan, name: &str| stage_of(plan, name).id.clone();
+    let own = with("learning_rate = 1e-3", cosine);
+    assert_eq!(id(&plain, "source"), id(&own, "source"));
+    assert_ne!(id(&plain, "pruning_aware"), id(&own, "pruning_aware"));
+    assert_eq!(id(&plain, "direct_proportional_total_tokens"), id(&own, "direct_proportional_total_tokens"));
+    assert_eq!(id(&plain, "one_shot"), id(&own, "one_shot"));
+    let continued = with("schedule = \"continue\"", cosine);
+    assert_ne!(id(&plain, "source"), id(&continued, "source"));
+    let (decayed, branch) = (with("", wsd), with("schedule = \"branch\"", wsd));
+    assert_eq!(id(&decayed, "source"), id(&branch, "source"));
+    let start = stage_of(&branch, "pruning_aware").inputs.source.unwrap();
+    assert!(branch.stages[start].id.starts_with("source_stable-s1-"), "{}", branch.stages[start].id);
+    assert_eq!(branch.stages[start].cost.tokens, 1_638_400 / 5 * 4 / 4096 * 4096);
+    // What is not trained has no decay of its own.
+    let start = stage_of(&branch, "one_shot").inputs.source.unwrap();
+    assert_eq!(branch.stages[start].id, id(&branch, "source"));
+}
+
+/// Six saliencies, updates and budgets: more than a hundred runs, planned in less than half a second.
+#[test]
+fn a_grid_of_a_hundred_runs_plans_in_half_a_second() {
+    let text = format!(
+        "{EXAMPLE}\n[axes]\n\"prune.saliency\" = [\"random\", \"magnitude_l2\", \"taylor1\"]\n\
+         \"prune.update\" = [\"none\", \"layerwise\"]\n\"budget.tokens\" = [819_200, 409_600]\n"
+    );
+    let mut least = f64::INFINITY;
+    for _ in 0..3 {
+        let started = std::time::Instant::now();
+        assert!(planned(&text).runs.len() > 100);
+        least = least.min(started.elapsed().as_secs_f64());
+    }
+    println!("{least:.3} s");
+    // Unoptimised builds take several times as long.
+    assert!(least < if cfg!(debug_assertions) { 5.0 } else { 0.5 }, "{least} s");
+}
+
+#[test]
+fn a_named_point_is_named_where_what_it_sets_is_read() {
+    let plan = planned(&format!(
+        "{EXAMPLE}\n[[points]]\nname = \"by_size\"\n\"prune.saliency\" = \"magnitude_l2\"\n"
+    ));
+    let cells = |name: &str| plan.runs.iter().find(|run| run.arm.name == name).unwrap().axes.clone();
+    assert_eq!(cells("source"), [None, None]);
+    assert_eq!(cells("pruning_aware"), [Some("magnitude_l2".to_string()), Some("by_size".to_string())]);
 }

@@ -309,7 +309,7 @@ pub const COLUMNS: &[Column] = &[
     column(
         LEDGER,
         "part",
-        "source, saliency, hessian, update, train, evaluation",
+        "source, saliency, hessian, update, train, evaluation, teacher",
         "what was paid for",
         NEVER,
     ),

@@ -31,16 +31,18 @@ pub enum LedgerPart {
     Update,
     Train,
     Evaluation,
+    Teacher,
 }
 
 impl LedgerPart {
-    pub const ALL: [LedgerPart; 6] = [
+    pub const ALL: [LedgerPart; 7] = [
         LedgerPart::Source,
         LedgerPart::Saliency,
         LedgerPart::Hessian,
         LedgerPart::Update,
         LedgerPart::Train,
         LedgerPart::Evaluation,
+        LedgerPart::Teacher,
     ];
 
     pub fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl LedgerPart {
             LedgerPart::Update => "update",
             LedgerPart::Train => "train",
             LedgerPart::Evaluation => "evaluation",
+            LedgerPart::Teacher => "teacher",
         }
     }
 }

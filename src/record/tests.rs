@@ -239,7 +239,7 @@ fn faults_name_file_line_and_column() {
             "ledger.csv",
             "train",
             "lunch",
-            "…/ledger.csv: line 2, column part: `lunch`: unknown variant `lunch`, expected one of `source`, `saliency`, `hessian`, `update`, `train`, `evaluation`",
+            "…/ledger.csv: line 2, column part: `lunch`: unknown variant `lunch`, expected one of `source`, `saliency`, `hessian`, `update`, `train`, `evaluation`, `teacher`",
         ),
         ("widths.csv", ",200", "", "…/widths.csv: line 2: 7 cells, the header has 8"),
         ("items.csv", "-3.5,3", "-3.5,-3", "…/items.csv: line 2, column num_chars: `-3` is negative"),

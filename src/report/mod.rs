@@ -18,6 +18,7 @@ mod figures;
 mod format;
 mod groups;
 mod html;
+mod labels;
 mod latex;
 mod markdown;
 mod request;
@@ -29,6 +30,7 @@ mod tests;
 mod text;
 
 pub use error::ReportError;
+pub use labels::Labels;
 pub use request::{DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::write_atomic;
@@ -51,7 +53,10 @@ pub struct Report {
 
 /// Renders the report of `results` for `request`.
 pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
-    let document = sections::build(results, request)?;
+    let labelled = request.labels.of_results(results);
+    let comparisons = request.comparisons.iter().map(|one| request.labels.of_comparison(one)).collect();
+    let request = &ReportRequest { comparisons, ..request.clone() };
+    let document = sections::build(&labelled, request)?;
     Ok(Report {
         markdown: markdown::render(&document),
         html: html::render(&document),

@@ -1,4 +1,5 @@
 //! What the report must answer: read from `plan.json`, where it was put before the first run.
+use super::labels::Labels;
 use super::{ReportError, Result};
 use crate::record::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ pub struct ReportRequest {
     pub title: String,
     pub question: String,
     pub comparisons: Vec<DeclaredComparison>,
+    /// Names that people print.
+    #[serde(default)]
+    pub labels: Labels,
     /// The runs of the plan; none in what was made by hand.
     #[serde(default)]
     pub runs: Vec<PlannedRun>,

@@ -217,6 +217,7 @@ fn request() -> ReportRequest {
             declared("pruning_aware", "distil", "acc"),
         ],
         runs: vec![],
+        labels: Labels::default(),
     }
 }
 
@@ -428,4 +429,34 @@ fn latency_is_told_relative_to_the_source() {
         page.contains("on 2 threads: a prompt of 128 tokens")
             && page.contains("the median of 3 measurements")
     );
+}
+
+/// Labels of arms, axes and values stand wherever a name would, and the speed of a source is found by whatever it is called.
+#[test]
+fn labels_stand_in_the_place_of_names() {
+    let axes = || vec![("prune.saliency".to_string(), "taylor_mix".to_string())];
+    let mut records: Vec<RunRecord> = ARMS[..2].iter().map(|arm| fake_run(arm, 1, 3, axes())).collect();
+    for record in &mut records {
+        record.latency = vec![LatencyRow::of(LatencyPhase::Prefill, 128, 2, &[1.1, 1.0, 0.8])];
+    }
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &records).unwrap();
+    let one =
+        |key: &str, label: &str| std::collections::BTreeMap::from([(key.to_string(), label.to_string())]);
+    let mut arms = one("pruning_aware", "Ours");
+    arms.insert("source".into(), "Ceiling".into());
+    let labels = Labels {
+        arms,
+        axes: one("prune.saliency", "Saliency"),
+        values: [("prune.saliency".to_string(), one("taylor_mix", "Taylor, mixed"))].into(),
+    };
+    let request = ReportRequest { labels, ..request() };
+    let page = render(&Results::read(folder.path()).unwrap(), &request).unwrap().markdown;
+    for label in ["Ours", "Ceiling", "Saliency", "Taylor, mixed"] {
+        assert!(page.contains(label), "no {label} in {page}");
+    }
+    for name in ["`pruning_aware`", "prune.saliency", "taylor_mix", "`source`"] {
+        assert!(!page.contains(name), "{name} in {page}");
+    }
+    assert!(page.contains("| 1.00 |"), "{page}");
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 pub struct InputFolders {
     pub corpus: Option<PathBuf>,
     pub source: Option<PathBuf>,
-    pub pruning_aware: Option<PathBuf>,
+    pub teacher: Option<PathBuf>,
+    pub other: Option<PathBuf>,
     pub model: Option<PathBuf>,
 }
 

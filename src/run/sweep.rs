@@ -273,7 +273,8 @@ fn carry_out(
         let inputs = InputFolders {
             corpus: of(stage.inputs.corpus),
             source: of(stage.inputs.source),
-            pruning_aware: of(stage.inputs.pruning_aware),
+            teacher: of(stage.inputs.teacher),
+            other: of(stage.inputs.other),
             model: of(stage.inputs.model),
         };
         let (folder, partial) = (shared.store.begin(shared.claims)?, shared.store.partial(key, claim)?);

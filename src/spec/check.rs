@@ -1,6 +1,6 @@
 //! Rules between keys. Each is checked only where all of its operands could be read.
+use super::arm::ArmSpec;
 use super::names::FOLDER_TASKS;
-use super::read::Header;
 use super::reader::{Findings, Table};
 use super::rules::RuleFault;
 use super::size::{num_embedding_params, num_params, smallest};
@@ -8,17 +8,24 @@ use super::types::*;
 use super::vocabulary::vocab_size;
 use std::path::{Path, PathBuf};
 
-/// Reports every broken rule of `spec`; `root` is asked for the lines.
-pub(super) fn rules(spec: &RunSpec, header: &Header, root: &Table<'_>, findings: &Findings) {
+/// Reports every broken rule of `spec`, which `arms` follow; `root` is asked for the lines.
+pub(super) fn rules(
+    spec: &RunSpec,
+    arms: &[&ArmSpec],
+    engine: &EngineSpec,
+    root: &Table<'_>,
+    findings: &Findings,
+) {
     let check = Check { root, findings };
     check.batch(spec);
     check.packing(spec);
-    check.ranks(spec, &header.engine);
+    check.ranks(spec, engine);
     check.heads(spec);
-    check.tokens(spec, &header.arms);
-    check.source(spec, &header.arms);
+    check.tokens(spec, arms);
+    check.source(spec, arms);
+    check.recovery(spec, arms);
     check.groups(spec);
-    check.rules(spec, header);
+    check.rules(spec, arms, engine);
     check.target(spec);
     check.eval(spec);
 }
@@ -96,9 +103,12 @@ impl Check<'_> {
         }
     }
 
-    fn tokens(&self, spec: &RunSpec, arms: &[ArmSpec]) {
+    fn tokens(&self, spec: &RunSpec, arms: &[&ArmSpec]) {
         let batch = spec.train.batch_tokens as u64;
-        let recover = arms.contains(&ArmSpec::OneShotRecover);
+        let subtracts = |arm: &&&ArmSpec| arm.stages() > 0 && arm.train.is_some();
+        let recover = arms.iter().find(subtracts).filter(|_| spec.recovery.subtract_calibration);
+        // Each stage has a calibration set of its own.
+        let calibration = spec.prune.calibration_tokens * recover.map_or(1, |arm| arm.stages());
         if self.findings.sound(&["train.batch_tokens"]) {
             let words = "train.batch_tokens";
             let trained = ("source.tokens", spec.source.stream_tokens());
@@ -112,9 +122,14 @@ impl Check<'_> {
             {
                 self.multiple("prune.schedule.prune_tokens", prune_tokens, batch, words);
             }
-            if recover && self.findings.sound(&["prune.calibration_tokens"]) {
-                let words = "train.batch_tokens, since one_shot_recover trains on what calibration leaves of the budget";
-                self.multiple("prune.calibration_tokens", spec.prune.calibration_tokens, batch, words);
+            if let Some(arm) = recover
+                && self.findings.sound(&["prune.calibration_tokens"])
+            {
+                let words = format!(
+                    "train.batch_tokens, since {} trains on what calibration leaves of the budget",
+                    arm.name
+                );
+                self.multiple("prune.calibration_tokens", spec.prune.calibration_tokens, batch, &words);
             }
         }
         let sequence = spec.data.context_length as u64;
@@ -140,37 +155,79 @@ impl Check<'_> {
             at_most("train.warmup_tokens", spec.train.warmup_tokens, "source.tokens", tokens);
         }
         at_most("train.warmup_tokens", spec.train.warmup_tokens, "budget.tokens", budget);
-        if recover
+        if let Some(arm) = recover
             && self.findings.sound(&["prune.calibration_tokens", "budget.tokens", "train.batch_tokens"])
         {
-            let limit = budget.saturating_sub(batch);
-            if spec.prune.calibration_tokens > limit {
-                let message = format!(
-                    "{} leaves one_shot_recover no step of its budget.tokens = {budget}",
-                    spec.prune.calibration_tokens
-                );
-                let hint = (limit > 0).then(|| format!("nearest valid calibration_tokens: {limit}"));
+            let limit = budget.saturating_sub(batch * arm.stages());
+            if calibration > limit {
+                let message =
+                    format!("{calibration} leaves {} no step of its budget.tokens = {budget}", arm.name);
+                let nearest = limit / arm.stages() / batch * batch;
+                let hint = (nearest > 0).then(|| format!("nearest valid calibration_tokens: {nearest}"));
                 self.fault("prune.calibration_tokens", message, hint);
             }
         }
     }
 
     /// Budgets that hold the source's tokens need to know them.
-    fn source(&self, spec: &RunSpec, arms: &[ArmSpec]) {
+    fn source(&self, spec: &RunSpec, arms: &[&ArmSpec]) {
         if spec.source.model.is_none()
             || spec.source.tokens.is_some()
             || !self.findings.sound(&["source", "arms"])
         {
             return;
         }
-        for arm in arms {
-            if let ArmSpec::Direct { budget: DirectBudget::TotalTokens | DirectBudget::TotalFlops, .. } = arm
-            {
-                let message =
-                    format!("missing: the budget of `{}` holds the tokens of the source", arm.label());
-                let hint = "state what source.model has seen as `source.tokens_seen`, or give the arm `budget = \"recovery_tokens\"`";
-                self.fault("source.tokens_seen", message, Some(hint.into()));
+        for arm in arms.iter().filter(|arm| arm.pays_for_source()) {
+            let message = format!("missing: the budget of `{}` holds the tokens of the source", arm.name);
+            let hint = "state what source.model has seen as `source.tokens_seen`, or give the arm `budget = \"recovery_tokens\"`";
+            self.fault("source.tokens_seen", message, Some(hint.into()));
+        }
+    }
+
+    /// Schedules that go on with the source's need to know it; stages need steps between them.
+    fn recovery(&self, spec: &RunSpec, arms: &[&ArmSpec]) {
+        let recovery = &spec.recovery;
+        if !self.findings.sound(&["recovery", "train", "source", "arms", "budget"]) {
+            return;
+        }
+        let fault = |key: &str, message: &str, hint: &str| self.fault(key, message.into(), Some(hint.into()));
+        if recovery.schedule != RecoverySchedule::Rewarm && spec.source.model.is_some() {
+            let message = "the schedule of a source from disk is not known";
+            fault("recovery.schedule", message, "nearest valid schedule: `rewarm`");
+        }
+        if recovery.schedule == RecoverySchedule::Branch && spec.train.schedule != ScheduleKind::Wsd {
+            let message = "`branch` starts where a source with `train.schedule = \"wsd\"` begins to decay";
+            fault("recovery.schedule", message, "nearest valid schedules: `rewarm`, `continue`");
+        }
+        if recovery.schedule == RecoverySchedule::Continue {
+            for (key, given) in [
+                ("recovery.learning_rate", recovery.learning_rate.is_some()),
+                ("recovery.warmup_tokens", recovery.warmup_tokens.is_some()),
+            ] {
+                if given {
+                    let message = "`continue` has one schedule, that of [train], over source and recovery";
+                    fault(key, message, "leave it out, or write `schedule = \"rewarm\"`");
+                }
             }
+        }
+        if let Some(warmup) = recovery.warmup_tokens
+            && warmup > spec.budget.tokens
+        {
+            let message = format!("{warmup} is more than budget.tokens = {}", spec.budget.tokens);
+            let hint = format!("nearest valid warmup_tokens: {}", spec.budget.tokens);
+            self.fault("recovery.warmup_tokens", message, Some(hint));
+        }
+        let stable = spec.source.stable_tokens(&spec.train);
+        if recovery.schedule == RecoverySchedule::Branch && spec.source.model.is_none() && stable == 0 {
+            let message = "no step of the source comes before its decay";
+            fault("train.decay_fraction", message, "lower it, or give the source more tokens");
+        }
+        let steps = spec.budget.tokens / spec.train.batch_tokens.max(1) as u64;
+        for arm in arms.iter().filter(|arm| arm.stages() > steps && arm.train.is_some()) {
+            let message =
+                format!("{} stages of `{}` share out {steps} optimiser steps", arm.stages(), arm.name);
+            let tokens = arm.stages() * spec.train.batch_tokens as u64;
+            self.fault("budget.tokens", message, Some(format!("nearest valid tokens: {tokens}")));
         }
     }
 
@@ -222,11 +279,9 @@ impl Check<'_> {
     }
 
     /// Rules that have nothing to read where they are to be used.
-    fn rules(&self, spec: &RunSpec, header: &Header) {
+    fn rules(&self, spec: &RunSpec, arms: &[&ArmSpec], engine: &EngineSpec) {
         if self.findings.sound(&["prune", "train", "data.context_length", "arms", "engine.kind"]) {
-            for RuleFault { key, message, hint } in
-                super::rules::faults(spec, header.engine.kind, &header.arms)
-            {
+            for RuleFault { key, message, hint } in super::rules::faults(spec, engine.kind, arms) {
                 self.fault(key, message, Some(hint));
             }
         }

@@ -4,6 +4,7 @@
 //! text ─tree→ nodes with lines ─grid→ one tree per point ─read→ RunSpec ─check→ rules between keys
 //!                                                      └─ places: files, and what a source model says of itself
 //! ```
+pub mod arm;
 mod check;
 mod corpus;
 mod error;
@@ -18,6 +19,7 @@ mod tree;
 pub mod types;
 pub mod vocabulary;
 
+pub use arm::{ArmSpec, How, Pruning, Shape, Start, Tokens, Training};
 pub use check::task_folder;
 pub use error::{Fault, SpecError};
 pub use names::{FOLDER_TASKS, METRICS, TASKS};
@@ -30,6 +32,7 @@ use crate::base::input;
 use crate::base::suggest::nearest;
 use places::Places;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// Name of the file that makes a folder an experiment.
 pub const FILE_NAME: &str = "experiment.toml";
@@ -105,6 +108,23 @@ pub fn parse(
     describe: Describe<'_>,
 ) -> Result<Experiment, Vec<Fault>> {
     grid::experiment(&tree::parse(text)?, name, &Places { folder, describe })
+}
+
+/// The keys of a section of the file that the reader knows, without the section's name.
+pub fn keys_of(section: &str) -> Vec<String> {
+    static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
+    let known = KNOWN.get_or_init(|| {
+        let nothing = tree::Node { line: 0, value: tree::Value::Table(Vec::new()) };
+        let findings = read::findings();
+        let describe = |_: &str| Err(String::new());
+        read::run_spec(
+            &reader::Table::root(&nothing, &findings),
+            &Places { folder: Path::new("/"), describe: &describe },
+        );
+        findings.known()
+    });
+    let within = |key: &String| key.strip_prefix(section)?.strip_prefix('.').map(str::to_string);
+    known.iter().filter_map(within).filter(|key| !key.contains('.')).collect()
 }
 
 /// Name of the folder for `…/<name>/experiment.toml`, name of the file without extension for any other.

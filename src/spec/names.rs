@@ -13,6 +13,11 @@ pub(super) const CPU_BF16: [(&str, CpuBf16); 2] =
     [("avx512_bf16", CpuBf16::Avx512Bf16), ("amx_bf16", CpuBf16::AmxBf16)];
 pub(super) const SCHEDULES: [(&str, ScheduleKind); 2] =
     [("cosine", ScheduleKind::Cosine), ("wsd", ScheduleKind::Wsd)];
+pub(super) const RECOVERY_SCHEDULES: [(&str, RecoverySchedule); 3] = [
+    ("rewarm", RecoverySchedule::Rewarm),
+    ("continue", RecoverySchedule::Continue),
+    ("branch", RecoverySchedule::Branch),
+];
 pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
     [("windows", Shuffle::Windows), ("documents", Shuffle::Documents)];
 pub(super) const PACKINGS: [(&str, Packing); 2] =
@@ -48,8 +53,11 @@ pub(super) const HESSIANS: [(&str, Hessian); 3] = [
     ("global_diagonal", Hessian::GlobalDiagonal),
     ("layerwise", Hessian::Layerwise),
 ];
-pub(super) const SHAPES: [(&str, DirectShape); 2] =
-    [("searched", DirectShape::Searched), ("proportional", DirectShape::Proportional)];
+pub(super) const SHAPES: [(&str, DirectShape); 3] = [
+    ("searched", DirectShape::Searched),
+    ("proportional", DirectShape::Proportional),
+    ("source", DirectShape::Source),
+];
 pub(super) const DIRECT_BUDGETS: [(&str, DirectBudget); 3] = [
     ("recovery_tokens", DirectBudget::RecoveryTokens),
     ("total_tokens", DirectBudget::TotalTokens),
@@ -80,6 +88,7 @@ mod tests {
         same(&PRECISIONS);
         same(&CPU_BF16);
         same(&SCHEDULES);
+        same(&RECOVERY_SCHEDULES);
         same(&SHUFFLES);
         same(&PACKINGS);
         same(&BAD_ROWS);

@@ -1,4 +1,5 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
+use super::arm::{self, ArmRead};
 use super::names::*;
 use super::places::{ModelDescription, Places};
 use super::reader::{Findings, Table};
@@ -20,7 +21,7 @@ pub(super) struct Header {
     pub question: String,
     pub seeds: Vec<u64>,
     pub engine: EngineSpec,
-    pub arms: Vec<ArmSpec>,
+    pub arms: Vec<ArmRead>,
     pub comparisons: Vec<Comparison>,
 }
 
@@ -29,7 +30,7 @@ pub(super) fn header(root: &Table<'_>) -> Header {
     let question = root.text("question").required();
     let seeds = root.wholes("seeds", 0..=MAX).required();
     let engine = engine(&root.table("engine", false));
-    let arms = arms(root);
+    let arms = arm::arms(root);
     let comparisons = comparisons(root, &arms);
     Header { title, question, seeds, engine, arms, comparisons }
 }
@@ -57,9 +58,11 @@ pub(super) fn run_spec(root: &Table<'_>, places: &Places<'_>) -> RunSpec {
     let train = train(&root.table("train", true));
     let prune = prune(&root.table("prune", true));
     let budget = budget(&root.table("budget", true));
+    let recovery = recovery(&root.table("recovery", false));
+    let distil = distil(&root.table("distil", false));
     let eval = eval(&root.table("eval", false), places);
     let latency = root.node("latency").is_some().then(|| latency(&root.table("latency", false)));
-    RunSpec { data, model, source, train, prune, budget, eval, latency }
+    RunSpec { data, model, source, train, prune, budget, recovery, distil, eval, latency }
 }
 
 /// Stands for the shape of a model that could not be read; no rule is checked on it.
@@ -312,6 +315,28 @@ fn budget(t: &Table<'_>) -> BudgetSpec {
     budget
 }
 
+fn recovery(t: &Table<'_>) -> RecoverySpec {
+    let recovery = RecoverySpec {
+        schedule: t.name("schedule", &RECOVERY_SCHEDULES).or(RecoverySchedule::Rewarm),
+        learning_rate: t.number("learning_rate", |x| x > 0.0, "more than 0").optional(),
+        warmup_tokens: t.whole("warmup_tokens", 0..=MAX_TOKENS).optional(),
+        subtract_calibration: t.flag("subtract_calibration").or(false),
+    };
+    t.finish();
+    recovery
+}
+
+fn distil(t: &Table<'_>) -> DistilSpec {
+    let default = DistilSpec::default();
+    let distil = DistilSpec {
+        weight: t.number("weight", |x| x > 0.0 && x <= 1.0, "more than 0, at most 1").or(default.weight),
+        temperature: t.number("temperature", |x| x > 0.0, "more than 0").or(default.temperature),
+        top_k: t.count("top_k", 0..=MAX_WIDTH).or(default.top_k),
+    };
+    t.finish();
+    distil
+}
+
 fn latency(t: &Table<'_>) -> LatencySpec {
     let latency = LatencySpec {
         prompt_tokens: t.count("prompt_tokens", 1..=1_048_576).or(128),
@@ -330,57 +355,17 @@ fn eval(t: &Table<'_>, places: &Places<'_>) -> EvalSpec {
         items: t.count("items", 0..=1_000_000).or(200),
         folder: t.text("folder").optional().map(|name| places.path(t, "folder", name, Path::is_dir)),
         validation_tokens: t.whole("validation_tokens", 1..=MAX_TOKENS).or(32_768),
+        curve_points: t.whole("curve_points", 0..=1000).or(CURVE_POINTS),
+        curve_tokens: t.whole("curve_tokens", 1..=MAX_TOKENS).or(CURVE_TOKENS),
     };
     t.finish();
     eval
 }
 
-fn arms(root: &Table<'_>) -> Vec<ArmSpec> {
-    #[derive(Clone, Copy)]
-    enum Kind {
-        Plain(ArmSpec),
-        Direct,
-    }
-    const KINDS: [(&str, Kind); 5] = [
-        ("source", Kind::Plain(ArmSpec::Source)),
-        ("pruning_aware", Kind::Plain(ArmSpec::PruningAware)),
-        ("one_shot", Kind::Plain(ArmSpec::OneShot)),
-        ("one_shot_recover", Kind::Plain(ArmSpec::OneShotRecover)),
-        ("direct", Kind::Direct),
-    ];
-    let mut arms = Vec::new();
-    for t in root.tables("arms") {
-        let arm = match t.name("arm", &KINDS).required() {
-            Kind::Plain(arm) => arm,
-            Kind::Direct => ArmSpec::Direct {
-                shape: t.name("shape", &SHAPES).required(),
-                budget: t.name("budget", &DIRECT_BUDGETS).required(),
-            },
-        };
-        t.finish();
-        if root.findings().sound(&[&t.path_of("arm"), &t.path_of("shape"), &t.path_of("budget")]) {
-            if arms.contains(&arm) {
-                let message = format!("`{}` stands twice", arm.label());
-                root.findings().add(t.path_of("arm"), t.line_of("arm"), message, None);
-            }
-            arms.push(arm);
-        }
-    }
-    if arms.is_empty() && root.findings().sound(&["arms"]) {
-        root.findings().add(
-            "arms",
-            0,
-            "missing: there is nothing to run",
-            Some("add `[[arms]]` and `arm = …`".into()),
-        );
-    }
-    arms
-}
-
-fn comparisons(root: &Table<'_>, arms: &[ArmSpec]) -> Vec<Comparison> {
+fn comparisons(root: &Table<'_>, arms: &[ArmRead]) -> Vec<Comparison> {
     // Where an arm could not be read, every comparison with it would be blamed as well.
     let names_are_known = root.findings().sound(&["arms"]);
-    let labels: Vec<String> = arms.iter().map(ArmSpec::label).collect();
+    let labels: Vec<String> = arms.iter().map(|read| read.arm.label()).collect();
     let labels: Vec<(&str, &str)> = labels.iter().map(|label| (label.as_str(), label.as_str())).collect();
     let metrics = METRICS.map(|metric| (metric, metric));
     let mut comparisons: Vec<Comparison> = Vec::new();
@@ -410,11 +395,23 @@ fn comparisons(root: &Table<'_>, arms: &[ArmSpec]) -> Vec<Comparison> {
 }
 
 /// All keys of the file that are not part of the run specification.
-pub(super) const HEADER_KEYS: [&str; 7] =
-    ["title", "question", "seeds", "engine", "arms", "axes", "comparisons"];
+pub(super) const HEADER_KEYS: [&str; 12] = [
+    "title",
+    "question",
+    "seeds",
+    "engine",
+    "arms",
+    "axes",
+    "zip",
+    "grid",
+    "exclude",
+    "points",
+    "labels",
+    "comparisons",
+];
 /// Sections that an axis may reach into.
-pub(super) const RUN_SECTIONS: [&str; 8] =
-    ["data", "model", "source", "train", "prune", "budget", "eval", "latency"];
+pub(super) const RUN_SECTIONS: [&str; 10] =
+    ["data", "model", "source", "train", "prune", "budget", "recovery", "distil", "eval", "latency"];
 
 fn unit(x: f64) -> bool {
     (0.0..=1.0).contains(&x)
@@ -437,13 +434,6 @@ impl Table<'_> {
             );
         }
     }
-}
-
-/// Rules that need no other key are checked while reading; this runs the ones between keys.
-pub(super) fn read_and_check(root: &Table<'_>, places: &Places<'_>, header: &Header) -> RunSpec {
-    let spec = run_spec(root, places);
-    super::check::rules(&spec, header, root, root.findings());
-    spec
 }
 
 /// The findings of one reading, to be given a tree.

@@ -37,7 +37,6 @@ impl Findings {
     }
 
     /// Every key path that a reader asked for, whether the file has it or not.
-    #[cfg(test)]
     pub fn known(&self) -> Vec<String> {
         self.known.borrow().clone()
     }
@@ -104,6 +103,16 @@ impl<'a> Table<'a> {
 
     pub fn findings(&self) -> &'a Findings {
         self.findings
+    }
+
+    /// Where this table stands.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Whether the file has the key.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
     }
 
     pub fn path_of(&self, key: &str) -> String {

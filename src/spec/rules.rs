@@ -2,10 +2,11 @@
 //!
 //! `saliency_hessian` and `update_hessian` are the axes of Hessian decoupling. The first says which approximation the saliency
 //! reads, and chooses the method's own rule of that kind where no rule is named; the second is another name of `update`.
+use super::arm::ArmSpec;
 use super::names::{FISHER_SCALES, FISHER_UNITS, HESSIANS};
 use super::reader::Table;
 use super::types::{
-    ArmSpec, EngineKind, Fisher, FisherScale, FisherUnit, GroupType, Reduction, RunSpec, Saliency, Update,
+    EngineKind, Fisher, FisherScale, FisherUnit, GroupType, Reduction, RunSpec, Saliency, Update,
 };
 use crate::rules::saliency::{Hessian, Statistic};
 
@@ -81,10 +82,10 @@ pub(super) struct RuleFault {
 const MIN_MICRO_BATCHES: usize = 4;
 
 /// Everything in `[prune]` that has nothing to read, where `arms` use it on an engine of this `kind`.
-pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[ArmSpec]) -> Vec<RuleFault> {
+pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[&ArmSpec]) -> Vec<RuleFault> {
     let (prune, saliency) = (&spec.prune, spec.prune.saliency);
-    let trains = arms.contains(&ArmSpec::PruningAware);
-    let calibrated = arms.iter().find(|arm| matches!(arm, ArmSpec::OneShot | ArmSpec::OneShotRecover));
+    let trains = arms.iter().any(|arm| arm.prunes_in_training());
+    let calibrated = arms.iter().find(|arm| arm.stages() > 0);
     let reads = |statistic| saliency.needs(statistic);
     let mut faults = Vec::new();
     let mut fault =

@@ -2,11 +2,14 @@
 //!
 //! Everything that can change a number is here and is hashed into stage identities; what cannot (threads,
 //! workers, log interval) lives in [`EngineSpec`] beside the engine kind and stays out of them.
+use super::arm::ArmSpec;
 pub use crate::base::precision::{CpuBf16, Precision};
+use crate::rules::saliency::Pass;
 pub use crate::rules::saliency::Saliency;
 pub use crate::rules::update::Update;
 use crate::schema::{Biases, LayerShape, ModelConfig};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `experiments/<name>/experiment.toml`, read and checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +30,36 @@ pub struct Experiment {
     /// Every point of the grid, the last axis varying fastest; one point without values where there are no axes.
     pub points: Vec<Point>,
     pub comparisons: Vec<Comparison>,
+    /// Names that people print.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
+    /// Points that conditions left out of the product of all axes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Removed>,
+}
+
+/// `[labels]`: what tables and figures call arms, axes and values; what is not there is called by its name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Labels {
+    pub arms: BTreeMap<String, String>,
+    /// By key path.
+    pub axes: BTreeMap<String, String>,
+    /// By key path and value.
+    pub values: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Labels {
+    pub fn is_empty(&self) -> bool {
+        *self == Labels::default()
+    }
+}
+
+/// What a condition of the grid left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The condition, as the file has it.
+    pub by: String,
+    pub points: usize,
 }
 
 /// Everything that one run depends on, arm and seed aside.
@@ -38,6 +71,12 @@ pub struct RunSpec {
     pub train: TrainSpec,
     pub prune: PruneSpec,
     pub budget: BudgetSpec,
+    /// Of arms that go on with a trained model.
+    #[serde(default, skip_serializing_if = "RecoverySpec::is_default")]
+    pub recovery: RecoverySpec,
+    /// Of arms that learn from the source's predictions.
+    #[serde(default, skip_serializing_if = "DistilSpec::is_default")]
+    pub distil: DistilSpec,
     pub eval: EvalSpec,
     /// How long prompts and generated tokens take; `None`: not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,6 +269,18 @@ impl SourceSpec {
     /// Tokens of the training stream that the source was made from: none of a model from disk.
     pub fn stream_tokens(&self) -> u64 {
         if self.model.is_some() { 0 } else { self.tokens.unwrap_or_default() }
+    }
+
+    /// What a budget counts of all that the source was trained on, a model from disk elsewhere.
+    pub fn counted_tokens(&self, share: f64) -> u64 {
+        let tokens = self.tokens.unwrap_or_default();
+        if share == 1.0 { tokens } else { (tokens as f64 * share).floor() as u64 }
+    }
+
+    /// Those of whole steps before a WSD schedule decays: what a branch starts from.
+    pub fn stable_tokens(&self, train: &TrainSpec) -> u64 {
+        let (tokens, batch) = (self.stream_tokens(), train.batch_tokens.max(1) as u64);
+        (tokens as f64 * (1.0 - train.decay_fraction)) as u64 / batch * batch
     }
 }
 
@@ -424,11 +475,79 @@ pub struct PruneSpec {
     pub min_stem: usize,
 }
 
+impl PruneSpec {
+    /// What rules read of a calibration set: nothing, its activations, or gradients.
+    pub fn calibration_pass(&self) -> Pass {
+        let needs = self.saliency.needs.iter().chain(self.update.needs);
+        needs.map(|statistic| statistic.pass()).max().unwrap_or(Pass::Nothing)
+    }
+
+    /// Tokens that they read of it.
+    pub fn calibration_read(&self) -> u64 {
+        if self.calibration_pass() == Pass::Nothing { 0 } else { self.calibration_tokens }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BudgetSpec {
-    /// Tokens that `pruning_aware` trains on, pruning included; `one_shot_recover` gets as many, its
-    /// calibration set counted in.
+    /// Tokens that arms train on after their source, pruning included.
     pub tokens: u64,
+}
+
+/// The learning rate of arms that go on with a trained model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoverySchedule {
+    /// A schedule of its own from the warm-up on, and fresh moments.
+    #[default]
+    Rewarm,
+    /// One schedule over source and recovery together; moments are kept.
+    Continue,
+    /// From the source before its decay, at its rate, decayed at the end; moments are kept.
+    Branch,
+}
+
+/// How arms go on with a trained model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecoverySpec {
+    pub schedule: RecoverySchedule,
+    /// The highest; `None`: that of `[train]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// `None`: those of `[train]` where the rate is warmed up again, none of a branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_tokens: Option<u64>,
+    /// Whether the tokens of the calibration set are taken off those that are trained on.
+    pub subtract_calibration: bool,
+}
+
+/// The loss of arms that learn from the source: (1 − w)·CE + w·T²·KL(source ‖ model), both at temperature T.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DistilSpec {
+    /// w
+    pub weight: f64,
+    /// T
+    pub temperature: f64,
+    /// The source's likeliest tokens, which alone are compared; 0: all.
+    pub top_k: usize,
+}
+
+impl Default for DistilSpec {
+    fn default() -> Self {
+        DistilSpec { weight: 0.5, temperature: 1.0, top_k: 0 }
+    }
+}
+
+impl RecoverySpec {
+    fn is_default(&self) -> bool {
+        *self == RecoverySpec::default()
+    }
+}
+
+impl DistilSpec {
+    fn is_default(&self) -> bool {
+        *self == DistilSpec::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -440,6 +559,39 @@ pub struct EvalSpec {
     pub folder: Option<String>,
     /// Held-out tokens for bits per byte.
     pub validation_tokens: u64,
+    /// Points along a run at which the held-out loss is taken, at most; 0: none.
+    #[serde(default = "curve_points", skip_serializing_if = "is_curve_points")]
+    pub curve_points: u64,
+    /// Held-out tokens of each of them: the first of `validation_tokens`.
+    #[serde(default = "curve_tokens", skip_serializing_if = "is_curve_tokens")]
+    pub curve_tokens: u64,
+}
+
+/// Defaults, which specifications written before there were these keys have, too.
+pub(super) const CURVE_POINTS: u64 = 10;
+pub(super) const CURVE_TOKENS: u64 = 4096;
+
+fn curve_points() -> u64 {
+    CURVE_POINTS
+}
+
+fn curve_tokens() -> u64 {
+    CURVE_TOKENS
+}
+
+impl EvalSpec {
+    /// Whether held-out loss is taken along runs as it is unless told.
+    pub fn follows_default(&self) -> bool {
+        (self.curve_points, self.curve_tokens) == (CURVE_POINTS, CURVE_TOKENS)
+    }
+}
+
+fn is_curve_points(points: &u64) -> bool {
+    *points == CURVE_POINTS
+}
+
+fn is_curve_tokens(tokens: &u64) -> bool {
+    *tokens == CURVE_TOKENS
 }
 
 /// Latency at batch 1: a prompt is read, then tokens are generated one by one.
@@ -454,10 +606,12 @@ pub struct LatencySpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DirectShape {
-    /// The widths that `pruning_aware` found.
+    /// The widths that another arm found, `pruning_aware` unless told.
     Searched,
     /// The source's widths scaled by one factor.
     Proportional,
+    /// The source's own.
+    Source,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -469,17 +623,6 @@ pub enum DirectBudget {
     TotalTokens,
     /// As many tokens as the FLOPs of source and `pruning_aware` together pay for.
     TotalFlops,
-}
-
-/// One row of the comparison: which arm, under which budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "arm", rename_all = "snake_case")]
-pub enum ArmSpec {
-    Source,
-    PruningAware,
-    OneShot,
-    OneShotRecover,
-    Direct { shape: DirectShape, budget: DirectBudget },
 }
 
 /// One axis of the grid: a key path below the run specification and the values it takes.
@@ -496,39 +639,28 @@ pub struct Axis {
 pub struct Point {
     /// As in [`Axis::values`], one for each of [`Experiment::axes`].
     pub values: Vec<String>,
+    /// Of a named point.
+    pub name: Option<String>,
+    /// Keys that the point puts another value for.
+    pub keys: Vec<String>,
     pub spec: RunSpec,
+    /// For each of [`Experiment::arms`] the configuration that its `set` makes of `spec`, where it has one.
+    pub own: Vec<Option<RunSpec>>,
+}
+
+impl Point {
+    /// The configuration of the arm at this place of [`Experiment::arms`].
+    pub fn of_arm(&self, place: usize) -> &RunSpec {
+        self.own.get(place).and_then(Option::as_ref).unwrap_or(&self.spec)
+    }
 }
 
 /// A comparison declared before the run; all of one file are corrected for multiplicity together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Arm label, see [`ArmSpec::label`].
+    /// Name of an arm.
     pub variant: String,
     pub baseline: String,
     /// `acc`, `acc_norm` (mean over tasks) or `bits_per_byte`.
     pub metric: String,
-}
-
-impl ArmSpec {
-    /// Name of the arm in files and tables: `pruning_aware`, `direct_searched_total_tokens`, ….
-    pub fn label(&self) -> String {
-        match self {
-            ArmSpec::Source => "source".into(),
-            ArmSpec::PruningAware => "pruning_aware".into(),
-            ArmSpec::OneShot => "one_shot".into(),
-            ArmSpec::OneShotRecover => "one_shot_recover".into(),
-            ArmSpec::Direct { shape, budget } => {
-                let shape = match shape {
-                    DirectShape::Searched => "searched",
-                    DirectShape::Proportional => "proportional",
-                };
-                let budget = match budget {
-                    DirectBudget::RecoveryTokens => "recovery_tokens",
-                    DirectBudget::TotalTokens => "total_tokens",
-                    DirectBudget::TotalFlops => "total_flops",
-                };
-                format!("direct_{shape}_{budget}")
-            }
-        }
-    }
 }

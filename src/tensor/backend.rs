@@ -4,6 +4,7 @@
 //! backward pass is explicit (no tape), so that saliency and layerwise statistics are taps on values that
 //! exist anyway, and every engine implements one short list that tests compare one by one.
 
+use super::distillation::{Distillation, TeacherHead};
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -474,6 +475,20 @@ pub trait Backend: Send + Sync + 'static {
         hidden: &Self::Tensor,
         head: &Self::Tensor,
         scale: f64,
+    ) -> Self::Sum;
+    /// As [`Self::head_cross_entropy`], of the loss of [`Distillation`] against `teacher`, whose logits are of the same N
+    /// tokens and vocabulary.
+    #[allow(clippy::too_many_arguments)]
+    fn head_distillation(
+        &self,
+        d_hidden: &mut Self::Tensor,
+        d_head: &mut Self::Tensor,
+        hidden: &Self::Tensor,
+        head: &Self::Tensor,
+        teacher: TeacherHead<'_, Self::Tensor>,
+        targets: &[u32],
+        scale: f64,
+        of: Distillation,
     ) -> Self::Sum;
     /// Natural-log probability of each of `targets` under `softmax(hidden headᵀ)`, in chunks as above; the same to the
     /// bit whatever rows stand beside it.

@@ -2,8 +2,8 @@
 //!
 //! A backend calls [`check_all`] with its tolerance (atol + rtol·|reference|, relative to f64 arithmetic).
 use super::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedSegment, PackedShape, Pointwise, Product, Scalar, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, Distillation, ElementScore,
+    Margins, PackedSegment, PackedShape, Pointwise, Product, Scalar, ScoreLeaf, TeacherHead,
 };
 use crate::base::random::stream;
 use rand::RngExt;
@@ -115,6 +115,10 @@ pub fn check_all<B: Backend>(backend: &B, tolerance: Tolerance) {
     rows_are_independent(&case);
     for (tokens, vocab, d) in [(1, 3, 2), (70, 41, 9), (33, 1000, 5)] {
         head(&case, tokens, vocab, d);
+        for (weight, temperature, top_k) in [(0.5, 1.0, 0), (1.0, 2.0, 2), (0.25, 0.5, vocab)] {
+            let of = Distillation { weight, temperature, top_k };
+            distilled_head(&case, [tokens, vocab, d, d + 4], of);
+        }
     }
     embedding(&case);
 }
@@ -668,6 +672,63 @@ fn head<B: Backend>(case: &Case<B>, tokens: usize, vocab: usize, d: usize) {
         let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();
         assert!((ours - expected).abs() <= bound, "log-probability {ours}, expected {expected}");
     }
+}
+
+/// Against the formulas of `tensor/distillation.rs`; the teacher is wider than the model.
+fn distilled_head<B: Backend>(case: &Case<B>, [tokens, vocab, d, their_d]: [usize; 4], of: Distillation) {
+    let (x, x_tensor) = case.activation(tokens, d, "hidden");
+    let (w, w_tensor) = case.random(vocab, d, "head");
+    let (t, t_tensor) = case.activation(tokens, their_d, "taught");
+    let (u, u_tensor) = case.random(vocab, their_d, "teacher");
+    let (dw0, mut dw_tensor) = case.random(vocab, d, "d_head");
+    let targets: Vec<u32> = (0..tokens).map(|n| (n * 7 % vocab) as u32).collect();
+    let mut dx_tensor = case.backend.activation(tokens, d);
+    let scale = 0.25;
+    let loss = case.backend.head_distillation(
+        &mut dx_tensor,
+        &mut dw_tensor,
+        &x_tensor,
+        &w_tensor,
+        TeacherHead { hidden: &t_tensor, head: &u_tensor },
+        &targets,
+        scale,
+        of,
+    );
+    let loss = case.backend.read_sum(&loss);
+    let (mut expected, mut dx, mut dw) = (0.0, vec![0.0; tokens * d], dw0.data);
+    let logit =
+        |x: &Host, w: &Host, n: usize, v: usize| (0..x.cols).map(|c| x.at(n, c) * w.at(v, c)).sum::<f64>();
+    for n in 0..tokens {
+        let z: Vec<f64> = (0..vocab).map(|v| logit(&x, &w, n, v)).collect();
+        let taught: Vec<f64> = (0..vocab).map(|v| logit(&t, &u, n, v)).collect();
+        let mut ranked = taught.clone();
+        ranked.sort_by(|a, b| b.total_cmp(a));
+        let least = ranked[of.compared(vocab) - 1];
+        let softmax = |z: &[f64], temperature: f64, counts: &dyn Fn(usize) -> bool| -> Vec<f64> {
+            let exp = |v: usize| if counts(v) { (z[v] / temperature).exp() } else { 0.0 };
+            let total: f64 = (0..vocab).map(exp).sum();
+            (0..vocab).map(|v| exp(v) / total).collect()
+        };
+        let compared = |v: usize| taught[v] >= least;
+        let (p, q) = (softmax(&taught, of.temperature, &compared), softmax(&z, of.temperature, &compared));
+        let (all, target) = (softmax(&z, 1.0, &|_| true), targets[n] as usize);
+        let divergence: f64 =
+            (0..vocab).filter(|v| compared(*v)).map(|v| p[v] * (p[v].ln() - q[v].ln())).sum();
+        let square = of.temperature * of.temperature;
+        expected += (1.0 - of.weight) * -all[target].ln() + of.weight * square * divergence;
+        for v in 0..vocab {
+            let plain = all[v] - if v == target { 1.0 } else { 0.0 };
+            let dz = scale * ((1.0 - of.weight) * plain + of.weight * of.temperature * (q[v] - p[v]));
+            for c in 0..d {
+                dx[n * d + c] += dz * w.at(v, c);
+                dw[v * d + c] += dz * x.at(n, c);
+            }
+        }
+    }
+    let bound = case.tolerance.atol + case.tolerance.rtol * expected.abs();
+    assert!((loss - expected).abs() <= bound, "distillation {loss}, expected {expected}");
+    case.compare("distilled d_hidden", &dx_tensor, &dx);
+    case.compare("distilled d_head", &dw_tensor, &dw);
 }
 
 fn embedding_backward<B: Backend>(case: &Case<B>, d: usize, tokens: &[u32]) {

@@ -15,6 +15,7 @@ pub mod backend;
 pub mod conformance;
 pub mod cpu;
 pub mod cuda;
+pub mod distillation;
 pub mod ranks;
 pub mod unwind;
 
@@ -25,4 +26,5 @@ pub use backend::{
 };
 pub use cpu::{CpuBackend, Matrix};
 pub use cuda::device::DeviceError;
+pub use distillation::{Distillation, TeacherHead};
 pub use ranks::{Alone, Communicator, RankError};

@@ -10,7 +10,7 @@
 //! F by position, and statistics of layer inputs, are taken by a [`Collector`] as the passes go by.
 use super::optimizer::zeros_like;
 use crate::data::Batch;
-use crate::model::llama::Objective;
+use crate::model::llama::{Objective, Teacher};
 use crate::model::taps::{Observation, Tap};
 use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::groups::Groups;
@@ -19,7 +19,7 @@ use crate::prune::statistics::unit_effect;
 use crate::prune::{Collector, EventRecord, Needs, Statistics};
 use crate::rules::saliency::{Pass, Statistic};
 use crate::spec::{FisherScale, FisherUnit};
-use crate::tensor::{Accumulation, Backend, Communicator, RankError};
+use crate::tensor::{Accumulation, Backend, Communicator, Distillation, RankError};
 
 /// Gradient of one step and what else is collected of its batch.
 pub(super) struct StepGradient<B: Backend> {
@@ -34,6 +34,15 @@ pub(super) struct StepGradient<B: Backend> {
     units: u64,
     collector: Option<Collector<B>>,
     needs: Option<Needs>,
+    /// Of a model that learns from another's predictions.
+    pub lesson: Option<Lesson<B>>,
+}
+
+/// Whom a model learns from, and by which loss.
+pub struct Lesson<B: Backend> {
+    pub config: ModelConfig,
+    pub weights: Weights<B::Tensor>,
+    pub of: Distillation,
 }
 
 /// What [`StepGradient::accumulate`] does with one micro-batch.
@@ -57,6 +66,7 @@ impl<B: Backend> StepGradient<B> {
             units: 0,
             collector: None,
             needs: None,
+            lesson: None,
         }
     }
 
@@ -154,7 +164,7 @@ impl<B: Backend> StepGradient<B> {
         batch: &Batch,
         work: &Work<'_>,
     ) -> Vec<B::Sum> {
-        let StepGradient { mean, fisher, unit, unit_effects, units, collector, needs, .. } = self;
+        let StepGradient { mean, fisher, unit, unit_effects, units, collector, needs, lesson, .. } = self;
         let (backend, network) = (rank.backend, &mut *rank.network);
         let piece = rank.at_once.saturating_mul(batch.context_length);
         let mut collector = collector.as_mut().filter(|collector| !collector.is_empty());
@@ -169,7 +179,12 @@ impl<B: Backend> StepGradient<B> {
                 };
                 let tap: Option<Tap<'_, B::Tensor>> = if taps { Some(&mut collect) } else { None };
                 let sequences = inputs.len() / batch.context_length;
-                let objective = Objective::CrossEntropy(targets);
+                let objective = match lesson {
+                    Some(Lesson { config, weights, of }) => {
+                        Objective::Distillation { targets, teacher: Teacher { config, weights }, of: *of }
+                    }
+                    None => Objective::CrossEntropy(targets),
+                };
                 losses.push(
                     network.differentiate(config, weights, inputs, objective, sequences, scale, grads, tap),
                 );

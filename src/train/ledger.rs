@@ -22,11 +22,20 @@ pub enum Part {
     Train,
     /// Benchmarks and held-out text.
     Evaluation,
+    /// Predictions of the source that an arm learns from. Written after the others, as older ledgers do not have it.
+    Teacher,
 }
 
 impl Part {
-    pub const ALL: [Part; 6] =
-        [Part::Source, Part::Saliency, Part::Hessian, Part::Update, Part::Train, Part::Evaluation];
+    pub const ALL: [Part; 7] = [
+        Part::Source,
+        Part::Saliency,
+        Part::Hessian,
+        Part::Update,
+        Part::Train,
+        Part::Evaluation,
+        Part::Teacher,
+    ];
 
     /// Name in files.
     pub fn name(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Part {
             Part::Update => "update",
             Part::Train => "train",
             Part::Evaluation => "evaluation",
+            Part::Teacher => "teacher",
         }
     }
 }
@@ -50,9 +60,23 @@ pub struct Entry {
 }
 
 /// Entries by part, in the order of [`Part::ALL`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    entries: [Entry; 6],
+    /// Those that an older ledger lacks are zero.
+    #[serde(deserialize_with = "padded")]
+    entries: Vec<Entry>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger { entries: vec![Entry::default(); Part::ALL.len()] }
+    }
+}
+
+fn padded<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
+    let mut entries = Vec::<Entry>::deserialize(deserializer)?;
+    entries.resize(Part::ALL.len(), Entry::default());
+    Ok(entries)
 }
 
 impl Ledger {
@@ -111,6 +135,14 @@ mod tests {
         let mut twice = ledger.clone();
         twice.merge(&ledger);
         assert_eq!(twice.entry(Part::Train), Entry { tokens: 200, flops: 8e3, seconds: 8.0 });
+    }
+
+    #[test]
+    fn ledgers_of_before_there_were_teachers_are_read() {
+        let old = r#"{"entries":[{"tokens":5,"flops":1.0,"seconds":0.5}]}"#;
+        let ledger: Ledger = serde_json::from_str(old).expect("a ledger");
+        assert_eq!(ledger.entry(Part::Source).tokens, 5);
+        assert_eq!(ledger.entry(Part::Teacher), Entry::default());
     }
 
     #[test]

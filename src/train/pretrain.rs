@@ -14,12 +14,14 @@
 //! Several ranks deal the micro-batches out among themselves and sum g and statistics; from there on all of them
 //! do the same, rank 0 alone tells of it and writes checkpoints.
 use super::Part;
-use super::gradient::{StepGradient, Work, agree_on};
+use super::calibrate::{self, Calibration};
+use super::gradient::{Lesson, StepGradient, Work, agree_on};
+use super::held_out::HeldOut;
 use super::optimizer::{self, Moments, zeros_like};
-use super::schedule::learning_rate;
+use super::schedule::Rate;
 use super::state::{Progress, TrainState};
 use crate::data::Batches;
-use crate::model::flops::training_flops_per_token;
+use crate::model::flops::{forward_flops_per_token, training_flops_per_token};
 use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::{PruneError, Pruner, Statistics, Trees};
 use crate::rules::saliency::Statistic;
@@ -54,6 +56,8 @@ pub enum TrainError {
         "{events} pruning events left {params} parameters, more than the target's {target}, when the budget was spent\nhint: nearest valid `prune.schedule.steps`: about {steps}; or raise `budget.tokens` or `prune.block`"
     )]
     TargetMissed { events: u64, params: u64, target: u64, steps: u64 },
+    #[error("there is no {0} to begin with: the plan is broken")]
+    NoInput(&'static str),
     #[error("interrupted at {tokens_seen} tokens; run again to go on from there")]
     Interrupted { tokens_seen: u64 },
 }
@@ -77,6 +81,9 @@ pub struct CurvePoint {
     pub learning_rate: f64,
     /// FLOPs of this run so far.
     pub flops: f64,
+    /// Mean nats per token of held-out text after this step, where it was scored.
+    #[serde(default)]
+    pub held_out_loss: Option<f64>,
 }
 
 /// What a run reports as it goes.
@@ -122,6 +129,40 @@ pub struct TrainPlan<'a> {
     pub resume: Option<(&'a Path, &'a str)>,
 }
 
+/// What a run begins with and, unless told, does without.
+pub struct Beginning<B: Backend> {
+    pub config: ModelConfig,
+    pub weights: Weights<B::Tensor>,
+    /// Moments to go on with; `None`: zeros.
+    pub moments: Option<Moments<B::Tensor>>,
+    /// `None`: a schedule of its own.
+    pub rate: Option<Rate>,
+    /// In place of pruning between optimiser steps: so many stages, each from a calibration set of the sequences that
+    /// come next, training shared out between them; 0: none.
+    pub stages: u64,
+    /// Whether training goes on after the sequences of a calibration set rather than on them.
+    pub skips_calibration: bool,
+    /// What is scored along the run.
+    pub held_out: HeldOut,
+    /// Whom the model learns from; `None`: the text alone.
+    pub lesson: Option<Lesson<B>>,
+}
+
+impl<B: Backend> Beginning<B> {
+    pub fn new(config: ModelConfig, weights: Weights<B::Tensor>) -> Self {
+        Beginning {
+            config,
+            weights,
+            moments: None,
+            rate: None,
+            stages: 0,
+            skips_calibration: false,
+            held_out: HeldOut::default(),
+            lesson: None,
+        }
+    }
+}
+
 /// Between two checkpoints of a running job, at least.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 /// And so many times as long as the last checkpoint took: large models spend at most a twentieth of their time on them.
@@ -129,8 +170,7 @@ const CHECKPOINT_PACE: u32 = 20;
 /// Points of a training curve, at most.
 const CURVE_POINTS: u64 = 200;
 
-/// Trains `weights` by `plan`; the finished state holds the model, its curve, its events and its ledger, and is the
-/// same on all ranks.
+/// Trains `weights` by `plan`: [`train`] with a schedule of its own, and pruning between steps where the plan has any.
 pub fn pretrain<B: Backend>(
     rank: &mut Rank<'_, B>,
     batches: &Batches,
@@ -139,9 +179,31 @@ pub fn pretrain<B: Backend>(
     weights: Weights<B::Tensor>,
     observer: &mut dyn Observer,
 ) -> Result<TrainState<B>, TrainError> {
+    train(rank, batches, plan, Beginning::new(config, weights), observer)
+}
+
+/// Trains by `plan` from `beginning`; the finished state holds the model, its curve, its events and its ledger, and is the
+/// same on all ranks.
+pub fn train<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    batches: &Batches,
+    plan: &TrainPlan,
+    beginning: Beginning<B>,
+    observer: &mut dyn Observer,
+) -> Result<TrainState<B>, TrainError> {
     let spec = plan.spec;
     let (backend, communicator) = (rank.backend, rank.communicator);
-    let source = config.clone();
+    let mut beginning = beginning;
+    let lesson = beginning.lesson.take();
+    let teaching = lesson.as_ref().map_or(0.0, |of| forward_flops_per_token(&of.config, plan.context_length));
+    let source = beginning.config.clone();
+    let rate = beginning.rate.clone().unwrap_or_else(|| Rate::own(spec, plan.tokens));
+    let (stages, skips) = (beginning.stages, beginning.skips_calibration);
+    let held_out = beginning.held_out.clone();
+    let prune = plan.prune.map(|prune| match stages {
+        0 => prune.clone(),
+        _ => calibrate::in_stages(prune, stages),
+    });
     let resumed = match plan.resume {
         Some((path, key)) => TrainState::load(backend, path, key).unwrap_or_else(|error| {
             tracing::warn!("{error}; this run starts again from its beginning");
@@ -151,35 +213,38 @@ pub fn pretrain<B: Backend>(
     };
     let mut state = match resumed {
         Some(state) => state,
-        None => {
-            let moments = Moments::new(backend, &weights);
-            let progress = Progress::default();
-            TrainState {
-                config,
-                weights,
-                moments,
-                mean_gradient: None,
-                mean_fisher: None,
-                mean_statistics: None,
-                progress,
-            }
-        }
+        None => begin(rank, batches, plan, prune.as_ref(), beginning)?,
     };
     // A checkpoint that one rank cannot read would part them.
     communicator.agree("checkpoint", &[state.progress.step as f64])?;
-    let mut pruner = match (plan.prune, &state.progress.pruner) {
+    let mut pruner = match (&prune, &state.progress.pruner) {
         (Some(prune), Some(saved)) => Some(Pruner::resume(prune, &source, plan.seed, saved.clone())?),
         (Some(prune), None) => Some(Pruner::new(prune, &source, plan.seed)?),
         (None, _) => None,
     };
     let total_steps = plan.tokens / spec.batch_tokens as u64;
     let curve_interval = total_steps.div_ceil(CURVE_POINTS).max(1);
+    // A run of no steps has no use for it.
+    if plan.tokens == 0 {
+        return Ok(state);
+    }
     let mut gradient = StepGradient::new(backend, &state.weights);
+    gradient.lesson = lesson;
     let mut saved = Instant::now();
     let mut interval = CHECKPOINT_INTERVAL;
     while state.progress.tokens_seen < plan.tokens {
+        if let (Some(prune), Some(pruner)) = (&prune, &mut pruner) {
+            // Stage i begins after the share (i − 1)/k of the steps.
+            while state.progress.stages < stages
+                && state.progress.step * stages >= state.progress.stages * total_steps
+            {
+                let TrainState { config, weights, moments, progress, .. } = &mut state;
+                let companions = vec![&mut moments.m, &mut moments.v];
+                one_stage(rank, batches, plan, prune, pruner, config, weights, companions, progress, skips)?;
+            }
+        }
         let started = Instant::now();
-        let pruning = pruner.as_ref().filter(|pruner| !pruner.is_done());
+        let pruning = pruner.as_ref().filter(|pruner| stages == 0 && !pruner.is_done());
         let tokens_after = state.progress.tokens_seen + spec.batch_tokens as u64;
         let due = pruning.is_some_and(|pruner| pruner.is_due(tokens_after, state.progress.step + 1));
         let needs = pruning.map(|pruner| (pruner.needs(due), pruner.groups()));
@@ -188,7 +253,7 @@ pub fn pretrain<B: Backend>(
         let work =
             Work { trains: true, total_tokens: spec.batch_tokens, groups: needs.map(|(_, groups)| groups) };
 
-        let first = plan.first_sequence + state.progress.tokens_seen / plan.context_length as u64;
+        let first = next_sequence(plan, &state.progress, skips);
         let sequences = spec.batch_tokens / plan.context_length;
         gradient.reset(backend, &state.config, &state.weights, needs);
         let micro_batches = sequences.div_ceil(spec.micro_batch);
@@ -213,7 +278,7 @@ pub fn pretrain<B: Backend>(
         // The text went through the weights of the step before.
         let age = (state.progress.step, pruner.as_ref().map_or(0, |pruner| pruner.state().events));
         let statistics = gradient.statistics(backend, spec.batch_tokens, age);
-        let rate = learning_rate(spec, tokens_after, plan.tokens);
+        let rate = rate.at(tokens_after);
         let squared_norm =
             optimizer::step(backend, spec, rate, &mut state.weights, &gradient.mean, &mut state.moments);
         let loss = losses.iter().map(|sum| backend.read_sum(sum)).sum::<f64>();
@@ -240,6 +305,10 @@ pub fn pretrain<B: Backend>(
         progress.loss_steps += 1;
         let flops = training_flops_per_token(&state.config, plan.context_length) * spec.batch_tokens as f64;
         progress.ledger.add(plan.part, spec.batch_tokens as u64, flops, started.elapsed().as_secs_f64());
+        if teaching > 0.0 {
+            let tokens = spec.batch_tokens as u64;
+            progress.ledger.add(Part::Teacher, tokens, teaching * tokens as f64, 0.0);
+        }
         if reads_gram {
             progress.ledger.add(Part::Hessian, spec.batch_tokens as u64, gram_flops, 0.0);
         }
@@ -247,10 +316,12 @@ pub fn pretrain<B: Backend>(
         if others + entropy > 0.0 {
             progress.ledger.add(Part::Saliency, 0, others + entropy, 0.0);
         }
-        if let Some(pruner) = pruner.as_mut().filter(|pruner| !pruner.is_done()) {
+        if let Some(pruner) = pruner.as_mut().filter(|pruner| stages == 0 && !pruner.is_done()) {
             prune_after_step(rank, pruner, plan.prune, &mut state, &mut gradient, statistics, due)?;
         }
-        record_curve(&mut state, rate, grad_norm, curve_interval, total_steps);
+        if record_curve(&mut state, rate, grad_norm, curve_interval, total_steps) {
+            score_held_out(rank, &held_out, &mut state, total_steps.div_ceil(curve_interval))?;
+        }
         let progress = &state.progress;
         observer.on_step(StepReport {
             tokens_seen: progress.tokens_seen,
@@ -272,9 +343,84 @@ pub fn pretrain<B: Backend>(
         }
     }
     match pruner {
-        Some(pruner) if !pruner.is_done() => Err(target_missed(&pruner, total_steps)),
+        Some(pruner) if plan.tokens > 0 && !pruner.is_done() => Err(target_missed(&pruner, total_steps)),
         _ => Ok(state),
     }
+}
+
+/// The state before the first step: a first stage of pruning comes before there are moments to slice.
+fn begin<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    batches: &Batches,
+    plan: &TrainPlan,
+    prune: Option<&PruneSpec>,
+    beginning: Beginning<B>,
+) -> Result<TrainState<B>, TrainError> {
+    let Beginning { mut config, mut weights, moments, stages, skips_calibration, .. } = beginning;
+    let mut progress = Progress::default();
+    if let (Some(prune), 1.., None) = (prune, stages, &moments) {
+        let pruner = &mut Pruner::new(prune, &config, plan.seed)?;
+        let (config, weights) = (&mut config, &mut weights);
+        one_stage(
+            rank,
+            batches,
+            plan,
+            prune,
+            pruner,
+            config,
+            weights,
+            Vec::new(),
+            &mut progress,
+            skips_calibration,
+        )?;
+    }
+    let moments = moments.unwrap_or_else(|| Moments::new(rank.backend, &weights));
+    Ok(TrainState {
+        config,
+        weights,
+        moments,
+        mean_gradient: None,
+        mean_fisher: None,
+        mean_statistics: None,
+        progress,
+    })
+}
+
+/// The next stage of pruning.
+#[allow(clippy::too_many_arguments)]
+fn one_stage<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    batches: &Batches,
+    plan: &TrainPlan,
+    prune: &PruneSpec,
+    pruner: &mut Pruner,
+    config: &mut ModelConfig,
+    weights: &mut Weights<B::Tensor>,
+    companions: Vec<&mut Weights<B::Tensor>>,
+    progress: &mut Progress,
+    skips: bool,
+) -> Result<(), TrainError> {
+    let calibration = Calibration {
+        tokens: prune.calibration_tokens,
+        context_length: plan.context_length,
+        micro_batch: plan.spec.micro_batch,
+        first_sequence: next_sequence(plan, progress, skips),
+        stage: progress.stages + 1,
+    };
+    let when = (progress.tokens_seen + progress.ledger.entry(Part::Saliency).tokens, progress.step);
+    let ledger = &mut progress.ledger;
+    let events =
+        calibrate::stage(rank, batches, calibration, pruner, config, weights, companions, ledger, when)?;
+    progress.events.extend(events);
+    progress.stages += 1;
+    progress.pruner = Some(pruner.state().clone());
+    Ok(())
+}
+
+/// Where in the stream the sequences are that come next.
+fn next_sequence(plan: &TrainPlan, progress: &Progress, skips_calibration: bool) -> u64 {
+    let calibration = if skips_calibration { progress.ledger.entry(Part::Saliency).tokens } else { 0 };
+    plan.first_sequence + (progress.tokens_seen + calibration) / plan.context_length as u64
 }
 
 /// A model above its target must not enter a comparison at equal sizes. The hint assumes that the events to come take
@@ -289,27 +435,55 @@ fn target_missed(pruner: &Pruner, total_steps: u64) -> TrainError {
     TrainError::TargetMissed { events, params, target, steps: steps.max(1) }
 }
 
+/// Adds a point to the curve where one is due after this step; whether it did.
 fn record_curve<B: Backend>(
     state: &mut TrainState<B>,
     learning_rate: f64,
     grad_norm: f64,
     interval: u64,
     total_steps: u64,
-) {
+) -> bool {
     let params = state.config.num_params();
     let progress = &mut state.progress;
-    if progress.step.is_multiple_of(interval) || progress.step == total_steps {
+    let due = progress.step.is_multiple_of(interval) || progress.step == total_steps;
+    if due {
         progress.curve.push(CurvePoint {
             step: progress.step,
-            tokens_seen: progress.tokens_seen,
+            // Those of calibration sets included.
+            tokens_seen: progress.tokens_seen + progress.ledger.entry(Part::Saliency).tokens,
             params,
             loss: progress.loss_sum / progress.loss_steps as f64,
             grad_norm,
             learning_rate,
             flops: progress.ledger.method_flops(),
+            held_out_loss: None,
         });
         (progress.loss_sum, progress.loss_steps) = (0.0, 0);
     }
+    due
+}
+
+/// Scores the held-out text at the last point of the curve, where that is due; a curve has `of` points.
+fn score_held_out<B: Backend>(
+    rank: &mut Rank<'_, B>,
+    held_out: &HeldOut,
+    state: &mut TrainState<B>,
+    of: u64,
+) -> Result<(), TrainError> {
+    let TrainState { config, weights, progress, .. } = state;
+    if !held_out.is_due(progress.curve.len() as u64, of) {
+        return Ok(());
+    }
+    let started = Instant::now();
+    let loss = held_out.loss(rank, config, weights)?;
+    if let Some(point) = progress.curve.last_mut() {
+        point.held_out_loss = Some(loss);
+    }
+    let (tokens, context_length) =
+        (held_out.tokens(), held_out.batches.first().map_or(0, |b| b.context_length));
+    let flops = forward_flops_per_token(config, context_length) * tokens as f64;
+    progress.ledger.add(Part::Evaluation, tokens, flops, started.elapsed().as_secs_f64());
+    Ok(())
 }
 
 /// Carries out the events that are due after this step.

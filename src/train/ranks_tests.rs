@@ -196,7 +196,7 @@ impl Network<CpuBackend<f32>> for Failing<'_> {
         config: &ModelConfig,
         weights: &Weights<Matrix<f32>>,
         inputs: &[u32],
-        objective: Objective<'_>,
+        objective: Objective<'_, Matrix<f32>>,
         sequences: usize,
         scale: f64,
         grads: &mut Weights<Matrix<f32>>,

@@ -10,6 +10,27 @@
 //! tokens seen when the step is done, so the first step has a rate above zero and the last one ends at η_min.
 use crate::spec::{ScheduleKind, TrainSpec};
 
+/// The schedule of one run, which may be a part of a longer one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rate {
+    pub spec: TrainSpec,
+    /// Tokens of the schedule before this run's first, and in all.
+    pub before: u64,
+    pub total: u64,
+}
+
+impl Rate {
+    /// A schedule of its own for a run of `tokens`.
+    pub fn own(spec: &TrainSpec, tokens: u64) -> Self {
+        Rate { spec: spec.clone(), before: 0, total: tokens }
+    }
+
+    /// Learning rate of the optimiser step that brings the run to `tokens` of its own tokens.
+    pub fn at(&self, tokens: u64) -> f64 {
+        learning_rate(&self.spec, self.before + tokens, self.total)
+    }
+}
+
 /// Learning rate of the optimiser step that brings the run to `tokens` of `total` tokens.
 pub fn learning_rate(spec: &TrainSpec, tokens: u64, total: u64) -> f64 {
     let (highest, lowest) = (spec.learning_rate, spec.learning_rate * spec.min_learning_rate_ratio);

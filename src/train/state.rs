@@ -43,6 +43,9 @@ pub struct Progress {
     pub curve: Vec<CurvePoint>,
     pub events: Vec<EventRecord>,
     pub pruner: Option<PrunerState>,
+    /// Stages of pruning done, of an arm that is pruned in stages.
+    #[serde(default)]
+    pub stages: u64,
     /// Sums since the last point of the curve: loss × steps, steps.
     pub loss_sum: f64,
     pub loss_steps: u64,

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Small enough to be done in seconds without optimisation, with every arm that a kill could hit.
 pub const TINY: &str = include_str!("../fixtures/tiny.toml");
 
+/// The arms that it has not, each with what is of its own: stages, branches, moments that are carried over.
+const ARMS: &str = include_str!("../fixtures/arms.toml");
+
 /// Columns that two runs of one plan may differ in.
 const TIMES: [&str; 2] = ["seconds", "peak_memory_bytes"];
 
@@ -75,7 +78,11 @@ fn moments(count: u32, whole: Duration) -> Vec<Duration> {
 }
 
 fn undisturbed(desk: &Desk) -> Duration {
-    desk.experiment("tiny", TINY);
+    undisturbed_of(desk, TINY)
+}
+
+fn undisturbed_of(desk: &Desk, text: &str) -> Duration {
+    desk.experiment("tiny", text);
     let started = std::time::Instant::now();
     run_to_the_end(desk, "undisturbed");
     started.elapsed()
@@ -83,8 +90,17 @@ fn undisturbed(desk: &Desk) -> Duration {
 
 #[test]
 fn killed_at_any_moment_it_resumes_to_the_same_numbers() {
+    killed_and_resumed(TINY);
+}
+
+#[test]
+fn every_way_to_start_prune_and_train_resumes_to_the_same_numbers() {
+    killed_and_resumed(ARMS);
+}
+
+fn killed_and_resumed(text: &str) {
     let desk = Desk::new();
-    let whole = undisturbed(&desk);
+    let whole = undisturbed_of(&desk, text);
     let mut kills = 0;
     for moment in moments(8, whole.mul_f64(0.5)) {
         let mut child = desk

@@ -9,7 +9,6 @@ use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::{Plan, Stage, StageKind, plan};
 use crate::run::{Store, keys};
-use crate::spec::ArmSpec;
 use crate::tensor::Backend;
 use crate::train::probe::{Probe, ProbePlan, probe};
 use anyhow::{Context, Result, bail};
@@ -36,8 +35,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let kind = engine::resolve_spec(&mut experiment.engine)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
-    let of = |wanted: StageKind| stage(&plan, wanted);
-    let (corpus, source) = (of(StageKind::Corpus)?, of(StageKind::Model(ArmSpec::Source))?);
+    let corpus = stage(&plan, |kind| *kind == StageKind::Corpus)?;
+    let source = stage(&plan, |kind| matches!(kind, StageKind::Model(arm) if arm.is_source()))?;
     let keys = keys(&plan);
     // Every file is held against its checksum before it is read.
     let folder_of = |stage: &Stage| -> Result<PathBuf> {
@@ -93,8 +92,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
 }
 
 /// The first stage of this kind.
-fn stage(plan: &Plan, kind: StageKind) -> Result<&Stage> {
-    plan.stages.iter().find(|stage| stage.kind == kind).context("the experiment has no source to probe")
+fn stage(plan: &Plan, is: impl Fn(&StageKind) -> bool) -> Result<&Stage> {
+    plan.stages.iter().find(|stage| is(&stage.kind)).context("the experiment has no source to probe")
 }
 
 struct Work<'a> {

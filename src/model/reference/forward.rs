@@ -9,7 +9,8 @@ use dfdx::prelude::*;
 use super::host::Tensor2;
 use super::{LinearInputs, ReferenceScalar};
 use crate::model::{LayerShape, LayerWeights, Linear, ModelConfig, Weights};
-use crate::tensor::Scalar;
+use crate::tensor::cpu::Matrix;
+use crate::tensor::{Distillation, Scalar};
 
 /// Added to scores that the causal mask forbids: exp underflows to exactly 0, and no NaN can arise as it would from −∞.
 const MASKED: f64 = -1e30;
@@ -99,6 +100,43 @@ where
 {
     let logs = logits.log_softmax::<Axis<1>>();
     (logs.with_empty_tape().exp() * logs).sum::<_, Axis<1>>().negate()
+}
+
+/// The loss of every row against its target and against `taught`, logits of another model: (1 − w)·CE + w·T²·KL(p ‖ q), p and
+/// q the softmax of both models' logits over T among the tokens that the other finds likeliest.
+pub(super) fn distillation<T: ReferenceScalar, G: Tape<T, Cpu> + Merge<G>>(
+    device: &Cpu,
+    logits: Tensor2<T, G>,
+    taught: &Matrix<T>,
+    targets: &[u32],
+    of: Distillation,
+) -> Tensor<(usize,), T, Cpu, G>
+where
+    Cpu: Device<T>,
+{
+    let (rows, vocab) = (taught.rows, taught.cols);
+    let (mut mask, mut p, mut negative_entropies) = (Vec::new(), Vec::new(), Vec::new());
+    for row in taught.data.chunks_exact(vocab) {
+        let t: Vec<f64> = row.iter().map(|x| Scalar::to_f64(*x) / of.temperature).collect();
+        let mut ranked = t.clone();
+        ranked.sort_by(|a, b| b.total_cmp(a));
+        let least = ranked[of.compared(vocab) - 1];
+        let total: f64 = t.iter().filter(|x| **x >= least).map(|x| (x - ranked[0]).exp()).sum();
+        let log = |x: f64| x - ranked[0] - total.ln();
+        let compared = |x: &&f64| **x >= least;
+        negative_entropies
+            .push(scalar(t.iter().filter(compared).map(|x| log(*x).exp() * log(*x)).sum::<f64>()));
+        mask.extend(t.iter().map(|x| scalar::<T>(if *x >= least { 0.0 } else { MASKED })));
+        p.extend(t.iter().map(|x| scalar::<T>(if *x >= least { log(*x).exp() } else { 0.0 })));
+    }
+    let table = |values: Vec<T>| -> Tensor2<T> { device.tensor((values, (rows, vocab))) };
+    let negative_entropies: Tensor<(usize,), T, Cpu> = device.tensor((negative_entropies, (rows,)));
+    let log_q =
+        (logits.with_empty_tape() * scalar::<T>(1.0 / of.temperature) + table(mask)).log_softmax::<Axis<1>>();
+    let divergence = (log_q * table(p)).sum::<_, Axis<1>>().negate() + negative_entropies;
+    let surprise = target_log_probabilities(logits, targets).negate();
+    let share = of.weight * of.temperature * of.temperature;
+    surprise * scalar::<T>(1.0 - of.weight) + divergence * scalar::<T>(share)
 }
 
 impl<'a, T: ReferenceScalar> Batch<'a, T>

@@ -77,7 +77,7 @@ fn differentiate<T: ReferenceScalar>(
     config: &ModelConfig,
     weights: &Weights<Matrix<T>>,
     inputs: &[u32],
-    objective: Objective<'_>,
+    objective: Objective<'_, Matrix<T>>,
     sequences: usize,
 ) -> (f64, Weights<Matrix<T>>, (Vec<LinearInputs<Matrix<T>>>, Matrix<T>))
 where
@@ -91,6 +91,10 @@ where
             forward::target_log_probabilities(run.logits, targets).mean::<Rank0, _>().negate()
         }
         Objective::Entropy => forward::entropies(run.logits).mean::<Rank0, _>(),
+        Objective::Distillation { targets, teacher, of } => {
+            let taught = logits(teacher.config, teacher.weights, inputs, sequences);
+            forward::distillation(&device, run.logits, &taught, targets, of).mean::<Rank0, _>()
+        }
     };
     let value = mean.as_vec()[0].to_f64();
     let gradients = mean.backward();
@@ -198,5 +202,7 @@ where
 
 #[cfg(test)]
 mod agreement_tests;
+#[cfg(test)]
+mod distillation_tests;
 #[cfg(test)]
 mod tests;

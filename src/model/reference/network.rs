@@ -23,7 +23,7 @@ where
         config: &ModelConfig,
         weights: &Weights<Matrix<T>>,
         inputs: &[u32],
-        objective: Objective<'_>,
+        objective: Objective<'_, Matrix<T>>,
         sequences: usize,
         scale: f64,
         grads: &mut Weights<Matrix<T>>,

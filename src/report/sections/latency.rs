@@ -20,7 +20,7 @@ impl Context<'_> {
         let Some(first) = self.results.latency.first() else { return Vec::new() };
         let mut rows = Vec::new();
         for group in &self.groups {
-            let source = self.groups.iter().find(|other| other.arm == "source" && reaches(other, group));
+            let source = self.groups.iter().find(|other| other.arm == self.source && reaches(other, group));
             let mut row = self.key(group);
             for phase in [LatencyPhase::Prefill, LatencyPhase::Decode] {
                 let speed = self.speed(group, phase);

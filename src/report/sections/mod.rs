@@ -18,11 +18,14 @@ struct Context<'a> {
     results: &'a Results,
     groups: Vec<Group>,
     scores: Scores<'a>,
+    /// What the source is called.
+    source: String,
 }
 
 /// Builds the whole document.
 pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
-    let context = Context { results, groups: groups(results), scores: Scores::new(results) };
+    let source = request.labels.arm("source");
+    let context = Context { results, groups: groups(results), scores: Scores::new(results), source };
     let mut compared = compare(results, &context.scores, &context.groups, &request.comparisons);
     let mut blocks = vec![Block::Text(request.question.clone())];
     let (missing, strange) = context.against(request);

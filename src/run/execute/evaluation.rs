@@ -13,7 +13,7 @@ use crate::record::{
     CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
     RunRecord, RunTotals, Status,
 };
-use crate::spec::{ArmSpec, CorpusSpec, GroupType, PruneSpec, RunSpec};
+use crate::spec::{ArmSpec, CorpusSpec, GroupType, PruneSpec, RunSpec, Shape, Start};
 use crate::tensor::Backend;
 use crate::train::{Ledger, Part};
 use std::path::Path;
@@ -22,7 +22,7 @@ use std::time::Instant;
 /// Scores the model of `arm` and writes the run's record to the stage's folder.
 pub(super) fn write<B: Backend>(
     rank: Rank<'_, B>,
-    arm: ArmSpec,
+    arm: &ArmSpec,
     task: &Task<'_>,
     data: &Prepared,
     progress: &dyn Progress,
@@ -98,23 +98,26 @@ pub(super) fn write<B: Backend>(
 
 /// Sizes and costs of the run; what evaluation found is added by the caller.
 fn totals(
-    arm: ArmSpec,
+    arm: &ArmSpec,
     spec: &RunSpec,
     config: &ModelConfig,
     summary: &Summary,
 ) -> Result<RunTotals, StageFailure> {
     let (own, source) = (&summary.ledger, summary.source_ledger.as_ref());
     let made = summary.made_on.as_ref();
-    let prunes = matches!(arm, ArmSpec::PruningAware | ArmSpec::OneShot | ArmSpec::OneShotRecover);
+    let prunes = arm.prune.is_some();
     let (saliency_hessian, update_hessian) = (spec.prune.saliency.hessian.name(), spec.prune.update.name);
-    let target = match arm {
-        ArmSpec::Source => None,
-        _ => Some(Goal::new(&spec.prune, &model::source_config(spec)?).limit),
+    // Whoever ends at the source's shape, or at another arm's, has no target.
+    let proportional =
+        arm.from == Start::Scratch(Shape::Proportional) || matches!(arm.from, Start::Scratch(Shape::Of(_)));
+    let target = match prunes || proportional {
+        false => None,
+        true => Some(Goal::new(&spec.prune, &model::source_config(spec)?).limit),
     };
     // What a source from disk has cost is known only where its tokens were stated.
-    let from_source = arm == ArmSpec::Source || source.is_some();
+    let from_source = arm.is_source() || source.is_some();
     let total_known = spec.source.tokens.is_some() || !from_source;
-    let own_known = total_known || arm != ArmSpec::Source;
+    let own_known = total_known || !arm.is_source();
     Ok(RunTotals {
         params: Some(config.num_params()),
         target_params: target,
@@ -238,6 +241,7 @@ fn ledger_part(part: Part) -> LedgerPart {
         Part::Update => LedgerPart::Update,
         Part::Train => LedgerPart::Train,
         Part::Evaluation => LedgerPart::Evaluation,
+        Part::Teacher => LedgerPart::Teacher,
     }
 }
 

@@ -51,9 +51,9 @@ impl EngineExecutor {
 impl Executor for EngineExecutor {
     fn execute(&self, task: &Task<'_>, progress: &dyn Progress) -> Result<(), StageFailure> {
         let spec = &task.stage.spec;
-        match (task.stage.kind, &spec.source.model) {
+        match (&task.stage.kind, &spec.source.model) {
             (StageKind::Corpus, _) => return corpus::write(task.plan, spec, task.folder, progress),
-            (StageKind::Model(ArmSpec::Source), Some(model)) => return model::import(model, task),
+            (StageKind::Model(arm), Some(model)) if arm.is_source() => return model::import(model, task),
             _ => {}
         }
         let devices = self.devices_of(task.worker).to_vec();
@@ -61,7 +61,7 @@ impl Executor for EngineExecutor {
         let engine = Engine::of(asked, task.plan.engine, devices, spec.train.micro_batch);
         let may_halve = task.plan.experiment.engine.halve_micro_batch;
         let corpus = || task.inputs.corpus.as_deref().ok_or(model::SummaryError::NoInput("corpus"));
-        match task.stage.kind {
+        match &task.stage.kind {
             StageKind::Model(arm) => {
                 let data = self.corpus(corpus()?)?;
                 let data = data.as_ref();
@@ -90,7 +90,7 @@ fn together(ranks: Vec<Result<(), StageFailure>>) -> Result<(), StageFailure> {
 }
 
 struct Make<'a> {
-    arm: ArmSpec,
+    arm: &'a ArmSpec,
     engine: &'a Engine,
     task: &'a Task<'a>,
     data: &'a Prepared,
@@ -106,7 +106,7 @@ impl OnRank for Make<'_> {
 }
 
 struct Evaluate<'a> {
-    arm: ArmSpec,
+    arm: &'a ArmSpec,
     task: &'a Task<'a>,
     data: &'a Prepared,
     progress: &'a dyn Progress,

@@ -7,12 +7,13 @@ use crate::model::flops::training_flops_per_token;
 use crate::model::{Engine, ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
-use crate::spec::{ArmSpec, RunSpec, SourceModel};
+use crate::spec::{ArmSpec, EvalSpec, RecoverySchedule, RunSpec, SourceModel, Tokens};
 use crate::tensor::cpu::bf16::detect;
 use crate::tensor::{Backend, CpuBackend, Scalar};
-use crate::train::arms::{self, Context};
+use crate::train::arms::{Context, Given, Made, Trained};
+use crate::train::optimizer::Moments;
 use crate::train::pretrain::{Observer, Silent, StepReport};
-use crate::train::{CurvePoint, Ledger, Part, TrainError};
+use crate::train::{CurvePoint, HeldOut, Ledger, Part, TrainError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,49 @@ pub(super) fn load<B: Backend>(
     })
 }
 
+/// Moments of the last step, in the form of a model each, beside the model.
+const MOMENTS: [&str; 2] = ["first_moments", "second_moments"];
+/// How many steps they are of.
+const STEPS: &str = "steps.json";
+
+/// Whether arms go on with the moments of this one.
+fn keeps_moments(arm: &ArmSpec, spec: &RunSpec) -> bool {
+    match arm.train.map(|train| train.tokens) {
+        Some(Tokens::Source) => spec.recovery.schedule == RecoverySchedule::Continue,
+        Some(Tokens::SourceStable) => true,
+        _ => false,
+    }
+}
+
+/// The model of a stage's folder, with its moments where they were kept.
+fn trained<B: Backend>(backend: &B, folder: &Path) -> Result<Trained<B>, StageFailure> {
+    let (config, weights) = load(backend, folder)?;
+    let path = folder.join(STEPS);
+    let moments = match fs::read(&path) {
+        Ok(bytes) => {
+            let steps = serde_json::from_slice(&bytes);
+            let steps = steps.map_err(|source| SummaryError::Corrupt { path, source })?;
+            let [m, v] = MOMENTS.map(|name| checkpoint::load(backend, &folder.join(name)));
+            Some(Moments { m: m?.1, v: v?.1, steps })
+        }
+        Err(_) => None,
+    };
+    Ok(Trained { config, weights, moments })
+}
+
+fn save_moments<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    config: &ModelConfig,
+    moments: &Moments<B::Tensor>,
+) -> Result<(), StageFailure> {
+    for (name, tree) in MOMENTS.into_iter().zip([&moments.m, &moments.v]) {
+        checkpoint::save(backend, &folder.join(name), config, tree)?;
+    }
+    fs::write(folder.join(STEPS), serde_json::to_vec(&moments.steps)?)?;
+    Ok(())
+}
+
 /// Copies the source model from disk into the stage's folder, with what is known of its making.
 pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFailure> {
     let (backend, spec) = (CpuBackend::<f32>::new(), &task.stage.spec);
@@ -129,10 +173,21 @@ pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFa
     Ok(())
 }
 
+/// What is scored along a run: the beginning of what its evaluation scores.
+fn held_out(spec: &RunSpec, data: &Prepared) -> Result<HeldOut, StageFailure> {
+    let EvalSpec { curve_points: points, curve_tokens, validation_tokens, .. } = spec.eval;
+    if points == 0 {
+        return Ok(HeldOut::default());
+    }
+    let windows = data.validation(&spec.data, curve_tokens.min(validation_tokens))?;
+    let batches = windows.batches(spec.train.micro_batch, &data.tokenizer).map(|(batch, _)| batch).collect();
+    Ok(HeldOut { batches, points })
+}
+
 /// Makes the model of `arm`; rank 0 writes it to the stage's folder.
 pub(super) fn make<B: Backend>(
     rank: Rank<'_, B>,
-    arm: ArmSpec,
+    arm: &ArmSpec,
     engine: &Engine,
     task: &Task<'_>,
     data: &Prepared,
@@ -152,45 +207,35 @@ pub(super) fn make<B: Backend>(
         seed,
         resume: Some((&state, task.identity)),
         observer: if is_first { &mut watch } else { &mut silent },
+        held_out: held_out(spec, data)?,
     };
-    let source_folder = || task.inputs.source.as_deref().ok_or(SummaryError::NoInput("source"));
-    let searched_folder =
-        || task.inputs.pruning_aware.as_deref().ok_or(SummaryError::NoInput("pruning_aware"));
-    let mut source_ledger = None;
-    let mut start = || -> Result<_, StageFailure> {
-        source_ledger = Some(Summary::read(source_folder()?)?.ledger);
-        load(backend, source_folder()?)
+    let inputs = &task.inputs;
+    let source_ledger = match inputs.source.as_deref() {
+        Some(folder) => Some(Summary::read(folder)?.ledger),
+        None => None,
     };
-    let made = match arm {
-        ArmSpec::Source => context.source(source_config(spec)?),
-        ArmSpec::PruningAware => {
-            let (config, weights) = start()?;
-            context.pruning_aware(config, weights)
+    let flops = |ledger: Option<&Ledger>| ledger.map_or(0.0, Ledger::method_flops);
+    let other = match inputs.other.as_deref() {
+        Some(folder) => {
+            let config = checkpoint::load_config(&folder.join(MODEL))?;
+            Some((config, Summary::read(folder)?.ledger))
         }
-        ArmSpec::OneShot => {
-            let (config, weights) = start()?;
-            context.one_shot(config, weights)
-        }
-        ArmSpec::OneShotRecover => {
-            let (config, weights) = start()?;
-            context.one_shot_recover(config, weights)
-        }
-        ArmSpec::Direct { shape, budget } => {
-            let searched = match &task.inputs.pruning_aware {
-                Some(folder) => Some(checkpoint::load_config(&folder.join(MODEL))?),
-                None => None,
-            };
-            let spent = match task.inputs.source {
-                Some(_) => {
-                    let flops = |folder| Summary::read(folder).map(|summary| summary.ledger.method_flops());
-                    flops(source_folder()?)? + flops(searched_folder()?)?
-                }
-                None => 0.0,
-            };
-            let config = arms::direct_config(spec, shape, &source_config(spec)?, searched.as_ref())?;
-            context.direct(config, budget, spent)
-        }
+        None => None,
     };
+    let given = Given {
+        source: match inputs.source.as_deref() {
+            Some(folder) if arm.continues() => Some(trained(backend, folder)?),
+            _ => None,
+        },
+        source_flops: flops(source_ledger.as_ref()),
+        other_flops: flops(other.as_ref().map(|(_, ledger)| ledger)),
+        other: other.map(|(config, _)| config),
+        teacher: match inputs.teacher.as_deref() {
+            Some(folder) => Some(trained(backend, folder)?),
+            None => None,
+        },
+    };
+    let made = context.make(arm, &source_config(spec)?, given);
     let made = made.map_err(|error| match error {
         TrainError::Interrupted { .. } => StageFailure::Interrupted,
         TrainError::Rank(error) => error.into(),
@@ -199,11 +244,16 @@ pub(super) fn make<B: Backend>(
     if !is_first {
         return Ok(());
     }
+    let Made { model: made, moments } = made;
     check_finite(backend, &made.weights)?;
     checkpoint::save(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
+    if keeps_moments(arm, spec) {
+        save_moments(backend, task.folder, &made.config, &moments)?;
+    }
     let summary = Summary {
         ledger: made.ledger,
-        source_ledger,
+        // Whoever starts from scratch has cost no more than itself.
+        source_ledger: source_ledger.filter(|_| arm.continues()),
         curve: made.curve,
         events: made.events,
         pruner: made.pruner,

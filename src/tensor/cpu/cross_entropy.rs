@@ -18,16 +18,16 @@ use std::sync::Arc;
 
 /// Elements of the logits held at once, in training and in scoring: there nothing else needs the caches, and a chunk of
 /// more rows packs the head less often.
-const LOGITS: usize = 1 << 21;
+pub(super) const LOGITS: usize = 1 << 21;
 const SCORED_LOGITS: usize = 1 << 24;
 /// Rows of one softmax task.
 const ROWS: usize = 16;
 
-fn chunk_rows(logits: usize, vocab_size: usize) -> usize {
+pub(super) fn chunk_rows(logits: usize, vocab_size: usize) -> usize {
     (logits / vocab_size).max(64)
 }
 
-fn rows_of<T: Real>(matrix: &Matrix<T>, start: usize, end: usize) -> Matrix<T> {
+pub(super) fn rows_of<T: Real>(matrix: &Matrix<T>, start: usize, end: usize) -> Matrix<T> {
     Matrix {
         rows: end - start,
         cols: matrix.cols,

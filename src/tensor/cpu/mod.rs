@@ -6,6 +6,7 @@ mod attention;
 pub mod bf16;
 mod cached_attention;
 mod cross_entropy;
+mod distillation;
 mod elementwise;
 mod norm;
 mod packed_attention;
@@ -19,6 +20,7 @@ use super::backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
     PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
 };
+use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
 use bf16::Kernel;
 use rayon::prelude::*;
@@ -439,6 +441,20 @@ impl<T: Real> Backend for CpuBackend<T> {
                 cross_entropy::entropy_and_gradients(d_hidden, d_head, f32s(hidden), &head, scale)
             }
         }
+    }
+
+    fn head_distillation(
+        &self,
+        d_hidden: &mut Matrix<T>,
+        d_head: &mut Matrix<T>,
+        hidden: &Matrix<T>,
+        head: &Matrix<T>,
+        teacher: TeacherHead<'_, Matrix<T>>,
+        targets: &[u32],
+        scale: f64,
+        of: Distillation,
+    ) -> f64 {
+        distillation::loss_and_gradients(d_hidden, d_head, hidden, head, teacher, targets, scale, of)
     }
 
     fn head_log_probabilities(&self, hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {

@@ -4,8 +4,8 @@ use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
 use crate::tensor::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Margins,
-    PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, Distillation, ElementScore,
+    Margins, PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, ScoreLeaf, TeacherHead,
 };
 
 /// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
@@ -649,6 +649,20 @@ impl<D: Device> Backend for CudaBackend<D> {
         scale: f64,
     ) -> DeviceSum<D> {
         self.loss_and_gradients(d_hidden, d_head, hidden, head, None, scale)
+    }
+
+    fn head_distillation(
+        &self,
+        d_hidden: &mut CudaTensor<D>,
+        d_head: &mut CudaTensor<D>,
+        hidden: &CudaTensor<D>,
+        head: &CudaTensor<D>,
+        teacher: TeacherHead<'_, CudaTensor<D>>,
+        targets: &[u32],
+        scale: f64,
+        of: Distillation,
+    ) -> DeviceSum<D> {
+        self.distillation(d_hidden, d_head, hidden, head, teacher, targets, scale, of)
     }
 
     fn head_log_probabilities(

@@ -16,22 +16,22 @@ use crate::tensor::{Pointwise, Product};
 /// Elements of the logits held at once: enough rows, at a vocabulary of 49152, that a product is not bound by reading the
 /// head, in 256 MiB. Tests hold so few that their rows come in several chunks.
 const LOGITS: usize = if cfg!(test) { 1 << 10 } else { 1 << 26 };
-const BLOCK: u32 = 256;
+pub(super) const BLOCK: u32 = 256;
 
 /// Rows of one chunk.
-fn chunk_rows(stride: usize) -> usize {
+pub(super) fn chunk_rows(stride: usize) -> usize {
     (LOGITS / stride.max(1)).max(64).next_multiple_of(8)
 }
 
 /// Rows `start..end` of a matrix, all its padded columns.
-fn rows<D: Device>(tensor: &CudaTensor<D>, start: usize, end: usize) -> Operand {
+pub(super) fn rows<D: Device>(tensor: &CudaTensor<D>, start: usize, end: usize) -> Operand {
     let offset = start * tensor.stride() * tensor.element.bytes();
     let operand = tensor.operand(end - start, tensor.stride());
     Operand { address: operand.address + offset as u64, ..operand }
 }
 
 impl<D: Device> CudaBackend<D> {
-    fn check_head(&self, hidden: &CudaTensor<D>, head: &CudaTensor<D>, targets: Option<&[u32]>) {
+    pub(super) fn check_head(&self, hidden: &CudaTensor<D>, head: &CudaTensor<D>, targets: Option<&[u32]>) {
         assert!(hidden.cols == head.cols, "head");
         let fits = |targets: &[u32]| {
             targets.len() == hidden.rows && targets.iter().all(|&target| (target as usize) < head.rows)
@@ -40,7 +40,7 @@ impl<D: Device> CudaBackend<D> {
     }
 
     /// `operand` in what products read.
-    fn cast(&self, operand: &CudaTensor<D>) -> Option<CudaTensor<D>> {
+    pub(super) fn cast(&self, operand: &CudaTensor<D>) -> Option<CudaTensor<D>> {
         (operand.element != self.activation_element()).then(|| {
             let mut cast = self.unset(operand.rows, operand.cols, self.activation_element());
             self.zero(&cast.buffer, 0, cast.bytes());

@@ -21,6 +21,7 @@ pub mod attention;
 mod backend;
 pub mod compile;
 pub mod device;
+mod distillation;
 mod driver;
 #[cfg(test)]
 pub mod emulated;
