@@ -106,15 +106,19 @@ def check(name, source, exported, exact):
     ids = one(TEXT)["input_ids"]
     if other(TEXT)["input_ids"] != ids:
         faults.append(f"AutoTokenizer gives {other(TEXT)['input_ids'][:12]}…, not {ids[:12]}…")
-    if own.encode(TEXT).ids != other(TEXT)["input_ids"]:
+    # Of some families (Qwen2) transformers 5 builds the tokenizer anew, whatever the files say: then the source's, too.
+    as_it_is = Tokenizer.from_file(os.path.join(source, "tokenizer.json")).encode(TEXT).ids == ids
+    if as_it_is and own.encode(TEXT).ids != other(TEXT)["input_ids"]:
         faults.append("AutoTokenizer does not give the ids of tokenizer.json")
     for token in ["bos_token", "eos_token"]:
         if getattr(one, token) != getattr(other, token) and (exact or getattr(one, token) is not None):
             faults.append(f"{token} {getattr(other, token)!r}, not {getattr(one, token)!r}")
     prompt = torch.tensor([ids])
     with torch.no_grad():
-        worst = (before(prompt).logits - after(prompt).logits).abs().max().item()
-    if worst > (1e-4 if exact else 2e-2):
+        expected = before(prompt).logits
+        worst = (expected - after(prompt).logits).abs().max().item()
+    # F16 rounds a weight by 2^-11 of itself; some such roundings add up over two layers.
+    if worst > (1e-4 if exact else 2**-8 * expected.abs().max().item()):
         faults.append(f"logits differ by {worst}")
     kept = ids_of(before.generation_config.eos_token_id)
     found = ids_of(after.generation_config.eos_token_id)

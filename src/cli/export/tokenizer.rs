@@ -40,7 +40,8 @@ pub(super) fn ends(tokenizer: &Tokenizer, num_rows: usize) -> EndTokens {
         eos_ids.push(tokenizer.eos_id());
     }
     // The token that stands before a text is the one that begins it, unless it is the one that ends it.
-    let by_name = Some(tokenizer.prefix_id()).filter(|id| *id != tokenizer.eos_id());
+    let by_name =
+        Some(tokenizer.prefix_id()).filter(|id| *id != tokenizer.eos_id() && Some(*id) != special.eos_id);
     let bos_id = special.model_bos_id.or(special.bos_id).or(by_name).filter(is_row);
     EndTokens { bos_id, eos_ids, pad_id: special.pad_id.filter(is_row) }
 }
@@ -98,4 +99,30 @@ pub(super) fn files(
 
 fn pretty(map: Map<String, Value>) -> String {
     format!("{:#}\n", Value::Object(map))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::SpecialTokens;
+
+    /// What stands before a text for want of a beginning does not become one.
+    #[test]
+    fn an_end_is_no_beginning() {
+        let trained = Tokenizer::train(&[], 257).unwrap();
+        let with = |special: SpecialTokens| Tokenizer::from_parts(trained.to_json(), special).unwrap();
+        let bare = EndTokens { bos_id: None, eos_ids: vec![0], pad_id: None };
+        assert_eq!(ends(&trained, 257), bare);
+        let named = with(SpecialTokens { eos_id: Some(2), ..SpecialTokens::default() });
+        assert_eq!(ends(&named, 257), EndTokens { eos_ids: vec![2], ..bare.clone() });
+        let both = SpecialTokens {
+            bos_id: Some(1),
+            eos_id: Some(2),
+            pad_id: Some(300),
+            stop_ids: vec![0, 2, 300],
+            ..SpecialTokens::default()
+        };
+        let expected = EndTokens { bos_id: Some(1), eos_ids: vec![0, 2], pad_id: None };
+        assert_eq!(ends(&with(both), 257), expected);
+    }
 }
