@@ -177,7 +177,8 @@ def our_items(folder):
     tasks = {}
     with open(pathlib.Path(folder) / "items.csv", newline="") as file:
         for row in csv.DictReader(file):
-            item = tasks.setdefault(row["task"], {}).setdefault(row["item"], [])
+            # An item is its place in the file: ids repeat.
+            item = tasks.setdefault(row["task"], {}).setdefault(int(row["place"]), [])
             item.append(float(row["loglik"]))
     return tasks
 

@@ -2,7 +2,7 @@
 use crate::data::Contamination;
 use crate::data::contamination::{self, Findings};
 use crate::data::world::World;
-use crate::eval::{self, Item, Source, Task};
+use crate::eval::{self, Item, Limit, Source, Task};
 use crate::spec::EvalSpec;
 use anyhow::Result;
 use std::fmt::Write;
@@ -24,7 +24,7 @@ pub(super) fn of(eval: &EvalSpec) -> Result<Contamination> {
         None => Source::World(&world),
     };
     for name in &eval.tasks {
-        let items = eval::load(Task::from_name(name)?, source, eval.items, 0)?;
+        let items = eval::load(Task::from_name(name)?, source, Limit::of(eval), 0)?;
         check.add(name, items.iter().map(question_and_answer));
     }
     Ok(check)

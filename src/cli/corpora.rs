@@ -138,7 +138,8 @@ fn benchmarks(plan: &Plan, place: usize) -> Vec<(Value, &EvalSpec)> {
     for stage in plan.stages.iter().filter(|stage| stage.inputs.corpus == Some(place)) {
         if let StageKind::Evaluation(_) = stage.kind {
             let identity = &stage.identity;
-            let set = json!([identity["tasks"], identity["items"], identity["benchmarks"]]);
+            let (items, seed) = (&identity["items"], &identity["sample_seed"]);
+            let set = json!([identity["tasks"], items, seed, identity["benchmarks"]]);
             if sets.iter().all(|(known, _)| *known != set) {
                 sets.push((set, &stage.spec.eval));
             }

@@ -36,6 +36,8 @@ const FORMAT: u32 = 2;
 const SHARD_BYTES: u64 = 1 << 28;
 /// A document of a text file longer than this is likely a file without separators.
 pub const LONG_DOCUMENT: usize = 1 << 20;
+/// Of a document, what is held against what its tokens give back.
+const CHECKED_BYTES: usize = 1 << 16;
 /// Text that is encoded, or handed to the tokenizer's training, at once.
 const BATCH_BYTES: usize = 1 << 22;
 
@@ -218,8 +220,19 @@ fn encode(
         }
         Ok(())
     };
-    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let (mut batch, mut bytes, mut change) = (Vec::new(), 0, None);
     let mut longest = 0;
+    // Byte-level BPE that is trained here changes nothing; of another tokenizer one example is told, from the first texts.
+    let mut unchecked = split == Split::Validation && !matches!(spec.tokenizer, TokenizerSpec::Bpe { .. });
+    let mut check = |batch: &[String]| {
+        if std::mem::take(&mut unchecked) {
+            let of = |document: &String| {
+                let beginning = document.floor_char_boundary(CHECKED_BYTES);
+                tokenizer.first_change(&document[..beginning]).ok().flatten()
+            };
+            change = batch.iter().find_map(of);
+        }
+    };
     let bad_rows = meter.visit(source, split, &mut |document, _| {
         longest = longest.max(document.len());
         bytes += document.len();
@@ -228,10 +241,17 @@ fn encode(
             return Ok(());
         }
         bytes = 0;
+        check(&batch);
         write(&mut batch)
     })?;
+    check(&batch);
     write(&mut batch)?;
     let stored = Stored { bad_rows, ..writer.finish()? };
+    if let Some((text, back)) = change {
+        tracing::warn!(
+            "the tokenizer does not give back all text that it encodes: {text:?} becomes {back:?}; bits per byte count the bytes of the text"
+        );
+    }
     let split_name = if split == Split::Train { "training" } else { "validation" };
     if longest >= LONG_DOCUMENT && matches!(source, CorpusSpec::Text { .. }) {
         tracing::warn!(
@@ -310,7 +330,8 @@ impl Prepared {
     /// # Errors
     /// A source does not fill one window.
     pub fn validation(&self, spec: &DataSpec, limit: u64) -> Result<ValidationWindows, DataError> {
-        ValidationWindows::mixture(self.weighted(spec, 1), spec.context_length, limit)
+        let windows = ValidationWindows::mixture(self.weighted(spec, 1), spec.context_length, limit)?;
+        Ok(windows.with_text_bytes(self.header.sources.iter().map(|source| source.validation.text_bytes)))
     }
 
     fn weighted(&self, spec: &DataSpec, split: usize) -> Vec<(Tokens, f64)> {

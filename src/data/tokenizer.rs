@@ -30,6 +30,10 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Ids without a token that a vocabulary may have: real ones leave out some hundreds.
 const MOST_GAPS: usize = 1 << 20;
 
+/// Characters that are shown before and after the first one that a tokenizer changes.
+const SHOWN_BEFORE: usize = 8;
+const SHOWN_AFTER: usize = 12;
+
 /// A tokenizer with its end-of-document token.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -238,6 +242,24 @@ impl Tokenizer {
     /// The decoder fails.
     pub fn decode(&self, ids: &[u32]) -> Result<String, DataError> {
         self.inner.decode(ids, false).map_err(|e| DataError::Tokenize { reason: e.to_string() })
+    }
+
+    /// Where `text` does not come back from its tokens: a piece of it, and what came back in its place. Tokenizers that
+    /// fold case, normalise or know no token for a character change the text that they are given.
+    ///
+    /// # Errors
+    /// As [`Self::encode`] and [`Self::decode`].
+    pub fn first_change(&self, text: &str) -> Result<Option<(String, String)>, DataError> {
+        let back = self.decode(&self.encode(text)?)?;
+        // A space before the first word is put there by some, and is no change.
+        if back == text || back.strip_prefix(' ') == Some(text) {
+            return Ok(None);
+        }
+        let before = text.chars().zip(back.chars()).take_while(|(a, b)| a == b).count();
+        let piece = |text: &str| -> String {
+            text.chars().skip(before.saturating_sub(SHOWN_BEFORE)).take(SHOWN_BEFORE + SHOWN_AFTER).collect()
+        };
+        Ok(Some((piece(text), piece(&back))))
     }
 
     /// Ids are below this number.

@@ -1,9 +1,12 @@
 //! What `eval --tasks` can name: multiple-choice tasks and the two perplexities of WikiText-2.
+use super::encode::{EncodedTask, encode};
 use super::error::EvalError;
 use super::files::Files;
-use super::metrics::{TaskResult, evaluate};
+use super::load::{Counts, load_files};
+use super::metrics::TaskResult;
 use super::request::{Scorer, TokenRequest};
-use super::task::{Counts, Item, Task, load_files};
+use super::sample::Limit;
+use super::task::Task;
 use super::wikitext::{self, Document, DocumentPerplexity, WindowPerplexity};
 use crate::base::suggest::nearest;
 use crate::data::Tokenizer;
@@ -27,15 +30,15 @@ pub struct Setting<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Tokens that the model sees at most.
     pub context_length: usize,
-    /// Items of each task (of each subject in MMLU, documents or windows in WikiText); 0: all.
-    pub limit: usize,
+    /// Items of each task (of each subject in MMLU, documents or windows in WikiText).
+    pub limit: Limit,
     /// Examples before each item.
     pub num_fewshot: usize,
 }
 
 /// A benchmark read from its files.
 pub enum Loaded {
-    Choice { task: Task, items: Vec<Item>, counts: Counts },
+    Choice { encoded: EncodedTask, counts: Counts },
     Documents { documents: Vec<Document>, requests: Vec<Vec<TokenRequest>>, count: usize },
     Windows { windows: Vec<TokenRequest>, count: usize },
 }
@@ -75,21 +78,24 @@ impl Benchmark {
         })
     }
 
-    /// Reads the benchmark.
+    /// Reads the benchmark and encodes what is scored: whatever cannot be scored shows before anything is.
     ///
     /// # Errors
-    /// Missing or damaged files, too few examples, a text shorter than one window.
+    /// Missing or damaged files, too few examples, a text shorter than one window, a task of which no item can be scored.
     pub fn load(self, files: Files, setting: Setting) -> Result<Loaded, EvalError> {
-        let limited = |count: usize| if setting.limit == 0 { count } else { count.min(setting.limit) };
         match self {
             Benchmark::Choice(task) => {
                 let (items, counts) = load_files(task, files, setting.limit, setting.num_fewshot)?;
-                Ok(Loaded::Choice { task, items, counts })
+                let encoded = encode(task, items, setting.tokenizer, setting.context_length)?;
+                match encoded.nothing_to_score() {
+                    Some(fault) => Err(fault),
+                    None => Ok(Loaded::Choice { encoded, counts }),
+                }
             }
             Benchmark::WikiText => {
-                let mut documents = wikitext::documents(&wikitext::read(files)?);
-                let count = documents.len();
-                documents.truncate(limited(count));
+                let all = wikitext::documents(&wikitext::read(files)?);
+                let count = all.len();
+                let documents = picked(all, setting.limit.places(count, self.name()));
                 let requests = documents
                     .iter()
                     .map(|d| wikitext::document_requests(d, setting.tokenizer, setting.context_length))
@@ -98,23 +104,39 @@ impl Benchmark {
             }
             Benchmark::WikiTextWindows => {
                 let length = setting.context_length.min(LONGEST_WINDOW);
-                let mut windows = wikitext::text_windows(&wikitext::read(files)?, setting.tokenizer, length)?;
-                let count = windows.len();
-                windows.truncate(limited(count));
+                let all = wikitext::text_windows(&wikitext::read(files)?, setting.tokenizer, length)?;
+                let count = all.len();
+                let windows = picked(all, setting.limit.places(count, self.name()));
                 Ok(Loaded::Windows { windows, count })
             }
         }
     }
 }
 
+/// Those of `all` that stand at `places`.
+fn picked<T>(all: Vec<T>, places: Vec<usize>) -> Vec<T> {
+    let mut all: Vec<Option<T>> = all.into_iter().map(Some).collect();
+    places.into_iter().filter_map(|place| all[place].take()).collect()
+}
+
 impl Loaded {
+    /// What a reader of the scores must know of how they came about.
+    pub fn notes(&self) -> Vec<String> {
+        match self {
+            Loaded::Choice { encoded, .. } => encoded.notes(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Work of each call of the scorer, in about characters: for progress only.
     pub fn work(&self) -> Vec<u64> {
         let of_tokens = |request: &TokenRequest| 4 * request.tokens.len() as u64;
         match self {
-            Loaded::Choice { items, .. } => items
+            Loaded::Choice { encoded, .. } => encoded
+                .items
                 .iter()
-                .map(|item| {
+                .map(|encoded| {
+                    let item = &encoded.item;
                     let context = item.requests.first().map_or(0, |request| request.context.len());
                     let choices: usize = item.requests.iter().map(|request| request.continuation.len()).sum();
                     (context + choices) as u64
@@ -128,12 +150,11 @@ impl Loaded {
     /// Scores the benchmark.
     ///
     /// # Errors
-    /// The tokenizer or the scorer fails, or a choice has no tokens of its own.
-    pub fn evaluate(self, setting: Setting, scorer: &mut dyn Scorer) -> Result<Outcome, EvalError> {
+    /// The scorer fails.
+    pub fn evaluate(self, scorer: &mut dyn Scorer) -> Result<Outcome, EvalError> {
         match self {
-            Loaded::Choice { task, items, counts } => {
-                let result = evaluate(task, &items, setting.tokenizer, setting.context_length, scorer)?;
-                Ok(Outcome::Choice { result, counts })
+            Loaded::Choice { encoded, counts } => {
+                Ok(Outcome::Choice { result: encoded.evaluate(scorer)?, counts })
             }
             Loaded::Documents { documents, requests, count } => {
                 let perplexity = wikitext::document_perplexity(&documents, &requests, scorer)?;

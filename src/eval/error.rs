@@ -33,16 +33,18 @@ pub enum EvalError {
     ItemsExhausted { task: &'static str, found: usize, asked: usize },
     #[error("{place}: field `{field}` is {found}, not {expected}")]
     Field { place: String, field: String, found: String, expected: String },
-    #[error("{place}: choice {choice} has no tokens to score")]
-    NothingToScore { place: String, choice: usize },
+    #[error("none of the {items} items of task `{task}` can be scored: {reason}: {text:?}")]
+    AllSetAside { task: &'static str, items: usize, reason: String, text: String },
+    #[error(
+        "log-likelihoods are not finite: {what}\nhint: weights or activations of the model hold NaN or infinities; `eval.allow_non_finite = true` in an experiment, `--allow-non-finite` of `eval`, leave such items without an answer and score the others"
+    )]
+    NotFinite { what: String },
     #[error("the text has {found} tokens, fewer than one window of {length}")]
     NoWindow { found: usize, length: usize },
     #[error("journal `{}`: {source}", path.display())]
     Journal { path: PathBuf, source: std::io::Error },
-    #[error("`{}` line {line} is damaged\nhint: delete the file to score anew", path.display())]
-    DamagedJournal { path: PathBuf, line: usize },
     #[error(
-        "`{}` holds scores of another model or engine\nhint: name another folder with `--out`, or delete that file",
+        "`{}` holds scores of another model, engine or version\nhint: name another folder with `--out`, or delete that file",
         path.display()
     )]
     OtherJournal { path: PathBuf },

@@ -2,21 +2,28 @@
 //!
 //! An append-only file of JSON lines: first the fingerprint of what scores (model, tokenizer, engine), then one line an
 //! item. An item is known by the hash of its token requests, so scores hold for any choice of tasks, limits, examples
-//! and context length, and never for another text. A line that a crash tore in two is dropped.
+//! and context length, and never for another text. Every line carries a checksum of what it says. A line that a crash tore
+//! in two is dropped; one that is damaged is dropped and counted, and its item scored again.
 use super::error::EvalError;
 use super::request::{Found, Scorer, TokenRequest};
+use crate::base::files::write_atomic;
 use crate::base::hash::sha256_hex;
 use crate::data::Batch;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
+
+/// Raised with every change of the lines' form: journals of another form are another program's.
+const FORMAT: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Header {
     fingerprint: String,
+    #[serde(default)]
+    format: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -24,6 +31,22 @@ struct Header {
 struct Entry {
     item: String,
     loglikelihoods: Vec<f64>,
+    /// Of the two fields before it.
+    checksum: String,
+}
+
+impl Entry {
+    fn new(item: String, loglikelihoods: Vec<f64>) -> Entry {
+        let checksum = checksum(&item, &loglikelihoods);
+        Entry { item, loglikelihoods, checksum }
+    }
+}
+
+/// The first half of the SHA-256 of an item's key and the bits of its scores.
+fn checksum(item: &str, loglikelihoods: &[f64]) -> String {
+    let mut bytes = item.as_bytes().to_vec();
+    bytes.extend(loglikelihoods.iter().flat_map(|ll| ll.to_bits().to_le_bytes()));
+    sha256_hex(&bytes)[..16].to_string()
 }
 
 /// Scores so far, in memory and on disk.
@@ -31,39 +54,90 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     known: HashMap<String, Vec<f64>>,
+    damaged: usize,
+}
+
+/// What a file of lines holds.
+struct Contents {
+    /// `None` where the first line is no header.
+    header: Option<Header>,
+    known: HashMap<String, Vec<f64>>,
+    /// The sound lines after the header.
+    lines: Vec<u8>,
+    damaged: usize,
+}
+
+fn read(bytes: &[u8]) -> Contents {
+    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |last| last + 1);
+    let mut lines = bytes[..whole].split_inclusive(|&b| b == b'\n');
+    let header = lines.next().and_then(|line| serde_json::from_slice(line).ok());
+    let mut contents = Contents { header, known: HashMap::new(), lines: Vec::new(), damaged: 0 };
+    for line in lines {
+        let entry = serde_json::from_slice::<Entry>(line).ok();
+        match entry.filter(|entry| entry.checksum == checksum(&entry.item, &entry.loglikelihoods)) {
+            Some(entry) => {
+                contents.lines.extend_from_slice(line);
+                contents.known.insert(entry.item, entry.loglikelihoods);
+            }
+            None => contents.damaged += 1,
+        }
+    }
+    contents
 }
 
 impl Journal {
     /// Opens the journal at `path`, or begins it.
     ///
     /// # Errors
-    /// It is another model's, a line other than the last is damaged, or the file cannot be read or written.
+    /// It is another model's, or the file cannot be read or written.
     pub fn open(path: &Path, fingerprint: &str) -> Result<Journal, EvalError> {
+        Self::open_or(path, fingerprint, || Err(EvalError::OtherJournal { path: path.to_path_buf() }))
+    }
+
+    /// As [`Self::open`]; the journal of another model is begun anew.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn open_own(path: &Path, fingerprint: &str) -> Result<Journal, EvalError> {
+        Self::open_or(path, fingerprint, || Ok(()))
+    }
+
+    fn open_or(
+        path: &Path,
+        fingerprint: &str,
+        on_another: impl Fn() -> Result<(), EvalError>,
+    ) -> Result<Journal, EvalError> {
         let fault = |source| EvalError::Journal { path: path.to_path_buf(), source };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(path).map_err(fault)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(fault)?;
-        let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |last| last + 1);
-        let mut known = HashMap::new();
-        for (index, line) in bytes[..whole].split_inclusive(|&b| b == b'\n').enumerate() {
-            let damaged = || EvalError::DamagedJournal { path: path.to_path_buf(), line: index + 1 };
-            if index == 0 {
-                let header: Header = serde_json::from_slice(line).map_err(|_| damaged())?;
-                if header.fingerprint != fingerprint {
-                    return Err(EvalError::OtherJournal { path: path.to_path_buf() });
-                }
-            } else {
-                let entry: Entry = serde_json::from_slice(line).map_err(|_| damaged())?;
-                known.insert(entry.item, entry.loglikelihoods);
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(fault(error)),
+        };
+        let mut contents = read(&bytes);
+        match &contents.header {
+            Some(header) if header.fingerprint == fingerprint && header.format == FORMAT => {}
+            Some(_) => {
+                on_another()?;
+                contents = read(&[]);
             }
+            // Whose lines they are cannot be told any more.
+            None if bytes.contains(&b'\n') => {
+                let damaged = bytes.iter().filter(|&&b| b == b'\n').count();
+                contents = Contents { damaged, ..read(&[]) };
+            }
+            None => {}
         }
-        file.set_len(whole as u64).and_then(|()| file.seek(io::SeekFrom::End(0))).map_err(fault)?;
-        let mut journal = Journal { path: path.to_path_buf(), file, known };
-        if whole == 0 {
-            journal.append(&Header { fingerprint: fingerprint.to_string() })?;
+        let header = Header { fingerprint: fingerprint.to_string(), format: FORMAT };
+        let mut whole = serde_json::to_vec(&header).map_err(io::Error::from).map_err(fault)?;
+        whole.push(b'\n');
+        whole.extend_from_slice(&contents.lines);
+        if whole != bytes {
+            write_atomic(path, &whole).map_err(fault)?;
         }
-        Ok(journal)
+        let mut file = File::options().write(true).open(path).map_err(fault)?;
+        file.seek(io::SeekFrom::End(0)).map_err(fault)?;
+        let Contents { known, damaged, .. } = contents;
+        Ok(Journal { path: path.to_path_buf(), file, known, damaged })
     }
 
     /// Items known.
@@ -76,13 +150,22 @@ impl Journal {
         self.known.is_empty()
     }
 
-    fn append(&mut self, line: &impl Serialize) -> Result<(), EvalError> {
+    /// Lines that were damaged when it was opened; their items are scored again.
+    pub fn damaged(&self) -> usize {
+        self.damaged
+    }
+
+    /// Keeps the scores of an item, durably enough for a process that dies.
+    fn keep(&mut self, item: String, loglikelihoods: Vec<f64>) -> Result<(), EvalError> {
+        let entry = Entry::new(item, loglikelihoods);
         let write = |file: &mut File| {
-            let mut bytes = serde_json::to_vec(line)?;
+            let mut bytes = serde_json::to_vec(&entry)?;
             bytes.push(b'\n');
             file.write_all(&bytes)
         };
-        write(&mut self.file).map_err(|source| EvalError::Journal { path: self.path.clone(), source })
+        write(&mut self.file).map_err(|source| EvalError::Journal { path: self.path.clone(), source })?;
+        self.known.insert(entry.item, entry.loglikelihoods);
+        Ok(())
     }
 }
 
@@ -96,11 +179,19 @@ fn key(requests: &[TokenRequest]) -> String {
     sha256_hex(&bytes)[..32].to_string()
 }
 
+/// The key of what was found of a batch of held-out text.
+fn batch_key(what: &str, batch: &Batch) -> String {
+    let mut bytes = what.as_bytes().to_vec();
+    bytes.extend((batch.sequences as u64).to_le_bytes());
+    bytes.extend(batch.inputs.iter().chain(&batch.targets).flat_map(|token| token.to_le_bytes()));
+    sha256_hex(&bytes)[..32].to_string()
+}
+
 /// A scorer that asks the journal first, and can be stopped between items.
 pub struct Journalled<'a> {
     pub journal: &'a mut Journal,
     pub scorer: &'a mut dyn Scorer,
-    /// Called after every item with its index and whether it was known; `false` stops.
+    /// Called after every item (or batch of held-out text) with its index and whether it was known; `false` stops.
     pub watch: &'a mut dyn FnMut(usize, bool) -> bool,
 }
 
@@ -115,7 +206,10 @@ impl Scorer for Journalled<'_> {
         for (item, requests) in items.iter().enumerate() {
             let known = journal.known.get(&key(requests)).filter(|scores| scores.len() == requests.len());
             match known {
-                Some(scores) => watched(item, true, scores.clone())?,
+                Some(scores) => {
+                    scorer.note_known(requests);
+                    watched(item, true, scores.clone())?;
+                }
                 None => {
                     unknown.push(requests.clone());
                     indices.push(item);
@@ -125,16 +219,63 @@ impl Scorer for Journalled<'_> {
         scorer.loglikelihoods(&unknown, &mut |index, scores| {
             // JSON has no word for what is not finite; such an item is scored again.
             if scores.iter().all(|ll| ll.is_finite()) {
-                let entry = Entry { item: key(&unknown[index]), loglikelihoods: scores.clone() };
-                journal.append(&entry)?;
-                journal.known.insert(entry.item, entry.loglikelihoods);
+                journal.keep(key(&unknown[index]), scores.clone())?;
             }
             watched(indices[index], false, scores)
         })
     }
 
+    fn note_known(&mut self, requests: &[TokenRequest]) {
+        self.scorer.note_known(requests);
+    }
+
     fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
-        self.scorer.nll_sum(batch)
+        let Journalled { journal, scorer, watch } = self;
+        let key = batch_key("batch", batch);
+        let known = journal.known.get(&key).and_then(|scores| scores.first().copied());
+        let nll = match known {
+            Some(nll) => {
+                scorer.note_known_batch(batch);
+                nll
+            }
+            None => {
+                let nll = scorer.nll_sum(batch)?;
+                if nll.is_finite() {
+                    journal.keep(key, vec![nll])?;
+                }
+                nll
+            }
+        };
+        if watch(0, known.is_some()) { Ok(nll) } else { Err(EvalError::Interrupted) }
+    }
+
+    fn note_known_batch(&mut self, batch: &Batch) {
+        self.scorer.note_known_batch(batch);
+    }
+
+    fn divergence_sums(&mut self, batch: &Batch) -> Result<Vec<f64>, EvalError> {
+        let Journalled { journal, scorer, watch } = self;
+        let key = batch_key("divergence", batch);
+        let known = journal.known.get(&key).filter(|sums| sums.len() == batch.sequences).cloned();
+        let is_known = known.is_some();
+        let sums = match known {
+            Some(sums) => {
+                scorer.note_known_divergences(batch);
+                sums
+            }
+            None => {
+                let sums = scorer.divergence_sums(batch)?;
+                if sums.iter().all(|sum| sum.is_finite()) {
+                    journal.keep(key, sums.clone())?;
+                }
+                sums
+            }
+        };
+        if watch(0, is_known) { Ok(sums) } else { Err(EvalError::Interrupted) }
+    }
+
+    fn note_known_divergences(&mut self, batch: &Batch) {
+        self.scorer.note_known_divergences(batch);
     }
 }
 
@@ -195,14 +336,52 @@ mod tests {
     }
 
     #[test]
-    fn another_model_or_a_damaged_line_is_refused() {
+    fn the_journal_of_another_model_is_refused_or_begun_anew() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("journal.jsonl");
         score(&path, &[&[1, 2]]);
         assert!(matches!(Journal::open(&path, "another"), Err(EvalError::OtherJournal { .. })));
-        let text = fs::read_to_string(&path).expect("the journal");
-        fs::write(&path, text.replace("loglik", "log lik") + "\n").expect("written");
-        assert!(matches!(Journal::open(&path, "model"), Err(EvalError::DamagedJournal { line: 2, .. })));
+        assert_eq!(Journal::open(&path, "model").expect("a journal").len(), 1);
+        assert!(Journal::open_own(&path, "another").expect("a journal").is_empty());
+        assert!(matches!(Journal::open(&path, "model"), Err(EvalError::OtherJournal { .. })));
+    }
+
+    /// Every single flipped byte: no score is used that was not written, what is damaged is counted, and scoring again ends
+    /// in the same file (or the file is told to be another's).
+    #[test]
+    fn no_flipped_byte_is_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let items: [&[u32]; 3] = [&[1, 2], &[3, 4], &[5, 6]];
+        let (scores, _) = score(&path, &items);
+        let whole = fs::read(&path).expect("the journal");
+        for place in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(&path, &bytes).expect("written");
+            match Journal::open(&path, "model") {
+                Ok(journal) => assert!(journal.damaged() > 0 || journal.len() < 3, "byte {place}"),
+                Err(EvalError::OtherJournal { .. }) => continue,
+                Err(error) => panic!("byte {place}: {error}"),
+            }
+            assert_eq!(score(&path, &items).0, scores, "byte {place}");
+            assert_eq!(Journal::open(&path, "model").expect("a journal").damaged(), 0);
+        }
+    }
+
+    #[test]
+    fn held_out_text_is_kept_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("journal.jsonl");
+        let batch = Batch { inputs: vec![1, 2], targets: vec![2, 3], sequences: 1, context_length: 2 };
+        let nll = |toy: &mut Toy| {
+            let mut journal = Journal::open(&path, "model").expect("a journal");
+            let mut watch = |_, _| true;
+            Journalled { journal: &mut journal, scorer: toy, watch: &mut watch }.nll_sum(&batch)
+        };
+        let (mut first, mut second) = (Toy::default(), Toy::default());
+        let expected = nll(&mut first).expect("a loss");
+        assert_eq!((nll(&mut second).expect("a loss"), first.batches, second.batches), (expected, 1, 0));
     }
 
     #[test]

@@ -130,5 +130,6 @@ pub(super) fn item(letters: bool, fields: &Fields, index: usize) -> Result<Item,
             continuation: format!(" {choice}"),
         })
         .collect();
-    Ok(Item { subject: Some(subject), description, requests, choices, gold, ..Item::named(fields.id(index)) })
+    let item = Item::named(fields.id(index), index);
+    Ok(Item { subject: Some(subject), description, requests, choices, gold, ..item })
 }

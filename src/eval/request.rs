@@ -33,14 +33,59 @@ pub trait Scorer {
     /// The engine or `found` fails.
     fn loglikelihoods(&mut self, items: &[Vec<TokenRequest>], found: Found) -> Result<(), EvalError>;
 
+    /// Notes that the scores of an item are known already: costs are those of an evaluation that was never interrupted.
+    fn note_known(&mut self, _requests: &[TokenRequest]) {}
+
     /// Σ of −ln p (nats) over all targets of the batch.
     ///
     /// # Errors
     /// The engine fails.
     fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError>;
+
+    /// As [`Self::note_known`], of a batch.
+    fn note_known_batch(&mut self, _batch: &Batch) {}
+
+    /// For each sequence of the batch, Σ over its tokens of KL(source ‖ model) in nats.
+    ///
+    /// # Errors
+    /// The engine fails, or no source is known.
+    fn divergence_sums(&mut self, _batch: &Batch) -> Result<Vec<f64>, EvalError> {
+        Err(EvalError::Scorer { reason: "no source to compare with".into() })
+    }
+
+    /// As [`Self::note_known`], of the divergences of a batch.
+    fn note_known_divergences(&mut self, _batch: &Batch) {}
 }
 
-/// The request in tokens, as the harness's `_encode_pair` splits it, and cut from the left to the context length.
+/// A request in tokens, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Of the context, of which there is at least one, and of the continuation.
+    pub tokens: Vec<u32>,
+    /// Tokens of the context.
+    pub scored_from: usize,
+    /// Whether the context's tokens are others when the continuation follows: a token goes across the join, or the
+    /// tokenizer cuts the context's end otherwise. The harness splits by number all the same.
+    pub changes_context: bool,
+}
+
+/// A request that fits the context length, and how many tokens at the beginning of its context it lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitted {
+    pub request: TokenRequest,
+    pub lost: usize,
+}
+
+/// Why a request cannot be scored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The whole has no more tokens than the context alone: one goes across the join.
+    NothingToScore,
+    /// The continuation has more tokens than the model sees at once.
+    TooLong { tokens: usize, context_length: usize },
+}
+
+/// The request in tokens, as the harness's `_encode_pair` splits it.
 ///
 /// White space at the end of the context moves to the continuation; the split is by the *number* of tokens of the
 /// context encoded alone. An empty context becomes the prefix token, or, where the continuation already begins
@@ -48,25 +93,42 @@ pub trait Scorer {
 ///
 /// # Errors
 /// The tokenizer fails.
-pub fn encode_pair(
-    tokenizer: &Tokenizer,
-    request: &TextRequest,
-    context_length: usize,
-) -> Result<TokenRequest, DataError> {
+pub fn encode_pair(tokenizer: &Tokenizer, request: &TextRequest) -> Result<Pair, DataError> {
     let context = python_strip_end(&request.context);
     let continuation = format!("{}{}", &request.context[context.len()..], request.continuation);
-    let (tokens, scored_from) = if context.is_empty() {
+    if context.is_empty() {
         let mut tokens = tokenizer.encode(&continuation)?;
         if tokens.first() != Some(&tokenizer.prefix_id()) {
             tokens.insert(0, tokenizer.prefix_id());
         }
-        (tokens, 1)
-    } else {
-        let context_tokens = tokenizer.encode_with_defaults(context)?.len();
-        (tokenizer.encode_with_defaults(&format!("{context}{continuation}"))?, context_tokens)
-    };
-    let cut = tokens.len().saturating_sub(context_length + 1);
-    Ok(TokenRequest { tokens: tokens[cut..].to_vec(), scored_from: scored_from.saturating_sub(cut).max(1) })
+        return Ok(Pair { tokens, scored_from: 1, changes_context: false });
+    }
+    let alone = tokenizer.encode_with_defaults(context)?;
+    let tokens = tokenizer.encode_with_defaults(&format!("{context}{continuation}"))?;
+    let changes_context = !tokens.starts_with(&alone);
+    Ok(Pair { tokens, scored_from: alone.len(), changes_context })
+}
+
+impl Pair {
+    /// The request cut from the left to the context length; all of the continuation must fit.
+    ///
+    /// # Errors
+    /// [`Misfit`].
+    pub fn fit(self, context_length: usize) -> Result<Fitted, Misfit> {
+        let Pair { tokens, scored_from, .. } = self;
+        // The first token of all is given, never scored.
+        let scored_from = scored_from.max(1);
+        let scored = tokens.len().saturating_sub(scored_from);
+        if scored == 0 {
+            return Err(Misfit::NothingToScore);
+        }
+        if scored > context_length {
+            return Err(Misfit::TooLong { tokens: scored, context_length });
+        }
+        let lost = tokens.len().saturating_sub(context_length + 1);
+        let request = TokenRequest { tokens: tokens[lost..].to_vec(), scored_from: scored_from - lost };
+        Ok(Fitted { request, lost })
+    }
 }
 
 /// Scores of the requests of each item; equal ones of an item are scored once, so that equal choices tie exactly.
@@ -111,6 +173,7 @@ pub(super) mod tests {
     #[derive(Default)]
     pub struct Toy {
         pub groups: Vec<Vec<usize>>,
+        pub batches: usize,
     }
 
     impl Scorer for Toy {
@@ -128,6 +191,7 @@ pub(super) mod tests {
         }
 
         fn nll_sum(&mut self, batch: &Batch) -> Result<f64, EvalError> {
+            self.batches += 1;
             Ok(batch.targets.len() as f64 * std::f64::consts::LN_2)
         }
     }
@@ -145,7 +209,9 @@ pub(super) mod tests {
     fn pairs_are_split_at_the_context() {
         let t = bytes_only();
         let encode = |context: &str, continuation: &str, length| {
-            encode_pair(&t, &pair(context, continuation), length).expect("tokens")
+            let pair = encode_pair(&t, &pair(context, continuation)).expect("tokens");
+            assert!(!pair.changes_context);
+            pair.fit(length).expect("it fits").request
         };
         let request = encode("ab", " cd", 100);
         assert_eq!((request.tokens.len(), request.scored_from, request.num_scored()), (5, 2, 3));
@@ -162,15 +228,22 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn long_requests_lose_their_left_end() {
+    fn long_requests_lose_their_left_end_but_no_token_of_the_continuation() {
         let t = bytes_only();
-        let whole = encode_pair(&t, &pair("abcdefgh", " xy"), 100).expect("tokens");
-        let cut = encode_pair(&t, &pair("abcdefgh", " xy"), 5).expect("tokens");
+        let fit = |context: &str, continuation: &str, length| {
+            encode_pair(&t, &pair(context, continuation)).expect("tokens").fit(length)
+        };
+        let whole = fit("abcdefgh", " xy", 100).expect("it fits");
+        let cut = fit("abcdefgh", " xy", 5).expect("it fits");
         // 11 tokens, at most 5 + 1 kept: the context's 8 become 3.
-        assert_eq!((cut.tokens.as_slice(), cut.scored_from), (&whole.tokens[5..], 3));
-        // A continuation longer than the context length keeps one token to start from.
-        let cut = encode_pair(&t, &pair("ab", "cdefghij"), 4).expect("tokens");
-        assert_eq!((cut.tokens.len(), cut.scored_from), (5, 1));
+        assert_eq!((cut.request.tokens.as_slice(), cut.request.scored_from), (&whole.request.tokens[5..], 3));
+        assert_eq!((whole.lost, cut.lost), (0, 5));
+        // A continuation as long as the context length keeps one token to start from; a longer one is not scored in part.
+        let cut = fit("ab", "cdefghij", 8).expect("it fits");
+        assert_eq!((cut.request.tokens.len(), cut.request.scored_from, cut.lost), (9, 1, 1));
+        assert_eq!(fit("ab", "cdefghij", 7), Err(Misfit::TooLong { tokens: 8, context_length: 7 }));
+        assert_eq!(fit("ab", "", 7), Err(Misfit::NothingToScore));
+        assert_eq!(fit("", "", 7), Err(Misfit::NothingToScore));
     }
 
     #[test]

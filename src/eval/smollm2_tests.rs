@@ -34,10 +34,11 @@ fn log_likelihoods_are_those_of_the_harness() {
     for (task, file) in [(Task::ArcEasy, "arc_easy"), (Task::BoolQ, "boolq_first300")] {
         let path = data.join(format!("reference_results/smollm2_q4_1_lm_eval_{file}.jsonl"));
         let lines = read_objects(&path).expect("the reference");
-        let items = load(task, Source::Folder(&data.join("benchmarks")), num_items(), 0).expect("items");
+        let items = load(task, Source::Folder(&data.join("benchmarks")), Limit::First(num_items()), 0)
+            .expect("items");
         let (network, config, weights) = (&mut network, &config, &weights);
-        let mut scorer = NetworkScorer { network, config, weights, pass_tokens: PASS_TOKENS, tokens: 0 };
-        let result = evaluate(task, &items, &tokenizer, 8192, &mut scorer).expect("a result");
+        let mut scorer = NetworkScorer::new(network, config, weights);
+        let result = super::tests::evaluate(task, &items, &tokenizer, 8192, &mut scorer).expect("a result");
         let mut worst: f64 = 0.0;
         for (record, (_, reference)) in result.items.iter().zip(&lines) {
             let theirs = reference["loglik"].as_array().expect("a list");

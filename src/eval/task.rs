@@ -5,19 +5,11 @@
 //! `mmlu_continuation` their texts, after the question alone (the harness puts one more sentence before that question,
 //! "The following are questions (with answers) about …": ours is without).
 use super::error::EvalError;
-use super::few_shot::Examples;
 use super::fields::Fields;
-use super::files::Files;
 use super::mmlu;
 use super::text::{capitalize, clean_hellaswag, python_strip};
 use crate::base::suggest::nearest;
-use crate::data::synthetic::Synthetic;
-use crate::data::tables::{Row, read_rows};
 use crate::data::task;
-use crate::data::world::World;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A multiple-choice task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,9 +27,6 @@ pub enum Task {
     /// Texts of the choices as continuations.
     MmluContinuation,
 }
-
-/// Generated items that stand for "all".
-const GENERATED_ITEMS: usize = 500;
 
 impl Task {
     /// All tasks.
@@ -127,7 +116,7 @@ impl Task {
     }
 
     /// The task among those that items are generated for.
-    fn generated(self) -> Option<task::Task> {
+    pub(super) fn generated(self) -> Option<task::Task> {
         task::Task::from_name(self.name())
     }
 }
@@ -142,8 +131,12 @@ pub struct TextRequest {
 /// One item: its requests, one per choice, and what the metrics need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// The item's own id, else its number in the file, from 0.
+    /// Place in the file, from 0: what names the item.
+    pub place: usize,
+    /// The item's own id, else its place; several items of a file may have one.
     pub id: String,
+    /// Place of the first item of its cluster.
+    pub cluster: usize,
     /// Of MMLU.
     pub subject: Option<String>,
     /// What stands before the examples and the item's own context: in its requests already.
@@ -155,10 +148,12 @@ pub struct Item {
 }
 
 impl Item {
-    /// An item without requests yet.
-    pub(super) fn named(id: String) -> Item {
+    /// The item at `place`, without requests yet.
+    pub(super) fn named(id: String, place: usize) -> Item {
         Item {
+            place,
             id,
+            cluster: place,
             subject: None,
             description: String::new(),
             requests: Vec::new(),
@@ -168,90 +163,8 @@ impl Item {
     }
 }
 
-/// Items of a file, by subject.
-pub type Counts = BTreeMap<Option<String>, usize>;
-
-/// Where items come from.
-#[derive(Clone, Copy)]
-pub enum Source<'a> {
-    World(&'a World),
-    Synthetic(&'a Synthetic),
-    /// A folder with `<task>/<split>.jsonl`, `.jsonl.zst`, `.parquet` or `.arrow`.
-    Folder(&'a Path),
-}
-
-/// The first `limit` items of a task, of each subject in MMLU; 0: all of a folder's, 500 of a generated corpus's. Each stands
-/// after the first `num_fewshot` examples of the folder's train split (MMLU: of its subject in the dev split).
-///
-/// # Errors
-/// No such file, a broken line or field, a task or number of items that a generated corpus cannot give, too few examples.
-pub fn load(task: Task, source: Source, limit: usize, num_fewshot: usize) -> Result<Vec<Item>, EvalError> {
-    match source {
-        Source::World(world) => {
-            let object = |value: Value| if let Value::Object(object) = value { object } else { Map::new() };
-            let of = |kind, n| world.benchmark(kind, n).into_iter().map(|item| object(item.json)).collect();
-            generated(task, limit, of)
-        }
-        Source::Synthetic(corpus) => generated(task, limit, |kind, n| {
-            corpus.benchmark(kind, n).into_iter().map(|item| item.json).collect()
-        }),
-        Source::Folder(folder) => Ok(load_files(task, Files::Folder(folder), limit, num_fewshot)?.0),
-    }
-}
-
-/// The first `limit` items, 0: [`GENERATED_ITEMS`], of what `generate` makes of a task and their number.
-fn generated(
-    task: Task,
-    limit: usize,
-    generate: impl FnOnce(task::Task, usize) -> Vec<Map<String, Value>>,
-) -> Result<Vec<Item>, EvalError> {
-    let kind = task.generated().ok_or(EvalError::NotGenerated { task: task.name() })?;
-    let asked = if limit == 0 { GENERATED_ITEMS } else { limit };
-    let items = generate(kind, asked);
-    if items.len() < asked {
-        return Err(EvalError::ItemsExhausted { task: task.name(), found: items.len(), asked });
-    }
-    let place = |i| format!("generated item {i} of {}", task.name());
-    items.iter().enumerate().map(|(i, object)| parse(task, object, i, &place(i))).collect()
-}
-
-/// [`load`] from files, and how many items the file of the scored split holds, by subject.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_files(
-    task: Task,
-    files: Files,
-    limit: usize,
-    num_fewshot: usize,
-) -> Result<(Vec<Item>, Counts), EvalError> {
-    let mut items = load_split(task, files, task.split())?;
-    let mut counts = Counts::new();
-    items.retain(|item| {
-        let count = counts.entry(item.subject.clone()).or_default();
-        *count += 1;
-        limit == 0 || *count <= limit
-    });
-    if num_fewshot > 0 {
-        let examples = load_split(task, files, task.example_split())?;
-        let examples = Examples::new(task, &examples, num_fewshot);
-        items.iter_mut().try_for_each(|item| examples.put_before(item))?;
-    }
-    Ok((items, counts))
-}
-
-fn load_split(task: Task, files: Files, split: &'static str) -> Result<Vec<Item>, EvalError> {
-    let path = files.find(task, split)?;
-    let rows = read_rows(&path)?;
-    if rows.is_empty() {
-        return Err(EvalError::NoItems { path });
-    }
-    rows.iter().enumerate().map(|(i, Row { place, object })| parse(task, object, i, place)).collect()
-}
-
-/// An item from its fields; `place` names it in messages.
-fn parse(task: Task, object: &Map<String, Value>, index: usize, place: &str) -> Result<Item, EvalError> {
-    let fields = Fields { object, place };
+/// An item from its fields; it is the one at place `index` of its file.
+pub(super) fn parse(task: Task, fields: &Fields, index: usize) -> Result<Item, EvalError> {
     let text = |name: &str| fields.text(name);
     let (contexts, choices, gold) = match task {
         Task::ArcEasy | Task::ArcChallenge => {
@@ -282,14 +195,14 @@ fn parse(task: Task, object: &Map<String, Value>, index: usize, place: &str) -> 
             let gold = fields.index("label", 0, endings.len())?;
             (vec![context], endings, gold)
         }
-        Task::WinoGrande => return winogrande(&fields, index),
-        Task::Mmlu | Task::MmluContinuation => return mmlu::item(task == Task::Mmlu, &fields, index),
+        Task::WinoGrande => return winogrande(fields, index),
+        Task::Mmlu | Task::MmluContinuation => return mmlu::item(task == Task::Mmlu, fields, index),
     };
     let requests = choices
         .iter()
         .map(|choice| TextRequest { context: contexts[0].clone(), continuation: format!(" {choice}") })
         .collect();
-    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index)) })
+    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index), index) })
 }
 
 /// Partial scoring: the text after the blank is scored after each option in its place.
@@ -308,5 +221,5 @@ fn winogrande(fields: &Fields, index: usize) -> Result<Item, EvalError> {
         })
         .collect();
     let gold = fields.index("answer", 1, 2)?;
-    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index)) })
+    Ok(Item { requests, choices, gold, ..Item::named(fields.id(index), index) })
 }

@@ -384,6 +384,22 @@ pub fn loss_and_gradients<B: Backend>(
     loss
 }
 
+/// The final norm's output after each input, N × d, in a tensor of its own.
+pub fn final_hidden<B: Backend>(
+    backend: &B,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    inputs: &[u32],
+    sequences: usize,
+    work: &mut Workspace<B>,
+) -> B::Tensor {
+    forward(backend, config, weights, inputs, sequences, work, &mut None);
+    let [rows, cols] = backend.shape(&work.final_in);
+    let mut hidden = backend.activation(rows, cols);
+    backend.copy(&mut hidden, &work.final_in);
+    hidden
+}
+
 /// Natural-log probability of each of `targets` (N) after its input, `sequences` rows of T tokens each.
 pub fn log_probabilities<B: Backend>(
     backend: &B,

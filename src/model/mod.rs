@@ -3,6 +3,7 @@
 pub mod bias;
 pub mod checkpoint;
 pub mod decode;
+pub mod divergence;
 pub mod engine;
 #[cfg(test)]
 pub(crate) mod fixtures;

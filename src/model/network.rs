@@ -1,5 +1,6 @@
 //! What the training loop and the evaluation ask of a model: the seam between engines.
 use super::config::ModelConfig;
+use super::divergence::{self, Side};
 use super::llama::{self, Objective, Workspace};
 use super::scoring::{self, ItemScores, ScoredSequence, ScoringWorkspace};
 use super::taps::Tap;
@@ -61,6 +62,15 @@ pub trait Network<B: Backend>: Send {
         sequences: usize,
     ) -> Vec<f64>;
 
+    /// KL(p ‖ q) in nats of the next-token distributions after each of `inputs`, p of the one model and q of the other.
+    fn divergences(
+        &mut self,
+        p: Side<'_, B::Tensor>,
+        q: Side<'_, B::Tensor>,
+        inputs: &[u32],
+        sequences: usize,
+    ) -> Vec<f64>;
+
     /// Scores items, the sequences of which may begin alike: the result of each is that of its sequences one by one up
     /// to rounding, and does not depend on the other items. This body gives each sequence a pass of its own.
     fn score_items(
@@ -85,6 +95,11 @@ pub trait Network<B: Backend>: Send {
             scores.log_probabilities.push(own);
         }
         scores
+    }
+
+    /// Tokens that pass through the model when [`Self::score_items`] scores `item`.
+    fn tokens_of_item(&self, item: &[ScoredSequence]) -> usize {
+        item.iter().map(|sequence| sequence.inputs().len()).sum()
     }
 }
 
@@ -141,6 +156,23 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         llama::log_probabilities(self.backend, config, weights, inputs, targets, sequences, &mut self.work)
     }
 
+    fn divergences(
+        &mut self,
+        p: Side<'_, B::Tensor>,
+        q: Side<'_, B::Tensor>,
+        inputs: &[u32],
+        sequences: usize,
+    ) -> Vec<f64> {
+        let mut hidden = |(config, weights): Side<'_, B::Tensor>| {
+            llama::final_hidden(self.backend, config, weights, inputs, sequences, &mut self.work)
+        };
+        let (of_p, of_q) = (hidden(p), hidden(q));
+        fn head<'a, T>(side: &Side<'a, T>) -> &'a T {
+            side.1.head.as_ref().unwrap_or(&side.1.embed)
+        }
+        divergence::of_hidden(self.backend, [&of_p, &of_q], [head(&p), head(&q)])
+    }
+
     fn score_items(
         &mut self,
         config: &ModelConfig,
@@ -148,5 +180,9 @@ impl<B: Backend> Network<B> for ExplicitNetwork<'_, B> {
         items: &[Vec<ScoredSequence>],
     ) -> ItemScores {
         scoring::score_items(self.backend, config, weights, items, &mut self.scoring)
+    }
+
+    fn tokens_of_item(&self, item: &[ScoredSequence]) -> usize {
+        scoring::packed_tokens(item)
     }
 }

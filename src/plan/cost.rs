@@ -234,12 +234,14 @@ pub(super) fn evaluation(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Co
     let tokens = items * CHOICES_PER_ITEM * TOKENS_PER_CHOICE + validation_tokens;
     let (params, rate) =
         if ends_whole(arm) { (r.source_params, r.source) } else { (r.target_params, r.target) };
+    // A pruned model and its source read the held-out text once more, for the divergence between them.
+    let (again, other) = if arm.is_of_source() { (*validation_tokens, r.source_params) } else { (0, 0) };
     Cost {
-        tokens,
-        flops: rate * tokens as f64,
+        tokens: tokens + 2 * again,
+        flops: rate * (tokens + again) as f64 + r.source * again as f64,
         params: 0,
         disk_bytes: items * BYTES_PER_ITEM,
-        memory_bytes: F32 * params + spec.data.context_length as u64 * ACTIVATION_BYTES_PER_TOKEN,
+        memory_bytes: F32 * (params + other) + spec.data.context_length as u64 * ACTIVATION_BYTES_PER_TOKEN,
     }
 }
 

@@ -139,6 +139,15 @@ impl Files {
         if let Some(corpus) = corpus {
             identity["corpus"] = json!(corpus);
         }
+        // Which items of a file are scored; those of the world are drawn one after the other.
+        let is_sample = eval.folder.is_some() && eval.items > 0;
+        if is_sample {
+            identity["sample_seed"] = json!(eval.sample_seed);
+        }
+        // Bits per byte were over guessed lengths of tokens once, which byte-level BPE that was trained here has right.
+        if !matches!(data.tokenizer, TokenizerSpec::Bpe { .. }) {
+            identity["bytes"] = json!("text");
+        }
         // Held-out windows have the weights, too.
         if let CorpusSpec::Mixture { .. } = data.corpus {
             identity["weights"] = json!(data.corpus.weights());
@@ -146,6 +155,9 @@ impl Files {
         let eval = ["eval.tasks", "eval.items", "eval.folder", "eval.validation_tokens"];
         let mut identity = Identity::new(identity, &eval);
         identity.read(&["data.context_length", "data.corpus", "data.tokenizer"]);
+        if is_sample {
+            identity.read(&["eval.sample_seed"]);
+        }
         Ok(identity)
     }
 }

@@ -7,7 +7,8 @@
 //!    └────────→ direct (proportional)            └──→ its latency, where it is to be measured
 //! ```
 //!
-//! A source model from disk needs no corpus and no seed: all seeds share it.
+//! A source model from disk needs no corpus and no seed: all seeds share it. The evaluation of a pruned model needs its source
+//! and the source's evaluation as well: for its divergence from the source, and for the items that it answers as the source does.
 //!
 //! A stage's id is the hash of everything that can change a number and of nothing else (`identity.rs`), so two points
 //! of the grid that differ only in what an arm does not use share the arm's stage: that is one run. An identity tells the
@@ -56,12 +57,16 @@ pub struct Inputs {
     pub other: Option<usize>,
     /// The model that an evaluation scores, or whose latency is measured.
     pub model: Option<usize>,
+    /// The evaluation of the source that a pruned model's answers are held against.
+    pub source_evaluation: Option<usize>,
 }
 
 impl Inputs {
     /// All of them, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
-        [self.corpus, self.source, self.teacher, self.other, self.model].into_iter().flatten()
+        [self.corpus, self.source, self.teacher, self.other, self.model, self.source_evaluation]
+            .into_iter()
+            .flatten()
     }
 }
 

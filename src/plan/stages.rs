@@ -130,6 +130,14 @@ impl Builder {
     fn run(&mut self, arm: &ArmSpec, spec: &RunSpec, at: &At<'_>) -> Result<(usize, usize), PlanError> {
         let corpus = self.corpus(spec)?;
         let made = self.model(arm, spec, at)?;
+        let (source, source_evaluation) = match ArmSpec::built_in("source") {
+            Some(source) if arm.is_of_source() => {
+                let spec = RunSpec { eval: spec.eval.clone(), ..at.of_source(spec) };
+                let (source, evaluation) = self.run(&source, &spec, at)?;
+                (Some(source), Some(evaluation))
+            }
+            _ => (None, None),
+        };
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         let model = &self.stages[made];
         // The identity of a model that was trained here holds its corpus.
@@ -145,7 +153,13 @@ impl Builder {
         let evaluation = self.add(Draft {
             slug: format!("eval-{}", slug(arm, seed)),
             kind: StageKind::Evaluation(arm.clone()),
-            inputs: Inputs { corpus: Some(corpus), model: Some(made), ..Inputs::default() },
+            inputs: Inputs {
+                corpus: Some(corpus),
+                model: Some(made),
+                source,
+                source_evaluation,
+                ..Inputs::default()
+            },
             seed,
             spec,
             identity,
@@ -209,7 +223,7 @@ impl Builder {
         self.add(Draft {
             slug: slug(arm, Some(seed)),
             kind: StageKind::Model(arm.clone()),
-            inputs: Inputs { corpus: Some(corpus), source, teacher, other, model: None },
+            inputs: Inputs { corpus: Some(corpus), source, teacher, other, ..Inputs::default() },
             seed: Some(seed),
             spec,
             identity,

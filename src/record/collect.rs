@@ -1,5 +1,7 @@
 //! From the records of the finished runs to the CSV files of an experiment.
-use super::dictionary::{self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, WIDTHS};
+use super::dictionary::{
+    self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
+};
 use super::rows::RunRecord;
 use super::snapshot::Draft;
 use super::{RecordError, Result};
@@ -11,7 +13,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The tables, in the order of their names here; each with what of a record are its rows.
-const TABLES: [(&str, Rows); 8] = [
+const TABLES: [(&str, Rows); 9] = [
     (EVALS, |r, t| r.evals.iter().try_for_each(|row| t.keyed(r, row))),
     (ITEMS, |r, t| r.items.iter().try_for_each(|row| t.keyed(r, row))),
     (CURVES, |r, t| r.curve.iter().try_for_each(|row| t.keyed(r, row))),
@@ -19,6 +21,7 @@ const TABLES: [(&str, Rows); 8] = [
     (WIDTHS, |r, t| r.widths.iter().try_for_each(|row| t.keyed(r, row))),
     (LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row))),
     (LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row))),
+    (SET_ASIDE, |r, t| r.set_aside.iter().try_for_each(|row| t.keyed(r, row))),
     (RUNS, |r, t| {
         let values: Vec<&String> = r.axes.iter().map(|(_, value)| value).collect();
         t.row((&r.identity, values, &r.totals))

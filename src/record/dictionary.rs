@@ -15,9 +15,10 @@ pub const PRUNE: &str = "prune.csv";
 pub const WIDTHS: &str = "widths.csv";
 pub const LEDGER: &str = "ledger.csv";
 pub const LATENCY: &str = "latency.csv";
+pub const SET_ASIDE: &str = "set_aside.csv";
 
 /// All files, with what one row of each is.
-pub const FILES: [(&str, &str); 8] = [
+pub const FILES: [(&str, &str); 9] = [
     (RUNS, "one row per run of the plan that has finished, failed ones included"),
     (EVALS, "one row per run and task"),
     (ITEMS, "one row per run, task, item and choice"),
@@ -26,7 +27,17 @@ pub const FILES: [(&str, &str); 8] = [
     (WIDTHS, "one row per run and layer of the final model"),
     (LEDGER, "one row per run and part of its cost"),
     (LATENCY, "one row per run and phase of generation, at batch 1; none where latency was not measured"),
+    (SET_ASIDE, "one row per run, task and item that could not be scored; such items are in no other file"),
 ];
+
+/// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
+const ADDED: [(&str, usize); 4] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (PRUNE, 5)];
+
+/// How many of the columns of `file` its first version had.
+pub fn first_columns(file: &str) -> usize {
+    let added = ADDED.iter().find(|(name, _)| *name == file).map_or(0, |(_, added)| *added);
+    columns(file).len() - added
+}
 
 /// Where the axis columns stand in `runs.csv`: after this column.
 pub const AXES_AFTER: &str = "stage";
@@ -59,6 +70,9 @@ const RUN: &str = "id of the run, as in `plan.json`";
 const ARM: &str = "arm of the comparison";
 const SEED: &str = "seed of the replicate";
 const NO_NORM: &str = "the task has no choices to normalise by";
+const EARLIER: &str = "not scored, or scored before this was recorded";
+const NO_LOGLIK: &str = "a log-likelihood is not finite, or it was scored before this was recorded";
+const NO_SOURCE: &str = "the model was not pruned from a source, or it was scored before this was recorded";
 const NO_TYPE: &str = "groups of this type are not pruned, or none is left to prune";
 
 /// Every column of every file, in file and column order; `runs.csv` has one more per axis, named by its key path.
@@ -135,11 +149,40 @@ pub const COLUMNS: &[Column] = &[
         "Hessian that the weight update used: none, mean_bias, layerwise, layerwise_bias",
         "nothing was pruned",
     ),
+    column(
+        RUNS,
+        "kl_to_source",
+        "nats per token",
+        "mean over held-out tokens of KL(source ‖ model), the divergence of the model's next-token distribution from that of the source it was pruned from",
+        NO_SOURCE,
+    ),
+    column(
+        RUNS,
+        "kl_to_source_low",
+        "nats per token",
+        "lower end of its 95 % interval, Student's t over held-out windows",
+        NO_SOURCE,
+    ),
+    column(RUNS, "kl_to_source_high", "nats per token", "upper end of it", NO_SOURCE),
+    column(
+        RUNS,
+        "average_acc",
+        "share",
+        "plain mean of acc over the tasks scored",
+        "a task has no acc, or the run was scored before averages were recorded",
+    ),
+    column(
+        RUNS,
+        "average_usual",
+        "share",
+        "the paper's average: mean over arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa and winogrande with the usual metric of each (acc_norm for arc_challenge, hellaswag and openbookqa, else acc); other tasks are left out",
+        "not all seven were scored, or the run was scored before averages were recorded",
+    ),
     column(EVALS, "run", "", RUN, NEVER),
     column(EVALS, "arm", "", ARM, NEVER),
     column(EVALS, "seed", "", SEED, NEVER),
     column(EVALS, "task", "", "benchmark task", NEVER),
-    column(EVALS, "num_items", "items", "items scored", NEVER),
+    column(EVALS, "num_items", "items", "items with an accuracy", NEVER),
     column(EVALS, "acc", "share", "items whose likeliest choice is the right one", "not scored"),
     column(
         EVALS,
@@ -152,7 +195,7 @@ pub const COLUMNS: &[Column] = &[
         EVALS,
         "acc_low",
         "share",
-        "lower end of the Wilson 95 % interval of acc, over items",
+        "lower end of the Wilson 95 % interval of acc, over items; of items in clusters with num_items / design_effect items and Student's t",
         "not scored",
     ),
     column(EVALS, "acc_high", "share", "upper end of it", "not scored"),
@@ -168,7 +211,7 @@ pub const COLUMNS: &[Column] = &[
         EVALS,
         "acc_norm_low",
         "share",
-        "lower end of the Wilson 95 % interval of acc_norm, over items",
+        "lower end of the Wilson 95 % interval of acc_norm, over items, as acc_low",
         NO_NORM,
     ),
     column(EVALS, "acc_norm_high", "share", "upper end of it", NO_NORM),
@@ -179,11 +222,132 @@ pub const COLUMNS: &[Column] = &[
         "accuracy of blind guessing: mean over items of 1 / number of choices",
         "not known",
     ),
+    column(
+        EVALS,
+        "num_clusters",
+        "clusters",
+        "clusters of the items: one option pair (winogrande), source_id (hellaswag), passage (boolq), context (social_iqa), goal (piqa) or question (others)",
+        EARLIER,
+    ),
+    column(
+        EVALS,
+        "design_effect",
+        "",
+        "variance of acc over items in their clusters (mmlu: within its subjects) / that of independent items",
+        "all items are alike, or scored before it was recorded",
+    ),
+    column(
+        EVALS,
+        "gold_probability",
+        "share",
+        "mean over items of exp(loglik) of the right choice / its sum over the choices",
+        EARLIER,
+    ),
+    column(
+        EVALS,
+        "gold_probability_low",
+        "share",
+        "lower end of its 95 % interval over items in their clusters",
+        EARLIER,
+    ),
+    column(EVALS, "gold_probability_high", "share", "upper end of it", EARLIER),
+    column(
+        EVALS,
+        "gold_probability_norm",
+        "share",
+        "the same with loglik / num_chars in the place of loglik",
+        NO_NORM,
+    ),
+    column(
+        EVALS,
+        "gold_probability_norm_low",
+        "share",
+        "lower end of its 95 % interval over items in their clusters",
+        NO_NORM,
+    ),
+    column(EVALS, "gold_probability_norm_high", "share", "upper end of it", NO_NORM),
+    column(
+        EVALS,
+        "gold_nll",
+        "nats per byte",
+        "mean over items of -loglik of the right continuation / its bytes, without the space before it",
+        EARLIER,
+    ),
+    column(
+        EVALS,
+        "gold_nll_low",
+        "nats per byte",
+        "lower end of its 95 % interval over items in their clusters",
+        EARLIER,
+    ),
+    column(EVALS, "gold_nll_high", "nats per byte", "upper end of it", EARLIER),
+    column(
+        EVALS,
+        "margin",
+        "nats",
+        "mean over items of loglik of the right choice - the highest of the others",
+        EARLIER,
+    ),
+    column(
+        EVALS,
+        "margin_low",
+        "nats",
+        "lower end of its 95 % interval over items in their clusters",
+        EARLIER,
+    ),
+    column(EVALS, "margin_high", "nats", "upper end of it", EARLIER),
+    column(EVALS, "choice_log_loss", "nats", "mean over items of -ln gold_probability", EARLIER),
+    column(
+        EVALS,
+        "choice_log_loss_low",
+        "nats",
+        "lower end of its 95 % interval over items in their clusters",
+        EARLIER,
+    ),
+    column(EVALS, "choice_log_loss_high", "nats", "upper end of it", EARLIER),
+    column(
+        EVALS,
+        "agreement",
+        "share",
+        "items whose likeliest choice is that of the source the model was pruned from",
+        NO_SOURCE,
+    ),
+    column(
+        EVALS,
+        "agreement_low",
+        "share",
+        "lower end of its 95 % interval over items in their clusters",
+        NO_SOURCE,
+    ),
+    column(EVALS, "agreement_high", "share", "upper end of it", NO_SOURCE),
+    column(
+        EVALS,
+        "num_not_finite",
+        "items",
+        "items with a log-likelihood that is not finite: they have no accuracy (only with eval.allow_non_finite)",
+        EARLIER,
+    ),
+    column(EVALS, "num_set_aside", "items", "items that could not be scored, see set_aside.csv", EARLIER),
+    column(EVALS, "num_truncated", "items", "items that lost the beginning of their context", EARLIER),
+    column(EVALS, "context_length", "tokens", "tokens that the model saw at most", EARLIER),
+    column(
+        EVALS,
+        "sample_seed",
+        "",
+        "seed of the sample of items that was drawn from the file",
+        "the items are all of the file, or made by the embedded world",
+    ),
     column(ITEMS, "run", "", RUN, NEVER),
     column(ITEMS, "arm", "", ARM, NEVER),
     column(ITEMS, "seed", "", SEED, NEVER),
     column(ITEMS, "task", "", "benchmark task", NEVER),
-    column(ITEMS, "item", "", "id of the item, the same in every run", NEVER),
+    column(
+        ITEMS,
+        "item",
+        "",
+        "the item's own id, else its place; items may share one, so `place` names the item",
+        NEVER,
+    ),
     column(ITEMS, "gold", "index", "right choice, counted from 0", NEVER),
     column(ITEMS, "choice", "index", "this row's choice, counted from 0", NEVER),
     column(ITEMS, "loglik", "nats", "sum of log-probabilities of the choice's tokens", "not finite"),
@@ -204,6 +368,46 @@ pub const COLUMNS: &[Column] = &[
         "not scored",
     ),
     column(ITEMS, "acc_norm", "0, 1", "the same by log-likelihood per character", NO_NORM),
+    column(
+        ITEMS,
+        "place",
+        "index",
+        "place of the item in its file, counted from 0: with the task it names the item",
+        EARLIER,
+    ),
+    column(ITEMS, "cluster", "index", "place of the first item of its cluster", EARLIER),
+    column(ITEMS, "stratum", "", "subject of the item", "the task has no subjects"),
+    column(
+        ITEMS,
+        "gold_probability",
+        "share",
+        "exp(loglik) of the right choice / its sum over the choices; repeated, as the columns after it",
+        NO_LOGLIK,
+    ),
+    column(ITEMS, "gold_probability_norm", "share", "the same with loglik / num_chars", NO_NORM),
+    column(
+        ITEMS,
+        "gold_nll",
+        "nats per byte",
+        "-loglik of the right continuation / its bytes, without the space before it",
+        NO_LOGLIK,
+    ),
+    column(ITEMS, "margin", "nats", "loglik of the right choice - the highest of the others", NO_LOGLIK),
+    column(ITEMS, "choice_log_loss", "nats", "-ln gold_probability", NO_LOGLIK),
+    column(
+        ITEMS,
+        "agreement",
+        "0, 1",
+        "the likeliest choice is that of the source the model was pruned from",
+        NO_SOURCE,
+    ),
+    column(
+        ITEMS,
+        "lost_context_tokens",
+        "tokens",
+        "tokens at the beginning of the context that did not fit, the most of its choices",
+        EARLIER,
+    ),
     column(CURVES, "run", "", RUN, NEVER),
     column(CURVES, "arm", "", ARM, NEVER),
     column(CURVES, "seed", "", SEED, NEVER),
@@ -339,6 +543,14 @@ pub const COLUMNS: &[Column] = &[
     column(LATENCY, "seconds_min", "s", "the shortest", "not measured"),
     column(LATENCY, "seconds_max", "s", "the longest", "not measured"),
     column(LATENCY, "tokens_per_second", "tokens per second", "tokens / seconds", "not measured"),
+    column(SET_ASIDE, "run", "", RUN, NEVER),
+    column(SET_ASIDE, "arm", "", ARM, NEVER),
+    column(SET_ASIDE, "seed", "", SEED, NEVER),
+    column(SET_ASIDE, "task", "", "benchmark task", NEVER),
+    column(SET_ASIDE, "place", "index", "place of the item in its file, counted from 0", NEVER),
+    column(SET_ASIDE, "item", "", "the item's own id, else its place", NEVER),
+    column(SET_ASIDE, "reason", "", "why it could not be scored", NEVER),
+    column(SET_ASIDE, "text", "", "end of the context and the continuation that could not be scored", NEVER),
 ];
 
 /// Columns of `file` in order, without the axes.

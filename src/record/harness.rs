@@ -1,14 +1,17 @@
 //! Results of an evaluation in the files that readers of lm-evaluation-harness know: `results.json` with its keys, and
 //! `items.csv` with a row per choice.
-use super::rows::ItemChoice;
+use super::scores::{ItemChoice, SetAside};
 use super::{RecordError, Result};
 use crate::base::files::write_atomic;
+use crate::stats::Interval;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 /// Names of the files.
 pub const RESULTS_FILE: &str = "results.json";
 pub const ITEMS_FILE: &str = "items.csv";
+/// Written only where an item could not be scored.
+pub const SET_ASIDE_FILE: &str = "set_aside.csv";
 
 /// One number of a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +20,8 @@ pub struct HarnessMetric {
     pub value: f64,
     /// `None` is written `"N/A"`, as the harness does.
     pub stderr: Option<f64>,
+    /// 95 % interval, for people: the harness has no key for it.
+    pub interval: Option<Interval>,
     pub higher_is_better: bool,
 }
 
@@ -73,22 +78,37 @@ pub fn results(tasks: &[HarnessTask], config: Value) -> Value {
     })
 }
 
-/// Writes `results.json` and `items.csv` to `folder`, each all or nothing, the results last.
+/// Writes `results.json`, `items.csv` and, where there are such items, `set_aside.csv` to `folder`, each all or nothing, the
+/// results last.
 ///
 /// # Errors
 /// Any failure of the file system.
-pub fn write(folder: &Path, results: &Value, items: &[ItemChoice]) -> Result<()> {
+pub fn write(folder: &Path, results: &Value, items: &[ItemChoice], set_aside: &[SetAside]) -> Result<()> {
     let io = |path: &PathBuf| {
         let path = path.clone();
         move |source| RecordError::Io { path, source }
     };
     let path = folder.join(ITEMS_FILE);
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let written = items.iter().try_for_each(|row| table.serialize(row)).map_err(std::io::Error::from);
-    let bytes = written.and_then(|()| table.into_inner().map_err(|e| e.into_error())).map_err(io(&path))?;
-    write_atomic(&path, &bytes).map_err(io(&path))?;
+    write_atomic(&path, &table(items).map_err(io(&path))?).map_err(io(&path))?;
+    let path = folder.join(SET_ASIDE_FILE);
+    if set_aside.is_empty() {
+        // Of an earlier evaluation, which these results are not of.
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&path)(error)),
+            _ => {}
+        }
+    } else {
+        write_atomic(&path, &table(set_aside).map_err(io(&path))?).map_err(io(&path))?;
+    }
     let path = folder.join(RESULTS_FILE);
     write_atomic(&path, format!("{results:#}\n").as_bytes()).map_err(io(&path))
+}
+
+/// Rows as CSV with a header.
+fn table(rows: &[impl serde::Serialize]) -> std::io::Result<Vec<u8>> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    rows.iter().try_for_each(|row| table.serialize(row)).map_err(std::io::Error::from)?;
+    table.into_inner().map_err(|e| e.into_error())
 }
 
 #[cfg(test)]
@@ -104,6 +124,7 @@ mod tests {
                 name: "acc",
                 value: 0.5,
                 stderr: Some(0.1),
+                interval: None,
                 higher_is_better: true,
             }],
             num_fewshot: Some(0),

@@ -15,6 +15,7 @@ pub mod harness;
 pub mod provenance;
 pub mod read;
 pub mod rows;
+pub mod scores;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -24,9 +25,10 @@ pub use error::RecordError;
 pub use provenance::Provenance;
 pub use read::{Keyed, Results, RunEntry};
 pub use rows::{
-    CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart,
-    PruneEvent, RunIdentity, RunRecord, RunTotals, Status,
+    CurvePoint, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
+    RunRecord, RunTotals, Status,
 };
+pub use scores::{EvalScore, ItemChoice, SetAside};
 pub use snapshot::Snapshot;
 
 /// Version of the files' columns; raised by any change that a reader of old files would notice.

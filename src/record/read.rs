@@ -1,9 +1,11 @@
 //! Reading the CSV files back, with file, line and column of any fault.
-use super::dictionary::{self, AXES_AFTER, CURVES, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, WIDTHS};
-use super::rows::{
-    CurvePoint, EvalScore, ItemChoice, LatencyRow, LayerWidths, LedgerEntry, PruneEvent, RunIdentity,
-    RunTotals, Status,
+use super::dictionary::{
+    self, AXES_AFTER, CURVES, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
 };
+use super::rows::{
+    CurvePoint, LatencyRow, LayerWidths, LedgerEntry, PruneEvent, RunIdentity, RunTotals, Status,
+};
+use super::scores::{EvalScore, ItemChoice, SetAside};
 use super::snapshot::Snapshot;
 use super::{RecordError, Result};
 use serde::de::DeserializeOwned;
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The files that [`Results`] are read from.
-pub const TABLES: [&str; 8] = [RUNS, EVALS, ITEMS, CURVES, PRUNE, WIDTHS, LEDGER, LATENCY];
+pub const TABLES: [&str; 9] = [RUNS, EVALS, ITEMS, CURVES, PRUNE, WIDTHS, LEDGER, LATENCY, SET_ASIDE];
 
 /// A row of `runs.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,7 @@ pub struct Results {
     pub widths: Vec<Keyed<LayerWidths>>,
     pub ledger: Vec<Keyed<LedgerEntry>>,
     pub latency: Vec<Keyed<LatencyRow>>,
+    pub set_aside: Vec<Keyed<SetAside>>,
 }
 
 impl Results {
@@ -73,23 +76,26 @@ impl Results {
         if files.get(LATENCY).is_some() {
             results.latency = read_keyed(Csv::of(files, results_dir, LATENCY)?, 3, &index)?;
         }
+        if files.get(SET_ASIDE).is_some() {
+            results.set_aside = read_keyed(Csv::of(files, results_dir, SET_ASIDE)?, 3, &index)?;
+        }
         Ok(results)
     }
 
     fn read_runs(&mut self, csv: Csv<'_>) -> Result<()> {
         let (header, rows) = csv.open()?;
         let path = csv.path.as_path();
-        let fixed = dictionary::columns(RUNS);
-        let first = fixed.iter().position(|c| *c == AXES_AFTER).map_or(0, |i| i + 1);
-        if header.len() < fixed.len() {
-            return Err(wrong_header(path, &header.iter().collect::<Vec<_>>(), &fixed));
-        }
-        let last = first + header.len() - fixed.len();
+        let all = dictionary::columns(RUNS);
+        let first = all.iter().position(|c| *c == AXES_AFTER).map_or(0, |i| i + 1);
+        // The axes stand between the columns up to `stage` and the others, of which older files lack the last.
+        let after = header.iter().skip(first).position(|name| name == all[first]).map(|i| first + i);
+        let last = after.unwrap_or(header.len());
         let names: Vec<&str> =
             header.iter().enumerate().filter(|(i, _)| *i < first || *i >= last).map(|(_, n)| n).collect();
-        if names != fixed {
-            return Err(wrong_header(path, &names, &fixed));
+        if !is_known(&names, RUNS) {
+            return Err(wrong_header(path, &names, &all));
         }
+        let missing = all.len() - names.len();
         self.axes = header.iter().skip(first).take(last - first).map(String::from).collect();
         let mut seen = std::collections::BTreeSet::new();
         for (line, row) in rows {
@@ -98,7 +104,7 @@ impl Results {
             let entry = RunEntry {
                 identity: parse.row(at(0, first), 0)?,
                 axes: self.axes.iter().cloned().zip(row.iter().skip(first).map(String::from)).collect(),
-                totals: parse.row(at(last, header.len()), last)?,
+                totals: parse.row(filled(at(last, header.len()), missing), last)?,
             };
             if entry.identity.status == Status::Failed && entry.identity.reason.is_none() {
                 return Err(parse.cell("reason", "empty, but the run failed".into()));
@@ -176,9 +182,11 @@ fn read_keyed<T: DeserializeOwned>(
     let (header, rows) = csv.open()?;
     let path = csv.path;
     let fixed = dictionary::columns(csv.file);
-    if header.iter().ne(fixed.iter().copied()) {
-        return Err(wrong_header(&path, &header.iter().collect::<Vec<_>>(), &fixed));
+    let names: Vec<&str> = header.iter().collect();
+    if !is_known(&names, csv.file) {
+        return Err(wrong_header(&path, &names, &fixed));
     }
+    let missing = fixed.len() - names.len();
     let mut out = Vec::with_capacity(rows.len());
     for (line, row) in rows {
         let parse = Parser { path: &path, line, header: &header };
@@ -186,9 +194,22 @@ fn read_keyed<T: DeserializeOwned>(
         let Some(&run) = index.get(name) else {
             return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
         };
-        out.push(Keyed { run, row: parse.row(row.iter().skip(keys).collect(), keys)? });
+        let cells = filled(row.iter().skip(keys).collect(), missing);
+        out.push(Keyed { run, row: parse.row(cells, keys)? });
     }
     Ok(out)
+}
+
+/// Whether these are the columns of `file`, or those that an earlier version had.
+fn is_known(names: &[&str], file: &str) -> bool {
+    let all = dictionary::columns(file);
+    names.len() >= dictionary::first_columns(file) && all.starts_with(names)
+}
+
+/// The cells, and an empty one for each column that an older file lacks.
+fn filled(mut cells: csv::StringRecord, missing: usize) -> csv::StringRecord {
+    (0..missing).for_each(|_| cells.push_field(""));
+    cells
 }
 
 fn wrong_header(path: &Path, header: &[&str], fixed: &[&str]) -> RecordError {
@@ -241,22 +262,48 @@ impl Parser<'_> {
     }
 }
 
+/// Columns of text, which may look like a number.
+const TEXT: [&str; 12] =
+    ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type", "phase", "stratum", "text"];
+/// Columns of numbers that may be negative, with the ends of their intervals.
+const SIGNED: [&str; 9] = [
+    "loglik",
+    "saliency",
+    "candidate_ffn",
+    "candidate_head",
+    "candidate_stem",
+    "gold_nll",
+    "margin",
+    "choice_log_loss",
+    "kl_to_source",
+];
+/// Columns of shares, with the ends of their intervals.
+const SHARES: [&str; 8] = [
+    "acc",
+    "acc_norm",
+    "chance",
+    "gold_probability",
+    "gold_probability_norm",
+    "agreement",
+    "average_acc",
+    "average_usual",
+];
+
 /// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
 fn range_fault(column: &str, value: &str) -> Option<String> {
     let number: f64 = value.parse().ok()?;
-    let text = ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type", "phase"];
-    if text.contains(&column) {
+    if TEXT.contains(&column) {
         return None;
     }
     if !number.is_finite() {
         return Some(format!("`{value}` is not a finite number; leave the cell empty"));
     }
-    let share = column.starts_with("acc") || column.starts_with("pruned_share") || column == "chance";
-    let signed = ["loglik", "saliency", "candidate_ffn", "candidate_head", "candidate_stem"];
+    let of = column.trim_end_matches("_low").trim_end_matches("_high").trim_end_matches("_stderr");
+    let share = SHARES.contains(&of) || column.starts_with("pruned_share");
     if share && !(0.0..=1.0).contains(&number) {
         return Some(format!("`{value}` is not a share between 0 and 1"));
     }
-    if number < 0.0 && !signed.contains(&column) {
+    if number < 0.0 && !SIGNED.contains(&of) {
         return Some(format!("`{value}` is negative"));
     }
     None

@@ -2,10 +2,10 @@
 //!
 //! Measured numbers are `Option`: `None` is an empty cell. A number that is not finite (a diverged loss) counts as not
 //! measured, in JSON (`null`) as in CSV.
+use super::scores::{EvalScore, ItemChoice, SetAside};
 use super::{RecordError, Result, SCHEMA_VERSION};
 use crate::base::files::write_atomic;
-use crate::stats::proportion::wilson;
-use crate::stats::{Interval, descriptive};
+use crate::stats::descriptive;
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::Path;
 
@@ -97,84 +97,16 @@ pub struct RunTotals {
     pub sequences_at_once: Option<u64>,
     pub saliency_hessian: Option<String>,
     pub update_hessian: Option<String>,
-}
-
-/// One task of one run: a row of `evals.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EvalScore {
-    pub task: String,
-    pub num_items: u64,
     #[serde(serialize_with = "finite")]
-    pub acc: Option<f64>,
+    pub kl_to_source: Option<f64>,
     #[serde(serialize_with = "finite")]
-    pub acc_stderr: Option<f64>,
+    pub kl_to_source_low: Option<f64>,
     #[serde(serialize_with = "finite")]
-    pub acc_low: Option<f64>,
+    pub kl_to_source_high: Option<f64>,
     #[serde(serialize_with = "finite")]
-    pub acc_high: Option<f64>,
+    pub average_acc: Option<f64>,
     #[serde(serialize_with = "finite")]
-    pub acc_norm: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub acc_norm_stderr: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub acc_norm_low: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub acc_norm_high: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub chance: Option<f64>,
-}
-
-impl EvalScore {
-    /// The score of `task` from its choices: accuracies over items, standard error s/√n, Wilson interval (95 %).
-    ///
-    /// `choices` holds the rows of this task alone or of several; `chance` is the accuracy of blind guessing.
-    pub fn from_choices(task: &str, choices: &[ItemChoice], chance: Option<f64>) -> EvalScore {
-        // Every item has exactly one row per choice, so its first choice stands for the item.
-        let items: Vec<&ItemChoice> = choices.iter().filter(|c| c.task == task && c.choice == 0).collect();
-        let share = |correct: fn(&ItemChoice) -> Option<u8>| -> (Option<f64>, Option<f64>, Option<Interval>) {
-            let x: Option<Vec<f64>> = items.iter().map(|c| correct(c).map(f64::from)).collect();
-            match x {
-                Some(x) if !x.is_empty() => (
-                    descriptive::mean(&x).ok(),
-                    descriptive::standard_error(&x).ok(),
-                    wilson(x.iter().sum::<f64>() as u64, x.len() as u64, 0.95).ok(),
-                ),
-                _ => (None, None, None),
-            }
-        };
-        let (acc, acc_stderr, acc_interval) = share(|c| c.acc);
-        let (acc_norm, acc_norm_stderr, norm_interval) = share(|c| c.acc_norm);
-        EvalScore {
-            task: task.to_string(),
-            num_items: items.len() as u64,
-            acc,
-            acc_stderr,
-            acc_low: acc_interval.map(|i| i.low),
-            acc_high: acc_interval.map(|i| i.high),
-            acc_norm,
-            acc_norm_stderr,
-            acc_norm_low: norm_interval.map(|i| i.low),
-            acc_norm_high: norm_interval.map(|i| i.high),
-            chance,
-        }
-    }
-}
-
-/// One choice of one item of one task: a row of `items.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ItemChoice {
-    pub task: String,
-    pub item: String,
-    pub gold: u64,
-    pub choice: u64,
-    #[serde(serialize_with = "finite")]
-    pub loglik: Option<f64>,
-    pub num_chars: u64,
-    pub num_bytes: u64,
-    pub num_tokens: u64,
-    /// 0 or 1, the item's, repeated on each of its choices.
-    pub acc: Option<u8>,
-    pub acc_norm: Option<u8>,
+    pub average_usual: Option<f64>,
 }
 
 /// One logged optimiser step: a row of `curves.csv`.
@@ -328,6 +260,9 @@ pub struct RunRecord {
     /// Measured by a stage of its own, after the others.
     #[serde(default)]
     pub latency: Vec<LatencyRow>,
+    /// Items that could not be scored.
+    #[serde(default)]
+    pub set_aside: Vec<SetAside>,
 }
 
 impl RunRecord {
@@ -345,6 +280,7 @@ impl RunRecord {
             widths: vec![],
             ledger: vec![],
             latency: vec![],
+            set_aside: vec![],
         }
     }
 
@@ -375,6 +311,9 @@ impl RunRecord {
 }
 
 /// A number that is not finite is no measurement.
-fn finite<S: Serializer>(value: &Option<f64>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+pub(super) fn finite<S: Serializer>(
+    value: &Option<f64>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
     value.filter(|v| v.is_finite()).serialize(serializer)
 }

@@ -59,6 +59,13 @@ fn small() -> RunRecord {
         fisher_units: None,
     }];
     r.latency = vec![LatencyRow::of(LatencyPhase::Decode, 32, 2, &[0.5, 0.25, 1.0])];
+    r.set_aside = vec![SetAside {
+        task: "boolq".into(),
+        place: 3,
+        item: "boolq-3".into(),
+        reason: "choice 0 has no tokens".into(),
+        text: "… it?\nAnswer: no".into(),
+    }];
     r.widths = vec![LayerWidths {
         layer: 0,
         hidden_size: 96,
@@ -87,6 +94,9 @@ fn item(task: &str, id: &str, choice: u64, correct: u8) -> ItemChoice {
         num_tokens: 1,
         acc: Some(correct),
         acc_norm: None,
+        place: Some(0),
+        cluster: Some(0),
+        ..ItemChoice::default()
     }
 }
 
@@ -179,6 +189,7 @@ fn dictionary_is_complete() {
         (dictionary::WIDTHS, 3, json(serde_json::to_value(&r.widths[0]))),
         (dictionary::LEDGER, 3, json(serde_json::to_value(&r.ledger[0]))),
         (dictionary::LATENCY, 3, json(serde_json::to_value(&r.latency[0]))),
+        (dictionary::SET_ASIDE, 3, json(serde_json::to_value(&r.set_aside[0]))),
     ] {
         let want = dictionary::columns(file).into_iter().skip(keys).map(String::from).collect();
         assert_eq!(names(value), want, "{file}");
@@ -186,6 +197,43 @@ fn dictionary_is_complete() {
     let mut run = names(serde_json::to_value(&r.identity).unwrap());
     run.extend(names(serde_json::to_value(&r.totals).unwrap()));
     assert_eq!(run, dictionary::columns(dictionary::RUNS).into_iter().map(String::from).collect());
+}
+
+/// Files of earlier versions lack the last columns: they are read, with the cells empty.
+#[test]
+fn files_without_the_columns_that_were_added_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small(), failed()]).unwrap();
+    let now = Results::read(folder.path()).unwrap();
+    for (file, axes) in
+        [(dictionary::RUNS, 1), (dictionary::EVALS, 0), (dictionary::ITEMS, 0), (dictionary::PRUNE, 0)]
+    {
+        let path = folder.path().join(file);
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&path).unwrap();
+        let mut old = csv::Writer::from_writer(vec![]);
+        for row in reader.records() {
+            let kept = dictionary::first_columns(file) + axes;
+            old.write_record(row.unwrap().iter().take(kept)).unwrap();
+        }
+        std::fs::write(&path, old.into_inner().unwrap()).unwrap();
+    }
+    std::fs::remove_file(folder.path().join(dictionary::SET_ASIDE)).unwrap();
+    let back = Results::read(folder.path()).unwrap();
+    assert_eq!((back.axes.clone(), back.runs.len()), (now.axes, 2));
+    assert_eq!(back.runs[0].totals.update_hessian.as_deref(), Some("none"));
+    assert_eq!((back.items[0].row.place, back.items[0].row.loglik), (None, now.items[0].row.loglik));
+    assert_eq!((back.evals[0].row.acc, back.evals[0].row.num_clusters), (now.evals[0].row.acc, None));
+    assert!(back.set_aside.is_empty());
+}
+
+/// The results in the repository, of whatever version wrote them.
+#[test]
+fn committed_results_are_read() {
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+    for name in ["quickstart", "smollm2-short", "world"] {
+        let read = Results::read(&results.join(name)).unwrap();
+        assert!(!read.runs.is_empty() && !read.evals.is_empty(), "{name}");
+    }
 }
 
 fn edit(folder: &Path, file: &str, from: &str, to: &str) -> String {
@@ -224,8 +272,8 @@ fn faults_name_file_line_and_column() {
         ("runs.csv", "tokens", "token", "…/runs.csv: line 1: column `tokens` is missing, `token` is unknown"),
         (
             "evals.csv",
-            ",0.5\n",
-            ",1.5\n",
+            ",0.5,1,",
+            ",1.5,1,",
             "…/evals.csv: line 2, column chance: `1.5` is not a share between 0 and 1",
         ),
         ("evals.csv", "one,", "three,", "…/evals.csv: line 2, column run: `three` is not in runs.csv"),
@@ -284,7 +332,8 @@ fn json_round_trip_and_schema_version() {
 #[test]
 fn eval_scores_come_from_items() {
     let choices: Vec<ItemChoice> = (0..100u64)
-        .flat_map(|i| (0..2).map(move |c| item("boolq", &format!("boolq-{i}"), c, (i < 78) as u8)))
+        .flat_map(|i| (0..2).map(move |c| (i, item("boolq", &format!("boolq-{i}"), c, (i < 78) as u8))))
+        .map(|(i, row)| ItemChoice { place: Some(i), cluster: Some(i), ..row })
         .collect();
     let score = EvalScore::from_choices("boolq", &choices, Some(0.5));
     assert_eq!((score.num_items, score.acc, score.acc_norm), (100, Some(0.78), None));

@@ -18,7 +18,7 @@ pub use items::{Difference, Flip, TaskScore};
 pub use sides::Sides;
 pub use widths::{LayerOverlap, LayerShape, TypeOverlap};
 
-use super::{Result, markdown, text};
+use super::{Metric, Result, markdown, text};
 use crate::record::Results;
 use crate::report::scores::LEVEL;
 use crate::stats::descriptive::mean;
@@ -39,15 +39,15 @@ pub struct Comparison {
     pub overlap: Vec<TypeOverlap>,
 }
 
-/// Holds the run or arm `names[1]` (`b`) against `names[0]` (`a`).
+/// Holds the run or arm `names[1]` (`b`) against `names[0]` (`a`), task by task on `metric`, or on the usual one of each.
 ///
 /// # Errors
 /// A name that is neither run nor arm, with the nearest one; a run that failed; a run against an arm; an arm at several
 /// axis points; two arms that no seed finished both of; one name twice.
-pub fn compare(results: &Results, names: [&str; 2]) -> Result<Comparison> {
+pub fn compare(results: &Results, names: [&str; 2], metric: Option<Metric>) -> Result<Comparison> {
     let sides = sides::resolve(results, names)?;
     let seed = |run: usize| results.runs[run].identity.seed;
-    let (tasks, mean) = items::scores(results, &sides);
+    let (tasks, mean) = items::scores(results, &sides, metric);
     Ok(Comparison {
         seeds: sides.pairs.iter().map(|(a, b)| [seed(*a), seed(*b)]).collect(),
         columns: configuration::columns(results, &sides)?,

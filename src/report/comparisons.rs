@@ -2,16 +2,19 @@
 //!
 //! Accuracy: differences per seed and item, mean over tasks with equal weight, interval and p of
 //! [`crate::stats::crossed`] (a sign flip over items would treat the trained models as given and claim too much; one
-//! over three seeds cannot go below p = 0.25). Bits per byte: Student's paired t over seeds. At several axis points a
+//! over three seeds cannot go below p = 0.25); so for every metric of items. Bits per byte and the divergence from the source,
+//! which are numbers of a run: Student's paired t over seeds. At several axis points a
 //! comparison is made at each, and all of them are one family for Holm's correction.
 use super::format;
 use super::groups::Group;
-use super::request::{DeclaredComparison, Metric};
+use super::metric::Metric;
+use super::request::DeclaredComparison;
 use super::scores::{LEVEL, Scores};
 use crate::base::random;
 use crate::record::Results;
+use crate::record::scores::COMMON_SENSE;
 use crate::stats::bootstrap::{crossed_differences, hierarchical};
-use crate::stats::crossed::crossed_mean;
+use crate::stats::crossed::crossed_mean_in_clusters;
 use crate::stats::multiplicity::holm;
 use crate::stats::paired::{differences, paired_t};
 use crate::stats::{Interval, descriptive};
@@ -29,9 +32,9 @@ pub struct Compared {
     pub point: Vec<String>,
     /// Seeds that both arms finished.
     pub seeds: Vec<u64>,
-    /// Items of all tasks together; 0 for bits per byte.
+    /// Items of all tasks together; 0 for a metric of runs.
     pub items: usize,
-    /// Variant − baseline: share of items, or bits per byte.
+    /// Variant − baseline, in the metric's own unit.
     pub difference: Option<f64>,
     pub interval: Option<Interval>,
     pub bootstrap: Option<Interval>,
@@ -132,19 +135,19 @@ fn one(
     if pairs.is_empty() {
         return c;
     }
-    let per_seed = if metric == Metric::BitsPerByte {
-        compare_bits(results, &pairs, &mut c)
-    } else {
+    let per_seed = if metric.is_of_items() {
         compare_items(scores, &pairs, &mut c)
+    } else {
+        compare_runs(results, &pairs, &mut c)
     };
-    let better = |d: &&f64| if metric == Metric::BitsPerByte { **d < 0.0 } else { **d > 0.0 };
+    let better = |d: &&f64| if metric.lower_is_better() { **d < 0.0 } else { **d > 0.0 };
     c.seeds_in_favour = per_seed.iter().filter(better).count();
     c
 }
 
-fn compare_bits(results: &Results, pairs: &[(usize, usize)], c: &mut Compared) -> Vec<f64> {
-    let bits = |run: usize| results.runs[run].totals.bits_per_byte;
-    let measured: Vec<(f64, f64)> = pairs.iter().filter_map(|(v, b)| Some((bits(*v)?, bits(*b)?))).collect();
+fn compare_runs(results: &Results, pairs: &[(usize, usize)], c: &mut Compared) -> Vec<f64> {
+    let of = |run: usize| c.metric.of_run(&results.runs[run].totals);
+    let measured: Vec<(f64, f64)> = pairs.iter().filter_map(|(v, b)| Some((of(*v)?, of(*b)?))).collect();
     let (v, b): (Vec<f64>, Vec<f64>) = measured.into_iter().unzip();
     let d = differences(&v, &b).unwrap_or_default();
     c.difference = descriptive::mean(&d).ok();
@@ -157,14 +160,18 @@ fn compare_bits(results: &Results, pairs: &[(usize, usize)], c: &mut Compared) -
 fn compare_items(scores: &Scores, pairs: &[(usize, usize)], c: &mut Compared) -> Vec<f64> {
     let (variants, baselines): (Vec<usize>, Vec<usize>) = pairs.iter().copied().unzip();
     let both: Vec<usize> = variants.iter().chain(&baselines).copied().collect();
-    let (mut a, mut b) = (vec![], vec![]);
-    for task in &scores.tasks {
-        // One matrix for both arms, so that both are scored on the very same items.
-        if let Some(mut matrix) = scores.matrix(&both, task, c.metric) {
-            let second = matrix.split_off(variants.len());
-            a.push(matrix);
+    let (mut a, mut b, mut clusters) = (vec![], vec![], vec![]);
+    for task in scores.tasks_of(c.metric, &scores.tasks).unwrap_or_default() {
+        // One table for both arms, so that both are scored on the very same items.
+        if let Some(mut shared) = scores.shared(&both, task, c.metric) {
+            let second = shared.values.split_off(variants.len());
+            a.push(shared.values);
             b.push(second);
+            clusters.push(shared.clusters);
         }
+    }
+    if c.metric == Metric::AverageUsual && a.len() < COMMON_SENSE.len() {
+        return vec![];
     }
     let Ok(d) = crossed_differences(&a, &b) else { return vec![] };
     if d.is_empty() {
@@ -175,7 +182,7 @@ fn compare_items(scores: &Scores, pairs: &[(usize, usize)], c: &mut Compared) ->
         (0..pairs.len()).map(|s| d.iter().map(|task| mean(&task[s])).sum::<f64>() / d.len() as f64).collect();
     c.items = d.iter().map(|task| task[0].len()).sum();
     c.difference = descriptive::mean(&per_seed).ok();
-    if let Ok(m) = crossed_mean(&d, LEVEL) {
+    if let Ok(m) = crossed_mean_in_clusters(&d, &clusters, LEVEL) {
         (c.interval, c.p) = (Some(m.interval), Some(m.p()));
     }
     let name = format!("report {} {} {:?}", c.declared.variant, c.declared.baseline, c.point);
@@ -194,9 +201,8 @@ fn verdict(c: &Compared, axes: &[String]) -> String {
     let Some(difference) = c.difference else {
         return format!("{pair}: no answer, since no seed has a finished and scored run of both.");
     };
-    let bits = c.metric == Metric::BitsPerByte;
-    let show = |x: f64| if bits { format::signed_fixed(x, 3) } else { format::points(x) };
-    let unit = if bits { "bits per byte" } else { "points" };
+    let show = |x: f64| format::difference(c.metric, x);
+    let unit = c.metric.unit();
     let (Some(interval), Some(p)) = (c.interval, c.p_holm) else {
         let why =
             if c.seeds.len() < 2 { "one seed gives no interval" } else { "the differences do not vary" };
@@ -218,7 +224,7 @@ fn verdict(c: &Compared, axes: &[String]) -> String {
         "inconclusive after correction for the number of comparisons"
     } else if p >= ALPHA {
         "inconclusive"
-    } else if (difference > 0.0) != bits {
+    } else if (difference > 0.0) != c.metric.lower_is_better() {
         "the variant is better"
     } else {
         "the variant is worse"

@@ -1,4 +1,5 @@
 //! How numbers look in tables; `None` is blank.
+use super::metric::Metric;
 use crate::base::units;
 use crate::stats::Interval;
 
@@ -10,6 +11,16 @@ pub fn percent(x: f64) -> String {
 /// A difference of shares in percentage points, with its sign.
 pub fn points(x: f64) -> String {
     signed(format!("{:+.1}", 100.0 * x))
+}
+
+/// A value of `metric`: a share in percent with one decimal, anything else with three.
+pub fn value(metric: Metric, x: f64) -> String {
+    if metric.is_share() { percent(x) } else { fixed(Some(x), 3) }
+}
+
+/// A difference of two values of `metric` with its sign: points, or three decimals.
+pub fn difference(metric: Metric, x: f64) -> String {
+    if metric.is_share() { points(x) } else { signed_fixed(x, 3) }
 }
 
 /// `45.2 (43.1 to 47.3)`.

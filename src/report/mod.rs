@@ -16,13 +16,14 @@ mod document;
 mod error;
 mod figures;
 mod format;
-mod groups;
+pub mod groups;
 mod html;
 mod labels;
 mod latex;
 mod markdown;
+pub mod metric;
 mod request;
-mod scores;
+pub mod scores;
 mod sections;
 mod stability;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod text;
 
 pub use error::ReportError;
 pub use labels::Labels;
+pub use metric::Metric;
 pub use request::{DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::write_atomic;

@@ -1,5 +1,6 @@
 //! What the report must answer: read from `plan.json`, where it was put before the first run.
 use super::labels::Labels;
+use super::metric::Metric;
 use super::{ReportError, Result};
 use crate::record::Snapshot;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct DeclaredComparison {
     pub variant: String,
     /// Arm it is held against.
     pub baseline: String,
-    /// `acc`, `acc_norm` (mean over tasks, higher is better) or `bits_per_byte` (lower is better).
+    /// Name of a [`Metric`].
     pub metric: String,
 }
 
@@ -57,30 +58,12 @@ impl ReportRequest {
             Some(i) => Err(ReportError::Plan {
                 path,
                 message: format!(
-                    "comparisons[{i}].metric: unknown value `{}`; use acc, acc_norm or bits_per_byte",
-                    request.comparisons[i].metric
+                    "comparisons[{i}].metric: unknown value `{}`; use one of {}",
+                    request.comparisons[i].metric,
+                    Metric::names()
                 ),
             }),
             None => Ok(request),
-        }
-    }
-}
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    Acc,
-    AccNorm,
-    BitsPerByte,
-}
-
-impl Metric {
-    pub fn parse(name: &str) -> Option<Metric> {
-        match name {
-            "acc" => Some(Metric::Acc),
-            "acc_norm" => Some(Metric::AccNorm),
-            "bits_per_byte" => Some(Metric::BitsPerByte),
-            _ => None,
         }
     }
 }

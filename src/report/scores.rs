@@ -1,24 +1,48 @@
-//! Accuracies of groups: per-item scores by seed, their means and intervals.
+//! Scores of groups by metric: numbers of items by seed, their means and intervals.
+//!
+//! An item is its place in its file, never its id. Rows of versions that did not record places name an item by its id and by
+//! how many items before it have that id.
 use super::groups::Group;
-use super::request::Metric;
-use crate::record::Results;
+use super::metric::Metric;
+use crate::record::scores::{COMMON_SENSE, clusters_of};
+use crate::record::{ItemChoice, Results};
 use crate::stats::Interval;
-use crate::stats::crossed::crossed_mean;
+use crate::stats::cluster::Clusters;
+use crate::stats::crossed::crossed_mean_in_clusters;
+use crate::stats::descriptive;
 use std::collections::BTreeMap;
 
 /// Confidence level of every interval.
 pub const LEVEL: f64 = 0.95;
 /// Tasks whose usual headline number is acc_norm.
-pub const NORM_TASKS: [&str; 3] = ["arc_challenge", "hellaswag", "openbookqa"];
+pub const NORM_TASKS: [&str; 3] = crate::record::scores::USUALLY_NORMALISED;
 
-type ItemScores<'a> = BTreeMap<&'a str, (Option<u8>, Option<u8>)>;
+/// An item of a task, the same in every run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
+    Place(u64),
+    /// Id, and items before it with that id.
+    Named(&'a str, usize),
+}
+
+type Items<'a> = BTreeMap<Key<'a>, &'a ItemChoice>;
 
 /// Every item's outcome, by run, task and item.
 pub struct Scores<'a> {
     results: &'a Results,
-    by_run: Vec<BTreeMap<&'a str, ItemScores<'a>>>,
+    by_run: Vec<BTreeMap<&'a str, Items<'a>>>,
     /// Tasks in order of first appearance.
     pub tasks: Vec<&'a str>,
+}
+
+/// One task's numbers on the items that several runs have in common.
+pub struct Shared<'a> {
+    /// `[run][item]`
+    pub values: Vec<Vec<f64>>,
+    /// The first run's row of each item.
+    pub items: Vec<&'a ItemChoice>,
+    /// Which items belong together.
+    pub clusters: Clusters,
 }
 
 /// A mean with its interval, as far as they exist.
@@ -29,10 +53,6 @@ pub struct Cell {
     pub seeds: usize,
 }
 
-fn pick(scores: &(Option<u8>, Option<u8>), metric: Metric) -> Option<u8> {
-    if metric == Metric::AccNorm { scores.1 } else { scores.0 }
-}
-
 /// A symmetric interval of a share may reach past its ends; no share does.
 fn within_shares(i: Interval) -> Interval {
     Interval { low: i.low.max(0.0), high: i.high.min(1.0) }
@@ -40,10 +60,19 @@ fn within_shares(i: Interval) -> Interval {
 
 impl<'a> Scores<'a> {
     pub fn new(results: &'a Results) -> Scores<'a> {
-        let mut by_run: Vec<BTreeMap<&str, ItemScores>> = vec![BTreeMap::new(); results.runs.len()];
-        for k in &results.items {
-            let task = by_run[k.run].entry(k.row.task.as_str()).or_default();
-            task.insert(&k.row.item, (k.row.acc, k.row.acc_norm));
+        let mut by_run: Vec<BTreeMap<&str, Items>> = vec![BTreeMap::new(); results.runs.len()];
+        let mut named: BTreeMap<(usize, &str, &str), usize> = BTreeMap::new();
+        // Each item has exactly one row per choice: the first stands for it.
+        for k in results.items.iter().filter(|k| k.row.choice == 0) {
+            let key = match k.row.place {
+                Some(place) => Key::Place(place),
+                None => {
+                    let before = named.entry((k.run, &k.row.task, &k.row.item)).or_default();
+                    *before += 1;
+                    Key::Named(&k.row.item, *before - 1)
+                }
+            };
+            by_run[k.run].entry(k.row.task.as_str()).or_default().insert(key, &k.row);
         }
         let mut tasks: Vec<&str> = Vec::new();
         for k in &results.evals {
@@ -64,42 +93,58 @@ impl<'a> Scores<'a> {
         self.results.evals.iter().filter(|k| k.row.task == task).map(|k| k.row.num_items).max().unwrap_or(0)
     }
 
-    /// Items of `task` that every one of `runs` has, in the order of their names; none where a run has no such task.
-    pub fn shared_items(&self, runs: &[usize], task: &str, metric: Metric) -> Vec<&'a str> {
-        let tables: Option<Vec<&ItemScores>> = runs.iter().map(|r| self.by_run[*r].get(task)).collect();
-        let Some(tables) = tables else { return vec![] };
-        let Some(first) = tables.first() else { return vec![] };
-        let in_all = |item: &&str| tables.iter().all(|t| t.get(item).and_then(|s| pick(s, metric)).is_some());
-        first.keys().copied().filter(in_all).collect()
+    /// Mean over runs of the design effect of `task`; `None` where none is recorded.
+    pub fn design_effect(&self, task: &str) -> Option<f64> {
+        let of = self.results.evals.iter().filter(|k| k.row.task == task);
+        descriptive::mean(&of.filter_map(|k| k.row.design_effect).collect::<Vec<_>>()).ok()
     }
 
-    /// Scores `[run][item]` of the [`Scores::shared_items`]; `None` where there are none.
-    pub fn matrix(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Vec<Vec<f64>>> {
-        let shared = self.shared_items(runs, task, metric);
+    /// `metric` of `task` on the items that every one of `runs` has, in the order of their places; `None` where there are none,
+    /// or a run has no such task.
+    pub fn shared(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Shared<'a>> {
+        let tables: Option<Vec<&Items>> = runs.iter().map(|r| self.by_run[*r].get(task)).collect();
+        let tables = tables?;
+        let mut shared: Vec<(&'a ItemChoice, Vec<f64>)> = Vec::new();
+        for (key, first) in tables.first()?.iter() {
+            let of = |table: &&Items<'a>| table.get(key).and_then(|item| metric.of_item(item));
+            if let Some(values) = tables.iter().map(of).collect::<Option<Vec<f64>>>() {
+                shared.push((first, values));
+            }
+        }
         if shared.is_empty() {
             return None;
         }
-        let score = |run: usize, item: &str| {
-            self.by_run[run].get(task).and_then(|t| t.get(item)).and_then(|s| pick(s, metric)).map(f64::from)
-        };
-        Some(runs.iter().map(|r| shared.iter().filter_map(|item| score(*r, item)).collect()).collect())
+        let values =
+            (0..runs.len()).map(|run| shared.iter().map(|(_, values)| values[run]).collect()).collect();
+        let items: Vec<&ItemChoice> = shared.into_iter().map(|(item, _)| item).collect();
+        Some(Shared { values, clusters: clusters_of(&items), items })
+    }
+
+    /// The tasks that a mean of `metric` is over, of `tasks`; `None` where one that belongs to it is missing.
+    pub fn tasks_of<'t>(&self, metric: Metric, tasks: &[&'t str]) -> Option<Vec<&'t str>> {
+        let known = |task: &&str| metric != Metric::AverageUsual || COMMON_SENSE.contains(task);
+        let kept: Vec<&str> = tasks.iter().copied().filter(known).collect();
+        (metric != Metric::AverageUsual || kept.len() == COMMON_SENSE.len()).then_some(kept)
     }
 
     /// Mean over tasks, seeds and items of `tasks` for `group`, with the crossed interval.
     ///
     /// Blank where any of the tasks was not scored: a mean over fewer tasks would be another number.
     pub fn cell(&self, group: &Group, tasks: &[&str], metric: Metric) -> Cell {
-        let scores: Option<Vec<_>> = tasks.iter().map(|t| self.matrix(&group.runs, t, metric)).collect();
-        match scores {
-            Some(scores) if !scores.is_empty() => {
-                let crossed = crossed_mean(&scores, LEVEL).ok();
+        let shared: Option<Vec<Shared>> = tasks.iter().map(|t| self.shared(&group.runs, t, metric)).collect();
+        match shared {
+            Some(shared) if !shared.is_empty() => {
+                let (scores, clusters): (Vec<_>, Vec<_>) =
+                    shared.into_iter().map(|task| (task.values, task.clusters)).unzip();
+                let crossed = crossed_mean_in_clusters(&scores, &clusters, LEVEL).ok();
                 let plain = |task: &Vec<Vec<f64>>| {
                     task.iter().flatten().sum::<f64>() / (task.len() * task[0].len()) as f64
                 };
                 let mean = scores.iter().map(plain).sum::<f64>() / scores.len() as f64;
+                let ends = |i: Interval| if metric.is_share() { within_shares(i) } else { i };
                 Cell {
                     mean: Some(mean),
-                    interval: crossed.map(|c| within_shares(c.interval)),
+                    interval: crossed.map(|c| ends(c.interval)),
                     seeds: group.runs.len(),
                 }
             }
@@ -109,7 +154,7 @@ impl<'a> Scores<'a> {
 
     /// Tasks on which every finished run of `group` has `metric`.
     pub fn tasks_with(&self, metric: Metric, groups: &[Group]) -> Vec<&'a str> {
-        let measured = |task: &&&str| groups.iter().any(|g| self.matrix(&g.runs, task, metric).is_some());
+        let measured = |task: &&&str| groups.iter().any(|g| self.shared(&g.runs, task, metric).is_some());
         self.tasks.iter().filter(measured).copied().collect()
     }
 }

@@ -101,6 +101,7 @@ fn fake_run(arm: &Arm, seed: u64, items: usize, axes: Vec<(String, String)>) -> 
                 num_tokens: 2,
                 acc: Some(acc as u8),
                 acc_norm: (*choices == 4).then_some(norm as u8),
+                ..ItemChoice::default()
             }));
         }
         r.evals.push(EvalScore::from_choices(task, &r.items, Some(1.0 / *choices as f64)));

@@ -12,6 +12,7 @@ pub struct InputFolders {
     pub teacher: Option<PathBuf>,
     pub other: Option<PathBuf>,
     pub model: Option<PathBuf>,
+    pub source_evaluation: Option<PathBuf>,
 }
 
 /// One stage to carry out.

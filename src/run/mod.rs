@@ -16,6 +16,7 @@ mod graph;
 pub mod memory;
 pub mod origin;
 pub mod progress;
+pub mod scores;
 pub mod store;
 pub mod sweep;
 mod tables;

@@ -276,6 +276,7 @@ fn carry_out(
             teacher: of(stage.inputs.teacher),
             other: of(stage.inputs.other),
             model: of(stage.inputs.model),
+            source_evaluation: of(stage.inputs.source_evaluation),
         };
         let (folder, partial) = (shared.store.begin(shared.claims)?, shared.store.partial(key, claim)?);
         let task = Task {

@@ -259,7 +259,15 @@ fn a_deleted_model_is_made_again_only_where_a_run_needs_it() {
     assert!(mock.executed.lock().unwrap().is_empty(), "all runs have their evaluations");
     std::fs::remove_dir_all(bench.store.folder(&id("eval-one_shot-s1"))).unwrap();
     bench.sweep(&mock, 1).0.unwrap();
-    assert_eq!(*mock.executed.lock().unwrap(), [id("eval-one_shot-s1")]);
+    // A pruned model is held against its source, which is made again for that; a model from scratch is not.
+    assert_eq!(*mock.executed.lock().unwrap(), [id("source-s1"), id("eval-one_shot-s1")]);
+    let from_scratch = "direct_proportional";
+    for prefix in ["source-s1", &format!("eval-{from_scratch}")] {
+        std::fs::remove_dir_all(bench.store.folder(&id(prefix))).unwrap();
+    }
+    let mock = Mock::default();
+    bench.sweep(&mock, 1).0.unwrap();
+    assert_eq!(*mock.executed.lock().unwrap(), [id(&format!("eval-{from_scratch}"))]);
 }
 
 fn bench_with_latency() -> Bench {

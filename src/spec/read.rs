@@ -353,10 +353,12 @@ fn eval(t: &Table<'_>, places: &Places<'_>) -> EvalSpec {
     let eval = EvalSpec {
         tasks: tasks.into_iter().map(str::to_string).collect(),
         items: t.count("items", 0..=1_000_000).or(200),
+        sample_seed: t.whole("sample_seed", 0..=MAX).or(0),
         folder: t.text("folder").optional().map(|name| places.path(t, "folder", name, Path::is_dir)),
         validation_tokens: t.whole("validation_tokens", 1..=MAX_TOKENS).or(32_768),
         curve_points: t.whole("curve_points", 0..=1000).or(CURVE_POINTS),
         curve_tokens: t.whole("curve_tokens", 1..=MAX_TOKENS).or(CURVE_TOKENS),
+        allow_non_finite: t.flag("allow_non_finite").or(false),
     };
     t.finish();
     eval

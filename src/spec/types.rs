@@ -553,12 +553,18 @@ impl DistilSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalSpec {
     pub tasks: Vec<String>,
-    /// Items of each task; 0: all that a folder holds.
+    /// Items of each task, a sample of a folder's; 0: all that a folder holds.
     pub items: usize,
+    /// Seed of that sample, the same for every arm and seed.
+    #[serde(default)]
+    pub sample_seed: u64,
     /// Folder of benchmark files `<task>/<split>.jsonl[.zst]`, `.parquet` or `.arrow`; `None`: items of the generated corpus.
     pub folder: Option<String>,
     /// Held-out tokens for bits per byte.
     pub validation_tokens: u64,
+    /// Leave items whose log-likelihoods are not finite without an answer, where they would fail the run.
+    #[serde(default)]
+    pub allow_non_finite: bool,
     /// Points along a run at which the held-out loss is taken, at most; 0: none.
     #[serde(default = "curve_points", skip_serializing_if = "is_curve_points")]
     pub curve_points: u64,

@@ -11,14 +11,18 @@
 //! | two arms on the same items or seeds | [`paired`], [`mcnemar`], [`wilcoxon`], [`permutation`] |
 //! | replicates *and* items are both samples | [`crossed`] (interval, p), [`bootstrap`] (check) |
 //! | several comparisons at once | [`multiplicity`], [`nemenyi`] |
+//! | the best of several arms, and those not told from it | [`ranking`] |
 //! | many tasks, few runs | [`aggregate`] |
 //! | agreement of rankings and of kept sets | [`correlation`], [`overlap`] |
-//! | how small a difference can be seen | [`power`] |
-//! | 2 × 2 designs | [`factorial`] |
+//! | is a difference smaller than a margin | [`paired::equivalence`], [`crossed::CrossedMean::equivalence`] |
+//! | how small a difference can be seen, how many seeds it takes | [`power`] |
+//! | main effects, interactions, slopes | [`factorial`] |
 pub mod aggregate;
 pub mod bootstrap;
 pub mod cluster;
 pub mod correlation;
+#[cfg(test)]
+mod coverage_tests;
 pub mod crossed;
 pub mod descriptive;
 pub mod factorial;
@@ -30,6 +34,7 @@ pub mod paired;
 pub mod permutation;
 pub mod power;
 pub mod proportion;
+pub mod ranking;
 mod special;
 pub mod wilcoxon;
 

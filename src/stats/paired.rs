@@ -70,6 +70,41 @@ pub fn paired_t(d: &[f64], level: f64) -> Result<PairedT> {
     })
 }
 
+/// Whether a mean difference is smaller than a margin on either side: two one-sided t tests (Schuirmann 1987).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Equivalence {
+    pub margin: f64,
+    /// Of the test that the difference is above −margin, and that it is below margin.
+    pub p_low: f64,
+    pub p_high: f64,
+}
+
+impl Equivalence {
+    /// The larger of the two: below α, the difference is within the margin.
+    pub fn p(&self) -> f64 {
+        self.p_low.max(self.p_high)
+    }
+}
+
+/// Two one-sided tests of a difference with its standard error and degrees of freedom.
+///
+/// # Errors
+/// A margin or a standard error that is not above 0.
+pub fn equivalence(difference: f64, standard_error: f64, df: f64, margin: f64) -> Result<Equivalence> {
+    check_open("equivalence margin", margin, 0.0, f64::INFINITY)?;
+    check_open("standard error", standard_error, 0.0, f64::INFINITY)?;
+    // P(T > t): half of the two-sided one, or what is left of 1.
+    let above = |t: f64| {
+        let half = 0.5 * student_two_sided(t, df);
+        if t > 0.0 { half } else { 1.0 - half }
+    };
+    Ok(Equivalence {
+        margin,
+        p_low: above((difference + margin) / standard_error),
+        p_high: above((margin - difference) / standard_error),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +136,25 @@ mod tests {
         // The interval at level 1 − p touches 0.
         let edge = paired_t(&[0.02, 0.04, -0.01, 0.07, 0.03, 0.05, 0.06, 0.09], 1.0 - t.p).unwrap();
         assert!(edge.interval.low.abs() < 1e-12);
+    }
+
+    /// `scripts/make-stats-goldens.py` (statsmodels `ttost_paired`).
+    #[test]
+    fn golden_equivalence() {
+        let d = [0.02, 0.04, -0.01, 0.07, 0.03, 0.05, 0.06, 0.09];
+        let t = paired_t(&d, 0.95).unwrap();
+        for (margin, p_low, p_high) in [
+            (0.07, 8.62071792034446e-06, 0.024285567101271),
+            (0.1, 1.80064120875548e-06, 0.000692552390458142),
+        ] {
+            let found = equivalence(t.mean, t.standard_error, 7.0, margin).unwrap();
+            assert_close(found.p_low, p_low, 1e-9);
+            assert_close(found.p_high, p_high, 1e-9);
+            assert_eq!(found.p(), found.p_high);
+        }
+        // A difference outside the margin is never equivalent.
+        assert!(equivalence(0.2, 0.01, 7.0, 0.1).unwrap().p() > 0.99);
+        assert!(equivalence(0.2, 0.01, 7.0, 0.0).is_err());
     }
 
     #[test]

@@ -27,14 +27,25 @@ fn check_counts(successes: u64, n: u64, level: f64) -> Result<()> {
 /// Wilson score interval of `successes` among `n` at confidence `level` (0.95).
 pub fn wilson(successes: u64, n: u64, level: f64) -> Result<Interval> {
     check_counts(successes, n, level)?;
-    let z = normal_quantile(0.5 + 0.5 * level);
-    let (k, n) = (successes as f64, n as f64);
-    let (p, z2) = (k / n, z * z);
+    wilson_of_share(successes as f64 / n as f64, n as f64, normal_quantile(0.5 + 0.5 * level))
+}
+
+/// Wilson's interval of the share `p` of `n` items, which need not be a whole number, with `z` for the normal quantile: of
+/// items in clusters, of which there are effectively fewer.
+///
+/// # Errors
+/// No items, or a share that is none.
+pub fn wilson_of_share(p: f64, n: f64, z: f64) -> Result<Interval> {
+    check_open("number of items", n, 0.0, f64::INFINITY)?;
+    if !(0.0..=1.0).contains(&p) {
+        return Err(StatsError::OutOfRange { what: "share", value: p, low: 0.0, high: 1.0 });
+    }
+    let z2 = z * z;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = z * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt() / (1.0 + z2 / n);
-    // At k = 0 and k = n an end is exactly 0 or 1; rounding must not carry it past.
-    let low = if successes == 0 { 0.0 } else { centre - half };
-    let high = if k == n { 1.0 } else { centre + half };
+    // At 0 and 1 an end is exactly there; rounding must not carry it past.
+    let low = if p == 0.0 { 0.0 } else { centre - half };
+    let high = if p == 1.0 { 1.0 } else { centre + half };
     Ok(Interval { low, high })
 }
 

@@ -220,6 +220,16 @@ impl Network<CpuBackend<f32>> for Failing<'_> {
         self.0.observe(config, weights, inputs, sequences, tap);
     }
 
+    fn divergences(
+        &mut self,
+        p: crate::model::divergence::Side<'_, Matrix<f32>>,
+        q: crate::model::divergence::Side<'_, Matrix<f32>>,
+        inputs: &[u32],
+        sequences: usize,
+    ) -> Vec<f64> {
+        self.0.divergences(p, q, inputs, sequences)
+    }
+
     fn log_probabilities(
         &mut self,
         config: &ModelConfig,

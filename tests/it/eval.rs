@@ -83,7 +83,8 @@ fn results_come_as_a_table_in_the_schema_of_the_harness_and_by_item() {
     let mut lines = items.lines();
     assert_eq!(
         lines.next().unwrap(),
-        "task,item,gold,choice,loglik,num_chars,num_bytes,num_tokens,acc,acc_norm"
+        "task,item,gold,choice,loglik,num_chars,num_bytes,num_tokens,acc,acc_norm,place,cluster,stratum,\
+         gold_probability,gold_probability_norm,gold_nll,margin,choice_log_loss,agreement,lost_context_tokens"
     );
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), 3 + 2 + 4 + 2 * 12);
@@ -152,6 +153,65 @@ fn faults_of_an_evaluation_name_what_would_do() {
     fs::write(desk.path().join("data/arc_easy/test.jsonl"), ARC.replace("\"B\"}", "\"E\"}")).unwrap();
     shown.push(with(&[], &[]));
     insta::assert_snapshot!("eval_faults", shown.join("\n"));
+}
+
+/// A model whose activations overflow: no accuracy that looks like one, exit 1, and a number of items; with
+/// `--allow-non-finite` the tasks are marked and have no accuracy.
+#[test]
+fn a_model_without_finite_scores_has_no_accuracy() {
+    let desk = desk();
+    let backend = CpuBackend::<f32>::new();
+    let (sound, broken) = (desk.path().join("model"), desk.path().join("broken"));
+    let (config, mut weights) = checkpoint::load(&backend, &sound).unwrap();
+    weights.norm.data.fill(3e38);
+    checkpoint::save(&backend, &broken, &config, &weights).unwrap();
+    fs::copy(sound.join("tokenizer.json"), broken.join("tokenizer.json")).unwrap();
+    let mut arguments = ALL.to_vec();
+    arguments[2] = "broken";
+    arguments[8] = "arc_easy,mmlu";
+    let shown = desk.show(&arguments);
+    assert!(shown.contains("exit code 1"), "{shown}");
+    assert!(
+        shown
+            .contains("not finite: 3 of 3 items of `arc_easy` (the first is item 0), 3 of 3 items of `mmlu`")
+    );
+    assert!(!desk.path().join("out/results.json").exists());
+    arguments.push("--allow-non-finite");
+    let shown = desk.show(&arguments);
+    assert!(shown.contains("exit code 0"), "{shown}");
+    let results: Value = serde_json::from_str(&read(&desk.path().join("out/results.json"))).unwrap();
+    assert!(results["results"]["arc_easy"]["acc,none"].is_null(), "{results}");
+    assert_eq!(results["efficientllm"]["tasks"][0]["num_not_finite"], 3);
+    assert_eq!(results["n-samples"]["arc_easy"]["effective"], 0);
+    let items = read(&desk.path().join("out/items.csv"));
+    assert!(items.lines().skip(1).all(|line| line.split(',').nth(8) == Some("")), "{items}");
+}
+
+/// One item too long for the context: told before anything is scored, set aside with its text, the others scored.
+#[test]
+fn an_item_that_cannot_be_scored_is_set_aside_by_name() {
+    let desk = desk();
+    let long = "x".repeat(80);
+    let line = format!(
+        "{{\"id\": \"two\", \"question\": \"Long?\", \"choices\": {{\"text\": [\"{long}\", \"b\"], \"label\": [\"A\", \"B\"]}}, \"answerKey\": \"A\"}}\n"
+    );
+    fs::write(desk.path().join("data/arc_easy/test.jsonl"), ARC.to_string() + &line).unwrap();
+    let mut arguments = ALL.to_vec();
+    arguments[8] = "arc_easy";
+    let shown = desk.show(&arguments);
+    assert!(shown.contains("exit code 0"), "{shown}");
+    assert!(shown.contains("warning: arc_easy: item 3 set aside, choice 0 has 81 tokens"), "{shown}");
+    let aside = read(&desk.path().join("out/set_aside.csv"));
+    assert!(aside.contains("arc_easy,3,two,") && aside.contains(&long), "{aside}");
+    let items = read(&desk.path().join("out/items.csv"));
+    assert!(items.lines().skip(1).all(|line| line.split(',').nth(10) != Some("3")), "{items}");
+    let results: Value = serde_json::from_str(&read(&desk.path().join("out/results.json"))).unwrap();
+    assert_eq!(results["n-samples"]["arc_easy"], serde_json::json!({ "original": 4, "effective": 3 }));
+    assert_eq!(results["efficientllm"]["tasks"][0]["num_set_aside"], 1);
+    // Nothing but such items is a wrong request.
+    fs::write(desk.path().join("data/arc_easy/test.jsonl"), line).unwrap();
+    let shown = desk.show(&arguments);
+    assert!(shown.contains("exit code 2") && shown.contains("none of the 1 items"), "{shown}");
 }
 
 /// Without the time in `1_234 tokens in 0.12 s; …`, and without perplexities, whose last digits are the machine's.

@@ -21,8 +21,13 @@ pub(super) fn read(folder: &Path) -> Result<Choices> {
     Ok(rows.into_iter().map(|row| (key(&row), row)).collect())
 }
 
+/// Task, place of the item in its file, and choice: ids repeat. Rows of versions without places have the id instead.
 fn key(row: &ItemChoice) -> (String, String, u64) {
-    (row.task.clone(), row.item.clone(), row.choice)
+    (row.task.clone(), named(row), row.choice)
+}
+
+fn named(row: &ItemChoice) -> String {
+    row.place.map_or(row.item.clone(), |place| format!("item {place}"))
 }
 
 /// What is told of one task.
@@ -49,7 +54,7 @@ pub(super) fn describe(ours: &[ItemChoice], theirs: &Choices, folder: &Path) -> 
         if let (Some(a), Some(b)) = (row.loglik, other.loglik) {
             task.differences.push((a - b).abs());
         }
-        if task.items.insert(row.item.clone()) {
+        if task.items.insert(named(row)) {
             let answers = [row, other].map(|row| row.acc == Some(1));
             for (right, is_right) in task.right.iter_mut().zip(answers) {
                 *right += usize::from(is_right);
@@ -105,8 +110,17 @@ mod tests {
             num_bytes: 1,
             num_tokens: 1,
             acc: Some(acc),
-            acc_norm: None,
+            ..ItemChoice::default()
         }
+    }
+
+    /// Two items of one id, told apart by their places.
+    #[test]
+    fn an_item_is_its_place() {
+        let at = |place, acc| ItemChoice { place: Some(place), ..row("one id", 0, -1.0, acc) };
+        let theirs = [at(0, 1), at(3, 0)].into_iter().map(|row| (key(&row), row)).collect();
+        let text = describe(&[at(0, 1), at(3, 1)], &theirs, Path::new("f32"));
+        assert!(text.contains("1.0000  0.5000     1 of 2"), "{text}");
     }
 
     #[test]

@@ -8,12 +8,11 @@ use crate::base::output::write_out;
 use crate::base::{lock::try_lock, units};
 use crate::data::hub::{self, Hub};
 use crate::eval::{
-    Benchmark, EvalError, Files, Journal, Journalled, Loaded, NetworkScorer, PASS_TOKENS, Setting,
+    self, Benchmark, EvalError, Files, Journal, Journalled, Limit, Loaded, NetworkScorer, Outcome, Setting,
 };
 use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
-use crate::stats::proportion::wilson;
 use crate::tensor::Backend;
 use crate::tensor::cpu::bf16::detect;
 use anyhow::{Result, anyhow, bail};
@@ -25,6 +24,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+/// Notes that are printed.
+const MOST_NOTES: usize = 20;
 /// Scores of items as they come.
 const JOURNAL: &str = "journal.jsonl";
 
@@ -51,9 +52,18 @@ pub(super) struct Options {
     /// Folder for results.json, items.csv and the journal that an interrupted evaluation goes on from
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Only the first N items of each task (of each subject in MMLU)
+    /// Only N items of each task (of each subject in MMLU): a sample spread over the file
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Only the first N items of each task, as lm-evaluation-harness takes them
+    #[arg(long, value_name = "N", conflicts_with = "limit", value_parser = clap::value_parser!(u32).range(1..))]
+    limit_first: Option<u32>,
+    /// Seed of the sample of --limit
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit")]
+    sample_seed: u64,
+    /// Leave items whose log-likelihoods are not finite without an answer, where they would be a failure
+    #[arg(long)]
+    allow_non_finite: bool,
     /// Examples before each item: the first N of train, in MMLU of the subject's dev
     #[arg(long, value_name = "N", default_value_t = 0)]
     num_fewshot: u16,
@@ -82,6 +92,14 @@ pub(super) struct Options {
 }
 
 impl Options {
+    fn limit(&self) -> Limit {
+        match (self.limit, self.limit_first) {
+            (Some(items), _) => Limit::Sample { items: items as usize, seed: self.sample_seed },
+            (None, Some(items)) => Limit::First(items as usize),
+            (None, None) => Limit::All,
+        }
+    }
+
     /// The engine that is asked for, of which there is one on one device.
     fn engine(&self) -> EngineSpec {
         EngineSpec {
@@ -147,16 +165,14 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         );
     }
     let num_fewshot = usize::from(options.num_fewshot);
-    let setting = Setting {
-        tokenizer: &model.tokenizer,
-        context_length,
-        limit: options.limit.map_or(0, |limit| limit as usize),
-        num_fewshot,
-    };
-    // Everything is read before anything is scored: a fault of the last file shows at once.
+    let setting =
+        Setting { tokenizer: &model.tokenizer, context_length, limit: options.limit(), num_fewshot };
+    // Everything is read and encoded before anything is scored: a fault of the last file shows at once.
     let hub = if options.data == Path::new(hub::PREFIX) { Some(Hub::from_env()?) } else { None };
     let files = hub.as_ref().map_or(Files::Folder(&options.data), Files::Hub);
     let loaded: Vec<Loaded> = benchmarks.iter().map(|b| b.load(files, setting)).collect::<Result<_, _>>()?;
+
+    tell_notes(&loaded.iter().flat_map(Loaded::notes).collect::<Vec<_>>());
 
     let out = &options.out;
     fs::create_dir_all(out).map_err(|e| anyhow!("cannot make the folder `{}`: {e}", out.display()))?;
@@ -180,10 +196,14 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
     if !journal.is_empty() {
         tell!("{} items are scored already", units::grouped(journal.len() as u64));
     }
+    if journal.damaged() > 0 {
+        let (damaged, path) = (journal.damaged(), out.join(JOURNAL));
+        tell!("warning: {damaged} lines of `{}` were damaged; their items are scored again", path.display());
+    }
 
     let (config, weights) = (&model.config, &model.weights);
     let _held = backend.hold(&weights.leaves());
-    let mut scorer = NetworkScorer { network, config, weights, pass_tokens: PASS_TOKENS, tokens: 0 };
+    let mut scorer = NetworkScorer::new(network, config, weights);
     let interrupted = stop_on_signals()?;
     let started = Instant::now();
     let work: Vec<Vec<u64>> = loaded.iter().map(Loaded::work).collect();
@@ -199,7 +219,7 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
             !interrupted.load(Ordering::Relaxed)
         };
         let mut watched = Journalled { journal: &mut journal, scorer: &mut scorer, watch: &mut watch };
-        match loaded.evaluate(setting, &mut watched) {
+        match loaded.evaluate(&mut watched) {
             Ok(outcome) => outcomes.push(outcome),
             Err(EvalError::Interrupted) => {
                 bar.finish_and_clear();
@@ -210,6 +230,10 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         }
     }
     bar.finish_and_clear();
+    if let Some(error) = not_finite(&outcomes).filter(|_| !options.allow_non_finite) {
+        tell!("error: {error}");
+        return Ok(SOME_FAILED);
+    }
 
     let tasks: Vec<HarnessTask> =
         outcomes.iter().flat_map(|outcome| results::tasks(outcome, num_fewshot)).collect();
@@ -222,17 +246,29 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         "products": engine.products().map(detect::describe),
         "device": backend.device_name(),
         "context_length": context_length,
-        "limit": options.limit,
+        "limit": options.limit.or(options.limit_first),
+        "sample_seed": options.limit.map(|_| options.sample_seed),
         "num_fewshot": num_fewshot,
         "efficientllm_version": env!("CARGO_PKG_VERSION"),
         "tasks_follow": "lm-evaluation-harness 4e7e0d47f33bc71070c1d38394bafbb52b117163",
     });
     let items: Vec<_> = outcomes.iter().flat_map(results::items).collect();
-    harness::write(out, &harness::results(&tasks, config), &items)?;
+    let mut written = harness::results(&tasks, config);
+    results::add_own(&mut written, &outcomes);
+    let set_aside: Vec<_> = outcomes.iter().flat_map(results::set_aside).collect();
+    harness::write(out, &written, &items, &set_aside)?;
     write_out(&table(&tasks));
     if let Some((folder, theirs)) = against {
         write_out(&against::describe(&items, theirs, folder));
     }
+    say!(
+        "the model saw at most {context_length} tokens at once{}",
+        if options.context_length.is_some() {
+            ""
+        } else {
+            ", what it was made for; an experiment scores at its data.context_length"
+        }
+    );
     say!(
         "{} tokens in {}; results in {}",
         units::grouped(scorer.tokens),
@@ -240,6 +276,16 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         out.display()
     );
     Ok(0)
+}
+
+/// What a reader of the scores must know, on standard error.
+fn tell_notes(notes: &[String]) {
+    for note in notes.iter().take(MOST_NOTES) {
+        tell!("warning: {note}");
+    }
+    if notes.len() > MOST_NOTES {
+        tell!("warning: … and {} more, see set_aside.csv", notes.len() - MOST_NOTES);
+    }
 }
 
 /// The benchmarks named, each once.
@@ -254,6 +300,25 @@ fn benchmarks(names: &[String]) -> Result<Vec<Benchmark>, EvalError> {
     Ok(benchmarks)
 }
 
+/// The fault that something measured is not finite.
+fn not_finite(outcomes: &[Outcome]) -> Option<EvalError> {
+    let mut choices = Vec::new();
+    for outcome in outcomes {
+        let (name, sum) = match outcome {
+            Outcome::Choice { result, .. } => {
+                choices.push(result);
+                continue;
+            }
+            Outcome::Documents { perplexity, .. } => (Benchmark::WikiText, perplexity.bits_per_byte),
+            Outcome::Windows { perplexity, .. } => (Benchmark::WikiTextWindows, perplexity.perplexity),
+        };
+        if !sum.is_finite() {
+            return Some(EvalError::NotFinite { what: format!("the loss on `{}`", name.name()) });
+        }
+    }
+    eval::not_finite(choices)
+}
+
 /// A bar on standard error, hidden where that is no terminal.
 fn bar(work: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {elapsed} gone, {eta} left  {msg}")
@@ -261,7 +326,7 @@ fn bar(work: u64) -> ProgressBar {
     ProgressBar::new(work).with_style(style.progress_chars("━╸─"))
 }
 
-/// Every number with its standard error and, for a share, the 95 % Wilson interval; of MMLU, the groups.
+/// Every number with its standard error and, for a share, its 95 % interval; of MMLU, the groups.
 fn table(tasks: &[HarnessTask]) -> String {
     let grouped: Vec<&String> = tasks.iter().flat_map(|task| &task.parts).collect();
     let is_subject = |task: &HarnessTask| task.parts.is_empty() && grouped.contains(&&task.name);
@@ -273,10 +338,8 @@ fn table(tasks: &[HarnessTask]) -> String {
     );
     for task in &shown {
         for metric in &task.metrics {
-            let share = metric.higher_is_better;
-            let right = (metric.value * task.effective as f64).round() as u64;
-            let interval = wilson(right, task.effective as u64, 0.95).ok().filter(|_| share);
-            let interval = interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
+            let interval =
+                metric.interval.map_or(String::new(), |i| format!("{:.4} to {:.4}", i.low, i.high));
             let stderr = metric.stderr.map_or(String::new(), |stderr| format!("{stderr:.4}"));
             let line = format!(
                 "{:width$}  {:>6}  {:15}  {:>8}  {stderr:>7}  {interval}",

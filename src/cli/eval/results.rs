@@ -1,10 +1,12 @@
 //! From outcomes to the rows of the result files, under the names that lm-evaluation-harness gives them.
 use crate::eval::mmlu::{GROUPS, group_of};
-use crate::eval::task::Counts;
-use crate::eval::{Accuracy, ItemRecord, Outcome, Task, TaskResult, pooled_stderr};
-use crate::record::ItemChoice;
+use crate::eval::{Accuracy, Counts, ItemRecord, Outcome, Task, TaskResult, pooled_stderr};
 use crate::record::harness::{HarnessMetric, HarnessTask};
-use serde_json::json;
+use crate::record::scores::{average_acc, average_usual};
+use crate::record::{ItemChoice, SetAside};
+use crate::run::scores::{item_rows, score, set_aside_rows};
+use crate::stats::Interval;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What the two perplexities are; told wherever they are shown.
@@ -54,7 +56,8 @@ fn perplexity(
     original: usize,
     effective: usize,
 ) -> HarnessTask {
-    let metric = |&(name, value)| HarnessMetric { name, value, stderr: None, higher_is_better: false };
+    let metric =
+        |&(name, value)| HarnessMetric { name, value, stderr: None, interval: None, higher_is_better: false };
     HarnessTask {
         name: name.into(),
         alias: name.into(),
@@ -68,12 +71,19 @@ fn perplexity(
     }
 }
 
-fn metric(name: &'static str, accuracy: Accuracy) -> HarnessMetric {
-    HarnessMetric { name, value: accuracy.value, stderr: accuracy.stderr, higher_is_better: true }
+/// An accuracy with the ends of its interval, where it has one.
+fn metric(name: &'static str, accuracy: Accuracy, ends: [Option<f64>; 2]) -> HarnessMetric {
+    let interval = ends[0].zip(ends[1]).map(|(low, high)| Interval { low, high });
+    HarnessMetric { name, value: accuracy.value, stderr: accuracy.stderr, interval, higher_is_better: true }
 }
 
 fn choice(result: &TaskResult, name: String, original: usize, num_fewshot: usize) -> HarnessTask {
-    let metrics = [("acc", result.acc), ("acc_norm", result.acc_norm)];
+    // Intervals allow for items that come in clusters, as in an experiment.
+    let s = score(result, &item_rows(result), None);
+    let metrics = [
+        ("acc", result.acc, [s.acc_low, s.acc_high]),
+        ("acc_norm", result.acc_norm, [s.acc_norm_low, s.acc_norm_high]),
+    ];
     let examples = format!("the first {num_fewshot} of {}", result.task.example_split());
     HarnessTask {
         config: json!({
@@ -87,11 +97,14 @@ fn choice(result: &TaskResult, name: String, original: usize, num_fewshot: usize
         }),
         alias: name.clone(),
         name,
-        metrics: metrics.into_iter().filter_map(|(name, value)| Some(metric(name, value?))).collect(),
+        metrics: metrics
+            .into_iter()
+            .filter_map(|(name, value, ends)| Some(metric(name, value?, ends)))
+            .collect(),
         num_fewshot: Some(num_fewshot),
         version: version(result.task),
         original,
-        effective: result.items.len(),
+        effective: result.items.len() - result.not_finite(),
         parts: vec![],
     }
 }
@@ -105,7 +118,7 @@ fn mmlu(result: &TaskResult, counts: &Counts, num_fewshot: usize) -> Vec<Harness
     }
     let subjects: Vec<(&str, TaskResult)> = by_subject
         .into_iter()
-        .map(|(subject, items)| (subject, TaskResult::of(result.task, items)))
+        .map(|(subject, items)| (subject, TaskResult::of(result.task, items, result.context_length)))
         .collect();
     let part_of = |group: Option<&str>| -> Vec<&(&str, TaskResult)> {
         subjects.iter().filter(|(subject, _)| group.is_none() || group_of(subject) == group).collect()
@@ -117,7 +130,7 @@ fn mmlu(result: &TaskResult, counts: &Counts, num_fewshot: usize) -> Vec<Harness
                 of.iter().map(|(_, r)| accuracy(r).map(|a| (a, r.items.len()))).collect();
             pooled_stderr(&parts?)
         };
-        let whole = TaskResult::of(result.task, items);
+        let whole = TaskResult::of(result.task, items, result.context_length);
         let whole = TaskResult {
             acc: whole.acc.map(|a| Accuracy { stderr: pooled(|r| r.acc), ..a }),
             acc_norm: whole.acc_norm.map(|a| Accuracy { stderr: pooled(|r| r.acc_norm), ..a }),
@@ -148,24 +161,33 @@ fn mmlu(result: &TaskResult, counts: &Counts, num_fewshot: usize) -> Vec<Harness
 /// Rows of `items.csv`.
 pub(super) fn items(outcome: &Outcome) -> Vec<ItemChoice> {
     match outcome {
-        Outcome::Choice { result, .. } => {
-            result.items.iter().flat_map(|item| of_item(result.task, item)).collect()
-        }
+        Outcome::Choice { result, .. } => item_rows(result),
         _ => vec![],
     }
 }
 
-fn of_item(task: Task, item: &ItemRecord) -> impl Iterator<Item = ItemChoice> {
-    (0..item.loglikelihoods.len()).map(move |choice| ItemChoice {
-        task: task.name().to_string(),
-        item: item.id.clone(),
-        gold: item.gold as u64,
-        choice: choice as u64,
-        loglik: Some(item.loglikelihoods[choice]),
-        num_chars: item.num_chars[choice] as u64,
-        num_bytes: item.num_bytes[choice] as u64,
-        num_tokens: item.num_tokens[choice] as u64,
-        acc: Some(u8::from(item.acc)),
-        acc_norm: item.acc_norm.map(u8::from),
-    })
+/// Rows of `set_aside.csv`.
+pub(super) fn set_aside(outcome: &Outcome) -> Vec<SetAside> {
+    match outcome {
+        Outcome::Choice { result, .. } => set_aside_rows(result),
+        _ => vec![],
+    }
+}
+
+/// Adds to `results` what the harness has no key for, under `efficientllm`: of each task the row of an experiment's
+/// `evals.csv`, and the two averages.
+pub(super) fn add_own(results: &mut Value, outcomes: &[Outcome]) {
+    let mut scores = Vec::new();
+    for outcome in outcomes {
+        if let Outcome::Choice { result, .. } = outcome {
+            scores.push(score(result, &item_rows(result), None));
+        }
+    }
+    if !scores.is_empty() {
+        results["efficientllm"] = json!({
+            "tasks": scores,
+            "average_acc": average_acc(&scores),
+            "average_usual": average_usual(&scores),
+        });
+    }
 }

@@ -1,7 +1,8 @@
 //! `engine = "reference"`: the oracle behind the same seam as the engines.
 use dfdx::prelude::{Cpu, Device};
 
-use super::{LinearInputs, ReferenceScalar, all_inputs, differentiate, log_probabilities};
+use super::{LinearInputs, ReferenceScalar, all_inputs, differentiate, log_probabilities, logits};
+use crate::model::divergence::{self, Side};
 use crate::model::llama::Objective;
 use crate::model::network::Network;
 use crate::model::taps::{Observation, Site, Tap};
@@ -49,6 +50,18 @@ where
         tap: Tap<Matrix<T>>,
     ) {
         show(all_inputs(config, weights, inputs, sequences), sequences, tap);
+    }
+
+    fn divergences(
+        &mut self,
+        p: Side<'_, Matrix<T>>,
+        q: Side<'_, Matrix<T>>,
+        inputs: &[u32],
+        sequences: usize,
+    ) -> Vec<f64> {
+        let of = |(config, weights): Side<'_, Matrix<T>>| logits(config, weights, inputs, sequences);
+        let (of_p, of_q) = (of(p), of(q));
+        divergence::of_logits(&of_p.data, &of_q.data, of_p.cols)
     }
 
     fn log_probabilities(

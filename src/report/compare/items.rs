@@ -1,14 +1,16 @@
 //! Scores task by task, paired by item, and the items whose answer changed.
 //!
 //! One pair of models: the interval is Student's over the paired differences of items, p McNemar's exact test of the
-//! items that only one side has right. Several seeds: interval and p of [`crate::stats::crossed`]. Holm's correction
-//! is over the tasks; the mean over tasks is a question of its own and not in the family.
+//! items that only one side has right (of a metric that is not right or wrong, and of items in clusters, which that test
+//! takes for independent, the p of the interval). Several seeds: interval and p of [`crate::stats::crossed`]. Holm's
+//! correction is over the tasks; the mean over tasks is a question of its own and not in the family.
 use super::Sides;
-use crate::record::Results;
-use crate::report::request::Metric;
+use crate::record::{ItemChoice, Results};
+use crate::report::metric::Metric;
 use crate::report::scores::{LEVEL, NORM_TASKS, Scores};
 use crate::stats::bootstrap::crossed_differences;
-use crate::stats::crossed::{CrossedMean, crossed_mean};
+use crate::stats::cluster::Clusters;
+use crate::stats::crossed::{CrossedMean, crossed_mean_in_clusters};
 use crate::stats::mcnemar::mcnemar;
 use crate::stats::multiplicity::holm;
 use crate::stats::{Interval, descriptive};
@@ -17,7 +19,7 @@ use crate::stats::{Interval, descriptive};
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskScore {
     pub task: String,
-    /// `acc_norm` where that is the task's usual number and both sides have it.
+    /// The one asked for; else `acc_norm` where that is the task's usual number and both sides have it, and `acc`.
     pub metric: Metric,
     pub items: usize,
     pub scores: [f64; 2],
@@ -47,14 +49,20 @@ pub struct Flip {
     pub seed: u64,
 }
 
-/// Scores of every task, and the mean over tasks with equal weight where there are several.
-pub fn scores(results: &Results, sides: &Sides) -> (Vec<TaskScore>, Option<([f64; 2], Difference)>) {
+/// Scores of every task, and the mean over tasks with equal weight where there are several; by `metric`, or by the usual one
+/// of each task.
+pub fn scores(
+    results: &Results,
+    sides: &Sides,
+    metric: Option<Metric>,
+) -> (Vec<TaskScore>, Option<([f64; 2], Difference)>) {
     let table = Scores::new(results);
-    let (mut tasks, mut all) = (vec![], vec![]);
+    let (mut tasks, mut all, mut clusters) = (vec![], vec![], vec![]);
     for task in &table.tasks {
-        if let Some((score, differences)) = one(results, &table, sides, task) {
+        if let Some((score, differences, of_items)) = one(results, &table, sides, task, metric) {
             tasks.push(score);
             all.push(differences);
+            clusters.push(of_items);
         }
     }
     let tested: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].difference.p.is_some()).collect();
@@ -65,7 +73,7 @@ pub fn scores(results: &Results, sides: &Sides) -> (Vec<TaskScore>, Option<([f64
     let mean = (tasks.len() > 1).then(|| {
         let side = |side: usize| tasks.iter().map(|t| t.scores[side]).sum::<f64>() / tasks.len() as f64;
         let scores = [side(0), side(1)];
-        let crossed = crossed_mean(&all, LEVEL).ok();
+        let crossed = crossed_mean_in_clusters(&all, &clusters, LEVEL).ok();
         let difference = Difference {
             mean: scores[1] - scores[0],
             interval: crossed.map(|c| c.interval),
@@ -76,12 +84,22 @@ pub fn scores(results: &Results, sides: &Sides) -> (Vec<TaskScore>, Option<([f64
     (tasks, mean)
 }
 
-/// One task, and its differences `[pair][item]`.
-fn one(results: &Results, table: &Scores, sides: &Sides, task: &str) -> Option<(TaskScore, Vec<Vec<f64>>)> {
+/// One task, its differences `[pair][item]`, and how its items belong together.
+fn one(
+    results: &Results,
+    table: &Scores,
+    sides: &Sides,
+    task: &str,
+    asked: Option<Metric>,
+) -> Option<(TaskScore, Vec<Vec<f64>>, Clusters)> {
     let runs = [sides.runs(0), sides.runs(1)].concat();
     let usual = if NORM_TASKS.contains(&task) { Metric::AccNorm } else { Metric::Acc };
-    let has = |metric: Metric| table.matrix(&runs, task, metric).map(|matrix| (metric, matrix));
-    let (metric, mut a) = has(usual).or_else(|| has(Metric::Acc))?;
+    let has = |metric: Metric| table.shared(&runs, task, metric).map(|shared| (metric, shared));
+    let (metric, shared) = match asked {
+        Some(metric) => has(metric)?,
+        None => has(usual).or_else(|| has(Metric::Acc))?,
+    };
+    let (mut a, clusters) = (shared.values, shared.clusters);
     let b = a.split_off(sides.pairs.len());
     let differences = crossed_differences(std::slice::from_ref(&b), std::slice::from_ref(&a)).ok()?;
     let mut score = TaskScore {
@@ -96,13 +114,14 @@ fn one(results: &Results, table: &Scores, sides: &Sides, task: &str) -> Option<(
         lost: vec![],
         gained: vec![],
     };
-    let mut items: Vec<(usize, &str)> =
-        table.shared_items(&runs, task, metric).into_iter().enumerate().collect();
-    // `x_2` before `x_10`.
-    items.sort_by_key(|(_, item)| (item.len(), *item));
+    let mut items: Vec<(usize, String)> = shared.items.iter().map(|item| named(item)).enumerate().collect();
+    // `x_2` before `x_10`, where places do not tell.
+    if shared.items.iter().any(|item| item.place.is_none()) {
+        items.sort_by(|(_, a), (_, b)| (a.len(), a).cmp(&(b.len(), b)));
+    }
     for (pair, (run, _)) in sides.pairs.iter().enumerate() {
         let seed = results.runs[*run].identity.seed;
-        for (column, item) in &items {
+        for (column, item) in items.iter().filter(|_| metric.is_binary()) {
             let flip = Flip { item: item.to_string(), seed };
             match (a[pair][*column] > 0.5, b[pair][*column] > 0.5) {
                 (true, true) => score.both_right += 1,
@@ -113,13 +132,23 @@ fn one(results: &Results, table: &Scores, sides: &Sides, task: &str) -> Option<(
         }
     }
     // With one pair of models the crossed interval is Student's over items.
-    let crossed = crossed_mean(&differences, LEVEL).ok();
+    let crossed = crossed_mean_in_clusters(&differences, std::slice::from_ref(&clusters), LEVEL).ok();
     let p = match sides.pairs.len() {
-        1 => Some(mcnemar(score.lost.len() as u64, score.gained.len() as u64).exact),
+        1 if metric.is_binary() && clusters.are_independent() => {
+            Some(mcnemar(score.lost.len() as u64, score.gained.len() as u64).exact)
+        }
         _ => crossed.as_ref().map(CrossedMean::p),
     };
     let differences = differences.into_iter().next()?;
     let mean = descriptive::mean(&differences.concat()).ok()?;
     score.difference = Difference { mean, interval: crossed.map(|c| c.interval), p };
-    Some((score, differences))
+    Some((score, differences, clusters))
+}
+
+/// An item's id, and its place where that tells more.
+fn named(item: &ItemChoice) -> String {
+    match item.place {
+        Some(place) if item.item != place.to_string() => format!("{} (item {place})", item.item),
+        _ => item.item.clone(),
+    }
 }

@@ -1,8 +1,8 @@
 //! A comparison as blocks. Texts claim no more than the numbers allow.
 use super::{Comparison, Difference, Flip, TypeOverlap};
 use crate::report::document::{Block, Document, Table};
-use crate::report::format::{fixed, p_value, percent, points, signed_fixed};
-use crate::report::request::Metric;
+use crate::report::format::{difference, fixed, p_value, signed_fixed, value};
+use crate::report::metric::Metric;
 use crate::stats::Interval;
 use crate::stats::descriptive::mean;
 
@@ -81,22 +81,15 @@ fn range(interval: Option<Interval>, show: impl Fn(f64) -> String) -> String {
     interval.map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high)))
 }
 
-fn metric(metric: Metric) -> &'static str {
-    match metric {
-        Metric::Acc => "acc",
-        Metric::AccNorm => "acc_norm",
-        Metric::BitsPerByte => "bits_per_byte",
-    }
-}
-
 fn scores(c: &Comparison) -> Vec<Block> {
     let mut blocks = vec![heading("Scores")];
     if c.tasks.is_empty() {
         blocks.push(Block::Text("No task was scored on the same items on both sides.".into()));
         return blocks;
     }
-    let cells = |[a, b]: [f64; 2], d: &Difference, holm: Option<f64>| {
-        let numbers = [percent(a), percent(b), points(d.mean), range(d.interval, points)];
+    let cells = |metric: Metric, [a, b]: [f64; 2], d: &Difference, holm: Option<f64>| {
+        let show = |x: f64| difference(metric, x);
+        let numbers = [value(metric, a), value(metric, b), show(d.mean), range(d.interval, show)];
         numbers.into_iter().chain([p_value(d.p), p_value(holm)]).collect::<Vec<String>>()
     };
     let named = |names: [String; 3], numbers: Vec<String>| names.into_iter().chain(numbers).collect();
@@ -104,22 +97,33 @@ fn scores(c: &Comparison) -> Vec<Block> {
         .tasks
         .iter()
         .map(|t| {
-            let names = [t.task.clone(), metric(t.metric).into(), t.items.to_string()];
-            named(names, cells(t.scores, &t.difference, t.p_holm))
+            let names = [t.task.clone(), t.metric.name().into(), t.items.to_string()];
+            named(names, cells(t.metric, t.scores, &t.difference, t.p_holm))
         })
         .collect();
     rows.extend(c.mean.as_ref().map(|(scores, difference)| {
         let items: usize = c.tasks.iter().map(|t| t.items).sum();
-        let names = ["mean of tasks".into(), String::new(), items.to_string()];
-        named(names, cells(*scores, difference, None))
+        let metrics: Vec<Metric> = c.tasks.iter().map(|t| t.metric).collect();
+        let first = metrics.first().copied().unwrap_or(Metric::Acc);
+        let alike = metrics.iter().all(|metric| *metric == first);
+        // acc here and acc_norm there: the column tells it task by task.
+        let metric = if alike { first.name() } else { "as above" };
+        let names = ["mean of tasks".into(), metric.into(), items.to_string()];
+        named(names, cells(first, *scores, difference, None))
     }));
-    let test = if c.sides.pairs.len() == 1 {
+    let binary = c.tasks.iter().all(|t| t.metric.is_binary());
+    let test = if c.sides.pairs.len() == 1 && binary {
         "p of a task is McNemar's exact test"
     } else {
         "p is that of the interval"
     };
+    let unit = c.tasks.first().map_or("points", |t| t.metric.unit());
+    let (unit, of) = match unit {
+        "points" => (" (%)".to_string(), " in points"),
+        unit => (format!(" ({unit})"), ""),
+    };
     let caption = format!(
-        "Scores (%), their difference in points with its 95 % interval; {test}; Holm's correction is over the \
+        "Scores{unit}, their difference{of} with its 95 % interval; {test}; Holm's correction is over the \
          tasks. A blank was not measured, or the differences do not vary."
     );
     let header = header(&["task", "metric", "items", "a", "b", "b − a", "interval", "p", "p (Holm)"]);
@@ -128,7 +132,8 @@ fn scores(c: &Comparison) -> Vec<Block> {
 }
 
 fn flipped(c: &Comparison, flips: usize) -> Vec<Block> {
-    if c.tasks.is_empty() {
+    // Only what is right or wrong can flip.
+    if c.tasks.is_empty() || c.tasks.iter().any(|t| !t.metric.is_binary()) {
         return vec![];
     }
     let counts = |t: &super::TaskScore| {

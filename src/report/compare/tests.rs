@@ -3,7 +3,7 @@ use super::*;
 use crate::record::{
     EvalScore, ItemChoice, LayerWidths, PruneEvent, RunIdentity, RunRecord, RunTotals, Status, collect,
 };
-use crate::report::request::Metric;
+use crate::report::metric::Metric;
 use crate::stats::assert_close;
 
 /// A run of 2 layers with the right answers to `boolq` (of 10 items) and `piqa` (of 4).
@@ -45,6 +45,7 @@ fn answer(r: &mut RunRecord, task: &str, items: u64, right: &[u64], right_norm: 
         num_tokens: 1,
         acc: Some(right.contains(&i).into()),
         acc_norm: right_norm.map(|right| right.contains(&i).into()),
+        ..ItemChoice::default()
     }));
     r.evals.push(EvalScore::from_choices(task, &r.items, Some(0.5)));
 }
@@ -91,7 +92,7 @@ fn pair() -> [RunRecord; 2] {
 
 #[test]
 fn two_runs_are_paired_by_item() {
-    let c = compare(&read(&pair()), [A, B]).unwrap();
+    let c = compare(&read(&pair()), [A, B], None).unwrap();
     let [boolq, piqa] = &c.tasks[..] else { panic!("{:?}", c.tasks) };
     assert_eq!((boolq.scores, boolq.metric, boolq.items), ([0.7, 0.3], Metric::Acc, 10));
     assert_close(boolq.difference.mean, -0.4, 1e-12);
@@ -119,7 +120,7 @@ fn two_runs_are_paired_by_item() {
 #[test]
 fn the_order_of_the_sides_changes_signs_alone() {
     let results = read(&pair());
-    let (c, d) = (compare(&results, [A, B]).unwrap(), compare(&results, [B, A]).unwrap());
+    let (c, d) = (compare(&results, [A, B], None).unwrap(), compare(&results, [B, A], None).unwrap());
     for (x, y) in c.tasks.iter().zip(&d.tasks) {
         assert_close(x.difference.mean, -y.difference.mean, 1e-12);
         assert_eq!((x.difference.p, x.p_holm), (y.difference.p, y.p_holm));
@@ -132,7 +133,7 @@ fn the_usual_metric_of_a_task_is_taken_and_only_common_items_count() {
     let [mut a, mut b] = pair();
     answer(&mut a, "arc_challenge", 5, &[], Some(&[1, 2]));
     answer(&mut b, "arc_challenge", 4, &[], Some(&[1, 2, 3]));
-    let c = compare(&read(&[a, b]), [A, B]).unwrap();
+    let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     let arc = &c.tasks[2];
     assert_eq!((arc.metric, arc.items, arc.scores), (Metric::AccNorm, 4, [0.5, 0.75]));
 }
@@ -146,7 +147,7 @@ fn arms_are_paired_by_seed_and_item() {
     }
     // Seed 3 of one arm alone is left out.
     let results = read(&[a1, a2, run("one", 3, &[], &[]), b1, b2]);
-    let c = compare(&results, ["one", "two · taylor1"]).unwrap();
+    let c = compare(&results, ["one", "two · taylor1"], None).unwrap();
     assert_eq!(c.seeds, [[1, 1], [2, 2]]);
     let boolq = &c.tasks[0];
     assert_eq!(boolq.scores, [0.5, 0.3]);
@@ -175,7 +176,7 @@ fn every_column_that_differs_is_shown_and_the_others_are_summed_up() {
     (a.totals.flops, b.totals.flops) = (Some(2e9), Some(3e9));
     (a.totals.train_loss, b.totals.train_loss) = (None, Some(1.25));
     b.axes[0].1 = "random".into();
-    let c = compare(&read(&[a, b]), [A, B]).unwrap();
+    let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     let different: Vec<(&str, [&str; 2], Option<f64>)> = c
         .columns
         .iter()
@@ -205,7 +206,7 @@ fn kept_groups_against_chance() {
     prune(&mut b, "ffn", "0", "0", 1.0 / 8.0);
     prune(&mut b, "ffn", "0", "1", 2.0 / 8.0);
     prune(&mut b, "head", "0", "0", 1.0 / 4.0);
-    let c = compare(&read(&[a, b]), [A, B]).unwrap();
+    let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     let [TypeOverlap::Both { group_type: "ffn", layers }, head] = &c.overlap[..] else {
         panic!("{:?}", c.overlap)
     };
@@ -225,7 +226,7 @@ fn pages() {
     prune(&mut b, "ffn", "all", "0;1", 2.0 / 8.0);
     prune(&mut b, "stem", "all", "5", 1.0 / 8.0);
     (a.totals.bits_per_byte, b.totals.bits_per_byte) = (Some(1.25), Some(1.5));
-    let c = compare(&read(&[a, b]), [A, B]).unwrap();
+    let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     let page = c.to_text(3);
     assert!(page.lines().all(|line| line.chars().count() <= text::WIDTH), "{page}");
     insta::assert_snapshot!("text", page);
@@ -235,14 +236,14 @@ fn pages() {
 #[test]
 fn nothing_measured_is_blank_and_no_panic() {
     let bare = |r: RunRecord| RunRecord::new(r.identity, r.axes);
-    let c = compare(&read(&pair().map(bare)), [A, B]).unwrap();
+    let c = compare(&read(&pair().map(bare)), [A, B], None).unwrap();
     assert_eq!((c.tasks.len(), c.mean, c.bits_per_byte), (0, None, None));
     assert!(c.to_text(5).contains("No task was scored on the same items on both sides."));
     // One item: a difference, no interval.
     let [mut a, mut b] = pair().map(bare);
     answer(&mut a, "boolq", 1, &[1], None);
     answer(&mut b, "boolq", 1, &[], None);
-    let c = compare(&read(&[a, b]), [A, B]).unwrap();
+    let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     assert_eq!(c.tasks[0].difference, Difference { mean: -1.0, interval: None, p: Some(1.0) });
 }
 
@@ -255,7 +256,7 @@ fn wrong_names_are_answered() {
     failed.identity.status = Status::Failed;
     failed.identity.reason = Some("loss became NaN".into());
     let results = read(&[a, b, elsewhere, run("four", 5, &[], &[]), failed]);
-    let fault = |names: [&str; 2]| compare(&results, names).unwrap_err().to_string();
+    let fault = |names: [&str; 2]| compare(&results, names, None).unwrap_err().to_string();
     for (names, want) in [
         (
             [A, "two-s1-0000abce"],
@@ -282,6 +283,49 @@ fn wrong_names_are_answered() {
     ] {
         assert_eq!(fault(names), want);
     }
-    let none = compare(&read(&[]), [A, B]).unwrap_err().to_string();
+    let none = compare(&read(&[]), [A, B], None).unwrap_err().to_string();
     assert_eq!(none, format!("no run and no arm is called `{A}`\nhint: no run has finished yet"));
+}
+
+/// Two items of one id are two items: by their places, and in files without places by how often the id came before.
+#[test]
+fn items_of_one_id_are_told_apart() {
+    for placed in [true, false] {
+        let with_one_id = |mut r: RunRecord| {
+            for (i, row) in r.items.iter_mut().enumerate() {
+                row.item = "q".into();
+                row.place = placed.then_some(i as u64);
+            }
+            r
+        };
+        let c = compare(&read(&pair().map(with_one_id)), [A, B], None).unwrap();
+        let [boolq, piqa] = &c.tasks[..] else { panic!("{:?}", c.tasks) };
+        assert_eq!((boolq.scores, boolq.items, piqa.scores, piqa.items), ([0.7, 0.3], 10, [0.0, 1.0], 4));
+        let lost: Vec<&str> = boolq.lost.iter().map(|flip| flip.item.as_str()).collect();
+        let named = if placed { "q (item 2)" } else { "q" };
+        assert_eq!((lost.len(), lost[0]), (5, named));
+    }
+}
+
+/// A metric by name: means, differences and intervals of that number, without flips and without McNemar.
+#[test]
+fn a_continuous_metric_is_compared_like_accuracy() {
+    let records = pair().map(|mut r| {
+        let shift = if r.identity.arm == "one" { 0.0 } else { 0.5 };
+        for (i, row) in r.items.iter_mut().enumerate() {
+            row.margin = Some(i as f64 * shift - 1.0);
+        }
+        r
+    });
+    let c = compare(&read(&records), [A, B], Some(Metric::Margin)).unwrap();
+    let boolq = &c.tasks[0];
+    // Differences 0, 0.5, … 4.5: their mean is 2.25.
+    assert_eq!((boolq.metric, boolq.scores[0]), (Metric::Margin, -1.0));
+    assert_close(boolq.difference.mean, 2.25, 1e-12);
+    assert!(boolq.difference.interval.is_some() && boolq.difference.p.unwrap() < 0.01);
+    assert!(boolq.lost.is_empty() && boolq.gained.is_empty());
+    let page = c.to_text(3);
+    assert!(page.contains("margin") && page.contains("(nats)") && !page.contains("Flipped"), "{page}");
+    // A metric that was not recorded gives no scores, not zeros.
+    assert!(compare(&read(&pair()), [A, B], Some(Metric::Margin)).unwrap().tasks.is_empty());
 }

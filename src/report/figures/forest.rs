@@ -2,14 +2,13 @@
 use super::axes::Scale;
 use super::canvas::{Anchor, GREY, INK, LIGHT, WIDTH, colour, figure};
 use crate::report::comparisons::Compared;
-use crate::report::request::Metric;
 use crate::report::{Result, format};
 
-/// Draws the comparisons of accuracy that have an answer; `None` where there are none.
+/// Draws the comparisons of shares (accuracies and the like) that have an answer; `None` where there are none.
 pub fn forest_figure(compared: &[Compared]) -> Result<Option<String>> {
     let rows: Vec<(&Compared, f64)> = compared
         .iter()
-        .filter(|c| c.metric != Metric::BitsPerByte)
+        .filter(|c| c.metric.is_share())
         .filter_map(|c| Some((c, 100.0 * c.difference?)))
         .collect();
     if rows.is_empty() {

@@ -1,13 +1,16 @@
 //! The declared comparisons, and the tables of accuracy and cost of every arm.
 use super::{Context, figure};
+use crate::record::EvalScore;
 use crate::report::Result;
 use crate::report::comparisons::Compared;
 use crate::report::document::{Block, Table};
 use crate::report::figures::accuracy::{TaskRow, accuracy_figure};
 use crate::report::figures::forest::forest_figure;
 use crate::report::format;
-use crate::report::request::Metric;
+use crate::report::groups::Group;
+use crate::report::metric::Metric;
 use crate::report::scores::{Cell, NORM_TASKS};
+use std::collections::BTreeSet;
 
 impl Context<'_> {
     pub(super) fn comparison_section(&self, compared: &[Compared]) -> Result<Vec<Block>> {
@@ -39,8 +42,7 @@ impl Context<'_> {
     }
 
     fn comparison_row(&self, c: &Compared) -> Vec<String> {
-        let bits = c.metric == Metric::BitsPerByte;
-        let show = |x: f64| if bits { format::signed_fixed(x, 3) } else { format::points(x) };
+        let show = |x: f64| format::difference(c.metric, x);
         let interval = |i: Option<crate::stats::Interval>| {
             i.map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high)))
         };
@@ -84,8 +86,10 @@ impl Context<'_> {
             "total FLOPs",
             "bits per byte",
             "average acc (%)",
+            "average usual (%)",
         ];
-        let caption = "Every arm: means over seeds. `average acc` is the mean over tasks with its 95 % interval over seeds and items.";
+        let usual = self.scores.tasks_of(Metric::AverageUsual, &all);
+        let caption = "Every arm: means over seeds. `average acc` is the mean of `acc` over all tasks with its 95 % interval over seeds and items; `average usual` is the paper's average, over the seven common-sense tasks with the usual metric of each (`acc_norm` for arc_challenge, hellaswag and openbookqa), blank where not all seven were scored.";
         blocks.push(Block::Table(self.keyed_table(
             "arms",
             caption,
@@ -100,6 +104,9 @@ impl Context<'_> {
                     format::si(self.total(g, |t| t.total_flops)),
                     format::fixed(self.total(g, |t| t.bits_per_byte), 3),
                     marked(self.scores.cell(g, &all, Metric::Acc)),
+                    usual.as_ref().map_or(String::new(), |tasks| {
+                        marked(self.scores.cell(g, tasks, Metric::AverageUsual))
+                    }),
                 ]
             },
         )));
@@ -107,12 +114,14 @@ impl Context<'_> {
             blocks.push(Block::Text("No task was scored.".into()));
             return Ok(blocks);
         }
-        let caption = "`acc` (%) by task: mean over seeds with its 95 % interval over seeds and items. `average`: mean over these tasks.";
+        let caption = "`acc` (%) by task: mean over seeds with its 95 % interval over seeds and items. `average`: mean over these tasks. `design effect`: variance of `acc` with its items in their clusters, relative to independent items; intervals allow for it.";
         blocks.push(Block::Table(self.task_table("acc", caption, &all, Metric::Acc)));
         if !norm.is_empty() {
             let caption = "`acc_norm` (%) of the tasks whose usual number it is.";
             blocks.push(Block::Table(self.task_table("acc_norm", caption, &norm, Metric::AccNorm)));
         }
+        blocks.extend(self.companion_table(&all));
+        blocks.extend(self.item_notes());
         let row = |task: String, chance: Option<f64>, tasks: &[&str]| TaskRow {
             task,
             chance,
@@ -127,6 +136,83 @@ impl Context<'_> {
             blocks.push(figure("accuracy", "Accuracy (`acc`) by task and arm: mean over seeds with 95 % interval over seeds and items; dashed: chance.", svg));
         }
         Ok(blocks)
+    }
+
+    /// The continuous companions of accuracy, where they were recorded.
+    fn companion_table(&self, tasks: &[&str]) -> Option<Block> {
+        let metrics = [
+            Metric::GoldProbability,
+            Metric::GoldProbabilityNorm,
+            Metric::GoldNll,
+            Metric::Margin,
+            Metric::ChoiceLogLoss,
+            Metric::Agreement,
+        ];
+        let of: Vec<(Metric, Vec<&str>)> = metrics
+            .into_iter()
+            .map(|metric| (metric, self.scores.tasks_with(metric, &self.groups)))
+            .filter(|(_, with)| !with.is_empty())
+            .map(|(metric, with)| (metric, tasks.iter().copied().filter(|t| with.contains(t)).collect()))
+            .collect();
+        if of.is_empty() {
+            return None;
+        }
+        let divergence = |g: &Group| self.total(g, |t| t.kl_to_source);
+        let has_divergence = self.groups.iter().any(|g| divergence(g).is_some());
+        let mut columns: Vec<String> = of
+            .iter()
+            .map(|(metric, _)| {
+                let unit = if metric.is_share() { "%" } else { metric.unit() };
+                format!("`{}` ({unit})", metric.name())
+            })
+            .collect();
+        if has_divergence {
+            columns.push("`kl_to_source` (nats per token)".into());
+        }
+        let caption = "Continuous companions of accuracy, means over the tasks that have them with 95 % intervals over seeds and items. `gold_probability`: softmax of the log-likelihoods over the choices at the right one (`_norm`: per character); `gold_nll`: of the right continuation; `margin`: right choice less the best other; `choice_log_loss`: −ln `gold_probability`; `agreement`: items answered as the source answers them; `kl_to_source`: KL(source ‖ model) on held-out text.";
+        let table = self.keyed_table("companions", caption, columns, |g| {
+            let mut cells: Vec<String> = of
+                .iter()
+                .map(|(metric, tasks)| {
+                    let cell = self.scores.cell(g, tasks, *metric);
+                    if metric.is_share() { marked(cell) } else { with_interval(*metric, cell) }
+                })
+                .collect();
+            if has_divergence {
+                cells.push(format::fixed(divergence(g), 4));
+            }
+            cells
+        });
+        Some(Block::Table(table))
+    }
+
+    /// What is unusual about the items: not scored, cut, without a finite answer, or not independent.
+    fn item_notes(&self) -> Option<Block> {
+        let mut notes = Vec::new();
+        for task in &self.scores.tasks {
+            let of = |pick: fn(&EvalScore) -> Option<u64>| {
+                let rows = self.results.evals.iter().filter(|k| k.row.task == *task);
+                rows.filter_map(|k| pick(&k.row)).max().unwrap_or(0)
+            };
+            let counts = [
+                (of(|row| row.num_not_finite), "have no finite answer and are left out"),
+                (of(|row| row.num_set_aside), "could not be scored (`set_aside.csv`)"),
+                (of(|row| row.num_truncated), "lost the beginning of their context"),
+            ];
+            for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+                notes.push(format!("`{task}`: up to {count} items {what}."));
+            }
+        }
+        let lengths: BTreeSet<u64> = self.results.evals.iter().filter_map(|k| k.row.context_length).collect();
+        if !lengths.is_empty() {
+            let lengths: Vec<String> = lengths.iter().map(u64::to_string).collect();
+            notes.push(format!(
+                "Benchmarks were scored with at most {} tokens at once (`data.context_length`); `efficientllm eval` takes \
+                 what the model was made for, unless told by `--context-length`.",
+                lengths.join(" or ")
+            ));
+        }
+        (!notes.is_empty()).then_some(Block::List(notes))
     }
 
     fn average_chance(&self, tasks: &[&str]) -> Option<f64> {
@@ -152,7 +238,24 @@ impl Context<'_> {
         let items: Vec<u64> = tasks.iter().map(|t| self.scores.num_items(t)).collect();
         let total = items.iter().sum::<u64>().to_string();
         table.rows.push(line("items", items.iter().map(u64::to_string).chain([total]).collect()));
+        let effects: Vec<Option<f64>> = tasks.iter().map(|t| self.scores.design_effect(t)).collect();
+        if metric == Metric::Acc && effects.iter().any(Option::is_some) {
+            let effects = effects.into_iter().map(|effect| format::fixed(effect, 2));
+            table.rows.push(line("design effect", effects.chain([String::new()]).collect()));
+        }
         table
+    }
+}
+
+/// Mean and interval in the metric's unit, † where the interval is over items alone.
+fn with_interval(metric: Metric, cell: Cell) -> String {
+    let show = |x: f64| format::value(metric, x);
+    match (cell.mean, cell.interval) {
+        (Some(mean), Some(i)) => {
+            let dagger = if cell.seeds == 1 { "†" } else { "" };
+            format!("{}{dagger} ({} to {})", show(mean), show(i.low), show(i.high))
+        }
+        (mean, _) => mean.map_or(String::new(), show),
     }
 }
 

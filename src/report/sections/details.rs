@@ -5,7 +5,7 @@ use crate::report::costs;
 use crate::report::document::{Block, Table};
 use crate::report::format;
 use crate::report::groups::Group;
-use crate::report::request::Metric;
+use crate::report::metric::Metric;
 use crate::report::stability::{agreements, spread};
 
 /// A width of a layer.

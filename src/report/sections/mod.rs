@@ -65,7 +65,7 @@ const METHODS: [&str; 6] = [
     "`acc`: the likeliest choice is the right one; `acc_norm`: the same with log-likelihoods divided by the number of characters. Averages give every task the same weight.",
     "Intervals (95 %) hold for new seeds and new items: seeds and items are both samples, crossed with each other. The variance between seeds keeps Student's t quantile for its few degrees of freedom; the variance between items, freed of the noise that seeds already carry, is added with its own. On simulated experiments with two to five seeds such intervals cover in 95 to 99 %. Where a row has one seed its interval is over items alone and is marked †; no seed interval exists then.",
     "Comparisons are paired by seed and by item, and only those declared before the run are made; p-values are two-sided and belong to the interval beside them; Holm's correction runs over all of them. The hierarchical bootstrap (seeds, then items, the same resample for both arms) is shown as a check; with few seeds its intervals are too short, so it decides nothing.",
-    "Bits per byte are compared with Student's paired t over seeds.",
+    "Bits per byte and `kl_to_source` are compared with Student's paired t over seeds.",
     "Tokens and FLOPs of a run are its own; `total` adds those of its source model. An empty cell was not measured.",
     "A mean over seeds is over the finished runs; failed runs are listed and left out.",
 ];

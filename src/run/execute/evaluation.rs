@@ -1,14 +1,21 @@
 //! Evaluation stages: benchmarks and held-out text for one model, and with them the record of its run.
+//!
+//! Scores are kept as they come in a journal beside the stage's checkpoints, so a stage that is stopped at any moment goes on
+//! at the item, and costs what it would have cost.
 use super::super::executor::{Progress, StageFailure, Task};
 use super::super::memory::peak_memory_bytes;
+use super::super::scores;
 use super::model::{self, Summary};
 use crate::data::Prepared;
 use crate::data::synthetic::Synthetic;
 use crate::data::world::World;
-use crate::eval::{self, NetworkScorer, PASS_TOKENS, Source, TaskResult};
+use crate::eval::{
+    self, EncodedTask, EvalError, Journal, Journalled, Limit, NetworkScorer, Source, TaskResult,
+};
 use crate::model::flops::forward_flops_per_token;
-use crate::model::{ModelConfig, Rank};
+use crate::model::{Engine, ModelConfig, Rank};
 use crate::prune::{EventRecord, Goal};
+use crate::record::scores::{average_acc, average_usual, mean_with_interval};
 use crate::record::{
     CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
     RunRecord, RunTotals, Status,
@@ -19,24 +26,125 @@ use crate::train::{Ledger, Part};
 use std::path::Path;
 use std::time::Instant;
 
-/// Scores the model of `arm` and writes the run's record to the stage's folder.
+/// Scores of a stage under way.
+const JOURNAL: &str = "scores.jsonl";
+
+/// Scores the model of `arm` and writes the run's record to the stage's folder; `tell` is given what a reader of the scores
+/// must know of how they came about, before anything is scored.
 pub(super) fn write<B: Backend>(
     rank: Rank<'_, B>,
     arm: &ArmSpec,
+    engine: &Engine,
     task: &Task<'_>,
     data: &Prepared,
     progress: &dyn Progress,
+    tell: &dyn Fn(String),
 ) -> Result<(), StageFailure> {
     let started = Instant::now();
     let Rank { backend, network, at_once, .. } = rank;
     let spec = &task.stage.spec;
+    let benchmarks = encoded(spec, data)?;
+    benchmarks.iter().flat_map(EncodedTask::notes).for_each(tell);
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
     let _held = backend.hold(&weights.leaves());
     let mut summary = Summary::read(folder)?;
-    let mut scorer =
-        NetworkScorer { network, config: &config, weights: &weights, pass_tokens: PASS_TOKENS, tokens: 0 };
-    let context_length = spec.data.context_length;
+    let windows = data.validation(&spec.data, spec.eval.validation_tokens)?;
+    let sequences = at_once.min(spec.train.micro_batch);
+
+    let Engine { kind, precision, cpu_bf16, .. } = engine;
+    let fingerprint = format!("{} {kind:?} {precision:?} {cpu_bf16:?}", task.identity);
+    let mut journal = Journal::open_own(&task.partial.join(JOURNAL), &fingerprint)?;
+    if journal.damaged() > 0 {
+        tell(format!(
+            "{}: {} scores of an interrupted evaluation were damaged; they are made again",
+            task.stage.id,
+            journal.damaged()
+        ));
+    }
+    let source = match &task.inputs.source {
+        Some(folder) => Some(model::load(backend, folder)?),
+        None => None,
+    };
+    let _held_source = source.as_ref().map(|(_, weights)| backend.hold(&weights.leaves()));
+    let of_source = source.as_ref().map(|(config, weights)| (config, weights));
+    let mut scorer = NetworkScorer { source: of_source, ..NetworkScorer::new(network, &config, &weights) };
+    let items: usize = benchmarks.iter().map(|benchmark| benchmark.items.len()).sum();
+    let batches = windows.len().div_ceil(sequences.max(1)) * (1 + usize::from(source.is_some()));
+    let parts = (items + batches) as u64;
+    let mut done = 0;
+    let mut watch = |_: usize, _: bool| {
+        done += 1;
+        progress.update(done, parts, None, Some(config.num_params()));
+        !progress.interrupted()
+    };
+    let mut journalled = Journalled { journal: &mut journal, scorer: &mut scorer, watch: &mut watch };
+    let results = benchmarks.into_iter().map(|benchmark| benchmark.evaluate(&mut journalled));
+    let results = results.collect::<Result<Vec<TaskResult>, _>>().map_err(stopped)?;
+    let held_out = eval::held_out(&mut journalled, &windows, &data.tokenizer, sequences).map_err(stopped)?;
+    let divergences = match &source {
+        Some(_) => {
+            eval::divergences(&mut journalled, &windows, &data.tokenizer, sequences).map_err(stopped)?
+        }
+        None => Vec::new(),
+    };
+    if !spec.eval.allow_non_finite {
+        if let Some(error) = eval::not_finite(&results) {
+            return Err(error.into());
+        }
+        if !held_out.nll_per_token.is_finite() {
+            return Err(EvalError::NotFinite { what: "the loss on held-out text".into() }.into());
+        }
+    }
+
+    let tokens = scorer.tokens + scorer.known_tokens;
+    let rate = |config: &ModelConfig| forward_flops_per_token(config, spec.data.context_length);
+    let of_source = source.as_ref().map_or(0.0, |(config, _)| rate(config) * scorer.source_tokens as f64);
+    let flops = rate(&config) * tokens as f64 + of_source;
+    let tokens = tokens + scorer.source_tokens;
+    summary.ledger.add(Part::Evaluation, tokens, flops, started.elapsed().as_secs_f64());
+    // The sweep gives the row its names: a stage may serve experiments that call the run something else.
+    let identity = RunIdentity {
+        run: task.stage.id.clone(),
+        arm: arm.label(),
+        seed: task.stage.seed.unwrap_or_default(),
+        status: Status::Ok,
+        reason: None,
+        stage: None,
+    };
+    let mut items: Vec<ItemChoice> = results.iter().flat_map(scores::item_rows).collect();
+    if let Some(folder) = &task.inputs.source_evaluation {
+        scores::note_agreement(&mut items, &RunRecord::read(folder)?.items);
+    }
+    let kl_to_source = mean_with_interval(&divergences);
+    let sampled = spec.eval.folder.as_ref().map(|_| Limit::of(&spec.eval));
+    let evals: Vec<EvalScore> = results.iter().map(|result| scores::score(result, &items, sampled)).collect();
+    let record = RunRecord {
+        totals: RunTotals {
+            valid_loss: Some(held_out.nll_per_token),
+            bits_per_byte: Some(held_out.bits_per_byte),
+            kl_to_source: kl_to_source.map(|(mean, _)| mean),
+            kl_to_source_low: kl_to_source.and_then(|(_, ends)| Some(ends?.low)),
+            kl_to_source_high: kl_to_source.and_then(|(_, ends)| Some(ends?.high)),
+            average_acc: average_acc(&evals),
+            average_usual: average_usual(&evals),
+            ..totals(arm, spec, &config, &summary)?
+        },
+        evals,
+        curve: summary.curve.iter().map(curve_point).collect(),
+        prune: summary.events.iter().map(|event| prune_event(event, &spec.prune)).collect(),
+        widths: widths(&config),
+        ledger: ledger(&summary, spec.source.model.is_some()),
+        set_aside: results.iter().flat_map(scores::set_aside_rows).collect(),
+        items,
+        ..RunRecord::new(identity, Vec::new())
+    };
+    record.write(task.folder)?;
+    Ok(())
+}
+
+/// The benchmarks of `spec` in tokens.
+fn encoded(spec: &RunSpec, data: &Prepared) -> Result<Vec<EncodedTask>, EvalError> {
     let world = World::new(match spec.data.corpus {
         CorpusSpec::World { seed, .. } => seed,
         _ => 0,
@@ -50,50 +158,20 @@ pub(super) fn write<B: Backend>(
         (None, Some(corpus)) => Source::Synthetic(corpus),
         (None, None) => Source::World(&world),
     };
-    let parts = spec.eval.tasks.len() as u64 + 1;
-    let mut results = Vec::new();
-    for name in &spec.eval.tasks {
-        if progress.interrupted() {
-            return Err(StageFailure::Interrupted);
-        }
+    let encode = |name: &String| {
         let benchmark = eval::Task::from_name(name)?;
-        let items = eval::load(benchmark, items_from, spec.eval.items, 0)?;
-        results.push(eval::evaluate(benchmark, &items, &data.tokenizer, context_length, &mut scorer)?);
-        progress.update(results.len() as u64, parts, None, Some(config.num_params()));
-    }
-    let windows = data.validation(&spec.data, spec.eval.validation_tokens)?;
-    let sequences = at_once.min(spec.train.micro_batch);
-    let held_out = eval::held_out(&mut scorer, &windows, &data.tokenizer, sequences)?;
+        let items = eval::load(benchmark, items_from, Limit::of(&spec.eval), 0)?;
+        Ok(eval::encode(benchmark, items, &data.tokenizer, spec.data.context_length)?)
+    };
+    spec.eval.tasks.iter().map(encode).collect()
+}
 
-    let flops = forward_flops_per_token(&config, context_length) * scorer.tokens as f64;
-    summary.ledger.add(Part::Evaluation, scorer.tokens, flops, started.elapsed().as_secs_f64());
-    // The sweep gives the row its names: a stage may serve experiments that call the run something else.
-    let identity = RunIdentity {
-        run: task.stage.id.clone(),
-        arm: arm.label(),
-        seed: task.stage.seed.unwrap_or_default(),
-        status: Status::Ok,
-        reason: None,
-        stage: None,
-    };
-    let items: Vec<ItemChoice> = results.iter().flat_map(choices).collect();
-    let scores = results.iter().map(|r| EvalScore::from_choices(r.task.name(), &items, Some(r.chance)));
-    let record = RunRecord {
-        totals: RunTotals {
-            valid_loss: Some(held_out.nll_per_token),
-            bits_per_byte: Some(held_out.bits_per_byte),
-            ..totals(arm, spec, &config, &summary)?
-        },
-        evals: scores.collect(),
-        curve: summary.curve.iter().map(curve_point).collect(),
-        prune: summary.events.iter().map(|event| prune_event(event, &spec.prune)).collect(),
-        widths: widths(&config),
-        ledger: ledger(&summary, spec.source.model.is_some()),
-        items,
-        ..RunRecord::new(identity, Vec::new())
-    };
-    record.write(task.folder)?;
-    Ok(())
+/// A stop on request is no failure.
+fn stopped(error: EvalError) -> StageFailure {
+    match error {
+        EvalError::Interrupted => StageFailure::Interrupted,
+        error => error.into(),
+    }
 }
 
 /// Sizes and costs of the run; what evaluation found is added by the caller.
@@ -137,26 +215,6 @@ fn totals(
         update_hessian: prunes.then(|| update_hessian.to_string()),
         ..RunTotals::default()
     })
-}
-
-fn choices(result: &TaskResult) -> Vec<ItemChoice> {
-    let of_item = |item: &eval::ItemRecord| -> Vec<ItemChoice> {
-        (0..item.loglikelihoods.len())
-            .map(|choice| ItemChoice {
-                task: result.task.name().to_string(),
-                item: item.id.clone(),
-                gold: item.gold as u64,
-                choice: choice as u64,
-                loglik: Some(item.loglikelihoods[choice]),
-                num_chars: item.num_chars[choice] as u64,
-                num_bytes: item.num_bytes[choice] as u64,
-                num_tokens: item.num_tokens[choice] as u64,
-                acc: Some(u8::from(item.acc)),
-                acc_norm: item.acc_norm.map(u8::from),
-            })
-            .collect()
-    };
-    result.items.iter().flat_map(of_item).collect()
 }
 
 fn curve_point(point: &crate::train::CurvePoint) -> CurvePoint {

@@ -13,7 +13,7 @@ use crate::model::rank::Rank;
 use crate::plan::StageKind;
 use crate::spec::ArmSpec;
 use crate::tensor::Backend;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,17 +23,27 @@ pub struct EngineExecutor {
     groups: Vec<Vec<usize>>,
     /// Corpora read so far; stages that run at once share one copy.
     corpora: Mutex<HashMap<PathBuf, Arc<Prepared>>>,
+    /// What was said on standard error: every run would say the same of a benchmark.
+    told: Mutex<HashSet<String>>,
 }
 
 impl EngineExecutor {
     /// An executor that gives each run one of `groups` of devices, at least one; a group has a device for each rank.
     pub fn new(groups: Vec<Vec<usize>>) -> Self {
-        EngineExecutor { groups, corpora: Mutex::default() }
+        EngineExecutor { groups, corpora: Mutex::default(), told: Mutex::default() }
     }
 
     /// Each group has as many workers as any other, or one more.
     fn devices_of(&self, worker: usize) -> &[usize] {
         &self.groups[worker % self.groups.len()]
+    }
+
+    /// Warns of something once.
+    fn tell(&self, note: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(note.clone()) {
+            tracing::warn!("{note}");
+        }
     }
 
     fn corpus(&self, folder: &Path) -> Result<Arc<Prepared>, StageFailure> {
@@ -72,7 +82,9 @@ impl Executor for EngineExecutor {
             StageKind::Evaluation(arm) => {
                 let data = self.corpus(corpus()?)?;
                 let data = data.as_ref();
-                let evaluate = |engine: &Engine| engine.run(Evaluate { arm, task, data, progress });
+                let tell: &dyn Fn(String) = &|note| self.tell(note);
+                let evaluate =
+                    |engine: &Engine| engine.run(Evaluate { arm, engine, task, data, progress, tell });
                 with_less_at_once(engine, may_halve, evaluate)?
             }
             StageKind::Latency(_) => engine.run(Measure { task, progress })?,
@@ -107,16 +119,19 @@ impl OnRank for Make<'_> {
 
 struct Evaluate<'a> {
     arm: &'a ArmSpec,
+    engine: &'a Engine,
     task: &'a Task<'a>,
     data: &'a Prepared,
     progress: &'a dyn Progress,
+    tell: &'a dyn Fn(String),
 }
 
 impl OnRank for Evaluate<'_> {
     type Output = Result<(), StageFailure>;
 
     fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
-        evaluation::write(rank, self.arm, self.task, self.data, self.progress)
+        let Evaluate { arm, engine, task, data, progress, tell } = self;
+        evaluation::write(rank, arm, engine, task, data, progress, tell)
     }
 }
 

@@ -103,6 +103,11 @@ impl ArmSpec {
         matches!(self.train, Some(Training { tokens: Tokens::Source, .. }))
     }
 
+    /// Whether its model is what is left of the source: it starts from it, and prunes.
+    pub fn is_of_source(&self) -> bool {
+        self.from == Start::Source && self.prune.is_some()
+    }
+
     /// Whether it starts from a trained model.
     pub fn continues(&self) -> bool {
         self.from == Start::Source
