@@ -25,3 +25,31 @@ pub fn biases_of<T>(tree: &Weights<T>) -> Biases {
         |projection: &Projection| tree.layers.iter().any(|layer| layer.linear(*projection).bias.is_some());
     Projection::ALL.into_iter().filter(has).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::fixtures;
+    use crate::model::llama::{self, Workspace};
+    use crate::tensor::CpuBackend;
+
+    /// A bias of 0 changes nothing, and one that is there already stays.
+    #[test]
+    fn added_biases_are_zeros_where_there_were_none() {
+        let backend = CpuBackend::<f64>::new();
+        let config = fixtures::biased(fixtures::config(9, 6, 4, true, &[(3, 1, 5), (2, 2, 3)]));
+        let mut weights = fixtures::weights::<f64>(&config, 1);
+        let before = weights.clone();
+        let (inputs, targets) = (fixtures::tokens(8, 9, 1), fixtures::tokens(8, 9, 2));
+        let mut work = Workspace::new(&backend);
+        let expected = llama::log_probabilities(&backend, &config, &weights, &inputs, &targets, 2, &mut work);
+        let biases = Biases::QKV.union(Biases::MLP);
+        add_biases(&backend, &config, &mut weights, biases);
+        assert_eq!(biases_of(&weights), biases);
+        assert_eq!(weights.layers[1].q, before.layers[1].q);
+        let config = ModelConfig { biases, ..config };
+        assert_eq!(weights.map(|leaf| [leaf.rows, leaf.cols]), Weights::shapes(&config));
+        let found = llama::log_probabilities(&backend, &config, &weights, &inputs, &targets, 2, &mut work);
+        assert_eq!(found, expected);
+    }
+}

@@ -3,11 +3,12 @@
 //! Training is exact where the shape is known beforehand; a pruning run is integrated along the line that parameters
 //! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
 use crate::rules::saliency::{Pass, Statistic};
+use crate::schema::ModelConfig;
 use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec, Shape, Start,
-    Tokens,
+    ArmSpec, CorpusSpec, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec, Scope, Shape,
+    Start, Tokens,
 };
 
 /// Estimated cost of one stage.
@@ -64,22 +65,24 @@ struct Rates {
     /// Forward FLOPs per token of source and target.
     source: f64,
     target: f64,
+    /// Parameters that one event removes from the source, the mean over the types.
+    per_event: f64,
 }
 
 fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
     let source_params = num_params(&spec.model, vocab_size);
     let embedding = num_embedding_params(&spec.model, vocab_size);
-    let target = spec.prune.target;
-    let limit = target.limit(target.counted(source_params, embedding));
+    let config = spec.model.config(vocab_size, spec.data.context_length);
+    let (target, limit) = (spec.prune.target, spec.prune.limit(&config));
     // A target that leaves the embedding out is met with most of it: a pruned stem takes some.
     let target_params = if target.counts_embedding() { limit } else { limit + embedding };
-    let config = spec.model.config(vocab_size, spec.data.context_length);
     let source = forward_flops_per_token(&config, spec.data.context_length);
     Rates {
         source_params,
         target_params,
         source,
         target: source * target_params as f64 / source_params as f64,
+        per_event: params_per_event(spec, &config),
     }
 }
 
@@ -187,6 +190,7 @@ fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u6
         GroupType::Ffn => layers * f * f,
         GroupType::Head => layers * wide * wide,
         GroupType::Stem => (2 * layers + 1) * d * d,
+        GroupType::HeadDim | GroupType::Layer => 0,
     });
     let gram = if grams && reads_gram { squares.sum() } else { 0 };
     // One tensor at a time is copied where a checkpoint is written.
@@ -200,28 +204,27 @@ fn pruning_flops(spec: &RunSpec, rates: &Rates) -> f64 {
         PruneSchedule::Line { prune_tokens } => prune_tokens as f64,
         PruneSchedule::Interval { steps } => {
             let removed = (rates.source_params - rates.target_params) as f64;
-            (removed / params_per_event(spec) * (steps * spec.train.batch_tokens as u64) as f64).min(budget)
+            (removed / rates.per_event * (steps * spec.train.batch_tokens as u64) as f64).min(budget)
         }
     };
     TRAINING_TO_FORWARD * (pruning * (rates.source + rates.target) / 2.0 + (budget - pruning) * rates.target)
 }
 
 /// Parameters that one event removes from the source, the mean over the types.
-fn params_per_event(spec: &RunSpec) -> f64 {
-    let (m, block) = (&spec.model, spec.prune.block as f64);
-    let [d, h, layers] = [m.hidden_size, m.head_dim, m.num_layers].map(|n| n as f64);
-    let ratio = (m.num_heads / m.num_kv_heads) as f64;
-    let rows = 2.0 * (m.num_heads + m.num_kv_heads) as f64 * h + 3.0 * m.intermediate_size as f64;
-    let sizes: Vec<f64> = spec
-        .prune
-        .types
-        .iter()
-        .map(|kind| match kind {
-            GroupType::Ffn => layers * 3.0 * d * block,
-            GroupType::Head => layers * 2.0 * (ratio + 1.0) * h * d,
-            GroupType::Stem => layers * rows * block,
-        })
-        .collect();
+fn params_per_event(spec: &RunSpec, config: &ModelConfig) -> f64 {
+    let size = |kind: &GroupType| {
+        let places: Vec<u64> = kind
+            .params(spec.prune.cut(), config)
+            .iter()
+            .filter_map(|groups| groups.first().copied())
+            .collect();
+        let taken = match spec.prune.scope {
+            Scope::Uniform => places.iter().sum::<u64>(),
+            Scope::PerLayer => places.first().copied().unwrap_or(0),
+        };
+        taken as f64
+    };
+    let sizes: Vec<f64> = spec.prune.types.iter().map(size).collect();
     sizes.iter().sum::<f64>() / sizes.len().max(1) as f64
 }
 

@@ -17,6 +17,8 @@ pub enum PruneError {
     HeadLayout { layer: usize, num_heads: usize, num_kv_heads: usize, nearest: usize },
     #[error("{key}: {floor} is more than the {most} groups that the model has; nearest valid: {most}")]
     FloorAboveModel { key: &'static str, floor: usize, most: usize },
+    #[error("prune.fixed_shape: {what}")]
+    FixedShape { what: String },
     #[error(
         "prune.target: {target} parameters are more than the source's {source_params}; nearest valid: {source_params}"
     )]

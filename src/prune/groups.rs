@@ -1,37 +1,45 @@
-//! Mini-groups: the smallest sets of coupled parameters whose removal leaves a valid Llama-family model (method §1).
+//! The mini-groups of one run: which types it prunes, in what units, down to what floors, and what an event takes.
 //!
-//! | type | group `i` is | parameters |
-//! |---|---|---|
-//! | `ffn` | channels i·k … i·k + k − 1 of a layer, k = `block` | 3·k·d |
-//! | `head`, `kv_group` | key-value head i of a layer with its H/K query heads | (2·H/K + 2)·h·d, biases (H/K + 2)·h |
-//! | `head`, `query_per_group` | query head i of every key-value head of a layer | 2·K·h·d, biases K·h |
-//! | `stem` | hidden channels i·k … i·k + k − 1 of the model | k·(V·(1 + untied) + 1 + Σ_ℓ (2 + 2·H·h + 2·K·h + 3·f)) |
+//! What a group of a type is, and which parameters it owns, is said in [`crate::schema::groups`]. Blocks are cut once, in the
+//! source, so a group keeps its number (its *original index*) while others disappear, and `block` must divide the width.
+//! Floors (`min_ffn`, `min_heads`, `min_stem`, `min_head_dim`, `min_layers`) count groups.
 //!
-//! Blocks are cut once, in the source, so a group keeps its number (its *original index*) while others
-//! disappear, and `block` must divide the width. Floors (`min_ffn`, `min_heads`, `min_stem`) count groups.
-//! With `scope = "uniform"` an event takes one `ffn` or `head` group in every layer.
+//! | `scope` | one event takes |
+//! |---|---|
+//! | `uniform` | one group in every layer (`ffn`, `head`, `head_dim`); one of the model (`stem`, `layer`): all layers keep one shape |
+//! | `per_layer` | one group of one layer, or of the model |
 use super::error::PruneError;
 use super::survivors::Survivors;
-use crate::model::{Biases, LayerShape, ModelConfig};
-use crate::spec::{GroupType, HeadUnit, PruneSpec};
+use crate::model::{LayerShape, ModelConfig};
+use crate::schema::Dim;
+use crate::schema::groups::{Cut, GroupType};
+use crate::spec::{PruneSpec, Scope};
 
-/// All types in the order that breaks ties; `kind as usize` is the place in it.
-pub const TYPES: [GroupType; 3] = [GroupType::Ffn, GroupType::Head, GroupType::Stem];
+/// One group of the model as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId {
+    pub kind: GroupType,
+    /// A layer; 0 for types of which the model has one set.
+    pub place: usize,
+    pub position: usize,
+}
 
 /// How models of one source are cut into groups. `config` arguments are shapes reached from that source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Groups {
-    block: usize,
-    head_unit: HeadUnit,
-    allowed: [bool; 3],
-    floors: [usize; 3],
-    /// H/K of each layer of the source.
-    ratios: Vec<usize>,
+    cut: Cut,
+    scope: Scope,
+    /// Those that `prune.types` names, in the order that breaks ties.
+    types: Vec<GroupType>,
+    source: ModelConfig,
+    /// Groups of the source that stay, by type and place of the source.
+    floors: Vec<(GroupType, Vec<usize>)>,
 }
 
 impl Groups {
     /// # Errors
-    /// [`PruneError::Indivisible`], [`PruneError::HeadLayout`] and [`PruneError::FloorAboveModel`].
+    /// [`PruneError::Indivisible`], [`PruneError::HeadLayout`], [`PruneError::FloorAboveModel`] and, where the end is given,
+    /// [`PruneError::FixedShape`].
     pub fn new(spec: &PruneSpec, source: &ModelConfig) -> Result<Self, PruneError> {
         for (layer, shape) in source.layers.iter().enumerate() {
             let LayerShape { num_heads, num_kv_heads, .. } = *shape;
@@ -40,155 +48,255 @@ impl Groups {
                 return Err(PruneError::HeadLayout { layer, num_heads, num_kv_heads, nearest });
             }
         }
-        let groups = Groups {
-            block: spec.block,
-            head_unit: spec.head_unit,
-            allowed: TYPES.map(|kind| spec.types.contains(&kind)),
-            floors: [spec.min_ffn, spec.min_heads, spec.min_stem].map(|floor| floor.max(1)),
-            ratios: source.layers.iter().map(|shape| shape.num_heads / shape.num_kv_heads).collect(),
-        };
-        let ffn = source.layers.iter().map(|shape| ("intermediate_size", shape.intermediate_size));
-        let stem = [("hidden_size", source.hidden_size)];
-        for (kind, widths) in [(GroupType::Ffn, ffn.collect()), (GroupType::Stem, stem.to_vec())] {
-            for (width_name, width) in widths {
-                if groups.allows(kind) && (spec.block == 0 || width % spec.block != 0) {
+        let cut = Cut { block: spec.block, head_unit: spec.head_unit };
+        let types = GroupType::ALL.into_iter().filter(|kind| spec.types.contains(kind)).collect();
+        let mut groups = Groups { cut, scope: spec.scope, types, source: source.clone(), floors: Vec::new() };
+        for (kind, width_name) in [(GroupType::Ffn, "intermediate_size"), (GroupType::Stem, "hidden_size")] {
+            for place in 0..kind.places(source) {
+                let width = source.size(kind.dim(place));
+                if groups.allows(kind) && (spec.block == 0 || !width.is_multiple_of(spec.block)) {
                     let nearest = nearest_divisors(spec.block, width);
                     return Err(PruneError::Indivisible { block: spec.block, width_name, width, nearest });
                 }
             }
         }
-        for (kind, key) in TYPES.into_iter().zip(["prune.min_ffn", "prune.min_heads", "prune.min_stem"]) {
-            let (floor, most) = (groups.floor(kind), groups.fewest(kind, source));
-            if groups.allows(kind) && floor > most {
+        for &kind in &groups.types.clone() {
+            let (key, floor) = spec.floor(kind);
+            let floor = floor.max(1);
+            let most = (0..groups.places(kind, source)).map(|place| groups.count(kind, source, place)).min();
+            if let Some(most) = most.filter(|most| floor > *most) {
                 return Err(PruneError::FloorAboveModel { key, floor, most });
             }
+            groups.floors.push((kind, vec![floor; groups.places(kind, source)]));
+        }
+        if let Some(shape) = &spec.fixed_shape {
+            groups.fix(&shape.config(source).map_err(|what| PruneError::FixedShape { what })?)?;
         }
         Ok(groups)
     }
 
-    /// Whether `prune.types` names this type.
-    pub fn allows(&self, kind: GroupType) -> bool {
-        self.allowed[kind as usize]
+    /// The same groups, of which exactly those of `shape` stay: `shape` is reached from the source by their removal.
+    ///
+    /// # Errors
+    /// [`PruneError::FixedShape`] where it is not.
+    pub fn fix(&mut self, shape: &ModelConfig) -> Result<(), PruneError> {
+        let refuse = |what: String| Err(PruneError::FixedShape { what });
+        let per_layer = shape.layers.len() == self.source.layers.len();
+        let mut reached = self.source.clone();
+        for (kind, floors) in &mut self.floors {
+            for (place, floor) in floors.iter_mut().enumerate() {
+                let at = if per_layer { place } else { 0 };
+                let (has, wanted) =
+                    (kind.count(self.cut, &self.source, place), kind.count(self.cut, shape, at));
+                if wanted == 0 || wanted > has {
+                    return refuse(format!(
+                        "{wanted} {} groups of the {has} that layer {place} of the source has",
+                        kind.name()
+                    ));
+                }
+                *floor = wanted;
+            }
+            let lost = |place: usize, floor: &usize| kind.count(self.cut, &self.source, place) - floor;
+            let uneven =
+                floors.iter().enumerate().any(|(place, floor)| lost(place, floor) != lost(0, &floors[0]));
+            if uneven && self.scope == Scope::Uniform {
+                return refuse(format!(
+                    "the layers lose different numbers of {} groups, and prune.scope is `uniform`\nhint: give prune.scope = \"per_layer\"",
+                    kind.name()
+                ));
+            }
+        }
+        for (kind, floors) in &self.floors {
+            for (place, floor) in floors.iter().enumerate() {
+                let gone = kind.count(self.cut, &self.source, place) - floor;
+                reached = kind.smaller(self.cut, &reached, place, gone);
+            }
+        }
+        let counts = |config: &ModelConfig| {
+            let layers = config.layers.iter().map(|l| (l.num_heads, l.num_kv_heads, l.intermediate_size));
+            (config.hidden_size, layers.collect::<Vec<_>>())
+        };
+        if counts(&reached) != counts(shape) {
+            return refuse(format!(
+                "the widths are not those that groups of prune.types leave; nearest: {}",
+                widths(&reached)
+            ));
+        }
+        Ok(())
     }
 
-    /// Least groups that stay, per layer or in the model.
-    pub fn floor(&self, kind: GroupType) -> usize {
-        self.floors[kind as usize]
+    /// Whether `prune.types` names this type.
+    pub fn allows(&self, kind: GroupType) -> bool {
+        self.types.contains(&kind)
+    }
+
+    /// The types that `prune.types` names, in the order that breaks ties.
+    pub fn types(&self) -> &[GroupType] {
+        &self.types
+    }
+
+    pub fn cut(&self) -> Cut {
+        self.cut
+    }
+
+    pub fn scope(&self) -> Scope {
+        self.scope
     }
 
     /// Channels of one `ffn` or `stem` group.
     pub fn block(&self) -> usize {
-        self.block
+        self.cut.block
     }
 
-    pub fn head_unit(&self) -> HeadUnit {
-        self.head_unit
+    /// Least groups that stay at a place of the source.
+    pub fn floor(&self, kind: GroupType, place: usize) -> usize {
+        let floors = self.floors.iter().find(|(other, _)| *other == kind);
+        floors.and_then(|(_, floors)| floors.get(place)).copied().unwrap_or(1)
     }
 
-    /// Places in each of which an event of this type takes one group: the layers, or the model (`stem`).
+    /// Places that have groups of their own: the layers, or the model (`stem`, `layer`).
     pub fn places(&self, kind: GroupType, config: &ModelConfig) -> usize {
-        if kind == GroupType::Stem { 1 } else { config.layers.len() }
+        kind.places(config)
     }
 
-    /// Groups of this type at `place` (a layer; 0 for `stem`).
+    /// Groups of this type at `place` (a layer; 0 for `stem` and `layer`).
     pub fn count(&self, kind: GroupType, config: &ModelConfig, place: usize) -> usize {
-        match (kind, self.head_unit) {
-            (GroupType::Stem, _) => config.hidden_size / self.block.max(1),
-            (GroupType::Ffn, _) => config.layers[place].intermediate_size / self.block.max(1),
-            (GroupType::Head, HeadUnit::KvGroup) => config.layers[place].num_kv_heads,
-            (GroupType::Head, HeadUnit::QueryPerGroup) => {
-                config.layers[place].num_heads / config.layers[place].num_kv_heads
-            }
-        }
+        kind.count(self.cut, config, place)
     }
 
-    fn fewest(&self, kind: GroupType, config: &ModelConfig) -> usize {
-        (0..self.places(kind, config)).map(|place| self.count(kind, config, place)).min().unwrap_or(0)
+    /// Groups of this type in the whole model.
+    pub fn count_all(&self, kind: GroupType, config: &ModelConfig) -> usize {
+        (0..self.places(kind, config)).map(|place| self.count(kind, config, place)).sum()
+    }
+
+    /// Groups at `place` that the floor does not hold; layers may have gone, so a floor of one layer is that of all where they
+    /// can.
+    fn spare(&self, kind: GroupType, config: &ModelConfig, place: usize) -> usize {
+        let whole = config.layers.len() == self.source.layers.len();
+        let floor = self.floor(kind, if whole { place } else { 0 });
+        self.count(kind, config, place).saturating_sub(floor)
+    }
+
+    /// The places where an event of this type can take a group.
+    pub fn open_places(&self, kind: GroupType, config: &ModelConfig) -> Vec<usize> {
+        let places = 0..self.places(kind, config);
+        if self.allows(kind) {
+            places.filter(|&place| self.spare(kind, config, place) > 0).collect()
+        } else {
+            vec![]
+        }
     }
 
     /// Events of this type that the floors still permit; 0 for a type that `prune.types` does not name.
     pub fn events_left(&self, kind: GroupType, config: &ModelConfig) -> usize {
-        if self.allows(kind) { self.fewest(kind, config).saturating_sub(self.floor(kind)) } else { 0 }
-    }
-
-    /// Parameters of one group of this type at `place`.
-    pub fn group_params(&self, kind: GroupType, config: &ModelConfig, place: usize) -> u64 {
-        let [k, d, h] = [self.block, config.hidden_size, config.head_dim].map(|n| n as u64);
-        match kind {
-            GroupType::Ffn => 3 * k * d,
-            GroupType::Head => {
-                self.head_group_rows(&config.layers[place]) * h * d + self.head_group_biases(config, place)
-            }
-            GroupType::Stem => k * stem_channel_params(config),
+        if !self.allows(kind) {
+            return 0;
+        }
+        let spare = (0..self.places(kind, config)).map(|place| self.spare(kind, config, place));
+        match self.scope {
+            Scope::Uniform => spare.min().unwrap_or(0),
+            Scope::PerLayer => spare.sum(),
         }
     }
 
-    /// Heads' worth of rows and columns (of q, k, v, o together) that one `head` group has.
-    pub(super) fn head_group_rows(&self, layer: &LayerShape) -> u64 {
-        match self.head_unit {
-            HeadUnit::KvGroup => 2 * (layer.num_heads / layer.num_kv_heads) as u64 + 2,
-            HeadUnit::QueryPerGroup => 2 * layer.num_kv_heads as u64,
-        }
-    }
-
-    /// Biases that one `head` group of layer `place` has.
-    pub(super) fn head_group_biases(&self, config: &ModelConfig, place: usize) -> u64 {
-        let layer = &config.layers[place];
-        let heads = match self.head_unit {
-            HeadUnit::KvGroup => layer.num_heads / layer.num_kv_heads + 2,
-            HeadUnit::QueryPerGroup => layer.num_kv_heads,
-        };
-        if config.biases == Biases::QKV { (heads * config.head_dim) as u64 } else { 0 }
+    /// Parameters of every group of a type: `[place][position]`.
+    pub fn group_params(&self, kind: GroupType, config: &ModelConfig) -> Vec<Vec<u64>> {
+        kind.params(self.cut, config)
     }
 
     /// The group's number in the source, of the group now at `position`.
     pub fn original(&self, kind: GroupType, survivors: &Survivors, place: usize, position: usize) -> usize {
-        match (kind, self.head_unit) {
-            (GroupType::Stem, _) => survivors.stem[position * self.block] / self.block,
-            (GroupType::Ffn, _) => survivors.layers[place].ffn[position * self.block] / self.block,
-            (GroupType::Head, HeadUnit::KvGroup) => survivors.layers[place].kv_heads[position],
-            (GroupType::Head, HeadUnit::QueryPerGroup) => {
-                survivors.layers[place].query_heads[position] % self.ratios[place]
-            }
-        }
+        let now = survivors.shape(&self.source);
+        self.original_in(kind, survivors, &now, place, position)
     }
 
-    /// What an event keeps: everything but the group at `positions[place]` of every place.
-    pub fn without(&self, kind: GroupType, config: &ModelConfig, positions: &[usize]) -> Survivors {
+    /// As [`Groups::original`], `now` being the shape of what is left.
+    pub fn original_in(
+        &self,
+        kind: GroupType,
+        survivors: &Survivors,
+        now: &ModelConfig,
+        place: usize,
+        position: usize,
+    ) -> usize {
+        let dim = kind.dim(place);
+        let first = kind.pattern(self.cut, now, dim).map_or(0, |pattern| pattern.first(position));
+        let source_dim = kind.dim(self.source_place(kind, survivors, place));
+        let index = match dim {
+            Dim::Layer => survivors.layers[first].layer,
+            Dim::Hidden => survivors.stem[first],
+            Dim::Ffn(layer) => survivors.layers[layer].ffn[first],
+            Dim::QueryHead(layer) => survivors.layers[layer].query_heads[first],
+            Dim::KvHead(layer) => survivors.layers[layer].kv_heads[first],
+            Dim::HeadDim(layer) => survivors.layers[layer].rotary_pairs[first],
+            Dim::One | Dim::Vocab | Dim::ValueDim => first,
+        };
+        kind.pattern(self.cut, &self.source, source_dim).map_or(index, |pattern| pattern.group(index))
+    }
+
+    /// The place in the source of a place in the model that is left.
+    pub fn source_place(&self, kind: GroupType, survivors: &Survivors, place: usize) -> usize {
+        if kind.is_per_layer() { survivors.layers[place].layer } else { place }
+    }
+
+    /// What an event keeps: everything but these groups.
+    pub fn without(&self, config: &ModelConfig, taken: &[GroupId]) -> Survivors {
         let mut kept = Survivors::all(config);
-        let block = self.block;
-        match kind {
-            GroupType::Stem => kept.stem.retain(|c| c / block != positions[0]),
-            GroupType::Ffn => {
-                for (layer, &position) in kept.layers.iter_mut().zip(positions) {
-                    layer.ffn.retain(|c| c / block != position);
+        for &GroupId { kind, place, position } in taken {
+            let keep = |dim: Dim, kept: &mut Vec<usize>| {
+                if let Some(pattern) = kind.pattern(self.cut, config, dim) {
+                    kept.retain(|&index| pattern.group(index) != position);
                 }
+            };
+            if let Some(pattern) = kind.pattern(self.cut, config, Dim::Layer) {
+                kept.layers.retain(|kept| pattern.group(kept.layer) != position);
             }
-            GroupType::Head => {
-                for ((layer, shape), &position) in kept.layers.iter_mut().zip(&config.layers).zip(positions) {
-                    let ratio = shape.num_heads / shape.num_kv_heads;
-                    match self.head_unit {
-                        HeadUnit::KvGroup => {
-                            layer.kv_heads.retain(|&j| j != position);
-                            layer.query_heads.retain(|q| q / ratio != position);
-                        }
-                        HeadUnit::QueryPerGroup => layer.query_heads.retain(|q| q % ratio != position),
-                    }
-                }
+            keep(Dim::Hidden, &mut kept.stem);
+            if let Some(layer) =
+                kept.layers.iter_mut().find(|kept| kind.is_per_layer() && kept.layer == place)
+            {
+                keep(Dim::Ffn(place), &mut layer.ffn);
+                keep(Dim::KvHead(place), &mut layer.kv_heads);
+                keep(Dim::QueryHead(place), &mut layer.query_heads);
+                keep(Dim::HeadDim(place), &mut layer.rotary_pairs);
             }
         }
         kept
     }
+
+    /// The shape of `config` after `events` events of each type. Where layers differ (`per_layer`), the events are those of the
+    /// first places that have groups left: exact where all groups of a type are of one size.
+    pub fn after(&self, config: &ModelConfig, events: &[(GroupType, u64)]) -> ModelConfig {
+        let mut config = config.clone();
+        for &(kind, mut events) in events {
+            if events == 0 {
+                continue;
+            }
+            for place in 0..self.places(kind, &config) {
+                let gone = match self.scope {
+                    Scope::Uniform => events,
+                    Scope::PerLayer => events.min(self.spare(kind, &config, place) as u64),
+                };
+                config = kind.smaller(self.cut, &config, place, gone as usize);
+                if self.scope == Scope::PerLayer {
+                    events -= gone;
+                }
+            }
+        }
+        config
+    }
 }
 
-/// Parameters of one hidden channel: the model's count is `hidden_size` times this, and the biases.
-pub(super) fn stem_channel_params(config: &ModelConfig) -> u64 {
-    let (v, h) = (config.vocab_size as u64, config.head_dim as u64);
-    let embeddings = if config.tie_word_embeddings { v } else { 2 * v };
+/// The widths of a model in words.
+fn widths(config: &ModelConfig) -> String {
     let layer = |layer: &LayerShape| {
-        2 + 2 * (layer.num_heads + layer.num_kv_heads) as u64 * h + 3 * layer.intermediate_size as u64
+        format!(
+            "{} heads, {} key-value heads, {} channels",
+            layer.num_heads, layer.num_kv_heads, layer.intermediate_size
+        )
     };
-    embeddings + 1 + config.layers.iter().map(layer).sum::<u64>()
+    let layers: Vec<String> = config.layers.iter().map(layer).collect();
+    format!("hidden_size {}; {}", config.hidden_size, layers.join("; "))
 }
 
 fn nearest_divisors(block: usize, width: usize) -> Vec<usize> {
@@ -202,29 +310,41 @@ fn nearest_divisors(block: usize, width: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prune::testing::{small_config, small_spec};
+    use crate::model::Biases;
+    use crate::prune::testing::{small_config, small_spec, taken_at};
+    use crate::spec::HeadUnit;
 
     #[test]
     fn group_params_are_what_removal_takes() {
         for head_unit in [HeadUnit::KvGroup, HeadUnit::QueryPerGroup] {
-            for (tied, qkv_bias) in [(true, false), (false, false), (true, true)] {
-                let source = ModelConfig {
-                    biases: if qkv_bias { Biases::QKV } else { Biases::NONE },
-                    ..small_config(tied)
-                };
-                let groups =
-                    Groups::new(&PruneSpec { head_unit, block: 2, ..small_spec() }, &source).unwrap();
-                for kind in TYPES {
+            for (tied, biases) in
+                [(true, Biases::NONE), (false, Biases::ATTENTION), (true, Biases::QKV), (true, Biases::MLP)]
+            {
+                let source = ModelConfig { biases, ..small_config(tied) };
+                let spec = PruneSpec { head_unit, block: 2, types: GroupType::ALL.to_vec(), ..small_spec() };
+                let groups = Groups::new(&spec, &source).unwrap();
+                for kind in GroupType::ALL {
                     let places = groups.places(kind, &source);
-                    let kept = groups.without(kind, &source, &vec![1; places]);
-                    assert_eq!(kept.check(&source), Ok(()));
-                    let taken: u64 = (0..places).map(|p| groups.group_params(kind, &source, p)).sum();
+                    let last = groups.count(kind, &source, 0) - 1;
+                    let position = last.min(1);
+                    let taken = taken_at(kind, &vec![position; places]);
+                    let kept = groups.without(&source, &taken);
+                    assert_eq!(kept.check(&source).is_ok(), last > 0, "{kind:?}");
+                    let sizes = groups.group_params(kind, &source);
+                    let gone: u64 = taken.iter().map(|id| sizes[id.place][id.position]).sum();
                     let left = kept.shape(&source).num_params();
-                    assert_eq!(source.num_params() - left, taken, "{kind:?} {head_unit:?}");
+                    assert_eq!(source.num_params() - left, gone, "{kind:?} {head_unit:?}");
+                    assert_eq!(
+                        groups.after(&source, &[(kind, 1)]).num_params(),
+                        left,
+                        "{kind:?} {head_unit:?}"
+                    );
                     // Group 1 is gone: what follows group 0 is group 2, where there is one.
-                    assert_eq!(groups.original(kind, &kept, 0, 0), 0);
-                    if groups.count(kind, &source, 0) > 2 {
-                        assert_eq!(groups.original(kind, &kept, 0, 1), 2);
+                    if last > 0 {
+                        assert_eq!(groups.original(kind, &kept, 0, 0), 0);
+                    }
+                    if last > 1 {
+                        assert_eq!(groups.original(kind, &kept, 0, 1), 2, "{kind:?} {head_unit:?}");
                     }
                 }
             }

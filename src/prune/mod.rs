@@ -4,6 +4,7 @@
 //! groups     which coupled parameters go together            (method §1)
 //! saliency/  what a group is worth, by a rule               (§2)
 //! statistics/  what rules read beside weights and gradients
+//! sums       scores of parameters added up, kept while groups go
 //! select     which type and which groups go next             (§2)
 //! schedule   when                                            (§2)
 //! target     the last events, so that the target is met      (§4)
@@ -22,6 +23,7 @@ pub mod saliency;
 pub mod schedule;
 pub mod select;
 pub mod statistics;
+pub mod sums;
 pub mod survivors;
 pub mod target;
 pub mod update;
@@ -32,8 +34,8 @@ mod testing;
 mod tests;
 
 pub use error::PruneError;
-pub use groups::Groups;
-pub use pruner::{EventRecord, Pruner, PrunerState, Trees};
+pub use groups::{GroupId, Groups};
+pub use pruner::{CandidateRecord, EventRecord, Pruner, PrunerState, Trees};
 pub use statistics::{Collector, Needs, Statistics};
 pub use survivors::{LayerSurvivors, Survivors, remove};
 pub use target::Goal;

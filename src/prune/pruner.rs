@@ -1,27 +1,33 @@
 //! The pruner of one run: decides when groups go, which, and carries it out.
 //!
 //! ```text
+//! sums of all groups, once                                              sums
 //! while the schedule permits fewer parameters than the model has:
-//!     score all groups of the model as it is now            saliency/
-//!     take the weakest groups of the weakest type           select
-//!       – or, where that would overshoot, the completion    target
-//!     update what stays, remove, record                     update/, survivors
+//!     take the weakest groups of the weakest type                       select
+//!       – or, where that would overshoot, the completion                target
+//!     update what stays, correct the sums, record                       update/, sums, survivors
+//! remove what was taken                                                 survivors
 //! ```
 //!
-//! Scores are computed anew after every event from the sliced weights, gradients and Fisher diagonal.
+//! Sums of per-parameter scores are kept and corrected by what goes; statistics are sliced event by event. Tensors are sliced
+//! once, after the last event: before that, [`Work`] says which rows, columns and layers of them are left. Only updates of
+//! weights, and rules that read weights as matrices, need the model sliced after each event.
 use super::error::PruneError;
-use super::groups::{Groups, TYPES};
-use super::saliency::{SaliencyContext, normalised_scores};
+use super::groups::{GroupId, Groups};
+use super::saliency::{GroupScores, SaliencyContext, scores_from};
 use super::schedule::{Allowance, allowance};
 use super::statistics::{Needs, Statistics};
+use super::sums::{Scored, Stored, SumStore, TensorSums};
 use super::survivors::{Survivors, remove};
-use super::target::Goal;
+use super::target::{Events, Goal};
 use super::update::UpdateContext;
 use super::{cost, select, target, update};
 use crate::model::bias::add_biases;
-use crate::model::{ModelConfig, Weights};
+use crate::model::{Biases, ModelConfig, Weights};
 use crate::rules::saliency::Statistic;
-use crate::spec::{GroupType, PruneSchedule, PruneSpec};
+use crate::schema::ParamId;
+use crate::schema::groups::GroupType;
+use crate::spec::{PruneSchedule, PruneSpec, Scope, Target};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +44,26 @@ pub struct Trees<'a, T> {
     pub companions: Vec<&'a mut Weights<T>>,
 }
 
+impl<T> Trees<'_, T> {
+    fn scored(&self) -> Scored<'_, T> {
+        Scored {
+            weights: self.weights,
+            grads: self.grads.as_deref(),
+            fisher: self.fisher.as_deref(),
+            moments: self.moments.as_ref().map(|[m, v]| [&**m, &**v]),
+        }
+    }
+
+    fn all(&mut self) -> Vec<&mut Weights<T>> {
+        let mut all: Vec<&mut Weights<T>> = vec![&mut *self.weights];
+        all.extend(self.grads.as_deref_mut());
+        all.extend(self.fisher.as_deref_mut());
+        all.extend(self.moments.iter_mut().flatten().map(|tree| &mut **tree));
+        all.extend(self.companions.iter_mut().map(|tree| &mut **tree));
+        all
+    }
+}
+
 /// What a resumed run needs to go on as if it had not stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PrunerState {
@@ -45,8 +71,21 @@ pub struct PrunerState {
     pub survivors: Survivors,
     /// Events carried out.
     pub events: u64,
-    /// Once the target is within one event: how many events of each type (`ffn`, `head`, `stem`) are still to come.
-    pub completion: Option<[u64; 3]>,
+    /// Once the target is within one event: how many events of each type are still to come.
+    pub completion: Option<Events>,
+    /// Linear layers that got a bias.
+    #[serde(default, skip_serializing_if = "Biases::is_empty")]
+    pub biases: Biases,
+}
+
+/// One type before an event, as recorded in `candidates.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateRecord {
+    pub group_type: GroupType,
+    /// Normalised saliency of the weakest group (its mean over layers with `uniform`); `None`: the type is at its floor.
+    pub saliency: Option<f64>,
+    /// Share of the type's groups in the source that are gone after the event.
+    pub pruned_share: f64,
 }
 
 /// One pruning event, as recorded in `prune.csv`.
@@ -57,15 +96,17 @@ pub struct EventRecord {
     pub step: u64,
     pub tokens_seen: u64,
     pub group_type: GroupType,
-    /// Original group numbers, one per layer (`ffn`, `head`) or one (`stem`); with `block = k`, group i is channels
+    /// The layer of the source that lost the group, where only one did.
+    pub layer: Option<usize>,
+    /// The layers of the source that lost one each (`uniform`); none where the model has one set of groups.
+    pub layers: Vec<usize>,
+    /// Original group numbers: one per layer that is left (`uniform`), or one; with `block = k`, group i is channels
     /// i·k … i·k + k − 1.
     pub indices: Vec<usize>,
     /// Normalised saliency of what was taken.
     pub saliency: f64,
-    /// Normalised saliency of the weakest group of each type before the event; `None`: not allowed, or at its floor.
-    pub candidates: [Option<f64>; 3],
-    /// Share of each type's groups in the source that are gone after the event.
-    pub pruned_share: [f64; 3],
+    /// Every type of `prune.types`, in the order that breaks ties.
+    pub candidates: Vec<CandidateRecord>,
     /// Parameters after the event.
     pub params: u64,
     /// Whether the event's type was settled by the completion of the target rather than by saliency.
@@ -84,6 +125,9 @@ pub struct EventRecord {
     /// Units that squared gradients were taken of; `None` where none were.
     #[serde(default)]
     pub fisher_units: Option<u64>,
+    /// The event before which the sums of scores were last taken whole; later ones correct them. `None`: this rule keeps none.
+    #[serde(default)]
+    pub sums_from_event: Option<u64>,
     pub saliency_flops: u64,
     pub update_flops: u64,
 }
@@ -115,9 +159,41 @@ impl Pruner {
             return Err(PruneError::ZeroInterval);
         }
         let groups = Groups::new(spec, source)?;
-        let goal = target::checked_goal(spec, &groups, source)?;
-        let state = PrunerState { survivors: Survivors::all(source), events: 0, completion: None };
-        Ok(Pruner {
+        let biases = source.biases.union(created_biases(spec));
+        let goal = target::checked_goal(spec, &groups, &ModelConfig { biases, ..source.clone() }, source)?;
+        Ok(Pruner::with(spec, groups, goal, source, seed))
+    }
+
+    /// A pruner that leaves exactly the widths of `shape`, whatever the target: the order of events comes from saliency.
+    ///
+    /// # Errors
+    /// As [`Pruner::new`], and [`PruneError::FixedShape`] where removal of groups does not lead from `source` to `shape`.
+    pub fn to_shape(
+        spec: &PruneSpec,
+        source: &ModelConfig,
+        shape: &ModelConfig,
+        seed: u64,
+    ) -> Result<Self, PruneError> {
+        let mut pruner = Pruner::new(
+            &PruneSpec { target: Target::Ratio(1.0), fixed_shape: None, ..spec.clone() },
+            source,
+            seed,
+        )?;
+        pruner.groups.fix(shape)?;
+        let biases = shape.biases.union(source.biases).union(created_biases(spec));
+        let limit = ModelConfig { biases, ..shape.clone() }.num_params();
+        pruner.goal = Goal { counts_embedding: true, limit };
+        Ok(pruner)
+    }
+
+    fn with(spec: &PruneSpec, groups: Groups, goal: Goal, source: &ModelConfig, seed: u64) -> Self {
+        let state = PrunerState {
+            survivors: Survivors::all(source),
+            events: 0,
+            completion: None,
+            biases: Biases::NONE,
+        };
+        Pruner {
             spec: spec.clone(),
             groups,
             source: source.clone(),
@@ -125,7 +201,7 @@ impl Pruner {
             goal,
             seed,
             state,
-        })
+        }
     }
 
     /// The pruner that [`Pruner::state`] was taken from.
@@ -141,10 +217,7 @@ impl Pruner {
         let mut pruner = Pruner::new(spec, source, seed)?;
         state.survivors.check(source).map_err(|what| PruneError::StateMismatch { what })?;
         pruner.config = state.survivors.shape(source);
-        if spec.update.makes_bias && state.events > 0 {
-            let made = update::biased_projections(&spec.types);
-            pruner.config.biases = pruner.config.biases.union(made);
-        }
+        pruner.config.biases = source.biases.union(state.biases);
         pruner.state = state;
         Ok(pruner)
     }
@@ -238,17 +311,27 @@ impl Pruner {
         mut trees: Trees<'_, B::Tensor>,
         mut statistics: Option<&mut Statistics>,
         allowed: Allowance,
-        when: (u64, u64),
+        (tokens_seen, step): (u64, u64),
     ) -> Result<Vec<EventRecord>, PruneError> {
         if *config != self.config {
             let (expected, found) = (self.config.num_params(), config.num_params());
             return Err(PruneError::ModelMismatch { expected, found });
         }
+        let sums = SumStore::default();
+        let from_event = self.state.events + 1;
+        let mut work = Work { stored: config.clone(), left: Survivors::all(config), sums, from_event };
         let mut records = Vec::new();
-        while (records.len() as u64) < allowed.events && self.goal.count(&self.config) > allowed.params {
-            records.push(self.event(backend, &mut trees, statistics.as_deref_mut(), when)?);
+        if allowed.events > 0 && self.goal.count(&self.config) > allowed.params {
+            self.take_in_biases(backend, &mut work, &mut trees, created_biases(&self.spec));
             config.clone_from(&self.config);
         }
+        while (records.len() as u64) < allowed.events && self.goal.count(&self.config) > allowed.params {
+            let record =
+                self.event(backend, &mut work, &mut trees, statistics.as_deref_mut(), (tokens_seen, step))?;
+            records.push(record);
+            config.clone_from(&self.config);
+        }
+        work.slice(backend, &mut trees);
         Ok(records)
     }
 
@@ -256,56 +339,45 @@ impl Pruner {
     fn event<B: Backend>(
         &mut self,
         backend: &B,
+        work: &mut Work,
         trees: &mut Trees<'_, B::Tensor>,
         mut statistics: Option<&mut Statistics>,
         (tokens_seen, step): (u64, u64),
     ) -> Result<EventRecord, PruneError> {
         let (saliency, update) = (self.spec.saliency, self.spec.update);
-        if update.makes_bias {
-            self.make_biases(backend, trees);
-        }
         let reads_gram = saliency.needs(Statistic::Gram) || update.needs.contains(&Statistic::Gram);
         if let Some(grams) = statistics.as_deref_mut().and_then(|statistics| statistics.grams.as_mut()) {
             grams.check(&self.config)?;
             if saliency.needs(Statistic::Gram) {
                 grams.invert(self.spec.damping)?;
+                // Layerwise errors are read off whole matrices.
+                work.slice(backend, trees);
             }
         }
-        let context = SaliencyContext {
-            backend,
-            config: &self.config,
-            groups: &self.groups,
-            survivors: &self.state.survivors,
-            source: &self.source,
-            weights: trees.weights,
-            grads: trees.grads.as_deref(),
-            fisher: trees.fisher.as_deref(),
-            moments: trees.moments.as_ref().map(|[m, v]| [&**m, &**v]),
-            statistics: statistics.as_deref(),
-            seed: self.seed,
-        };
-        let scores = normalised_scores(saliency, self.spec.reduction, self.spec.normaliser, &context)?;
-        let saliency_flops = cost::saliency_flops(saliency, &self.groups, &self.config);
+        let scores = self.scores(backend, work, trees, statistics.as_deref())?;
         let candidates = select::candidates(&self.groups, &self.config, &scores);
-        let chosen = self.choose(&candidates)?;
-        let (kind, positions) = (chosen.kind, &chosen.positions);
+        let chosen = self.choose(&candidates)?.clone();
+        let kind = chosen.kind;
+        let kept = self.groups.without(&self.config, &chosen.groups);
+        let (indices, layers) = (self.original_indices(&chosen.groups), self.source_layers(&chosen.groups));
+        let layer = layers.first().copied().filter(|_| self.groups.scope() == Scope::PerLayer);
 
-        let indices = positions
-            .iter()
-            .enumerate()
-            .map(|(place, &at)| self.groups.original(kind, &self.state.survivors, place, at))
-            .collect();
-        let kept = self.groups.without(kind, &self.config, positions);
-        let context = UpdateContext {
-            backend,
-            config: &self.config,
-            kind,
-            kept: &kept,
-            damping: self.spec.damping,
-            statistics: statistics.as_deref(),
-        };
-        let by_update = update::apply(update, &context, trees.weights)?;
-        let update_flops = cost::update_flops(update, &self.config, kind, &kept);
+        let changed = self.changed_by_update(&kept, trees);
+        let mut by_update = None;
+        if !changed.is_empty() {
+            // It reads and writes tensors of the model as it is now.
+            work.slice(backend, trees);
+            let context = UpdateContext {
+                backend,
+                config: &self.config,
+                kind,
+                kept: &kept,
+                damping: self.spec.damping,
+                statistics: statistics.as_deref(),
+            };
+            by_update = update::apply(update, &context, trees.weights)?;
+        }
+        let update_flops = cost::update_flops(update, &self.config, &kept);
         let used = statistics.as_deref().filter(|_| reads_gram);
         let by_saliency = used.and_then(|used| used.grams.as_ref()?.damping);
         let (gram_age_steps, gram_age_events, gram_tokens) = (
@@ -316,29 +388,32 @@ impl Pruner {
         let squares = saliency.needs(Statistic::Fisher) || saliency.needs(Statistic::SquaredEffect);
         let fisher_units = statistics.as_deref().filter(|_| squares).map(|statistics| statistics.units);
 
-        let mut all: Vec<&mut Weights<B::Tensor>> = vec![&mut *trees.weights];
-        all.extend(trees.grads.as_deref_mut());
-        all.extend(trees.fisher.as_deref_mut());
-        all.extend(trees.moments.iter_mut().flatten().map(|tree| &mut **tree));
-        all.extend(trees.companions.iter_mut().map(|tree| &mut **tree));
+        let stored = Stored { config: &work.stored, left: &work.left };
+        work.sums.correct(backend, &self.groups, &trees.scored(), stored, &self.config, &kept);
+        work.left.compose(&kept);
+        work.sums.set_behind(true);
         if let Some(statistics) = statistics {
             statistics.keep(&self.groups, &self.config, &kept);
         }
-        remove(backend, &mut self.config, &mut all, &kept);
+        self.config = kept.shape(&self.config);
+        if !changed.is_empty() {
+            work.slice(backend, trees);
+            let changed: Vec<ParamId> = changed.into_iter().filter_map(|id| moved(id, &kept)).collect();
+            work.sums.retake(backend, &self.groups, &self.config, &trees.scored(), &changed);
+        }
         self.state.survivors.compose(&kept);
         self.state.events += 1;
-        if let Some(left) = &mut self.state.completion {
-            left[kind as usize] -= 1;
-        }
+        self.count_down(kind);
         Ok(EventRecord {
             event: self.state.events,
             step,
             tokens_seen,
             group_type: kind,
+            layer,
+            layers,
             indices,
             saliency: chosen.saliency,
-            candidates: candidates.each_ref().map(|c| c.as_ref().map(|c| c.saliency)),
-            pruned_share: self.pruned_share(),
+            candidates: self.records_of(&candidates),
             params: self.config.num_params(),
             completion: self.state.completion.is_some(),
             gram_age_steps,
@@ -346,59 +421,185 @@ impl Pruner {
             gram_tokens,
             damping: by_update.into_iter().chain(by_saliency).max_by(f64::total_cmp),
             fisher_units,
-            saliency_flops,
+            sums_from_event: (!work.sums.is_empty()).then_some(work.from_event),
+            saliency_flops: cost::saliency_flops(saliency, self.scored(work)),
             update_flops,
         })
     }
 
-    /// Gives the model the biases that its update writes to, and whatever is sliced with it the same, all zero.
-    fn make_biases<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
-        let biases = self.config.biases.union(update::biased_projections(&self.spec.types));
-        if biases == self.config.biases {
+    /// Parameters scored for the event that is just done.
+    fn scored(&self, work: &Work) -> u64 {
+        match work.sums.is_empty() {
+            false => work.sums.take_scored(),
+            // A rule that sums up no scores of parameters looks at all that groups own.
+            true => self.config.count(|id| TensorSums::is_indexed(&self.groups, &self.config, id)),
+        }
+    }
+
+    /// Normalised scores of all groups of the model as it is now.
+    fn scores<B: Backend>(
+        &self,
+        backend: &B,
+        work: &mut Work,
+        trees: &mut Trees<'_, B::Tensor>,
+        statistics: Option<&Statistics>,
+    ) -> Result<GroupScores, PruneError> {
+        let PruneSpec { saliency, reduction, normaliser, .. } = self.spec;
+        let score = |sums: &SumStore, trees: &Trees<'_, B::Tensor>| {
+            let context = SaliencyContext {
+                backend,
+                config: &self.config,
+                groups: &self.groups,
+                survivors: &self.state.survivors,
+                source: &self.source,
+                weights: trees.weights,
+                grads: trees.grads.as_deref(),
+                fisher: trees.fisher.as_deref(),
+                moments: trees.moments.as_ref().map(|[m, v]| [&**m, &**v]),
+                statistics,
+                seed: self.seed,
+            };
+            scores_from(saliency, reduction, normaliser, &context, sums)
+        };
+        let scores = score(&work.sums, trees);
+        if !work.sums.take_missed() {
+            return scores;
+        }
+        // A rule asks for sums that it did not ask for before: the model must be as it is now.
+        work.slice(backend, trees);
+        score(&work.sums, trees)
+    }
+
+    /// Linear layers that lose inputs, and their biases: what an update changes.
+    fn changed_by_update<T>(&self, kept: &Survivors, trees: &Trees<'_, T>) -> Vec<ParamId> {
+        if self.spec.update.changes_nothing() {
+            return Vec::new();
+        }
+        let loses_stem = kept.stem.len() < self.config.hidden_size;
+        let changes = |id: &ParamId| match (id.layer(), id.projection()) {
+            (Some(layer), Some(projection)) => kept.along(&self.config, projection.inputs(layer)).is_some(),
+            _ => loses_stem && *id == ParamId::Head,
+        };
+        trees.weights.params().into_iter().map(|(id, _)| id).filter(changes).collect()
+    }
+
+    /// The linear layers of `biases` get some of 0, in all trees, where they have none.
+    fn take_in_biases<B: Backend>(
+        &mut self,
+        backend: &B,
+        work: &mut Work,
+        trees: &mut Trees<'_, B::Tensor>,
+        biases: Biases,
+    ) {
+        if biases.is_subset(self.config.biases) {
             return;
         }
-        let Trees { weights, grads, fisher, moments, companions } = trees;
-        let mut all: Vec<&mut Weights<B::Tensor>> = vec![&mut **weights];
-        all.extend(grads.as_deref_mut());
-        all.extend(fisher.as_deref_mut());
-        all.extend(moments.iter_mut().flatten().map(|tree| &mut **tree));
-        all.extend(companions.iter_mut().map(|tree| &mut **tree));
-        for tree in all {
-            add_biases(backend, &self.config, tree, biases);
+        for tree in trees.all() {
+            add_biases(backend, &work.stored, tree, biases);
         }
-        self.config.biases = biases;
+        for config in [&mut self.config, &mut work.stored] {
+            config.biases = config.biases.union(biases);
+        }
+        self.state.biases = self.state.biases.union(biases);
+    }
+
+    fn original_indices(&self, taken: &[GroupId]) -> Vec<usize> {
+        let original = |id: &GroupId| {
+            let survivors = &self.state.survivors;
+            self.groups.original_in(id.kind, survivors, &self.config, id.place, id.position)
+        };
+        taken.iter().map(original).collect()
+    }
+
+    fn source_layers(&self, taken: &[GroupId]) -> Vec<usize> {
+        let of_layer = |id: &&GroupId| id.kind.is_per_layer();
+        let layer = |id: &GroupId| self.groups.source_place(id.kind, &self.state.survivors, id.place);
+        taken.iter().filter(of_layer).map(layer).collect()
+    }
+
+    /// One event of the completion is done.
+    fn count_down(&mut self, kind: GroupType) {
+        match (&mut self.state.completion, self.groups.scope()) {
+            (Some(_), Scope::PerLayer) => {
+                self.state.completion = target::completion(&self.groups, &self.config, self.goal);
+            }
+            (Some(left), Scope::Uniform) => {
+                for (_, left) in left.iter_mut().filter(|(other, _)| *other == kind) {
+                    *left = left.saturating_sub(1);
+                }
+            }
+            (None, _) => {}
+        }
     }
 
     /// The weakest candidate, or the weakest that the completion of the target still has events for.
     fn choose<'c>(
         &mut self,
-        candidates: &'c [Option<select::Candidate>; 3],
+        candidates: &'c [(GroupType, Option<select::Candidate>)],
     ) -> Result<&'c select::Candidate, PruneError> {
         // The target was checked against the floors, so there is a candidate as long as it is not met.
         let least = self.goal.count(&self.config);
         let stuck = PruneError::TargetBelowFloor { target: self.goal.limit, least };
         if self.state.completion.is_none() {
             let next = select::choose(candidates, |_| true).ok_or_else(|| stuck.clone())?;
-            let mut events = [0; 3];
-            events[next.kind as usize] = 1;
-            if self.goal.count_after(&self.groups, &self.config, events) >= self.goal.limit {
+            let after = self.groups.without(&self.config, &next.groups).shape(&self.config);
+            if self.goal.count(&after) >= self.goal.limit {
                 return Ok(next);
             }
             self.state.completion = target::completion(&self.groups, &self.config, self.goal);
         }
-        let left = self.state.completion.unwrap_or_default();
-        select::choose(candidates, |kind| left[kind as usize] > 0).ok_or(stuck)
+        let left = self.state.completion.as_deref().unwrap_or_default();
+        let has_events = |kind| left.iter().any(|(other, left)| *other == kind && *left > 0);
+        select::choose(candidates, has_events).ok_or(stuck)
     }
 
-    fn pruned_share(&self) -> [f64; 3] {
-        TYPES.map(|kind| {
-            let groups = |config: &ModelConfig| match kind {
-                GroupType::Ffn => config.layers.iter().map(|layer| layer.intermediate_size).sum(),
-                GroupType::Head => config.layers.iter().map(|layer| layer.num_heads).sum(),
-                GroupType::Stem => config.hidden_size,
-            };
-            let source: usize = groups(&self.source);
-            (source - groups(&self.config)) as f64 / source as f64
-        })
+    fn records_of(&self, candidates: &[(GroupType, Option<select::Candidate>)]) -> Vec<CandidateRecord> {
+        let record = |(kind, candidate): &(GroupType, Option<select::Candidate>)| {
+            let groups = |config: &ModelConfig| self.groups.count_all(*kind, config);
+            let whole = groups(&self.source);
+            CandidateRecord {
+                group_type: *kind,
+                saliency: candidate.as_ref().map(|candidate| candidate.saliency),
+                pruned_share: (whole - groups(&self.config)) as f64 / whole as f64,
+            }
+        };
+        candidates.iter().map(record).collect()
+    }
+}
+
+/// What one call of the pruner carries from event to event.
+struct Work {
+    /// The shape of the trees.
+    stored: ModelConfig,
+    /// What of them is left.
+    left: Survivors,
+    sums: SumStore,
+    /// The event before which sums are taken whole.
+    from_event: u64,
+}
+
+impl Work {
+    /// Removes from the trees what is not left any more.
+    fn slice<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
+        remove(backend, &mut self.stored, &mut trees.all(), &self.left);
+        self.left = Survivors::all(&self.stored);
+        self.sums.set_behind(false);
+    }
+}
+
+/// Biases that the update of a run gives to linear layers which have none: from the first event on, so that they count towards
+/// the target.
+fn created_biases(spec: &PruneSpec) -> Biases {
+    if spec.update.makes_bias { update::biased_projections(&spec.types) } else { Biases::NONE }
+}
+
+/// The parameter in the model that `kept` leaves, where it is left.
+fn moved(id: ParamId, kept: &Survivors) -> Option<ParamId> {
+    match id {
+        ParamId::Layer(layer, part) => {
+            let place = kept.layers.binary_search_by_key(&layer, |kept| kept.layer).ok()?;
+            Some(ParamId::Layer(place, part))
+        }
+        other => Some(other),
     }
 }

@@ -1,7 +1,7 @@
 //! What is left of a model, and its physical removal from weights and everything that travels with them.
 //!
-//! A [`Survivors`] lists kept stem channels, FFN channels and heads. Relative to the source it is the record of a
-//! run (resume, overlap of kept groups); relative to the current model it is one removal. Both are carried out
+//! A [`Survivors`] lists kept layers, stem channels, FFN channels, heads and RoPE pairs. Relative to the source it is the
+//! record of a run (resume, overlap of kept groups); relative to the current model it is one removal. Both are carried out
 //! by [`remove`], so a sequence of removals is one removal of the composed lists:
 //!
 //! ```text
@@ -14,12 +14,16 @@ use crate::schema::{Axis, Dim, Param};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
 
-/// Kept indices of one decoder layer, ascending.
+/// Kept indices of one decoder layer that is kept, ascending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerSurvivors {
+    /// The layer that these are of.
+    pub layer: usize,
     pub ffn: Vec<usize>,
     pub kv_heads: Vec<usize>,
     pub query_heads: Vec<usize>,
+    /// Positions among the pairs that q and k have.
+    pub rotary_pairs: Vec<usize>,
 }
 
 /// Kept indices of a whole model, ascending.
@@ -32,74 +36,111 @@ pub struct Survivors {
 impl Survivors {
     /// Everything is kept.
     pub fn all(config: &ModelConfig) -> Self {
-        let layers = config
-            .layers
-            .iter()
+        let up_to = |dim: Dim| (0..config.size(dim)).collect();
+        let layers = (0..config.layers.len())
             .map(|layer| LayerSurvivors {
-                ffn: (0..layer.intermediate_size).collect(),
-                kv_heads: (0..layer.num_kv_heads).collect(),
-                query_heads: (0..layer.num_heads).collect(),
+                layer,
+                ffn: up_to(Dim::Ffn(layer)),
+                kv_heads: up_to(Dim::KvHead(layer)),
+                query_heads: up_to(Dim::QueryHead(layer)),
+                rotary_pairs: (0..config.size(Dim::HeadDim(layer)) / 2).collect(),
             })
             .collect();
-        Survivors { stem: (0..config.hidden_size).collect(), layers }
+        Survivors { stem: up_to(Dim::Hidden), layers }
     }
 
     /// Keeps of these survivors those at the positions of `kept`.
     pub fn compose(&mut self, kept: &Survivors) {
-        let pick = |from: &mut Vec<usize>, at: &[usize]| *from = at.iter().map(|&i| from[i]).collect();
+        let pick = |from: &mut Vec<usize>, at: &[usize]| {
+            if at.len() < from.len() {
+                *from = at.iter().map(|&i| from[i]).collect();
+            }
+        };
         pick(&mut self.stem, &kept.stem);
-        for (layer, kept) in self.layers.iter_mut().zip(&kept.layers) {
-            pick(&mut layer.ffn, &kept.ffn);
-            pick(&mut layer.kv_heads, &kept.kv_heads);
-            pick(&mut layer.query_heads, &kept.query_heads);
-        }
+        // Layers come in ascending order, so the one to keep stands at its place or after it.
+        let mut place = 0;
+        let mut wanted = kept.layers.iter().peekable();
+        self.layers.retain_mut(|layer| {
+            let here = wanted.next_if(|kept| kept.layer == place);
+            place += 1;
+            if let Some(kept) = here {
+                pick(&mut layer.ffn, &kept.ffn);
+                pick(&mut layer.kv_heads, &kept.kv_heads);
+                pick(&mut layer.query_heads, &kept.query_heads);
+                pick(&mut layer.rotary_pairs, &kept.rotary_pairs);
+            }
+            here.is_some()
+        });
     }
 
     /// The shape of `config` with only these survivors.
     pub fn shape(&self, config: &ModelConfig) -> ModelConfig {
-        let layers = self
-            .layers
-            .iter()
-            .zip(&config.layers)
-            .map(|(kept, layer)| LayerShape {
-                num_heads: kept.query_heads.len(),
-                num_kv_heads: kept.kv_heads.len(),
-                intermediate_size: kept.ffn.len(),
-                ..layer.clone()
-            })
-            .collect();
+        let layer = |kept: &LayerSurvivors| {
+            let before = &config.layers[kept.layer];
+            // With all of them named, a layer would not be the stock one that it still is.
+            let rotary_pairs = match &before.rotary_pairs {
+                Some(pairs) => Some(kept.rotary_pairs.iter().map(|&at| pairs[at]).collect()),
+                None if kept.rotary_pairs.len() < config.head_dim / 2 => Some(kept.rotary_pairs.clone()),
+                None => None,
+            };
+            LayerShape {
+                rotary_pairs,
+                ..LayerShape::new(kept.query_heads.len(), kept.kv_heads.len(), kept.ffn.len())
+            }
+        };
+        let layers = self.layers.iter().map(layer).collect();
         ModelConfig { hidden_size: self.stem.len(), layers, ..config.clone() }
     }
 
-    /// What is kept of the indices along `dim`.
-    fn of(&self, dim: Dim) -> Option<&[usize]> {
-        match dim {
-            Dim::Hidden => Some(&self.stem),
-            Dim::QueryHead(layer) => Some(&self.layers[layer].query_heads),
-            Dim::KvHead(layer) => Some(&self.layers[layer].kv_heads),
-            Dim::Ffn(layer) => Some(&self.layers[layer].ffn),
-            Dim::One | Dim::Vocab | Dim::HeadDim(_) | Dim::ValueDim | Dim::Layer => None,
-        }
+    /// The kept layer that was layer `layer`.
+    fn layer(&self, layer: usize) -> Option<&LayerSurvivors> {
+        self.layers.binary_search_by_key(&layer, |kept| kept.layer).ok().map(|at| &self.layers[at])
+    }
+
+    /// Indices along `dim` that are kept in a model of shape `config`; `None`: all of them.
+    pub fn along_dim(&self, config: &ModelConfig, dim: Dim) -> Option<Vec<usize>> {
+        let of_layer = |layer: usize| self.layer(layer);
+        let kept = match dim {
+            Dim::Hidden => self.stem.clone(),
+            Dim::QueryHead(layer) => of_layer(layer)?.query_heads.clone(),
+            Dim::KvHead(layer) => of_layer(layer)?.kv_heads.clone(),
+            Dim::Ffn(layer) => of_layer(layer)?.ffn.clone(),
+            Dim::HeadDim(layer) => {
+                let (pairs, half) = (&of_layer(layer)?.rotary_pairs, config.size(dim) / 2);
+                pairs.iter().copied().chain(pairs.iter().map(|pair| pair + half)).collect()
+            }
+            Dim::Layer => self.layers.iter().map(|kept| kept.layer).collect(),
+            Dim::One | Dim::Vocab | Dim::ValueDim => return None,
+        };
+        (kept.len() < config.size(dim)).then_some(kept)
     }
 
     /// Rows (or columns) along `axis` that are kept in a model of shape `config`; `None`: all of them.
-    fn along(&self, config: &ModelConfig, axis: Axis) -> Option<Vec<usize>> {
-        let outer = self.of(axis.outer).filter(|kept| kept.len() < config.size(axis.outer))?;
-        Some(head_rows(outer, config.size(axis.inner)))
+    pub fn along(&self, config: &ModelConfig, axis: Axis) -> Option<Vec<usize>> {
+        let (outer, inner) = (self.along_dim(config, axis.outer), self.along_dim(config, axis.inner));
+        if outer.is_none() && inner.is_none() {
+            return None;
+        }
+        let all = |dim: Dim| (0..config.size(dim)).collect::<Vec<_>>();
+        let (outer, inner) =
+            (outer.unwrap_or_else(|| all(axis.outer)), inner.unwrap_or_else(|| all(axis.inner)));
+        let width = config.size(axis.inner);
+        Some(outer.iter().flat_map(|head| inner.iter().map(move |within| head * width + within)).collect())
     }
 
     /// Whether these are ascending indices into a model of shape `config`, each key-value head with one and the
     /// same number of its own query heads; the reason where they are not.
     pub fn check(&self, config: &ModelConfig) -> Result<(), String> {
-        if self.layers.len() != config.layers.len() {
-            return Err(format!("{} layers for a model of {}", self.layers.len(), config.layers.len()));
-        }
         ascending("stem channels", &self.stem, config.hidden_size)?;
-        for (i, (kept, layer)) in self.layers.iter().zip(&config.layers).enumerate() {
+        let layers: Vec<usize> = self.layers.iter().map(|kept| kept.layer).collect();
+        ascending("layers", &layers, config.layers.len())?;
+        for kept in &self.layers {
+            let (i, layer) = (kept.layer, &config.layers[kept.layer]);
             let name = |what: &str| format!("{what} of layer {i}");
             ascending(&name("ffn channels"), &kept.ffn, layer.intermediate_size)?;
             ascending(&name("key-value heads"), &kept.kv_heads, layer.num_kv_heads)?;
             ascending(&name("query heads"), &kept.query_heads, layer.num_heads)?;
+            ascending(&name("RoPE pairs"), &kept.rotary_pairs, config.size(Dim::HeadDim(i)) / 2)?;
             let (source, ratio) =
                 (layer.num_heads / layer.num_kv_heads, kept.query_heads.len() / kept.kv_heads.len());
             let legal = kept.query_heads.len() == ratio * kept.kv_heads.len()
@@ -148,12 +189,20 @@ pub fn remove<B: Backend>(
 ) {
     for tree in trees {
         for (id, leaf) in tree.params_mut() {
+            if id.layer().is_some_and(|layer| kept.layer(layer).is_none()) {
+                continue;
+            }
             let Param { rows, cols, .. } = Param::of(id);
             let [rows, cols] = [rows, cols].map(|axis| kept.along(config, axis));
             if rows.is_some() || cols.is_some() {
-                *leaf = backend.select(leaf, rows.as_deref(), cols.as_deref());
+                backend.retain(leaf, rows.as_deref(), cols.as_deref());
             }
         }
+        let mut layer = 0;
+        tree.layers.retain(|_| {
+            layer += 1;
+            kept.layer(layer - 1).is_some()
+        });
     }
     *config = kept.shape(config);
 }

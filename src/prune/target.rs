@@ -1,25 +1,28 @@
 //! The target size and how it is met (method §4): the achieved count is the largest that does not exceed the target.
 //!
 //! Events are chosen by saliency as long as the next one leaves at least the target. The first one that would leave
-//! fewer is replaced by a *completion*: numbers of events (a, b, c) of the types `ffn`, `head`, `stem`, within
-//! what the floors permit, with the largest final count
+//! fewer is replaced by a *completion*: numbers of events of each type, within what the floors permit, with the largest final
+//! count that does not exceed the target
 //!
 //! ```text
-//! P(a, b, c) = (d − c·k) · (Q − a·3kL − b·R) + B − b·β ≤ target     d hidden width, Q parameters per hidden channel,
-//!                                                                   R rows per head event, k block, B biases of the
-//!                                                                   model, β of them per head event
+//! max P(n_ffn, n_head, n_stem, …) ≤ target       P: parameters that count, of the shape that is left
 //! ```
 //!
-//! Where the target leaves embedding and head out (`non_embedding_ratio`), Q is without their rows, and so are source,
-//! target and every count between them.
+//! Where the target leaves embedding and head out (`non_embedding_ratio`), so do source, target and every count between them.
 //!
-//! Ties go to fewest events, then to more `ffn`, then to more `head` events. Since the replaced event is itself
-//! such a combination (0 or 1 of each), there always is one, and it removes no more than that event would. For each
-//! (b, c) the best a is the least that reaches the target, so the search is exact in O(heads · channels).
+//! Ties go to fewest events, then to more of the first type, of the second, …. Since the replaced event is itself such a
+//! combination, there always is one, and it removes no more than that event would. P falls with every event and is linear in
+//! the number of events of one type, so the search goes through all types but one, each until the target is met without the
+//! others, and solves for the last: exact, and short where the target is near. Where layers lose groups one by one
+//! (`per_layer`) and their groups differ in size, the completion is worked out again after each of its events.
 use super::error::PruneError;
-use super::groups::{Groups, TYPES, stem_channel_params};
+use super::groups::Groups;
 use crate::model::ModelConfig;
+use crate::schema::groups::GroupType;
 use crate::spec::PruneSpec;
+
+/// Events of each type, in the order that breaks ties.
+pub type Events = Vec<(GroupType, u64)>;
 
 /// What a run's target counts, and the most of it that the pruned model may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +35,7 @@ pub struct Goal {
 impl Goal {
     /// The goal that `spec` sets for models pruned from `source`.
     pub fn new(spec: &PruneSpec, source: &ModelConfig) -> Goal {
-        let mut goal = Goal { limit: 0, counts_embedding: spec.target.counts_embedding() };
-        goal.limit = spec.target.limit(goal.count(source));
-        goal
+        Goal { limit: spec.limit(source), counts_embedding: spec.target.counts_embedding() }
     }
 
     /// Parameters of `config` that count.
@@ -42,31 +43,31 @@ impl Goal {
         config.num_params() - if self.counts_embedding { 0 } else { config.num_embedding_params() }
     }
 
-    /// Those of one hidden channel.
-    fn per_channel(&self, config: &ModelConfig) -> u64 {
-        let embedding = config.num_embedding_params() / (config.hidden_size as u64).max(1);
-        stem_channel_params(config) - if self.counts_embedding { 0 } else { embedding }
-    }
-
-    /// Parameters that count after `events` of each type, in the order of [`TYPES`].
-    pub fn count_after(&self, groups: &Groups, config: &ModelConfig, events: [u64; 3]) -> u64 {
-        let [ffn, head] = per_channel(groups, config);
-        let width = config.hidden_size as u64 - events[2] * groups.block() as u64;
-        let [biases, head_biases] = biases(groups, config);
-        width * (self.per_channel(config) - events[0] * ffn - events[1] * head) + biases
-            - events[1] * head_biases
+    /// Parameters that count after `events`.
+    pub fn count_after(&self, groups: &Groups, config: &ModelConfig, events: &[(GroupType, u64)]) -> u64 {
+        self.count(&groups.after(config, events))
     }
 }
 
-/// The goal, if it lies between the source's size and the least that the floors permit.
+/// All events that the floors permit.
+pub fn all_events(groups: &Groups, config: &ModelConfig) -> Events {
+    groups.types().iter().map(|&kind| (kind, groups.events_left(kind, config) as u64)).collect()
+}
+
+/// The goal, if it lies between the source's size and the least that the floors permit. `begins` is the source with the biases
+/// that updates will give it.
 ///
 /// # Errors
 /// [`PruneError::TargetAboveSource`], [`PruneError::TargetBelowFloor`].
-pub fn checked_goal(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> Result<Goal, PruneError> {
+pub fn checked_goal(
+    spec: &PruneSpec,
+    groups: &Groups,
+    begins: &ModelConfig,
+    source: &ModelConfig,
+) -> Result<Goal, PruneError> {
     let goal = Goal::new(spec, source);
     let (target, source_params) = (goal.limit, goal.count(source));
-    let all = TYPES.map(|kind| groups.events_left(kind, source) as u64);
-    let least = goal.count_after(groups, source, all);
+    let least = goal.count_after(groups, begins, &all_events(groups, begins));
     if target > source_params {
         return Err(PruneError::TargetAboveSource { target, source_params });
     }
@@ -76,48 +77,77 @@ pub fn checked_goal(spec: &PruneSpec, groups: &Groups, source: &ModelConfig) -> 
     Ok(goal)
 }
 
-/// Biases of the model, and how many of them one `head` event removes.
-fn biases(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
-    let all = config.num_bias_params();
-    let per_event = (0..config.layers.len()).map(|place| groups.head_group_biases(config, place)).sum();
-    [all, per_event]
-}
-
-/// Parameters per hidden channel that one `ffn` and one `head` event remove.
-fn per_channel(groups: &Groups, config: &ModelConfig) -> [u64; 2] {
-    let ffn = 3 * (groups.block() * config.layers.len()) as u64;
-    let heads: u64 = config.layers.iter().map(|layer| groups.head_group_rows(layer)).sum();
-    [ffn, heads * config.head_dim as u64]
-}
-
 /// Events of each type that bring `config` to the largest count that does not exceed the goal's limit; `None` where
 /// the floors are above it.
-pub fn completion(groups: &Groups, config: &ModelConfig, goal: Goal) -> Option<[u64; 3]> {
-    let left = TYPES.map(|kind| groups.events_left(kind, config) as u64);
-    let [ffn, head] = per_channel(groups, config);
-    let (block, per_stem, target) = (groups.block() as u64, goal.per_channel(config), goal.limit);
-    let [biases, head_biases] = biases(groups, config);
-    let mut best: Option<(u64, [u64; 3])> = None;
-    for c in 0..=left[2] {
-        let width = config.hidden_size as u64 - c * block;
-        for b in 0..=left[1] {
-            // Least a with width·(per_stem − b·head − a·ffn) + kept ≤ target.
-            let (rows, kept) = (per_stem - b * head, biases - b * head_biases);
-            let Some(room) = target.checked_sub(kept) else { continue };
-            let excess = rows.saturating_sub(room / width);
-            let a = excess.div_ceil(ffn.max(1));
-            if a > left[0] {
-                continue;
-            }
-            let params = width * (rows - a * ffn) + kept;
-            let events = [a, b, c];
-            let rank = |params: u64, [a, b, c]: [u64; 3]| (params, std::cmp::Reverse(a + b + c), a, b);
-            if best.is_none_or(|(most, of)| rank(params, events) > rank(most, of)) {
-                best = Some((params, events));
-            }
+pub fn completion(groups: &Groups, config: &ModelConfig, goal: Goal) -> Option<Events> {
+    let left = all_events(groups, config);
+    let mut search = Search { groups, config, goal, best: None };
+    // The last to be solved for is the first: its events are the smallest, and ties prefer more of them.
+    let order: Vec<usize> = (0..left.len()).rev().collect();
+    search.go(&left, &order, &mut left.iter().map(|&(kind, _)| (kind, 0)).collect());
+    search.best.map(|(_, events)| events)
+}
+
+/// By count, fewest events, then more of the first types.
+type Rank = (u64, std::cmp::Reverse<u64>, Vec<u64>);
+
+struct Search<'a> {
+    groups: &'a Groups,
+    config: &'a ModelConfig,
+    goal: Goal,
+    best: Option<(Rank, Events)>,
+}
+
+impl Search<'_> {
+    fn count(&self, events: &Events) -> u64 {
+        self.goal.count_after(self.groups, self.config, events)
+    }
+
+    fn offer(&mut self, events: &Events) {
+        let params = self.count(events);
+        if params > self.goal.limit {
+            return;
+        }
+        let numbers: Vec<u64> = events.iter().map(|(_, events)| *events).collect();
+        let rank = (params, std::cmp::Reverse(numbers.iter().sum()), numbers);
+        if self.best.as_ref().is_none_or(|(best, _)| rank > *best) {
+            self.best = Some((rank, events.clone()));
         }
     }
-    best.map(|(_, events)| events)
+
+    /// Tries all numbers of events of the types at `order`, those of the others being as `events` says.
+    fn go(&mut self, left: &Events, order: &[usize], events: &mut Events) {
+        let Some((&at, rest)) = order.split_first() else { return self.offer(events) };
+        if rest.is_empty() {
+            return self.solve(left[at].1, at, events);
+        }
+        for number in 0..=left[at].1 {
+            events[at].1 = number;
+            // Enough without the others: more events, of this type or of them, leave fewer parameters.
+            if self.count(events) <= self.goal.limit {
+                self.offer(events);
+                break;
+            }
+            self.go(left, rest, events);
+        }
+        events[at].1 = 0;
+    }
+
+    /// The fewest events of the type at `at` that meet the target.
+    fn solve(&mut self, left: u64, at: usize, events: &mut Events) {
+        let excess = self.count(events).saturating_sub(self.goal.limit);
+        let number = if excess == 0 || left == 0 {
+            0
+        } else {
+            let before = self.count(events);
+            events[at].1 = 1;
+            let each = before - self.count(events);
+            excess.div_ceil(each.max(1)).min(left)
+        };
+        events[at].1 = number;
+        self.offer(events);
+        events[at].1 = 0;
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +155,7 @@ mod tests {
     use super::*;
     use crate::model::Biases;
     use crate::prune::testing::{config_of, small_config, small_spec};
-    use crate::spec::{HeadUnit, Target};
+    use crate::spec::{HeadUnit, Scope, Target};
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
@@ -138,7 +168,9 @@ mod tests {
         let refuse = |target| {
             let spec = PruneSpec { target, ..small_spec() };
             let groups = Groups::new(&spec, &source).unwrap();
-            checked_goal(&spec, &groups, &source).map(|goal| goal.limit).map_err(|error| error.to_string())
+            checked_goal(&spec, &groups, &source, &source)
+                .map(|goal| goal.limit)
+                .map_err(|error| error.to_string())
         };
         assert_eq!(refuse(Target::Ratio(0.5)), Ok(810));
         assert_eq!(refuse(Target::Params(45)), Ok(45));
@@ -163,66 +195,68 @@ mod tests {
         let groups = Groups::new(&small_spec(), &config).unwrap();
         let target = config.num_params() - 12 * 4;
         let goal = Goal { limit: target, counts_embedding: true };
-        assert_eq!(goal.count_after(&groups, &config, [4, 0, 0]), target);
-        assert_eq!(completion(&groups, &config, goal), Some([0, 1, 0]));
+        let [ffn, head, stem] = [GroupType::Ffn, GroupType::Head, GroupType::Stem];
+        assert_eq!(goal.count_after(&groups, &config, &[(ffn, 4)]), target);
+        assert_eq!(completion(&groups, &config, goal), Some(vec![(ffn, 0), (head, 1), (stem, 0)]));
         let all = Goal { limit: config.num_params(), ..goal };
-        assert_eq!(completion(&groups, &config, all), Some([0, 0, 0]));
+        assert_eq!(completion(&groups, &config, all), Some(vec![(ffn, 0), (head, 0), (stem, 0)]));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..Default::default() })]
         #[test]
         fn completion_equals_brute_force(
-            v in 1usize..30, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5,
-            half in 1usize..3, f in 1usize..9, block in 1usize..3, tied: bool, qkv_bias: bool, query_per_group: bool,
-            types in 1usize..8, share in 0.0..1.0f64, counts_embedding: bool,
+            v in 1usize..30, d in 1usize..5, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..4,
+            half in 1usize..4, f in 1usize..7, block in 1usize..3, tied: bool, biases in 0usize..3, query_per_group: bool,
+            types in 1usize..32, per_layer: bool, share in 0.0..1.0f64, counts_embedding: bool,
         ) {
-            let config = config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied);
-            let config = ModelConfig { biases: if qkv_bias { Biases::QKV } else { Biases::NONE }, ..config };
+            let biases = [Biases::NONE, Biases::QKV, Biases::ATTENTION.union(Biases::MLP)][biases];
+            let config = ModelConfig { biases, ..config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied) };
+            let types: Vec<GroupType> = GroupType::ALL
+                .into_iter()
+                .enumerate()
+                .filter(|(bit, kind)| types >> bit & 1 == 1 && !(per_layer && *kind == GroupType::HeadDim))
+                .map(|(_, kind)| kind)
+                .collect();
+            prop_assume!(!types.is_empty());
             let spec = PruneSpec {
                 block,
-                types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),
+                types,
                 head_unit: if query_per_group { HeadUnit::QueryPerGroup } else { HeadUnit::KvGroup },
+                scope: if per_layer { Scope::PerLayer } else { Scope::Uniform },
                 ..small_spec()
             };
+            // Types whose groups change size with those of another type in the same layer have no one size per layer.
+            prop_assume!(!per_layer || !spec.types.contains(&GroupType::Layer));
             let groups = Groups::new(&spec, &config).unwrap();
             // The shape itself is the judge of every count.
-            let count = |config: &ModelConfig| {
-                config.num_params() - if counts_embedding { 0 } else { config.num_embedding_params() }
-            };
-            let target = (share * count(&config) as f64) as u64;
-            let goal = Goal { limit: target, counts_embedding };
-            let left = TYPES.map(|kind| groups.events_left(kind, &config) as u64);
-            let mut best: Option<(u64, [u64; 3])> = None;
-            for a in 0..=left[0] {
-                for b in 0..=left[1] {
-                    for c in 0..=left[2] {
-                        let mut after = config.clone();
-                        after.hidden_size -= c as usize * block;
-                        for layer in &mut after.layers {
-                            layer.intermediate_size -= a as usize * block;
-                            if query_per_group {
-                                layer.num_heads -= b as usize * kv;
-                            } else {
-                                layer.num_heads -= b as usize * ratio;
-                                layer.num_kv_heads -= b as usize;
-                            }
-                        }
-                        let params = count(&after);
-                        prop_assert_eq!(params, goal.count_after(&groups, &config, [a, b, c]));
-                        let better = best.is_none_or(|(most, [x, y, z])| {
-                            params > most
-                                || params == most
-                                    && (a + b + c < x + y + z
-                                        || a + b + c == x + y + z && (a > x || a == x && b > y))
-                        });
-                        if params <= target && better {
-                            best = Some((params, [a, b, c]));
-                        }
-                    }
+            let goal = Goal { limit: 0, counts_embedding };
+            let limit = (share * goal.count(&config) as f64) as u64;
+            let goal = Goal { limit, ..goal };
+            let left = all_events(&groups, &config);
+            let mut best: Option<Rank> = None;
+            let mut numbers = vec![0; left.len()];
+            'all: loop {
+                let events: Events = left.iter().zip(&numbers).map(|(&(kind, _), &n)| (kind, n)).collect();
+                let params = goal.count_after(&groups, &config, &events);
+                let rank = (params, std::cmp::Reverse(numbers.iter().sum()), numbers.clone());
+                if params <= limit && best.as_ref().is_none_or(|best| rank > *best) {
+                    best = Some(rank);
                 }
+                for (number, (_, left)) in numbers.iter_mut().zip(&left) {
+                    if *number < *left {
+                        *number += 1;
+                        continue 'all;
+                    }
+                    *number = 0;
+                }
+                break;
             }
-            prop_assert_eq!(completion(&groups, &config, goal), best.map(|(_, events)| events));
+            let found = completion(&groups, &config, goal);
+            prop_assert_eq!(
+                found.map(|events| events.into_iter().map(|(_, n)| n).collect::<Vec<_>>()),
+                best.map(|(_, _, numbers)| numbers)
+            );
         }
     }
 }

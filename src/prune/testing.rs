@@ -1,4 +1,5 @@
 //! Small models and random trees for the tests of this room.
+use super::groups::GroupId;
 use crate::base::random::stream;
 use crate::model::{Biases, LayerShape, ModelConfig, Weights};
 use crate::spec::{
@@ -48,7 +49,16 @@ pub fn small_spec() -> PruneSpec {
         min_ffn: 1,
         min_heads: 1,
         min_stem: 1,
+        min_head_dim: 1,
+        min_layers: 1,
+        fixed_shape: None,
     }
+}
+
+/// The group at `positions[place]` of every place.
+pub fn taken_at(kind: GroupType, positions: &[usize]) -> Vec<GroupId> {
+    let id = |(place, &position)| GroupId { kind, place, position };
+    positions.iter().enumerate().map(id).collect()
 }
 
 /// Leaves hold 0, step, 2·step, … through the whole tree.

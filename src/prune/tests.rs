@@ -1,13 +1,15 @@
 //! Whole runs of the pruner on random weights: exact target, legality, removal against one selection, resume, errors.
-use super::groups::TYPES;
 use super::statistics::Grams;
 use super::statistics::sites::width;
+use super::target::{Events, all_events};
 use super::testing::{config_of, random_tree, small_config, small_spec};
 use super::*;
 use crate::model::taps::Site;
 use crate::model::{ModelConfig, Weights};
 use crate::rules::saliency::Statistic;
-use crate::spec::{GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Target, Update};
+use crate::spec::{
+    FixedShape, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Scope, Target, Update,
+};
 use crate::tensor::{CpuBackend, Matrix};
 use nalgebra::DMatrix;
 use proptest::prelude::*;
@@ -150,20 +152,26 @@ fn records_say_what_happened() {
         assert_eq!((record.gram_age_events, record.gram_tokens), (Some(record.event - 1), Some(64)));
         assert_eq!(record.damping, Some(0.01));
         assert!(record.saliency_flops > 0 && record.update_flops > 0);
-        let own = record.candidates[record.group_type as usize];
-        assert_eq!(own, Some(record.saliency));
+        let types: Vec<GroupType> = record.candidates.iter().map(|candidate| candidate.group_type).collect();
+        assert_eq!(types, [GroupType::Ffn, GroupType::Head, GroupType::Stem]);
+        let own = record.candidates.iter().find(|candidate| candidate.group_type == record.group_type);
+        assert_eq!(own.unwrap().saliency, Some(record.saliency));
         if !record.completion {
-            assert!(record.candidates.iter().flatten().all(|other| record.saliency <= *other));
+            let mut others = record.candidates.iter().filter_map(|candidate| candidate.saliency);
+            assert!(others.all(|other| record.saliency <= other));
         }
+        assert_eq!((record.sums_from_event, record.layer), (Some(1), None));
         let places = if record.group_type == GroupType::Stem { 1 } else { 2 };
         assert_eq!(record.indices.len(), places);
     }
     assert_eq!(params, model.config.num_params());
     let last = records.last().unwrap();
     let share = |whole: usize, left: usize| (whole - left) as f64 / whole as f64;
-    assert_eq!(last.pruned_share[2], share(12, model.config.hidden_size));
-    assert_eq!(last.pruned_share[0], share(16, 2 * model.config.layers[0].intermediate_size));
-    assert_eq!(last.pruned_share[1], share(12, 2 * model.config.layers[0].num_heads));
+    let shares: Vec<f64> = last.candidates.iter().map(|candidate| candidate.pruned_share).collect();
+    let layer = &model.config.layers[0];
+    assert_eq!(shares[0], share(16, 2 * layer.intermediate_size));
+    assert_eq!(shares[1], share(6, 2 * layer.num_kv_heads));
+    assert_eq!(shares[2], share(12, model.config.hidden_size));
     assert_eq!(model.statistics.grams.as_ref().unwrap().check(&model.config), Ok(()));
 }
 
@@ -230,47 +238,127 @@ fn what_does_not_fit_is_refused_before_anything_changes() {
     assert_eq!(error, PruneError::ModelMismatch { expected: 1620, found: 1548 });
 
     let mut state = pruner.state().clone();
-    state.survivors.layers.pop();
+    state.survivors.layers[1].layer = 2;
     assert_eq!(
         Pruner::resume(&spec, &source, 1, state).unwrap_err().to_string(),
-        "state of the pruner does not fit the source model: 1 layers for a model of 2"
+        "state of the pruner does not fit the source model: layers: index 2 of 2"
     );
+}
+
+/// The widths of each layer, whatever its place.
+fn widths(config: &ModelConfig) -> Vec<(usize, usize, usize, Option<usize>)> {
+    let pairs = |pairs: &Vec<usize>| pairs.len();
+    let layer = |l: &crate::model::LayerShape| {
+        (l.num_heads, l.num_kv_heads, l.intermediate_size, l.rotary_pairs.as_ref().map(pairs))
+    };
+    config.layers.iter().map(layer).collect()
+}
+
+#[test]
+fn a_fixed_shape_is_met_exactly_and_the_order_comes_from_saliency() {
+    let source = small_config(true);
+    let shape = FixedShape {
+        hidden_size: Some(7),
+        intermediate_size: vec![3, 5],
+        num_kv_heads: vec![1, 2],
+        ..FixedShape::default()
+    };
+    let spec = PruneSpec {
+        target: Target::FixedShape,
+        fixed_shape: Some(shape.clone()),
+        scope: Scope::PerLayer,
+        ..small_spec()
+    };
+    let expected = shape.config(&source).unwrap();
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    let mut model = Model::new(&source, 1);
+    let records = model.one_shot(&mut pruner);
+    assert!(pruner.is_done() && records.iter().all(|record| !record.completion));
+    assert_eq!((model.config.hidden_size, widths(&model.config)), (7, widths(&expected)));
+    // The widths that another arm ended with, as a model.
+    let open = PruneSpec { target: Target::Ratio(0.5), fixed_shape: None, ..spec.clone() };
+    let mut other = Model::new(&source, 1);
+    let mut pruner = Pruner::to_shape(&open, &source, &expected, 1).unwrap();
+    assert_eq!(other.one_shot(&mut pruner).len(), records.len());
+    assert_eq!(other.all(), model.all());
+    // What one event per layer cannot reach, and what is wider than the source.
+    let refuse = |spec: PruneSpec| Pruner::new(&spec, &source, 1).unwrap_err().to_string();
+    let uniform = refuse(PruneSpec { scope: Scope::Uniform, ..spec.clone() });
+    assert!(
+        uniform.contains("lose different numbers of ffn groups") && uniform.contains("per_layer"),
+        "{uniform}"
+    );
+    let wide = FixedShape { intermediate_size: vec![9], ..shape.clone() };
+    let wide = refuse(PruneSpec { fixed_shape: Some(wide), ..spec.clone() });
+    assert_eq!(wide, "prune.fixed_shape: 9 ffn groups of the 8 that layer 0 of the source has");
+    let short = FixedShape { intermediate_size: vec![4; 3], ..shape };
+    let short = refuse(PruneSpec { fixed_shape: Some(short), ..spec });
+    assert_eq!(
+        short,
+        "prune.fixed_shape: 3 numbers for intermediate_size; nearest valid: 1, 2 (one for each layer)"
+    );
+}
+
+#[test]
+fn a_state_of_three_types_and_layers_resumes() {
+    let source = config_of([10, 12, 3, 2, 3, 4, 8], true);
+    let spec = PruneSpec {
+        types: GroupType::ALL.to_vec(),
+        scope: Scope::PerLayer,
+        saliency: Saliency::TAYLOR1,
+        target: Target::Ratio(0.3),
+        ..small_spec()
+    };
+    let mut straight = Pruner::new(&spec, &source, 3).unwrap();
+    let mut model = Model::new(&source, 1);
+    let (mut stopped, mut other) = (straight.clone(), model.clone());
+    for step in 1..=10 {
+        let json = serde_json::to_string(stopped.state()).unwrap();
+        stopped = Pruner::resume(&spec, &source, 3, serde_json::from_str(&json).unwrap()).unwrap();
+        let expected = model.step(&mut straight, 100 * step, step);
+        assert_eq!(other.step(&mut stopped, 100 * step, step), expected);
+    }
+    assert!(straight.is_done());
+    assert_eq!(model.all(), other.all());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 60,
+        cases: 80,
         rng_seed: RngSeed::Fixed(2),
         failure_persistence: None,
         ..Default::default()
     })]
     #[test]
     fn every_run_meets_its_target_exactly_and_legally(
-        v in 1usize..20, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5,
-        f in 1usize..7, block in 1usize..3, tied: bool, query_per_group: bool, types in 1usize..8,
+        v in 1usize..20, d in 1usize..6, layers in 1usize..4, ratio in 1usize..4, kv in 1usize..5, half in 1usize..4,
+        f in 1usize..7, block in 1usize..3, tied: bool, query_per_group: bool, per_layer: bool, types in 1usize..32,
         saliency in 0usize..4, floor in 1usize..3, share in 0.0..1.0f64, seed in 0u64..100,
     ) {
-        let source = config_of([v, d * block, layers, ratio, kv, 2, f * block], tied);
+        let source = config_of([v, d * block, layers, ratio, kv, 2 * half, f * block], tied);
+        let named = GroupType::ALL.into_iter().enumerate().filter(|(bit, _)| types >> bit & 1 == 1);
         let mut spec = PruneSpec {
             block,
-            types: TYPES.into_iter().filter(|&kind| types >> kind as usize & 1 == 1).collect(),
+            types: named.map(|(_, kind)| kind).collect(),
             head_unit: if query_per_group { HeadUnit::QueryPerGroup } else { HeadUnit::KvGroup },
+            scope: if per_layer { Scope::PerLayer } else { Scope::Uniform },
             saliency: [Saliency::RANDOM, Saliency::MAGNITUDE_L2, Saliency::TAYLOR1, Saliency::TAYLOR_MIX][saliency],
             min_ffn: floor.min(f),
             min_heads: floor.min(if query_per_group { ratio } else { kv }),
             min_stem: floor.min(d),
+            min_head_dim: floor.min(half),
+            min_layers: floor.min(layers),
             ..small_spec()
         };
         let groups = Groups::new(&spec, &source).unwrap();
         let (most, all) = (source.num_params(), Goal { limit: 0, counts_embedding: true });
-        let least =
-            all.count_after(&groups, &source, TYPES.map(|kind| groups.events_left(kind, &source) as u64));
+        let least = all.count_after(&groups, &source, &all_events(&groups, &source));
         let target = least + (share * (most - least) as f64) as u64;
         spec.target = Target::Params(target);
         let mut pruner = Pruner::new(&spec, &source, seed).unwrap();
         let mut model = Model::new(&source, seed);
 
-        // Event by event, so that the shape at which the completion is settled is seen.
+        // Event by event, so that the shape at which the completion is settled is seen, and sums begin anew with each.
         let (mut before_completion, mut gone) = (source.clone(), std::collections::BTreeSet::new());
         let mut records: Vec<EventRecord> = Vec::new();
         spec.schedule = PruneSchedule::Interval { steps: 1 };
@@ -289,35 +377,48 @@ proptest! {
                 before_completion = shape;
             }
             for (place, index) in happened[0].indices.iter().enumerate() {
-                prop_assert!(gone.insert((happened[0].group_type, place, *index)), "pruned twice");
+                let layer = happened[0].layers.get(place).copied().unwrap_or(0);
+                prop_assert!(gone.insert((happened[0].group_type, layer, *index)), "pruned twice");
             }
             prop_assert_eq!(stepwise.state().survivors.check(&source), Ok(()));
-            for kind in TYPES {
+            prop_assert_eq!(&stepwise.state().survivors.shape(&source), &copy.config);
+            for kind in GroupType::ALL {
                 for place in 0..groups.places(kind, &copy.config) {
                     let count = groups.count(kind, &copy.config, place);
-                    prop_assert!(!groups.allows(kind) || count >= groups.floor(kind));
-                    let untouched = groups.count(kind, &source, place);
-                    prop_assert!(groups.allows(kind) || count == untouched);
+                    prop_assert!(!groups.allows(kind) || count >= groups.floor(kind, 0));
                 }
             }
+            // RoPE pairs, heads and key-value heads fit one another by construction; uniform layers stay alike.
+            for layer in &copy.config.layers {
+                prop_assert!(layer.num_heads.is_multiple_of(layer.num_kv_heads));
+            }
+            prop_assert!(per_layer || widths(&copy.config).windows(2).all(|pair| pair[0] == pair[1]));
             records.extend(happened);
         }
-        // The optimum of the defined search, by enumeration.
-        let left = TYPES.map(|kind| groups.events_left(kind, &before_completion) as u64);
-        let reachable = (0..=left[0]).flat_map(|a| {
-            let before = &before_completion;
-            let groups = &groups;
-            (0..=left[1]).flat_map(move |b| {
-                (0..=left[2]).map(move |c| all.count_after(groups, before, [a, b, c]))
-            })
-        });
         let achieved = copy.config.num_params();
-        prop_assert_eq!(Some(achieved), reachable.filter(|params| *params <= target).max());
         prop_assert!(achieved <= target);
+        // The optimum of the defined search, by enumeration, where groups of one type are of one size.
+        let mixed = per_layer && (groups.allows(GroupType::Layer) || groups.allows(GroupType::HeadDim));
+        if !mixed {
+            let left = all_events(&groups, &before_completion);
+            let mut numbers: Vec<Events> = vec![vec![]];
+            for &(kind, left) in &left {
+                let one = |events: &Events| -> Vec<Events> {
+                    (0..=left).map(|n| [events.clone(), vec![(kind, n)]].concat()).collect()
+                };
+                numbers = numbers.iter().flat_map(one).collect();
+            }
+            let reachable = numbers.iter().map(|events| all.count_after(&groups, &before_completion, events));
+            prop_assert_eq!(Some(achieved), reachable.filter(|params| *params <= target).max());
+        }
 
-        // All at once is the same pruning.
-        for (at_once, single) in model.one_shot(&mut pruner).iter().zip(&records) {
-            prop_assert_eq!(&at_once.indices, &single.indices);
+        // All at once, with sums that are corrected, is the same pruning.
+        let at_once = model.one_shot(&mut pruner);
+        prop_assert_eq!(at_once.len(), records.len());
+        for (at_once, single) in at_once.iter().zip(&records) {
+            prop_assert_eq!((&at_once.indices, &at_once.layers), (&single.indices, &single.layers));
+            let error = (at_once.saliency - single.saliency).abs();
+            prop_assert!(error <= 1e-12 + 1e-9 * single.saliency.abs(), "{} {}", at_once.saliency, single.saliency);
         }
         prop_assert_eq!(&model.config, &copy.config);
         prop_assert_eq!(model.all(), copy.all());

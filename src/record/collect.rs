@@ -1,6 +1,6 @@
 //! From the records of the finished runs to the CSV files of an experiment.
 use super::dictionary::{
-    self, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
+    self, CANDIDATES, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
 };
 use super::rows::RunRecord;
 use super::snapshot::Draft;
@@ -13,11 +13,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The tables, in the order of their names here; each with what of a record are its rows.
-const TABLES: [(&str, Rows); 9] = [
+const TABLES: [(&str, Rows); 10] = [
     (EVALS, |r, t| r.evals.iter().try_for_each(|row| t.keyed(r, row))),
     (ITEMS, |r, t| r.items.iter().try_for_each(|row| t.keyed(r, row))),
     (CURVES, |r, t| r.curve.iter().try_for_each(|row| t.keyed(r, row))),
     (PRUNE, |r, t| r.prune.iter().try_for_each(|row| t.row((&r.identity.run, row)))),
+    (CANDIDATES, |r, t| r.candidates.iter().try_for_each(|row| t.row((&r.identity.run, row)))),
     (WIDTHS, |r, t| r.widths.iter().try_for_each(|row| t.keyed(r, row))),
     (LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row))),
     (LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row))),

@@ -12,18 +12,20 @@ pub const EVALS: &str = "evals.csv";
 pub const ITEMS: &str = "items.csv";
 pub const CURVES: &str = "curves.csv";
 pub const PRUNE: &str = "prune.csv";
+pub const CANDIDATES: &str = "candidates.csv";
 pub const WIDTHS: &str = "widths.csv";
 pub const LEDGER: &str = "ledger.csv";
 pub const LATENCY: &str = "latency.csv";
 pub const SET_ASIDE: &str = "set_aside.csv";
 
 /// All files, with what one row of each is.
-pub const FILES: [(&str, &str); 9] = [
+pub const FILES: [(&str, &str); 10] = [
     (RUNS, "one row per run of the plan that has finished, failed ones included"),
     (EVALS, "one row per run and task"),
     (ITEMS, "one row per run, task, item and choice"),
     (CURVES, "one row per run and logged optimiser step"),
     (PRUNE, "one row per run and pruning event"),
+    (CANDIDATES, "one row per run, pruning event and type of group"),
     (WIDTHS, "one row per run and layer of the final model"),
     (LEDGER, "one row per run and part of its cost"),
     (LATENCY, "one row per run and phase of generation, at batch 1; none where latency was not measured"),
@@ -31,7 +33,7 @@ pub const FILES: [(&str, &str); 9] = [
 ];
 
 /// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
-const ADDED: [(&str, usize); 4] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (PRUNE, 5)];
+const ADDED: [(&str, usize); 4] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1)];
 
 /// How many of the columns of `file` its first version had.
 pub fn first_columns(file: &str) -> usize {
@@ -73,7 +75,6 @@ const NO_NORM: &str = "the task has no choices to normalise by";
 const EARLIER: &str = "not scored, or scored before this was recorded";
 const NO_LOGLIK: &str = "a log-likelihood is not finite, or it was scored before this was recorded";
 const NO_SOURCE: &str = "the model was not pruned from a source, or it was scored before this was recorded";
-const NO_TYPE: &str = "groups of this type are not pruned, or none is left to prune";
 
 /// Every column of every file, in file and column order; `runs.csv` has one more per axis, named by its key path.
 pub const COLUMNS: &[Column] = &[
@@ -422,19 +423,19 @@ pub const COLUMNS: &[Column] = &[
     column(PRUNE, "event", "count", "number of the event, counted from 0", NEVER),
     column(PRUNE, "step", "steps", "optimiser steps of this run before the event", NEVER),
     column(PRUNE, "tokens_seen", "tokens", "tokens this run itself had trained on", NEVER),
-    column(PRUNE, "type", "ffn, head, stem", "type of the group removed", NEVER),
+    column(PRUNE, "type", "ffn, head, stem, head_dim, layer", "type of the group removed", NEVER),
     column(
         PRUNE,
         "layer",
         "index",
-        "layer of the group; `all` where one group leaves every layer, or the stem is pruned",
+        "layer of the group in the source; `all` where one group leaves every layer, or the stem or a layer is pruned",
         NEVER,
     ),
     column(
         PRUNE,
         "index",
         "index",
-        "number of the group in the source model; joined by `;`, one per layer, where layer is `all`",
+        "number of the group in the source model; joined by `;`, one per layer of the source, where layer is `all` (nothing for a layer that is gone)",
         NEVER,
     ),
     column(
@@ -444,30 +445,6 @@ pub const COLUMNS: &[Column] = &[
         "saliency of the group removed (mean over layers where layer is `all`)",
         "not finite",
     ),
-    column(PRUNE, "candidate_ffn", "normalised", "saliency of the weakest ffn group at this event", NO_TYPE),
-    column(
-        PRUNE,
-        "candidate_head",
-        "normalised",
-        "saliency of the weakest head group at this event",
-        NO_TYPE,
-    ),
-    column(
-        PRUNE,
-        "candidate_stem",
-        "normalised",
-        "saliency of the weakest stem group at this event",
-        NO_TYPE,
-    ),
-    column(
-        PRUNE,
-        "pruned_share_ffn",
-        "share",
-        "ffn groups of the source removed so far, this event included",
-        NO_TYPE,
-    ),
-    column(PRUNE, "pruned_share_head", "share", "head groups of the source removed so far", NO_TYPE),
-    column(PRUNE, "pruned_share_stem", "share", "stem groups of the source removed so far", NO_TYPE),
     column(PRUNE, "params", "parameters", "parameters left after the event", NEVER),
     column(
         PRUNE,
@@ -499,6 +476,30 @@ pub const COLUMNS: &[Column] = &[
         "the saliency reads no squared gradients",
     ),
     column(PRUNE, "fisher_units", "units", "number of such units", "the saliency reads no squared gradients"),
+    column(
+        PRUNE,
+        "sums_from_event",
+        "count",
+        "event, counted from 0, before which the sums of scores were last taken whole; later ones correct them by what they remove",
+        "the rule keeps no sums",
+    ),
+    column(CANDIDATES, "run", "", RUN, NEVER),
+    column(CANDIDATES, "event", "count", "number of the event, as in `prune.csv`", NEVER),
+    column(CANDIDATES, "type", "ffn, head, stem, head_dim, layer", "a type that the run prunes", NEVER),
+    column(
+        CANDIDATES,
+        "saliency",
+        "normalised",
+        "saliency of the weakest group of this type before the event (its mean over layers where an event takes one of each)",
+        "none is left to prune",
+    ),
+    column(
+        CANDIDATES,
+        "pruned_share",
+        "share",
+        "groups of this type in the source that are gone, this event included",
+        NEVER,
+    ),
     column(WIDTHS, "run", "", RUN, NEVER),
     column(WIDTHS, "arm", "", ARM, NEVER),
     column(WIDTHS, "seed", "", SEED, NEVER),
@@ -507,6 +508,13 @@ pub const COLUMNS: &[Column] = &[
     column(WIDTHS, "num_heads", "heads", "query heads", NEVER),
     column(WIDTHS, "num_kv_heads", "heads", "key-value heads", NEVER),
     column(WIDTHS, "intermediate_size", "channels", "width of the feed-forward layer", NEVER),
+    column(
+        WIDTHS,
+        "head_dim",
+        "channels",
+        "channels of one head of q and k, two for each RoPE pair",
+        "results of a version that did not record it",
+    ),
     column(LEDGER, "run", "", RUN, NEVER),
     column(LEDGER, "arm", "", ARM, NEVER),
     column(LEDGER, "seed", "", SEED, NEVER),
@@ -551,6 +559,26 @@ pub const COLUMNS: &[Column] = &[
     column(SET_ASIDE, "item", "", "the item's own id, else its place", NEVER),
     column(SET_ASIDE, "reason", "", "why it could not be scored", NEVER),
     column(SET_ASIDE, "text", "", "end of the context and the continuation that could not be scored", NEVER),
+];
+
+/// Columns of `prune.csv` when every type had columns of its own.
+pub const OLD_PRUNE: [&str; 16] = [
+    "run",
+    "event",
+    "step",
+    "tokens_seen",
+    "type",
+    "layer",
+    "index",
+    "saliency",
+    "candidate_ffn",
+    "candidate_head",
+    "candidate_stem",
+    "pruned_share_ffn",
+    "pruned_share_head",
+    "pruned_share_stem",
+    "params",
+    "gram_age_steps",
 ];
 
 /// Columns of `file` in order, without the axes.

@@ -25,8 +25,8 @@ pub use error::RecordError;
 pub use provenance::Provenance;
 pub use read::{Keyed, Results, RunEntry};
 pub use rows::{
-    CurvePoint, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
-    RunRecord, RunTotals, Status,
+    CandidateRow, CurvePoint, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart, PruneEvent,
+    RunIdentity, RunRecord, RunTotals, Status,
 };
 pub use scores::{EvalScore, ItemChoice, SetAside};
 pub use snapshot::Snapshot;

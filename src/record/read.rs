@@ -1,9 +1,11 @@
 //! Reading the CSV files back, with file, line and column of any fault.
 use super::dictionary::{
-    self, AXES_AFTER, CURVES, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
+    self, AXES_AFTER, CANDIDATES, CURVES, EVALS, ITEMS, LATENCY, LEDGER, OLD_PRUNE, PRUNE, RUNS, SET_ASIDE,
+    WIDTHS,
 };
 use super::rows::{
-    CurvePoint, LatencyRow, LayerWidths, LedgerEntry, PruneEvent, RunIdentity, RunTotals, Status,
+    CandidateRow, CurvePoint, LatencyRow, LayerWidths, LedgerEntry, OLD_TYPES, PruneEvent, RunIdentity,
+    RunTotals, Status,
 };
 use super::scores::{EvalScore, ItemChoice, SetAside};
 use super::snapshot::Snapshot;
@@ -13,7 +15,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The files that [`Results`] are read from.
-pub const TABLES: [&str; 9] = [RUNS, EVALS, ITEMS, CURVES, PRUNE, WIDTHS, LEDGER, LATENCY, SET_ASIDE];
+pub const TABLES: [&str; 10] =
+    [RUNS, EVALS, ITEMS, CURVES, PRUNE, CANDIDATES, WIDTHS, LEDGER, LATENCY, SET_ASIDE];
 
 /// A row of `runs.csv`.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +44,7 @@ pub struct Results {
     pub items: Vec<Keyed<ItemChoice>>,
     pub curves: Vec<Keyed<CurvePoint>>,
     pub prune: Vec<Keyed<PruneEvent>>,
+    pub candidates: Vec<Keyed<CandidateRow>>,
     pub widths: Vec<Keyed<LayerWidths>>,
     pub ledger: Vec<Keyed<LedgerEntry>>,
     pub latency: Vec<Keyed<LatencyRow>>,
@@ -69,7 +73,13 @@ impl Results {
         results.evals = read_keyed(Csv::of(files, results_dir, EVALS)?, 3, &index)?;
         results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index)?;
         results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index)?;
-        results.prune = read_keyed(Csv::of(files, results_dir, PRUNE)?, 1, &index)?;
+        let events = Csv::of(files, results_dir, PRUNE)?;
+        if events.open()?.0.iter().take(OLD_PRUNE.len()).eq(OLD_PRUNE) {
+            results.read_old_events(events, &index)?;
+        } else {
+            results.prune = read_keyed(events, 1, &index)?;
+            results.candidates = read_keyed(Csv::of(files, results_dir, CANDIDATES)?, 1, &index)?;
+        }
         results.widths = read_keyed(Csv::of(files, results_dir, WIDTHS)?, 3, &index)?;
         results.ledger = read_keyed(Csv::of(files, results_dir, LEDGER)?, 3, &index)?;
         // Results of versions that did not measure it have no such file.
@@ -80,6 +90,69 @@ impl Results {
             results.set_aside = read_keyed(Csv::of(files, results_dir, SET_ASIDE)?, 3, &index)?;
         }
         Ok(results)
+    }
+
+    /// Events of a version in which every type had columns of its own.
+    fn read_old_events(&mut self, csv: Csv<'_>, index: &BTreeMap<String, usize>) -> Result<()> {
+        #[derive(serde::Deserialize)]
+        struct OldEvent {
+            event: u64,
+            step: u64,
+            tokens_seen: u64,
+            #[serde(rename = "type")]
+            group_type: String,
+            layer: String,
+            index: String,
+            saliency: Option<f64>,
+            candidate_ffn: Option<f64>,
+            candidate_head: Option<f64>,
+            candidate_stem: Option<f64>,
+            pruned_share_ffn: Option<f64>,
+            pruned_share_head: Option<f64>,
+            pruned_share_stem: Option<f64>,
+            params: u64,
+            gram_age_steps: Option<u64>,
+        }
+        let (header, rows) = csv.open()?;
+        for (line, cells) in rows {
+            let parse = Parser { path: &csv.path, line, header: &header };
+            let name = cells.get(0).unwrap_or_default();
+            let Some(&run) = index.get(name) else {
+                return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
+            };
+            let own = OLD_PRUNE.len() - 1;
+            let row: OldEvent = parse.row(cells.iter().skip(1).take(own).collect(), 1)?;
+            let weakest = [row.candidate_ffn, row.candidate_head, row.candidate_stem];
+            let shares = [row.pruned_share_ffn, row.pruned_share_head, row.pruned_share_stem];
+            for ((group_type, saliency), pruned_share) in OLD_TYPES.into_iter().zip(weakest).zip(shares) {
+                if pruned_share.is_some() {
+                    let group_type = group_type.to_string();
+                    let row = CandidateRow { event: row.event, group_type, saliency, pruned_share };
+                    self.candidates.push(Keyed { run, row });
+                }
+            }
+            let OldEvent { event, step, tokens_seen, group_type, layer, index, saliency, params, .. } = row;
+            let gram_age_steps = row.gram_age_steps;
+            let row = PruneEvent {
+                event,
+                step,
+                tokens_seen,
+                group_type,
+                layer,
+                index,
+                saliency,
+                params,
+                gram_age_steps,
+                gram_age_events: None,
+                gram_tokens: None,
+                damping: None,
+                fisher_unit: None,
+                fisher_units: None,
+                sums_from_event: None,
+            };
+            self.prune.push(Keyed { run, row });
+        }
+        Ok(())
     }
 
     fn read_runs(&mut self, csv: Csv<'_>) -> Result<()> {

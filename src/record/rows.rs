@@ -139,18 +139,6 @@ pub struct PruneEvent {
     pub index: String,
     #[serde(serialize_with = "finite")]
     pub saliency: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub candidate_ffn: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub candidate_head: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub candidate_stem: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub pruned_share_ffn: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub pruned_share_head: Option<f64>,
-    #[serde(serialize_with = "finite")]
-    pub pruned_share_stem: Option<f64>,
     pub params: u64,
     pub gram_age_steps: Option<u64>,
     pub gram_age_events: Option<u64>,
@@ -159,6 +147,21 @@ pub struct PruneEvent {
     pub damping: Option<f64>,
     pub fisher_unit: Option<String>,
     pub fisher_units: Option<u64>,
+    /// The event, counted from 0, before which the sums of scores were last taken whole.
+    #[serde(default)]
+    pub sums_from_event: Option<u64>,
+}
+
+/// One type of group at one pruning event: a row of `candidates.csv`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CandidateRow {
+    pub event: u64,
+    #[serde(rename = "type")]
+    pub group_type: String,
+    #[serde(serialize_with = "finite")]
+    pub saliency: Option<f64>,
+    #[serde(serialize_with = "finite")]
+    pub pruned_share: Option<f64>,
 }
 
 /// Shape of one layer of the final model: a row of `widths.csv`.
@@ -169,6 +172,9 @@ pub struct LayerWidths {
     pub num_heads: u64,
     pub num_kv_heads: u64,
     pub intermediate_size: u64,
+    /// Channels of one head of q and k.
+    #[serde(default)]
+    pub head_dim: Option<u64>,
 }
 
 /// What one part of a run cost: a row of `ledger.csv`.
@@ -255,6 +261,8 @@ pub struct RunRecord {
     pub items: Vec<ItemChoice>,
     pub curve: Vec<CurvePoint>,
     pub prune: Vec<PruneEvent>,
+    #[serde(default)]
+    pub candidates: Vec<CandidateRow>,
     pub widths: Vec<LayerWidths>,
     pub ledger: Vec<LedgerEntry>,
     /// Measured by a stage of its own, after the others.
@@ -277,6 +285,7 @@ impl RunRecord {
             items: vec![],
             curve: vec![],
             prune: vec![],
+            candidates: vec![],
             widths: vec![],
             ledger: vec![],
             latency: vec![],
@@ -306,9 +315,36 @@ impl RunRecord {
         if found != SCHEMA_VERSION {
             return Err(RecordError::SchemaVersion { path, found, expected: SCHEMA_VERSION });
         }
-        serde_json::from_slice(&bytes).map_err(json)
+        let mut record: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
+        candidates_of_old_events(&mut record);
+        serde_json::from_value(record).map_err(json)
     }
 }
+
+/// Records were once written with two columns of each event for every type; they become rows.
+fn candidates_of_old_events(record: &mut serde_json::Value) {
+    if record.get("candidates").is_some() {
+        return;
+    }
+    let mut rows = Vec::new();
+    for event in record["prune"].as_array().into_iter().flatten() {
+        for group_type in OLD_TYPES {
+            let share = &event[format!("pruned_share_{group_type}")];
+            if !share.is_null() {
+                rows.push(serde_json::json!({
+                    "event": event["event"],
+                    "type": group_type,
+                    "saliency": event[format!("candidate_{group_type}")],
+                    "pruned_share": share,
+                }));
+            }
+        }
+    }
+    record["candidates"] = rows.into();
+}
+
+/// The types that had columns of their own in `prune.csv`.
+pub(super) const OLD_TYPES: [&str; 3] = ["ffn", "head", "stem"];
 
 /// A number that is not finite is no measurement.
 pub(super) fn finite<S: Serializer>(

@@ -44,12 +44,6 @@ fn small() -> RunRecord {
         layer: "all".into(),
         index: "3;17".into(),
         saliency: Some(2.5e-7),
-        candidate_ffn: Some(2.5e-7),
-        candidate_head: None,
-        candidate_stem: Some(1e-6),
-        pruned_share_ffn: Some(0.01),
-        pruned_share_head: None,
-        pruned_share_stem: Some(0.0),
         params: 890_000,
         gram_age_steps: None,
         gram_age_events: None,
@@ -57,7 +51,15 @@ fn small() -> RunRecord {
         damping: None,
         fisher_unit: None,
         fisher_units: None,
+        sums_from_event: Some(0),
     }];
+    let candidate = |group_type: &str, saliency, share| CandidateRow {
+        event: 0,
+        group_type: group_type.into(),
+        saliency,
+        pruned_share: Some(share),
+    };
+    r.candidates = vec![candidate("ffn", Some(2.5e-7), 0.01), candidate("stem", Some(1e-6), 0.0)];
     r.latency = vec![LatencyRow::of(LatencyPhase::Decode, 32, 2, &[0.5, 0.25, 1.0])];
     r.set_aside = vec![SetAside {
         task: "boolq".into(),
@@ -67,6 +69,7 @@ fn small() -> RunRecord {
         text: "… it?\nAnswer: no".into(),
     }];
     r.widths = vec![LayerWidths {
+        head_dim: Some(8),
         layer: 0,
         hidden_size: 96,
         num_heads: 4,
@@ -186,6 +189,7 @@ fn dictionary_is_complete() {
         (dictionary::ITEMS, 3, json(serde_json::to_value(&r.items[0]))),
         (dictionary::CURVES, 3, json(serde_json::to_value(&r.curve[0]))),
         (dictionary::PRUNE, 1, json(serde_json::to_value(&r.prune[0]))),
+        (dictionary::CANDIDATES, 1, json(serde_json::to_value(&r.candidates[0]))),
         (dictionary::WIDTHS, 3, json(serde_json::to_value(&r.widths[0]))),
         (dictionary::LEDGER, 3, json(serde_json::to_value(&r.ledger[0]))),
         (dictionary::LATENCY, 3, json(serde_json::to_value(&r.latency[0]))),
@@ -289,19 +293,55 @@ fn faults_name_file_line_and_column() {
             "lunch",
             "…/ledger.csv: line 2, column part: `lunch`: unknown variant `lunch`, expected one of `source`, `saliency`, `hessian`, `update`, `train`, `evaluation`, `teacher`",
         ),
-        ("widths.csv", ",200", "", "…/widths.csv: line 2: 7 cells, the header has 8"),
+        ("widths.csv", ",200", "", "…/widths.csv: line 2: 8 cells, the header has 9"),
         ("items.csv", "-3.5,3", "-3.5,-3", "…/items.csv: line 2, column num_chars: `-3` is negative"),
         (
             "prune.csv",
             "run,event",
             "event,run",
-            "…/prune.csv: line 1: columns are out of order; expected run,event,step,tokens_seen,type,layer,index,saliency,candidate_ffn,candidate_head,candidate_stem,pruned_share_ffn,pruned_share_head,pruned_share_stem,params,gram_age_steps,gram_age_events,gram_tokens,damping,fisher_unit,fisher_units",
+            "…/prune.csv: line 1: columns are out of order; expected run,event,step,tokens_seen,type,layer,index,saliency,params,gram_age_steps,gram_age_events,gram_tokens,damping,fisher_unit,fisher_units,sums_from_event",
         ),
     ] {
         assert_eq!(edit(f, file, from, to), want);
     }
     let missing = Results::read(f).unwrap_err().to_string();
     assert!(missing.contains("prune.csv"), "{missing}");
+}
+
+/// Events of versions in which every type had columns of its own, in CSV and in a run's record.
+#[test]
+fn old_events_read_as_rows_of_candidates() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small()]).unwrap();
+    let new = Results::read(folder.path()).unwrap();
+    let old = "run,event,step,tokens_seen,type,layer,index,saliency,candidate_ffn,candidate_head,candidate_stem,\
+               pruned_share_ffn,pruned_share_head,pruned_share_stem,params,gram_age_steps\n\
+               one,0,1,4096,ffn,all,3;17,2.5e-7,2.5e-7,,1e-6,0.01,,0.0,890000,\n";
+    std::fs::write(folder.path().join("prune.csv"), old).unwrap();
+    std::fs::remove_file(folder.path().join("candidates.csv")).unwrap();
+    let widths = std::fs::read_to_string(folder.path().join("widths.csv")).unwrap();
+    let without = |line: &str| line.rsplit_once(',').unwrap().0.to_string();
+    let widths: Vec<String> = widths.lines().map(without).collect();
+    std::fs::write(folder.path().join("widths.csv"), widths.join("\n") + "\n").unwrap();
+    let read = Results::read(folder.path()).unwrap();
+    assert_eq!(read.candidates, new.candidates);
+    assert_eq!(read.prune[0].row, PruneEvent { sums_from_event: None, ..new.prune[0].row.clone() });
+    assert_eq!(read.widths[0].row, LayerWidths { head_dim: None, ..new.widths[0].row.clone() });
+
+    let mut json = serde_json::to_value(small()).unwrap();
+    json.as_object_mut().unwrap().remove("candidates");
+    let event = json["prune"][0].as_object_mut().unwrap();
+    event.remove("sums_from_event");
+    for (key, value) in [
+        ("candidate_ffn", 2.5e-7),
+        ("candidate_stem", 1e-6),
+        ("pruned_share_ffn", 0.01),
+        ("pruned_share_stem", 0.0),
+    ] {
+        event.insert(key.into(), value.into());
+    }
+    std::fs::write(folder.path().join("record.json"), json.to_string()).unwrap();
+    assert_eq!(RunRecord::read(folder.path()).unwrap().candidates, small().candidates);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Groups are numbered as in the source model. Seeds that share one source can agree; where every seed has a source
 //! of its own, the numbering carries no meaning from one to the other, and chance is what to expect.
+use super::figures::curves::group_types;
 use super::groups::Group;
 use crate::record::{LayerWidths, Results};
 use crate::stats::descriptive::{mean, standard_deviation};
@@ -39,7 +40,6 @@ struct Removed {
 
 fn removed(results: &Results, run: usize, group_type: &str) -> Removed {
     let mut out = Removed::default();
-    let mut last_share = None;
     for event in results.prune.iter().filter(|k| k.run == run && k.row.group_type == group_type) {
         for (position, index) in event.row.index.split(';').enumerate() {
             if let Ok(index) = index.trim().parse() {
@@ -48,17 +48,17 @@ fn removed(results: &Results, run: usize, group_type: &str) -> Removed {
                 out.layers.entry(layer).or_default().insert(index);
             }
         }
-        last_share = match group_type {
-            "ffn" => event.row.pruned_share_ffn,
-            "head" => event.row.pruned_share_head,
-            _ => event.row.pruned_share_stem,
-        };
     }
+    let mut shares = results.candidates.iter().filter(|k| k.run == run && k.row.group_type == group_type);
+    let last_share = shares.next_back().and_then(|k| k.row.pruned_share);
     // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts. A layer
     // that lost nothing has no events, but its groups are in the total; the stem is one layer.
     let count: usize = out.layers.values().map(BTreeSet::len).sum();
-    let recorded =
-        if group_type == "stem" { 1 } else { results.widths.iter().filter(|k| k.run == run).count() };
+    let recorded = if ["stem", "layer"].contains(&group_type) {
+        1
+    } else {
+        results.widths.iter().filter(|k| k.run == run).count()
+    };
     let layers = out.layers.len().max(recorded);
     out.total = last_share
         .filter(|s| *s > 0.0 && count > 0)
@@ -97,7 +97,7 @@ fn between(a: &Removed, b: &Removed) -> Vec<Overlap> {
 /// Agreement of the seeds of `group`, for each type it pruned; empty with fewer than two seeds.
 pub fn agreements(results: &Results, group: &Group) -> Vec<Agreement> {
     let mut out = Vec::new();
-    for group_type in ["ffn", "head", "stem"] {
+    for group_type in group_types(results) {
         let per_run: Vec<Removed> = group.runs.iter().map(|r| removed(results, *r, group_type)).collect();
         let mut found = vec![];
         for i in 0..per_run.len() {

@@ -3,8 +3,8 @@ use super::request::PlannedRun;
 use super::*;
 use crate::base::random;
 use crate::record::{
-    CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry, LedgerPart,
-    PruneEvent, RunIdentity, RunRecord, RunTotals, Status, collect,
+    CandidateRow, CurvePoint, EvalScore, ItemChoice, LatencyPhase, LatencyRow, LayerWidths, LedgerEntry,
+    LedgerPart, PruneEvent, RunIdentity, RunRecord, RunTotals, Status, collect,
 };
 use rand::{Rng, RngExt};
 
@@ -113,6 +113,7 @@ fn fake_run(arm: &Arm, seed: u64, items: usize, axes: Vec<(String, String)>) -> 
         .map(|layer| LayerWidths {
             layer,
             hidden_size: if arm.name == "source" { 128 } else { 88 + seed },
+            head_dim: Some(32),
             num_heads: if arm.name == "source" { 4 } else { 3 },
             num_kv_heads: 1,
             intermediate_size: if arm.name == "source" { 384 } else { 260 - 2 * seed },
@@ -167,12 +168,6 @@ fn fake_training(r: &mut RunRecord, arm: &Arm, params: u64, rng: &mut impl Rng) 
                 layer: "all".into(),
                 index: index.join(";"),
                 saliency: level(1.0),
-                candidate_ffn: level(1.0),
-                candidate_head: level(2.5),
-                candidate_stem: level(1.4),
-                pruned_share_ffn: Some(gone[0] as f64 / totals[0] as f64),
-                pruned_share_head: Some(gone[1] as f64 / totals[1] as f64),
-                pruned_share_stem: Some(gone[2] as f64 / totals[2] as f64),
                 params: left,
                 gram_age_steps: None,
                 gram_age_events: None,
@@ -180,7 +175,14 @@ fn fake_training(r: &mut RunRecord, arm: &Arm, params: u64, rng: &mut impl Rng) 
                 damping: None,
                 fisher_unit: None,
                 fisher_units: None,
+                sums_from_event: None,
             });
+            let event = r.prune.len() as u64 - 1;
+            for (i, (name, factor)) in [("ffn", 1.0), ("head", 2.5), ("stem", 1.4)].into_iter().enumerate() {
+                let pruned_share = Some(gone[i] as f64 / totals[i] as f64);
+                let group_type = name.to_string();
+                r.candidates.push(CandidateRow { event, group_type, saliency: level(factor), pruned_share });
+            }
         }
         flops += 6.0 * left as f64 * (TOKENS / STEPS) as f64;
         let start = if from_scratch { 5.0 } else { 0.6 };

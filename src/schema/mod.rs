@@ -6,6 +6,7 @@
 //! tree      Weights<T>: one leaf per parameter, whatever stands at the leaves
 //! config    ModelConfig: the widths; counts are folds over the parameters
 //! flops     so are floating-point operations
+//! groups    which parameters go together, by type
 //! ```
 //!
 //! Initialisation, removal, padding, sums over groups and names in files are folds over the same description: nothing is
@@ -14,6 +15,7 @@ pub mod biases;
 pub mod config;
 pub mod dims;
 pub mod flops;
+pub mod groups;
 pub mod params;
 pub mod tree;
 

@@ -3,9 +3,10 @@ use super::arm::ArmSpec;
 use super::names::FOLDER_TASKS;
 use super::reader::{Findings, Table};
 use super::rules::RuleFault;
-use super::size::{num_embedding_params, num_params, smallest};
+use super::size::smallest;
 use super::types::*;
 use super::vocabulary::vocab_size;
+use crate::schema::ModelConfig;
 use std::path::{Path, PathBuf};
 
 /// Reports every broken rule of `spec`, which `arms` follow; `root` is asked for the lines.
@@ -249,32 +250,26 @@ impl Check<'_> {
                 self.fault("prune.block", message, Some(nearest_divisors("block", prune.block, width)));
             }
         }
-        let ratio = model.num_heads / model.num_kv_heads.max(1);
-        let (heads, unit) = match prune.head_unit {
-            HeadUnit::KvGroup => (model.num_kv_heads, "key-value heads"),
-            HeadUnit::QueryPerGroup => (ratio, "query heads per key-value head"),
-        };
-        for (kind, key, least, most, what) in [
-            (
-                GroupType::Ffn,
-                "prune.min_ffn",
-                prune.min_ffn,
-                model.intermediate_size / prune.block,
-                "ffn groups",
-            ),
-            (GroupType::Head, "prune.min_heads", prune.min_heads, heads, unit),
-            (
-                GroupType::Stem,
-                "prune.min_stem",
-                prune.min_stem,
-                model.hidden_size / prune.block,
-                "stem groups",
-            ),
-        ] {
-            if prune.types.contains(&kind) && self.findings.sound(&["prune", "model"]) && least > most {
+        if !self.findings.sound(&["prune", "model"]) {
+            return;
+        }
+        let config = model.config(1, 1);
+        for &kind in &prune.types {
+            let what = match (kind, prune.head_unit) {
+                (GroupType::Head, HeadUnit::KvGroup) => "key-value heads".to_string(),
+                (GroupType::Head, HeadUnit::QueryPerGroup) => "query heads per key-value head".to_string(),
+                (GroupType::Layer, _) => "layers".to_string(),
+                (GroupType::HeadDim, _) => "RoPE pairs".to_string(),
+                _ => format!("{} groups", kind.name()),
+            };
+            let ((key, least), most) = (prune.floor(kind), kind.count(prune.cut(), &config, 0));
+            if least > most {
                 let message = format!("{least} is more than the model's {most} {what}");
                 self.fault(key, message, Some(format!("nearest valid {}: {most}", last(key))));
             }
+        }
+        if let Some(Err(what)) = prune.fixed_shape.as_ref().map(|shape| shape.config(&config)) {
+            self.fault("prune.fixed_shape", what, None);
         }
     }
 
@@ -298,14 +293,15 @@ impl Check<'_> {
         let keys = ["model", "prune.target", "prune.types", "prune.block", "prune.head_unit"];
         if !self.findings.sound(&keys)
             || !self.findings.sound(&["prune.min_ffn", "prune.min_heads", "prune.min_stem"])
+            || spec.prune.target == Target::FixedShape
         {
             return;
         }
-        let count = |model: &ModelSpec| {
-            let embedding = num_embedding_params(model, vocab_size);
-            spec.prune.target.counted(num_params(model, vocab_size), embedding)
+        let source = spec.model.config(vocab_size, spec.data.context_length.max(1));
+        let count = |config: &ModelConfig| {
+            spec.prune.target.counted(config.num_params(), config.num_embedding_params())
         };
-        let (most, least) = (count(&spec.model), count(&smallest(&spec.model, &spec.prune)));
+        let (most, least) = (count(&source), count(&smallest(&source, &spec.prune)));
         let target = spec.prune.target.limit(most);
         let what =
             if spec.prune.target.counts_embedding() { "parameters" } else { "non-embedding parameters" };
@@ -315,9 +311,11 @@ impl Check<'_> {
             Target::NonEmbeddingRatio(ratio) => {
                 ("prune.target.non_embedding_ratio", format!("{ratio:?}, that is {target} {what},"))
             }
+            // Held by the floors of its widths.
+            Target::FixedShape => return,
         };
         let nearest = |params: u64| match spec.prune.target {
-            Target::Params(_) => format!("nearest valid params: {params}"),
+            Target::Params(_) | Target::FixedShape => format!("nearest valid params: {params}"),
             // Rounded up, so that the target is not below the floor again.
             Target::Ratio(_) | Target::NonEmbeddingRatio(_) => {
                 let ratio = (params as f64 / most as f64 * 1e4).ceil().min(1e4) / 1e4;

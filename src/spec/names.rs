@@ -23,9 +23,14 @@ pub(super) const SHUFFLES: [(&str, Shuffle); 2] =
 pub(super) const PACKINGS: [(&str, Packing); 2] =
     [("crossing", Packing::Crossing), ("separate", Packing::Separate)];
 pub(super) const BAD_ROWS: [(&str, BadRows); 2] = [("refuse", BadRows::Refuse), ("skip", BadRows::Skip)];
-pub(super) const GROUP_TYPES: [(&str, GroupType); 3] =
-    [("ffn", GroupType::Ffn), ("head", GroupType::Head), ("stem", GroupType::Stem)];
-pub(super) const SCOPES: [(&str, Scope); 1] = [("uniform", Scope::Uniform)];
+pub(super) const GROUP_TYPES: [(&str, GroupType); 5] = [
+    ("ffn", GroupType::Ffn),
+    ("head", GroupType::Head),
+    ("stem", GroupType::Stem),
+    ("head_dim", GroupType::HeadDim),
+    ("layer", GroupType::Layer),
+];
+pub(super) const SCOPES: [(&str, Scope); 2] = [("uniform", Scope::Uniform), ("per_layer", Scope::PerLayer)];
 pub(super) const HEAD_UNITS: [(&str, HeadUnit); 2] =
     [("kv_group", HeadUnit::KvGroup), ("query_per_group", HeadUnit::QueryPerGroup)];
 pub(super) const REDUCTIONS: [(&str, Reduction); 5] = [

@@ -255,7 +255,17 @@ fn train(t: &Table<'_>) -> TrainSpec {
 
 fn prune(t: &Table<'_>) -> PruneSpec {
     let saliency = rules::saliency(t);
-    let target = target(&t.table("target", true));
+    t.ask(&["target"]);
+    // In the place of a target.
+    let fixed_shape = t.has("fixed_shape").then(|| fixed_shape(&t.table("fixed_shape", false)));
+    let target = match (&fixed_shape, t.has("target")) {
+        (Some(_), true) => {
+            t.either_or(true, "target", "fixed_shape");
+            Target::FixedShape
+        }
+        (Some(_), false) => Target::FixedShape,
+        (None, _) => target(&t.table("target", true)),
+    };
     let mut types = t.names("types", &GROUP_TYPES).or(vec![GroupType::Ffn, GroupType::Head, GroupType::Stem]);
     // The order of types means nothing, so it must not make two identities of one configuration.
     types.sort();
@@ -277,6 +287,9 @@ fn prune(t: &Table<'_>) -> PruneSpec {
         min_ffn: t.count("min_ffn", 1..=MAX_WIDTH).or(1),
         min_heads: t.count("min_heads", 1..=MAX_WIDTH).or(1),
         min_stem: t.count("min_stem", 1..=MAX_WIDTH).or(1),
+        min_head_dim: t.count("min_head_dim", 1..=MAX_WIDTH).or(1),
+        min_layers: t.count("min_layers", 1..=MAX_WIDTH).or(1),
+        fixed_shape,
     };
     t.finish();
     prune
@@ -298,6 +311,24 @@ fn target(t: &Table<'_>) -> Target {
             Target::Ratio(1.0)
         }
     }
+}
+
+/// Widths of a model: one number for all layers, or one for each.
+fn fixed_shape(t: &Table<'_>) -> FixedShape {
+    let widths = |key| -> Vec<usize> {
+        let numbers = t.wholes(key, 1..=MAX_WIDTH).optional().unwrap_or_default();
+        numbers.into_iter().map(|number| number as usize).collect()
+    };
+    let shape = FixedShape {
+        hidden_size: t.count("hidden_size", 1..=MAX_WIDTH).optional(),
+        num_layers: t.count("num_layers", 1..=10_000).optional(),
+        num_heads: widths("num_heads"),
+        num_kv_heads: widths("num_kv_heads"),
+        head_dim: widths("head_dim"),
+        intermediate_size: widths("intermediate_size"),
+    };
+    t.finish();
+    shape
 }
 
 fn prune_schedule(t: &Table<'_>) -> PruneSchedule {

@@ -8,7 +8,7 @@ use super::reader::Table;
 use super::types::{
     EngineKind, Fisher, FisherScale, FisherUnit, GroupType, Reduction, RunSpec, Saliency, Update,
 };
-use crate::rules::saliency::{Hessian, Statistic};
+use crate::rules::saliency::{Hessian, Pass, Statistic};
 
 /// `saliency` and `saliency_hessian`, which must not contradict each other.
 pub(super) fn saliency(t: &Table<'_>) -> Saliency {
@@ -99,6 +99,23 @@ pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[&ArmSpec]) -> Vec
         let message = format!("`{}` scores whole groups: there are no tensors to join", saliency.name);
         fault("prune.reduction", message, "nearest valid reduction: `sum`");
     }
+    let read_by_none =
+        [GroupType::HeadDim, GroupType::Layer].into_iter().find(|kind| prune.types.contains(kind));
+    let by_input = |statistic: &&Statistic| {
+        statistic.pass() == Pass::Forward
+            || **statistic == Statistic::AbsoluteEffect
+            || **statistic == Statistic::SquaredEffect && prune.fisher.unit == FisherUnit::Position
+    };
+    if let (Some(kind), Some(statistic)) = (read_by_none, saliency.needs.iter().find(by_input)) {
+        let message = format!(
+            "`{}` scores by {}, and no linear layer reads groups of type `{}`",
+            saliency.name,
+            statistic.words(),
+            kind.name()
+        );
+        let hint = "rules that sum up scores of parameters have them: magnitudes, taylor1, taylor2, taylor_mix; or leave the type out";
+        fault("prune.types", message, hint);
+    }
     let squares = reads(Statistic::Fisher) || reads(Statistic::SquaredEffect);
     let by_position =
         reads(Statistic::AbsoluteEffect) || squares && prune.fisher.unit == FisherUnit::Position;
@@ -135,6 +152,7 @@ pub(super) fn faults(spec: &RunSpec, kind: EngineKind, arms: &[&ArmSpec]) -> Vec
             GroupType::Ffn => model.intermediate_size,
             GroupType::Head => model.num_heads * model.head_dim,
             GroupType::Stem => model.hidden_size,
+            GroupType::HeadDim | GroupType::Layer => 0,
         };
         let widest = prune.types.iter().map(width).max().unwrap_or(0) as u64;
         let step = trains.then_some(("train.batch_tokens", spec.train.batch_tokens as u64));

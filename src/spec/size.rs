@@ -1,5 +1,6 @@
 //! Parameter counts of what an experiment asks for: what the source has, and the least that pruning can leave.
-use super::types::{GroupType, HeadUnit, ModelSpec, PruneSpec, Target};
+use super::types::{FixedShape, GroupType, ModelSpec, PruneSpec, Target};
+use crate::schema::ModelConfig;
 
 /// All parameters of a model of shape `model` over a vocabulary of `vocab_size`; a tied head counts once.
 pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
@@ -11,27 +12,86 @@ pub fn num_embedding_params(model: &ModelSpec, vocab_size: usize) -> u64 {
     model.config(vocab_size, 1).num_embedding_params()
 }
 
-/// The smallest shape that `prune` can reach from `model`: every prunable type at its floor.
-pub fn smallest(model: &ModelSpec, prune: &PruneSpec) -> ModelSpec {
-    let mut least = model.clone();
-    let has = |kind| prune.types.contains(&kind);
-    if has(GroupType::Ffn) {
-        least.intermediate_size = model.intermediate_size.min(prune.min_ffn * prune.block);
-    }
-    if has(GroupType::Stem) {
-        least.hidden_size = model.hidden_size.min(prune.min_stem * prune.block);
-    }
-    if has(GroupType::Head) {
-        let ratio = model.num_heads / model.num_kv_heads;
-        match prune.head_unit {
-            HeadUnit::KvGroup => {
-                least.num_kv_heads = model.num_kv_heads.min(prune.min_heads);
-                least.num_heads = least.num_kv_heads * ratio;
-            }
-            HeadUnit::QueryPerGroup => least.num_heads = model.num_kv_heads * ratio.min(prune.min_heads),
+/// The smallest shape that `prune` can reach from `source`: every prunable type at its floor.
+pub fn smallest(source: &ModelConfig, prune: &PruneSpec) -> ModelConfig {
+    let cut = prune.cut();
+    let mut least = source.clone();
+    for kind in GroupType::ALL.into_iter().filter(|kind| prune.types.contains(kind)) {
+        for place in 0..kind.places(&least) {
+            let gone = kind.count(cut, &least, place).saturating_sub(prune.floor(kind).1.max(1));
+            least = kind.smaller(cut, &least, place, gone);
         }
     }
     least
+}
+
+impl PruneSpec {
+    /// The most that the pruned model may have of what the target counts.
+    pub fn limit(&self, source: &ModelConfig) -> u64 {
+        let (params, embedding) = (source.num_params(), source.num_embedding_params());
+        match &self.fixed_shape {
+            // A shape that cannot be reached is refused before anything is pruned.
+            Some(shape) => shape.config(source).map_or(params, |config| config.num_params()),
+            None => self.target.limit(self.target.counted(params, embedding)),
+        }
+    }
+}
+
+impl FixedShape {
+    /// These widths in a model of the source's shape.
+    ///
+    /// # Errors
+    /// In words: lists of another length than the layers, widths of nothing.
+    pub fn config(&self, source: &ModelConfig) -> Result<ModelConfig, String> {
+        let mut config = source.clone();
+        config.hidden_size = self.hidden_size.unwrap_or(source.hidden_size);
+        let layers = source.layers.len();
+        for (key, widths) in [
+            ("num_heads", &self.num_heads),
+            ("num_kv_heads", &self.num_kv_heads),
+            ("head_dim", &self.head_dim),
+            ("intermediate_size", &self.intermediate_size),
+        ] {
+            if !matches!(widths.len(), 0 | 1) && widths.len() != layers {
+                return Err(format!(
+                    "{} numbers for {key}; nearest valid: 1, {layers} (one for each layer)",
+                    widths.len()
+                ));
+            }
+        }
+        let odd = |channels: &&usize| !channels.is_multiple_of(2) || **channels > source.head_dim;
+        if let Some(channels) = self.head_dim.iter().find(odd) {
+            let nearest = (channels - channels % 2).clamp(2, source.head_dim);
+            return Err(format!(
+                "{channels} channels for head_dim, two for each RoPE pair; nearest valid: {nearest}"
+            ));
+        }
+        let wanted = |widths: &[usize], layer: usize| widths.get(layer).or(widths.first()).copied();
+        for (i, layer) in config.layers.iter_mut().enumerate() {
+            let ratio = layer.num_heads / layer.num_kv_heads.max(1);
+            if let Some(heads) = wanted(&self.num_kv_heads, i) {
+                (layer.num_kv_heads, layer.num_heads) = (heads, heads * ratio);
+            }
+            layer.num_heads = wanted(&self.num_heads, i).unwrap_or(layer.num_heads);
+            layer.intermediate_size = wanted(&self.intermediate_size, i).unwrap_or(layer.intermediate_size);
+            if let Some(channels) = wanted(&self.head_dim, i).filter(|channels| *channels < source.head_dim) {
+                layer.rotary_pairs = Some((0..channels / 2).collect());
+            }
+            if layer.num_heads == 0 || !layer.num_heads.is_multiple_of(layer.num_kv_heads) {
+                return Err(format!(
+                    "{} heads are no multiple of {} key-value heads",
+                    layer.num_heads, layer.num_kv_heads
+                ));
+            }
+        }
+        if let Some(left) = self.num_layers {
+            if left > layers {
+                return Err(format!("{left} layers of the source's {layers}"));
+            }
+            config.layers.truncate(left);
+        }
+        Ok(config)
+    }
 }
 
 impl Target {
@@ -53,6 +113,7 @@ impl Target {
             Target::Ratio(ratio) | Target::NonEmbeddingRatio(ratio) => {
                 (ratio * source_count as f64).floor() as u64
             }
+            Target::FixedShape => source_count,
         }
     }
 }

@@ -222,6 +222,31 @@ fn a_grid_has_every_combination_the_last_axis_fastest() {
 }
 
 #[test]
+fn granularity_is_read_and_a_shape_takes_the_place_of_a_target() {
+    let target = "target = { ratio = 0.5 }";
+    let line = EXAMPLE.lines().find(|line| line.trim_start().starts_with("target =")).unwrap();
+    assert!(line.contains("ratio"), "{line} {target}");
+    let shape = "fixed_shape = { hidden_size = 64, intermediate_size = [100] }\nscope = \"per_layer\"\n\
+                 min_layers = 2\nmin_head_dim = 3";
+    let text: Vec<&str> = EXAMPLE.lines().filter(|line| !line.trim_start().starts_with("scope =")).collect();
+    let text = text.join("\n");
+    let spec = check(&text.replace(line, shape)).unwrap().points.swap_remove(0).spec.prune;
+    assert_eq!((spec.target, spec.scope), (Target::FixedShape, Scope::PerLayer));
+    assert_eq!((spec.min_layers, spec.min_head_dim), (2, 3));
+    let fixed = spec.fixed_shape.unwrap();
+    assert_eq!((fixed.hidden_size, fixed.intermediate_size), (Some(64), vec![100]));
+    let both = faults(&text.replace(line, &format!("{line}\nfixed_shape = {{ hidden_size = 64 }}")));
+    assert!(both[0].contains("has both `target` and `fixed_shape`"), "{both:?}");
+    let lists = faults(&text.replace(line, "fixed_shape = { intermediate_size = [1, 2, 3] }"));
+    assert!(lists[0].contains("3 numbers for intermediate_size"), "{lists:?}");
+    // Keys at their defaults are left out of identities.
+    let json = serde_json::to_value(&check(EXAMPLE).unwrap().base.prune).unwrap();
+    for key in ["min_layers", "min_head_dim", "fixed_shape"] {
+        assert_eq!(json.get(key), None);
+    }
+}
+
+#[test]
 fn values_of_axes_are_checked_as_if_they_stood_in_the_file() {
     let text = format!(
         "{EXAMPLE}\n[axes]\n\"prune.saliency\" = [\"random\",\n \"taylr1\"]\n\"budget.tokens\" = [819_200, 5]\n\

@@ -7,6 +7,8 @@ pub use crate::base::precision::{CpuBf16, Precision};
 use crate::rules::saliency::Pass;
 pub use crate::rules::saliency::Saliency;
 pub use crate::rules::update::Update;
+use crate::schema::groups::Cut;
+pub use crate::schema::groups::{GroupType, HeadUnit};
 use crate::schema::{Biases, LayerShape, ModelConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -313,29 +315,13 @@ pub struct TrainSpec {
     pub clip_norm: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GroupType {
-    Ffn,
-    Head,
-    Stem,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// One event removes one group in every layer: all layers keep one shape.
     Uniform,
-}
-
-/// What one `head` group is under grouped-query attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HeadUnit {
-    /// One key-value head with its H/K query heads.
-    KvGroup,
-    /// One query head from every key-value group.
-    QueryPerGroup,
+    /// One event removes one group in one layer.
+    PerLayer,
 }
 
 /// How the scores of a group's coupled tensors are joined.
@@ -443,6 +429,26 @@ pub enum Target {
     Ratio(f64),
     /// Share of the source's parameters outside embedding and head.
     NonEmbeddingRatio(f64),
+    /// Those of the widths in `fixed_shape`.
+    FixedShape,
+}
+
+/// The widths with which pruning ends: one number for all layers, or one for each; what is empty stays as in the source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FixedShape {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_size: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_layers: Option<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub num_heads: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub num_kv_heads: Vec<usize>,
+    /// Channels of one head of q and k: two for each RoPE pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub head_dim: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intermediate_size: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -469,10 +475,44 @@ pub struct PruneSpec {
     pub schedule: PruneSchedule,
     /// Calibration set of the one-shot arms.
     pub calibration_tokens: u64,
-    /// Least groups left per layer (`ffn`, `head`) or in the model (`stem`): at least 1.
+    /// Least groups left per layer (`ffn`, `head`, `head_dim`) or in the model (`stem`, `layer`): at least 1.
     pub min_ffn: usize,
     pub min_heads: usize,
     pub min_stem: usize,
+    /// RoPE pairs of a layer, and layers. Left out where they are 1, so that identities stay as they were.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_head_dim: usize,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub min_layers: usize,
+    /// The widths that pruning ends with, in the place of a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed_shape: Option<FixedShape>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(floor: &usize) -> bool {
+    *floor == 1
+}
+
+impl PruneSpec {
+    /// The key and the value of a type's floor.
+    pub fn floor(&self, kind: GroupType) -> (&'static str, usize) {
+        match kind {
+            GroupType::Ffn => ("prune.min_ffn", self.min_ffn),
+            GroupType::Head => ("prune.min_heads", self.min_heads),
+            GroupType::Stem => ("prune.min_stem", self.min_stem),
+            GroupType::HeadDim => ("prune.min_head_dim", self.min_head_dim),
+            GroupType::Layer => ("prune.min_layers", self.min_layers),
+        }
+    }
+
+    /// How models are cut into groups.
+    pub fn cut(&self) -> Cut {
+        Cut { block: self.block, head_unit: self.head_unit }
+    }
 }
 
 impl PruneSpec {

@@ -257,6 +257,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The sub-matrix of the kept `rows` and `cols` (ascending indices; `None` keeps all): physical removal.
     fn select(&self, tensor: &Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) -> Self::Tensor;
 
+    /// `tensor ←` [`Self::select`] of itself.
+    fn retain(&self, tensor: &mut Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) {
+        *tensor = self.select(tensor, rows, cols);
+    }
+
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.
     fn add_column_sums(&self, out: &mut Self::Tensor, x: &Self::Tensor);
 

@@ -767,4 +767,36 @@ fn embedding<B: Backend>(case: &Case<B>) {
     let selected = case.backend.select(&tensor, Some(&[1, 4]), Some(&[0, 2, 3]));
     let expected: Vec<f64> = [1, 4].iter().flat_map(|&r| [0, 2, 3].map(|c| table.at(r, c))).collect();
     case.compare("select", &selected, &expected);
+    let (backend, mut kept) = (case.backend, case.random(6, 5, "table").1);
+    backend.retain(&mut kept, Some(&[1, 4]), Some(&[0, 2, 3]));
+    assert_eq!(backend.shape(&kept), [2, 3]);
+    case.compare("retain", &kept, &expected);
+    let mut kept = case.random(6, 5, "table").1;
+    backend.retain(&mut kept, None, Some(&[1, 2, 4]));
+    let expected: Vec<f64> = (0..6).flat_map(|r| [1, 2, 4].map(|c| table.at(r, c))).collect();
+    case.compare("retain columns", &kept, &expected);
+    columns(case);
+}
+
+/// Columns that move between whole heads and what is left of them, and a row that joins every row.
+fn columns<B: Backend>(case: &Case<B>) {
+    let backend = case.backend;
+    let (narrow, narrow_tensor) = case.activation(3, 4, "narrow");
+    let places = [1, 3, 6, 7];
+    let mut out = backend.activation(3, 9);
+    backend.spread_columns(&mut out, &narrow_tensor, &places);
+    let at =
+        |r: usize, c: usize| places.iter().position(|&place| place == c).map_or(0.0, |j| narrow.at(r, j));
+    let expected: Vec<f64> = (0..27).map(|i| at(i / 9, i % 9)).collect();
+    case.compare("spread_columns", &out, &expected);
+    let (wide, wide_tensor) = case.activation(3, 9, "wide");
+    let mut out = backend.activation(3, 4);
+    backend.gather_columns(&mut out, &wide_tensor, &places);
+    let expected: Vec<f64> = (0..12).map(|i| wide.at(i / 4, places[i % 4])).collect();
+    case.compare("gather_columns", &out, &expected);
+    let (row, row_tensor) = case.random(1, 9, "row");
+    let (before, mut stream) = case.activation(3, 9, "stream");
+    backend.add_row(&mut stream, &row_tensor);
+    let expected: Vec<f64> = (0..27).map(|i| before.data[i] + row.data[i % 9]).collect();
+    case.compare("add_row", &stream, &expected);
 }

@@ -8,7 +8,7 @@ use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::taps::Site;
 use crate::model::{Biases, ModelConfig, Rank, init};
 use crate::prune::Pruner;
-use crate::spec::{PruneSchedule, PruneSpec, Saliency, TrainSpec, Update};
+use crate::spec::{GroupType, PruneSchedule, PruneSpec, Saliency, Scope, Target, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::queue::{Counts, Queue};
 use crate::tensor::cuda::{CudaBackend, Precision};
@@ -99,6 +99,33 @@ fn biases_train_and_are_pruned_as_on_the_cpu() {
     // They begin at zero and have been trained.
     let bias = &ours.weights.layers[0].q.bias.as_ref().expect("the model has biases");
     assert!(backend.to_host(bias).iter().all(|&bias| bias != 0.0));
+}
+
+/// Layers of different widths, fewer layers and fewer RoPE pairs, biases of all linear layers: the bounds of the tests above.
+#[test]
+fn every_type_is_pruned_layer_by_layer_as_on_the_cpu() {
+    let Some(device) = EmulatedDevice::new() else { return };
+    let (train, prune) = specs();
+    let prune = PruneSpec {
+        schedule: PruneSchedule::Line { prune_tokens: 8 * 8 * CONTEXT as u64 },
+        types: GroupType::ALL.to_vec(),
+        scope: Scope::PerLayer,
+        saliency: Saliency::TAYLOR1,
+        update: Update::NONE,
+        target: Target::Ratio(0.4),
+        ..prune
+    };
+    let mut source = ModelConfig { biases: Biases::ATTENTION.union(Biases::MLP), ..config() };
+    source.layers = vec![source.layers[0].clone(); 3];
+    let backend = CudaBackend::over(device, Precision::F32);
+    let ours = run_model(&backend, source.clone(), &train, Some(&prune), 10);
+    let reference = run_model(&CpuBackend::<f32>::new(), source, &train, Some(&prune), 10);
+    assert_eq!(ours.config, reference.config);
+    assert!(!reference.config.is_uniform());
+    for (ours, reference) in ours.progress.curve.iter().zip(&reference.progress.curve) {
+        let bound = 1e-3 * reference.loss;
+        assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
+    }
 }
 
 /// bf16 rounds at 2⁻⁸: the losses of fifty steps stay within 3 % and what is learnt is learnt as well.

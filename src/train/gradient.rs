@@ -18,7 +18,7 @@ use crate::prune::saliency::GroupScores;
 use crate::prune::statistics::unit_effect;
 use crate::prune::{Collector, EventRecord, Needs, Statistics};
 use crate::rules::saliency::{Pass, Statistic};
-use crate::spec::{FisherScale, FisherUnit};
+use crate::spec::{FisherScale, FisherUnit, GroupType};
 use crate::tensor::{Accumulation, Backend, Communicator, Distillation, RankError};
 
 /// Gradient of one step and what else is collected of its batch.
@@ -299,7 +299,9 @@ pub(super) fn agree_on<B: Backend>(
     events: &[EventRecord],
 ) -> Result<(), RankError> {
     let told = |event: &EventRecord| {
-        let mut values = vec![event.group_type as u8 as f64, event.saliency, event.params as f64];
+        let order = GroupType::ALL.iter().position(|kind| *kind == event.group_type);
+        let mut values = vec![order.unwrap_or(0) as f64, event.saliency, event.params as f64];
+        values.extend(event.layer.map(|layer| layer as f64));
         values.extend(event.indices.iter().map(|index| *index as f64));
         values
     };

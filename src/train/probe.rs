@@ -10,7 +10,7 @@ use super::pretrain::TrainError;
 use crate::base::random::stream;
 use crate::data::{Batch, Batches};
 use crate::model::{ModelConfig, Rank, Weights};
-use crate::prune::groups::{Groups, TYPES};
+use crate::prune::groups::{GroupId, Groups};
 use crate::prune::saliency::{SaliencyContext, normalised_scores};
 use crate::prune::{Needs, Survivors, remove};
 use crate::rules::saliency::{Saliency, Statistic};
@@ -165,7 +165,9 @@ fn score<B: Backend>(
 /// Groups of every allowed type, drawn by the seed in each layer.
 fn sample(plan: &ProbePlan<'_>, config: &ModelConfig, groups: &Groups) -> Vec<(GroupType, usize, usize)> {
     let mut all = Vec::new();
-    for (number, kind) in TYPES.into_iter().enumerate().filter(|(_, kind)| groups.allows(*kind)) {
+    // Groups that linear layers read: every rule has evidence on them.
+    let read = [GroupType::Ffn, GroupType::Head, GroupType::Stem];
+    for (number, kind) in read.into_iter().enumerate().filter(|(_, kind)| groups.allows(*kind)) {
         for layer in 0..groups.places(kind, config) {
             let count = groups.count(kind, config, layer);
             // A model keeps at least one.
@@ -191,16 +193,7 @@ fn without<B: Backend>(
     weights: &Weights<B::Tensor>,
     (kind, layer, index): (GroupType, usize, usize),
 ) -> (ModelConfig, Weights<B::Tensor>) {
-    let places = groups.places(kind, config);
-    let mut kept = groups.without(kind, config, &vec![index; places]);
-    if kind != GroupType::Stem {
-        let all = Survivors::all(config);
-        for (place, (kept, all)) in kept.layers.iter_mut().zip(all.layers).enumerate() {
-            if place != layer {
-                *kept = all;
-            }
-        }
-    }
+    let kept = groups.without(config, &[GroupId { kind, place: layer, position: index }]);
     let mut copy = weights.map(|leaf| backend.select(leaf, None, None));
     let mut smaller = config.clone();
     remove(backend, &mut smaller, &mut [&mut copy], &kept);

@@ -68,8 +68,8 @@ fn train<B: Backend>(
 }
 
 /// Which groups went, in which order.
-fn gone(events: &[EventRecord]) -> Vec<(u64, u8, Vec<usize>)> {
-    events.iter().map(|event| (event.step, event.group_type as u8, event.indices.clone())).collect()
+fn gone(events: &[EventRecord]) -> Vec<(u64, crate::spec::GroupType, Vec<usize>)> {
+    events.iter().map(|event| (event.step, event.group_type, event.indices.clone())).collect()
 }
 
 /// f32 sums in another order differ by 1e-7 of a gradient; over 20 steps of AdamW, whose g/√v magnifies that where g is

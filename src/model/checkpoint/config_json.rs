@@ -98,6 +98,36 @@ impl EndTokens {
     }
 }
 
+/// The smallest set of biases that holds these and that a stock class has: those of a Qwen2, or of all of attention, of all of
+/// the feed-forward block, or both.
+pub(super) fn stock_biases(biases: Biases) -> Biases {
+    match biases {
+        Biases::NONE => Biases::NONE,
+        _ if biases.is_subset(Biases::QKV) => Biases::QKV,
+        _ => of_flags([Biases::ATTENTION, Biases::MLP].map(|all| !biases.intersection(all).is_empty())),
+    }
+}
+
+/// Whether a stock class of `transformers` holds a model of this shape as it is.
+pub(super) fn is_stock(config: &ModelConfig) -> bool {
+    model_type(config).0 != OURS
+}
+
+/// Architecture and class of a model of this shape.
+fn model_type(config: &ModelConfig) -> (&'static str, &'static str) {
+    let uniform = config.layers.first().filter(|_| config.is_uniform());
+    let divides =
+        |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
+    match uniform {
+        Some(_) if config.biases == Biases::QKV => (QWEN2, "Qwen2ForCausalLM"),
+        Some(layer) if divides(layer) && llama_flags(config.biases).is_some() => {
+            ("llama", "LlamaForCausalLM")
+        }
+        Some(_) if config.biases.is_empty() => ("mistral", "MistralForCausalLM"),
+        _ => (OURS, "EfficientLlmForCausalLM"),
+    }
+}
+
 /// `attention_bias` and `mlp_bias` of a Llama with exactly these biases; `None` where it cannot have them.
 fn llama_flags(biases: Biases) -> Option<[bool; 2]> {
     let flags = [Biases::ATTENTION, Biases::MLP].map(|all| !biases.intersection(all).is_empty());
@@ -135,18 +165,8 @@ pub(super) fn to_text(
             json[key] = value;
         }
     }
-    let uniform = config.layers.first().filter(|_| config.is_uniform());
-    let divides =
-        |layer: &LayerShape| layer.num_heads > 0 && config.hidden_size.is_multiple_of(layer.num_heads);
-    let (model_type, class) = match uniform {
-        Some(_) if config.biases == Biases::QKV => (QWEN2, "Qwen2ForCausalLM"),
-        Some(layer) if divides(layer) && llama_flags(config.biases).is_some() => {
-            ("llama", "LlamaForCausalLM")
-        }
-        Some(_) if config.biases.is_empty() => ("mistral", "MistralForCausalLM"),
-        _ => (OURS, "EfficientLlmForCausalLM"),
-    };
-    let uniform = uniform.filter(|_| model_type != OURS);
+    let (model_type, class) = self::model_type(config);
+    let uniform = config.layers.first().filter(|_| model_type != OURS);
     json["model_type"] = model_type.into();
     json["architectures"] = json!([class]);
     match uniform {

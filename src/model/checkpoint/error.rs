@@ -69,6 +69,9 @@ pub enum CheckpointError {
     /// A format that is known and not read.
     #[error("`{path}`: {found}, which is not read\nhint: {remedy}")]
     NotRead { path: PathBuf, found: String, remedy: String },
+    /// A model that no class of stock `transformers` computes, whatever zeros are added.
+    #[error("`{path}`: {problem}\nhint: export a GGUF file, which holds it, or keep the folder of the run")]
+    NoStockClass { path: PathBuf, problem: String },
     #[error("`{path}`: {tokens} tokens for a model of {rows}: this is not its tokenizer")]
     Vocabulary { path: PathBuf, tokens: usize, rows: usize },
 }

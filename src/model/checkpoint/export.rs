@@ -1,8 +1,10 @@
 //! A model for others: a folder that stock `transformers` loads, with tokenizer and model card.
 use std::path::Path;
 
-use super::{CheckpointError, EndTokens, Licence, pad_to_uniform, save_with, tensors};
-use crate::model::{ModelConfig, Weights};
+use super::pad::{pad_layers, widest};
+use super::{CheckpointError, EndTokens, Licence, config_json, save_with, tensors};
+use crate::model::bias::add_biases;
+use crate::model::{Biases, ModelConfig, Weights};
 use crate::tensor::Backend;
 
 /// What the model card says; empty fields are left out.
@@ -93,10 +95,11 @@ fn cell(text: &str) -> String {
 
 /// Writes the model to `folder`, which must not exist or be empty, as a plain Llama (or Qwen2 where q, k and v have
 /// biases, or Mistral where the heads do not divide the hidden width), with `tokenizer_files` by name and contents: layers
-/// of different widths are padded with zeros, which leaves the logits as they were. `ends` stand in its config.
+/// of different widths, missing RoPE pairs and biases are padded with zeros, which leaves the logits as they were. Biases of o
+/// or of the feed-forward block are held by a Llama alone (`attention_bias`, `mlp_bias`). `ends` stand in its config.
 ///
 /// # Errors
-/// As [`super::save`].
+/// As [`super::save`], and [`CheckpointError::NoStockClass`].
 pub fn export_hf<B: Backend>(
     backend: &B,
     folder: &Path,
@@ -110,18 +113,50 @@ pub fn export_hf<B: Backend>(
     let readme = card.to_markdown(config);
     let mut others = vec![("README.md", readme.as_str())];
     others.extend(tokenizer_files);
-    if config.is_uniform() {
+    if config_json::is_stock(config) {
         return save_with(backend, folder, config, weights, Some(ends), &others);
     }
-    let (config, weights) = pad_to_uniform(backend, config, weights);
+    let (config, weights) = stocked(backend, folder, config, weights)?;
     save_with(backend, folder, &config, &weights, Some(ends), &others)
+}
+
+/// The same function as a model that a stock class of `transformers` holds: zeros for missing widths, RoPE pairs and biases,
+/// and, for a Llama with biases, heads of zeros until their number divides the hidden width.
+fn stocked<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+) -> Result<(ModelConfig, Weights<B::Tensor>), CheckpointError> {
+    let biases = config_json::stock_biases(config.biases);
+    let mut layer = widest(config);
+    if !biases.is_subset(Biases::QKV) {
+        // Such biases only a Llama has, whose heads must divide the hidden width.
+        let (d, group) = (config.hidden_size, layer.num_heads / layer.num_kv_heads);
+        let fits = |heads: &usize| heads.is_multiple_of(group) && d.is_multiple_of(*heads);
+        let heads = (layer.num_heads..=d).find(fits).ok_or_else(|| CheckpointError::NoStockClass {
+            path: folder.to_path_buf(),
+            problem: format!(
+                "biases of o or of the feed-forward block need a Llama, whose heads ({} in groups of {group}) must divide the hidden width {d}",
+                layer.num_heads
+            ),
+        })?;
+        (layer.num_heads, layer.num_kv_heads) = (heads, heads / group);
+    }
+    let mut weights = weights.map(|leaf| backend.select(leaf, None, None));
+    add_biases(backend, config, &mut weights, biases);
+    let config = ModelConfig { biases, ..config.clone() };
+    Ok(pad_layers(backend, &config, &weights, layer))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::checkpoint::{TokenizerSource, load_any};
+    use crate::model::checkpoint::{TokenizerSource, load_any, pad_to_uniform};
     use crate::model::fixtures;
+    use crate::model::fixtures::{all_biased, tokens, with_pairs};
+    use crate::model::reference;
+    use crate::schema::Projection;
     use crate::tensor::CpuBackend;
     use std::fs;
 
@@ -169,5 +204,43 @@ mod tests {
         ] {
             assert!(readme.contains(part), "{part} in\n{readme}");
         }
+    }
+
+    /// What pruning and its updates leave, as others read it: logits do not change.
+    #[test]
+    fn stock_classes_hold_every_model_or_it_is_refused() {
+        let backend = CpuBackend::<f64>::new();
+        let uneven = fixtures::config(11, 12, 6, false, &[(4, 2, 6), (2, 1, 5), (3, 3, 1)]);
+        let with = |biases, config: ModelConfig| ModelConfig { biases, ..config };
+        let down = Biases::NONE.with(Projection::Down);
+        for (name, config, model_type) in [
+            ("pairs", with_pairs(uneven.clone(), &[&[0, 2], &[1]]), "llama"),
+            ("q alone", with(Biases::NONE.with(Projection::Q), uneven.clone()), "qwen2"),
+            ("down", with(down, fixtures::config(11, 12, 4, true, &[(4, 2, 6), (2, 1, 5)])), "llama"),
+            (
+                "o and pairs",
+                with_pairs(with(Biases::ATTENTION, fixtures::config(9, 12, 4, true, &[(5, 5, 3)])), &[&[1]]),
+                "llama",
+            ),
+            ("all", all_biased(fixtures::config(11, 12, 4, true, &[(4, 2, 6), (2, 1, 5)])), "llama"),
+        ] {
+            let weights = fixtures::weights::<f64>(&config, 1);
+            let (stock, padded) = stocked(&backend, Path::new("x"), &config, &weights).unwrap();
+            assert!(config_json::is_stock(&stock), "{name}");
+            let text = config_json::to_text(&stock, &EndTokens::default(), Path::new("config.json")).unwrap();
+            let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(json["model_type"], model_type, "{name}");
+            let ids = tokens(10, config.vocab_size, 3);
+            let (expected, found) =
+                (reference::logits(&config, &weights, &ids, 2), reference::logits(&stock, &padded, &ids, 2));
+            for (found, expected) in found.data.iter().zip(&expected.data) {
+                // Zeros may change the order of sums: rounding of f64.
+                assert!((found - expected).abs() <= 1e-12 * (1.0 + expected.abs()), "{name}");
+            }
+        }
+        let config = with(down, fixtures::config(11, 7, 4, true, &[(5, 1, 6)]));
+        let weights = fixtures::weights::<f64>(&config, 1);
+        let error = stocked(&backend, Path::new("x"), &config, &weights).unwrap_err().to_string();
+        assert!(error.contains("heads (5 in groups of 5) must divide the hidden width 7"), "{error}");
     }
 }

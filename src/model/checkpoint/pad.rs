@@ -21,7 +21,7 @@ pub fn pad_to_uniform<B: Backend>(
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
 ) -> (ModelConfig, Weights<B::Tensor>) {
-    pad_heads(backend, config, weights, widest(config))
+    pad_layers(backend, config, weights, widest(config))
 }
 
 /// The shape that holds every layer.
@@ -32,7 +32,7 @@ pub(super) fn widest(config: &ModelConfig) -> LayerShape {
 }
 
 /// The model with every layer of shape `layer`, which holds each of them.
-pub(super) fn pad_heads<B: Backend>(
+pub(super) fn pad_layers<B: Backend>(
     backend: &B,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,

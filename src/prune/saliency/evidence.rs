@@ -1,58 +1,31 @@
 //! [`Evidence`] for rules, from device tensors and collected statistics.
-use super::coupled::{by_group, by_tensor, channels_of, is_owned, readers};
-use super::{SaliencyContext, label};
+use super::SaliencyContext;
+use super::coupled::{by_group, by_tensor, channels_of, readers};
 use crate::base::random::stream;
-use crate::model::Weights;
+use crate::prune::sums::{Scored, SumStore, TensorSums};
 use crate::rules::obs::error_by_inverse;
 use crate::rules::saliency::{Evidence, Statistic, TensorScores};
 use crate::spec::GroupType;
-use crate::tensor::{Backend, ElementScore, Margins, Scalar, ScoreLeaf};
+use crate::tensor::{Backend, ElementScore, Scalar};
 use nalgebra::DMatrix;
 use rand::RngExt;
-use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Row and column sums of elementwise scores over every tensor of which an allowed type owns rows or columns, each made
-/// once, all tensors in one call; nothing of the others.
+/// Row and column sums of elementwise scores, each made once, of what is left: see [`SumStore`].
 pub(super) struct ElementSums<'a, 'c, B: Backend> {
     context: &'a SaliencyContext<'c, B>,
-    made: RefCell<Vec<(ElementScore, Rc<Weights<Margins>>)>>,
+    store: &'a SumStore,
 }
 
 impl<'a, 'c, B: Backend> ElementSums<'a, 'c, B> {
-    pub fn new(context: &'a SaliencyContext<'c, B>) -> Self {
-        ElementSums { context, made: RefCell::default() }
+    pub fn new(context: &'a SaliencyContext<'c, B>, store: &'a SumStore) -> Self {
+        ElementSums { context, store }
     }
 
-    fn of(&self, score: ElementScore) -> Rc<Weights<Margins>> {
-        let mut made = self.made.borrow_mut();
-        if let Some((_, margins)) = made.iter().find(|(of, _)| *of == score) {
-            return margins.clone();
-        }
-        let margins = Rc::new(self.margins(score));
-        made.push((score, margins.clone()));
-        margins
-    }
-
-    fn margins(&self, score: ElementScore) -> Weights<Margins> {
-        let SaliencyContext { backend, groups, weights, grads, fisher, moments, .. } = *self.context;
-        let (first, second) = match (score, moments) {
-            (ElementScore::Adam, Some([m, v])) => (Some(m), Some(v)),
-            _ => (grads, fisher),
-        };
-        let [first, second] = [first, second].map(|tree| tree.map(Weights::leaves));
-        let named = weights.params();
-        let leaf = |i: usize| ScoreLeaf {
-            weight: named[i].1,
-            grad: first.as_ref().filter(|_| score.reads_gradient()).map(|leaves| leaves[i]),
-            fisher: second.as_ref().filter(|_| score.reads_fisher()).map(|leaves| leaves[i]),
-        };
-        let wanted: Vec<bool> = named.iter().map(|(id, _)| is_owned(groups, *id)).collect();
-        let leaves: Vec<_> = (0..named.len()).filter(|&i| wanted[i]).map(leaf).collect();
-        let (mut margins, mut wanted) =
-            (backend.score_margins(score, &leaves).into_iter(), wanted.into_iter());
-        let mut next = || margins.next().expect("one for every leaf asked for");
-        weights.map(|_| if wanted.next() == Some(true) { next() } else { Margins::default() })
+    fn of(&self, score: ElementScore) -> Rc<TensorSums> {
+        let SaliencyContext { backend, groups, config, weights, grads, fisher, moments, .. } = *self.context;
+        let trees = Scored { weights, grads, fisher, moments };
+        self.store.of(backend, groups, config, score, &trees)
     }
 }
 
@@ -88,13 +61,14 @@ impl<B: Backend> Evidence for GroupEvidence<'_, '_, B> {
     }
 
     fn columns(&self, score: ElementScore, statistic: Statistic) -> TensorScores {
-        let margins = self.sums.of(score);
+        let sums = self.sums.of(score);
         let channels = self.context.statistics.and_then(|statistics| statistics.channels(statistic));
-        let readers = readers(self.kind, self.place, &margins).into_iter();
+        let readers = readers(self.context.config, self.kind, self.place).into_iter();
         readers
-            .map(|(site, margins)| {
+            .map(|(site, id)| {
                 let values = channels.and_then(|channels| channels.of(site)).unwrap_or_default();
-                let products: Vec<f64> = margins.cols.iter().zip(values).map(|(s, x)| s * x).collect();
+                let columns = sums.0.get(&id).map_or(&[][..], |sums| &sums.cols);
+                let products: Vec<f64> = columns.iter().zip(values).map(|(s, x)| s * x).collect();
                 self.by_group(&products, false)
             })
             .collect()
@@ -103,7 +77,7 @@ impl<B: Backend> Evidence for GroupEvidence<'_, '_, B> {
     fn channels(&self, statistic: Statistic) -> TensorScores {
         let channels = self.context.statistics.and_then(|statistics| statistics.channels(statistic));
         let mut sites: Vec<_> =
-            readers(self.kind, self.place, self.context.weights).into_iter().map(|(site, _)| site).collect();
+            readers(self.context.config, self.kind, self.place).into_iter().map(|(site, _)| site).collect();
         sites.dedup();
         let of = |site| channels.and_then(|channels| Some((channels.of(site)?, channels.by_head)));
         sites.into_iter().filter_map(of).map(|(values, by_head)| self.by_group(values, by_head)).collect()
@@ -118,7 +92,9 @@ impl<B: Backend> Evidence for GroupEvidence<'_, '_, B> {
         let SaliencyContext { backend, groups, config, weights, statistics, .. } = *self.context;
         let grams = statistics.and_then(|statistics| statistics.grams.as_ref());
         let groups = channels_of(groups, config, self.kind, self.place);
-        let error = |site, weight: &B::Tensor| -> Option<Vec<f64>> {
+        let (kind, place) = (self.kind, self.place);
+        let error = |site, id| -> Option<Vec<f64>> {
+            let weight = weights.get(id)?;
             let (gram, inverse) = (grams?.of(site)?, grams?.inverse(site)?);
             let [rows, cols] = backend.shape(weight);
             let host = backend.to_host(weight);
@@ -130,17 +106,20 @@ impl<B: Backend> Evidence for GroupEvidence<'_, '_, B> {
             };
             Some(groups.iter().map(of_group).collect())
         };
-        let readers = readers(self.kind, self.place, weights).into_iter();
-        readers.filter_map(|(site, weight)| error(site, weight)).collect()
+        readers(config, kind, place).into_iter().filter_map(|(site, id)| error(site, id)).collect()
     }
 
     fn draws(&self) -> TensorScores {
         let SaliencyContext { config, groups, survivors, source, seed, .. } = *self.context;
         let (kind, place) = (self.kind, self.place);
-        let mut generator = stream(seed, &format!("prune/random/{}/{place}", label(kind)));
-        let draws: Vec<f64> = (0..groups.count(kind, source, place)).map(|_| generator.random()).collect();
-        let size = groups.group_params(kind, config, place) as f64;
-        let of = |position| draws[groups.original(kind, survivors, place, position)] * size;
+        let in_source = groups.source_place(kind, survivors, place);
+        let mut generator = stream(seed, &format!("prune/random/{}/{in_source}", kind.name()));
+        let draws: Vec<f64> =
+            (0..groups.count(kind, source, in_source)).map(|_| generator.random()).collect();
+        let sizes = &groups.group_params(kind, config)[place];
+        let of = |position| {
+            draws[groups.original_in(kind, survivors, config, place, position)] * sizes[position] as f64
+        };
         vec![(0..groups.count(kind, config, place)).map(of).collect()]
     }
 }

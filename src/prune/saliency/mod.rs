@@ -14,12 +14,13 @@ mod scores;
 pub use scores::GroupScores;
 
 use super::error::PruneError;
-use super::groups::{Groups, TYPES};
+use super::groups::Groups;
 use super::statistics::Statistics;
+use super::sums::SumStore;
 use super::survivors::Survivors;
 use crate::model::{ModelConfig, Weights};
 use crate::rules::saliency::{Saliency, Statistic, TensorScores};
-use crate::spec::{GroupType, Normaliser, Reduction};
+use crate::spec::{Normaliser, Reduction};
 use crate::tensor::{Backend, ElementScore};
 use evidence::{ElementSums, GroupEvidence};
 
@@ -72,21 +73,41 @@ pub fn normalised_scores<B: Backend>(
     normaliser: Normaliser,
     context: &SaliencyContext<'_, B>,
 ) -> Result<GroupScores, PruneError> {
+    scores_from(saliency, reduction, normaliser, context, &SumStore::default())
+}
+
+/// As [`normalised_scores`], with sums of single parameters' scores that are kept from event to event.
+///
+/// # Errors
+/// As [`normalised_scores`].
+pub fn scores_from<B: Backend>(
+    saliency: Saliency,
+    reduction: Reduction,
+    normaliser: Normaliser,
+    context: &SaliencyContext<'_, B>,
+    store: &SumStore,
+) -> Result<GroupScores, PruneError> {
     if let Some(missing) = saliency.needs.iter().find(|statistic| !context.has(**statistic)) {
         return Err(PruneError::MissingInput { rule: saliency.name, what: missing.words() });
     }
     let SaliencyContext { config, groups, survivors, .. } = *context;
-    let sums = ElementSums::new(context);
+    let sums = ElementSums::new(context, store);
     let mut scores = GroupScores::default();
-    for kind in TYPES.into_iter().filter(|&kind| groups.allows(kind)) {
+    for &kind in groups.types() {
+        let sizes = groups.group_params(kind, config);
         let of_place = |place| {
             let base = (saliency.score)(&GroupEvidence::new(context, &sums, kind, place));
-            let named = |position| (place, groups.original(kind, survivors, place, position));
+            let named = |position| {
+                let layer = groups.source_place(kind, survivors, place);
+                (layer, groups.original(kind, survivors, place, position))
+            };
             let mut scores = reduced(base, reduction).map_err(|position| {
                 let (layer, index) = named(position);
                 PruneError::ProductRange { group_type: kind, layer, index }
             })?;
-            normalise(&mut scores, normaliser, groups.group_params(kind, config, place));
+            // A rule without evidence on groups of this type is refused when planning.
+            scores.resize(groups.count(kind, config, place), f64::NAN);
+            normalise(&mut scores, normaliser, &sizes[place]);
             match scores.iter().position(|score| !score.is_finite()) {
                 None => Ok(scores),
                 Some(position) => {
@@ -130,12 +151,14 @@ fn reduced(tensors: TensorScores, reduction: Reduction) -> Result<Vec<f64>, usiz
     Ok(joined)
 }
 
-fn normalise(scores: &mut [f64], normaliser: Normaliser, params: u64) {
+fn normalise(scores: &mut [f64], normaliser: Normaliser, params: &[u64]) {
+    if normaliser == Normaliser::PerParameter {
+        return scores.iter_mut().zip(params).for_each(|(score, params)| *score /= *params as f64);
+    }
     let n = scores.len().max(1) as f64;
     let mean = scores.iter().sum::<f64>() / n;
     let (shift, scale) = match normaliser {
-        Normaliser::None => (0.0, 1.0),
-        Normaliser::PerParameter => (0.0, params as f64),
+        Normaliser::None | Normaliser::PerParameter => (0.0, 1.0),
         Normaliser::LayerMean => (0.0, mean),
         Normaliser::LayerZscore => {
             (mean, (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / n).sqrt())
@@ -169,9 +192,10 @@ pub(super) fn sums_over_groups<B: Backend>(
         statistics: None,
         seed: 0,
     };
-    let elements = ElementSums::new(&context);
+    let store = SumStore::default();
+    let elements = ElementSums::new(&context, &store);
     let mut scores = GroupScores::default();
-    for kind in TYPES.into_iter().filter(|&kind| groups.allows(kind)) {
+    for &kind in groups.types() {
         let of_place = |place| {
             use crate::rules::saliency::Evidence;
             let parts = GroupEvidence::new(&context, &elements, kind, place).elements(score);
@@ -181,15 +205,6 @@ pub(super) fn sums_over_groups<B: Backend>(
         scores.set(kind, (0..groups.places(kind, config)).map(of_place).collect());
     }
     scores
-}
-
-/// A group type's name, for streams of random numbers.
-fn label(kind: GroupType) -> &'static str {
-    match kind {
-        GroupType::Ffn => "ffn",
-        GroupType::Head => "head",
-        GroupType::Stem => "stem",
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Group scores against a naive walk over every parameter, golden numbers, stability of the random control.
 use super::*;
 use crate::model::Biases;
-use crate::prune::testing::{config_of, random_tree, small_config, small_spec};
-use crate::spec::{HeadUnit, PruneSpec};
+use crate::prune::testing::{config_of, random_tree, small_config, small_spec, taken_at};
+use crate::spec::{GroupType, HeadUnit, PruneSpec};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::{CudaBackend, Precision};
 use crate::tensor::{CpuBackend, Matrix, ScoreLeaf};
+
+const TYPES: [GroupType; 3] = [GroupType::Ffn, GroupType::Head, GroupType::Stem];
 
 fn context<'a>(
     backend: &'a CpuBackend<f64>,
@@ -125,7 +127,7 @@ fn group_sums_equal_a_walk_over_every_parameter() {
         for kind in TYPES {
             assert_eq!(scores.of(kind).len(), expected[kind as usize].len());
             for (place, expected) in expected[kind as usize].iter().enumerate() {
-                let size = groups.group_params(kind, &config, place) as f64;
+                let size = groups.group_params(kind, &config)[place][0] as f64;
                 assert_eq!(scores.of(kind)[place].len(), expected.len());
                 for (at, expected) in expected.iter().enumerate() {
                     let found = [scores.of(kind)[place][at], scaled.of(kind)[place][at] * size];
@@ -197,7 +199,7 @@ fn a_random_score_stays_with_its_group_and_depends_on_the_seed() {
     let before =
         normalised_scores(Saliency::RANDOM, Reduction::Sum, Normaliser::PerParameter, &full).unwrap();
 
-    let kept = groups.without(GroupType::Ffn, &config, &[0, 3]);
+    let kept = groups.without(&config, &taken_at(GroupType::Ffn, &[0, 3]));
     let smaller = kept.shape(&config);
     let sliced = SaliencyContext {
         config: &smaller,

@@ -6,7 +6,7 @@
 //! channels and heads leave the layer's own other inputs as they are but change those of later layers. The
 //! record of an event says how many steps and events old its G was; collect anew as often as that matters.
 use super::TokenStatistic;
-use super::sites::{kept_channels, width};
+use super::sites::{kept_channels, moved, width};
 use crate::model::ModelConfig;
 use crate::model::taps::{Observation, Site};
 use crate::prune::error::PruneError;
@@ -85,14 +85,17 @@ impl Grams {
 
     /// Deletes the rows and columns of inputs that `kept` (positions in the model of shape `config`) does not list.
     pub fn keep(&mut self, config: &ModelConfig, kept: &Survivors) {
-        for SiteGram { site, gram, inverse } in &mut self.sites {
+        self.sites.retain_mut(|SiteGram { site, gram, inverse }| {
+            let Some(now) = moved(kept, *site) else { return false };
             let indices = kept_channels(config, kept, *site);
             if indices.len() < gram.nrows() {
                 *gram = gram.select_rows(&indices).select_columns(&indices);
                 // Without what is gone the inverse is that of a smaller matrix, not a part of this one.
                 *inverse = inverse.take().and_then(|inverse| eliminated_from_inverse(&inverse, &indices));
             }
-        }
+            *site = now;
+            true
+        });
     }
 }
 

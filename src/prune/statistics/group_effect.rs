@@ -59,7 +59,7 @@ impl<B: Backend> GroupEffects<B> {
             scratch: [(); 3].map(|()| backend.zeros(0, 0)),
             block: groups.block(),
             head_dim: config.head_dim,
-            head_unit: groups.head_unit(),
+            head_unit: groups.cut().head_unit,
             kv_heads: config.layers.iter().map(|layer| layer.num_kv_heads).collect(),
         }
     }

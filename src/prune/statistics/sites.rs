@@ -8,7 +8,8 @@
 use crate::model::ModelConfig;
 use crate::model::taps::Site;
 use crate::prune::groups::Groups;
-use crate::prune::survivors::{Survivors, head_rows};
+use crate::prune::survivors::Survivors;
+use crate::schema::{Axis, Dim, Projection};
 use crate::spec::GroupType;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,22 +29,35 @@ pub fn sites(groups: &Groups, config: &ModelConfig) -> Vec<Site> {
     layers.chain([of(GroupType::Stem, Site::HeadIn)]).flatten().collect()
 }
 
+/// What the channels of a place run along.
+fn axis(site: Site) -> Axis {
+    match site {
+        Site::AttnIn(_) | Site::FfnIn(_) | Site::HeadIn => Dim::Hidden.into(),
+        Site::OIn(layer) => Projection::O.inputs(layer),
+        Site::DownIn(layer) => Projection::Down.inputs(layer),
+    }
+}
+
+/// The place in the model that an event leaves; `None` where its layer goes.
+pub fn moved(kept: &Survivors, site: Site) -> Option<Site> {
+    let of = |layer: usize| kept.layers.binary_search_by_key(&layer, |kept| kept.layer).ok();
+    Some(match site {
+        Site::AttnIn(layer) => Site::AttnIn(of(layer)?),
+        Site::OIn(layer) => Site::OIn(of(layer)?),
+        Site::FfnIn(layer) => Site::FfnIn(of(layer)?),
+        Site::DownIn(layer) => Site::DownIn(of(layer)?),
+        Site::HeadIn => Site::HeadIn,
+    })
+}
+
 /// Channels of a place in a model of shape `config`.
 pub fn width(config: &ModelConfig, site: Site) -> usize {
-    match site {
-        Site::AttnIn(_) | Site::FfnIn(_) | Site::HeadIn => config.hidden_size,
-        Site::OIn(layer) => config.layers[layer].num_heads * config.head_dim,
-        Site::DownIn(layer) => config.layers[layer].intermediate_size,
-    }
+    config.length(axis(site))
 }
 
 /// Channels of a place that an event keeps.
 pub fn kept_channels(config: &ModelConfig, kept: &Survivors, site: Site) -> Vec<usize> {
-    match site {
-        Site::AttnIn(_) | Site::FfnIn(_) | Site::HeadIn => kept.stem.clone(),
-        Site::OIn(layer) => head_rows(&kept.layers[layer].query_heads, config.head_dim),
-        Site::DownIn(layer) => kept.layers[layer].ffn.clone(),
-    }
+    kept.along(config, axis(site)).unwrap_or_else(|| (0..width(config, site)).collect())
 }
 
 /// A value for each channel of some places; for each query head at the input of o where `by_head`.
@@ -87,12 +101,18 @@ impl Channels {
     }
 
     pub fn keep(&mut self, config: &ModelConfig, kept: &Survivors) {
-        for (site, values) in &mut self.values {
-            let indices = match *site {
-                Site::OIn(layer) if self.by_head => kept.layers[layer].query_heads.clone(),
-                site => kept_channels(config, kept, site),
+        let by_head = self.by_head;
+        self.values.retain_mut(|(site, values)| {
+            let Some(now) = moved(kept, *site) else { return false };
+            let left = match *site {
+                Site::OIn(layer) if by_head => kept.along_dim(config, Dim::QueryHead(layer)),
+                site => kept.along(config, axis(site)),
             };
-            *values = indices.iter().map(|&i| values[i]).collect();
-        }
+            if let Some(indices) = left {
+                *values = indices.iter().map(|&i| values[i]).collect();
+            }
+            *site = now;
+            true
+        });
     }
 }

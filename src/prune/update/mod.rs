@@ -82,6 +82,8 @@ pub fn biased_projections(types: &[GroupType]) -> Biases {
         GroupType::Stem => {
             vec![Projection::Q, Projection::K, Projection::V, Projection::Gate, Projection::Up]
         }
+        // No linear layer that stays loses inputs.
+        GroupType::HeadDim | GroupType::Layer => vec![],
     };
     types.iter().flat_map(of).collect()
 }
@@ -108,6 +110,7 @@ fn inputs<T>(kind: GroupType, i: usize, layer: &mut LayerWeights<T>) -> Vec<(Sit
             (Site::AttnIn(i), [q, k, v].map(Reader::of).into_iter().collect()),
             (Site::FfnIn(i), [gate, up].map(Reader::of).into_iter().collect()),
         ],
+        GroupType::HeadDim | GroupType::Layer => vec![],
     }
 }
 
@@ -126,6 +129,10 @@ fn update_input<B: Backend>(
     let UpdateContext { backend, config, kept, damping, .. } = *context;
     let width = sites::width(config, site);
     let columns = complement(&sites::kept_channels(config, kept, site), width);
+    // The event is in another layer.
+    if columns.is_empty() {
+        return Ok(None);
+    }
     let statistics = context.statistics;
     let means = statistics.and_then(|statistics| statistics.channels(Statistic::InputMean));
     let mean = means.and_then(|means| means.of(site)).unwrap_or_default();

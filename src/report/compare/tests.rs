@@ -1,7 +1,8 @@
 //! Made-up records whose numbers are worked out by hand.
 use super::*;
 use crate::record::{
-    EvalScore, ItemChoice, LayerWidths, PruneEvent, RunIdentity, RunRecord, RunTotals, Status, collect,
+    CandidateRow, EvalScore, ItemChoice, LayerWidths, PruneEvent, RunIdentity, RunRecord, RunTotals, Status,
+    collect,
 };
 use crate::report::metric::Metric;
 use crate::stats::assert_close;
@@ -25,6 +26,7 @@ fn run(arm: &str, seed: u64, boolq: &[u64], piqa: &[u64]) -> RunRecord {
         .map(|layer| LayerWidths {
             layer,
             hidden_size: 8,
+            head_dim: None,
             num_heads: 2,
             num_kv_heads: 1,
             intermediate_size: 3 - layer + seed,
@@ -60,12 +62,6 @@ fn prune(r: &mut RunRecord, group_type: &str, layer: &str, index: &str, share: f
         layer: layer.into(),
         index: index.into(),
         saliency: None,
-        candidate_ffn: None,
-        candidate_head: None,
-        candidate_stem: None,
-        pruned_share_ffn: (group_type == "ffn").then_some(share),
-        pruned_share_head: (group_type == "head").then_some(share),
-        pruned_share_stem: (group_type == "stem").then_some(share),
         params: 1,
         gram_age_steps: None,
         gram_age_events: None,
@@ -73,7 +69,11 @@ fn prune(r: &mut RunRecord, group_type: &str, layer: &str, index: &str, share: f
         damping: None,
         fisher_unit: None,
         fisher_units: None,
+        sums_from_event: None,
     });
+    let event = r.prune.len() as u64 - 1;
+    let group_type = group_type.to_string();
+    r.candidates.push(CandidateRow { event, group_type, saliency: None, pruned_share: Some(share) });
 }
 
 fn read(records: &[RunRecord]) -> Results {

@@ -1,6 +1,7 @@
 //! Final widths layer by layer, and which groups of the source both sides kept.
 use super::Sides;
 use crate::record::{LayerWidths, Results};
+use crate::report::figures::curves::group_types;
 use crate::report::groups::mean_over;
 use crate::report::stability::{overlaps, pruned};
 use crate::stats::descriptive::mean;
@@ -79,7 +80,7 @@ pub fn overlap(results: &Results, sides: &Sides) -> Vec<TypeOverlap> {
             (first, _) => Some(TypeOverlap::OneSide { group_type, side: usize::from(!first) }),
         }
     };
-    ["ffn", "head", "stem"].into_iter().filter_map(of).collect()
+    group_types(results).into_iter().filter_map(of).collect()
 }
 
 fn layers(results: &Results, sides: &Sides, group_type: &str) -> Vec<LayerOverlap> {

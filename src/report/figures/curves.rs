@@ -1,17 +1,27 @@
 //! Curves against tokens and FLOPs: thin lines are seeds, the thick one is their mean.
 use super::axes::{Frame, Scale};
 use super::canvas::{Anchor, Canvas, INK, Point, WIDTH, colour, figure, legend};
-use crate::record::{CurvePoint, PruneEvent, Results};
+use crate::record::{CandidateRow, CurvePoint, Keyed, Results};
 use crate::report::Result;
 use crate::report::groups::Group;
 use crate::stats::descriptive::quantile;
 use plotters::style::RGBColor;
+use std::collections::BTreeMap;
 
 /// Panels of one small-multiples figure at most.
 pub const MOST_PANELS: usize = 6;
 /// Steps of a smoothed line.
 const SMOOTHED_POINTS: usize = 80;
+/// Types of groups that every figure of them names.
 pub const TYPES: [&str; 3] = ["ffn", "head", "stem"];
+/// And those that a figure names where a run prunes them.
+pub const OTHER_TYPES: [&str; 2] = ["head_dim", "layer"];
+
+/// The types that figures and tables of `results` tell apart.
+pub fn group_types(results: &Results) -> Vec<&'static str> {
+    let pruned = |name: &&str| results.candidates.iter().any(|k| k.row.group_type == **name);
+    TYPES.into_iter().chain(OTHER_TYPES.into_iter().filter(pruned)).collect()
+}
 
 /// One labelled line with its replicates.
 struct Series {
@@ -104,7 +114,7 @@ fn draw_series(canvas: &Canvas, frame: &Frame, all: &[Series]) -> Result<()> {
     all.iter().try_for_each(|s| frame.series(canvas, &s.mean, s.colour, 2.4, 1.0))
 }
 
-/// A figure of one value per group type of `prune.csv`, a panel for each group that prunes step by step.
+/// A figure of one value per group type of `candidates.csv`, a panel for each group that prunes step by step.
 ///
 /// Returns the SVG and how many groups had no panel left; `None` where nothing was pruned in steps.
 pub fn prune_figure(
@@ -113,18 +123,22 @@ pub fn prune_figure(
     name: &str,
     y_title: &str,
     log: bool,
-    value: fn(&PruneEvent, &str) -> Option<f64>,
+    value: fn(&CandidateRow) -> Option<f64>,
 ) -> Result<Option<(String, usize)>> {
+    let types = group_types(results);
+    let tokens: BTreeMap<(usize, u64), u64> =
+        results.prune.iter().map(|k| ((k.run, k.row.event), k.row.tokens_seen)).collect();
     let mut panels: Vec<(&str, Vec<Series>)> = Vec::new();
     for group in groups {
         let mut lines = Vec::new();
-        for (i, group_type) in TYPES.iter().enumerate() {
+        for (i, group_type) in types.iter().enumerate() {
             let seeds: Vec<Vec<Point>> = group
                 .runs
                 .iter()
                 .map(|run| {
-                    let rows = results.prune.iter().filter(|k| k.run == *run);
-                    let at = |e: &PruneEvent| Some((e.tokens_seen as f64, value(e, group_type)?));
+                    let of_run = |k: &&Keyed<CandidateRow>| k.run == *run && k.row.group_type == *group_type;
+                    let rows = results.candidates.iter().filter(of_run);
+                    let at = |e: &CandidateRow| Some((*tokens.get(&(*run, e.event))? as f64, value(e)?));
                     last_per_token(rows.filter_map(|k| at(&k.row)).filter(|p| !log || p.1 > 0.0))
                 })
                 .filter(|c| c.len() > 1)
@@ -172,7 +186,7 @@ pub fn prune_figure(
             draw_series(canvas, &frame, lines)?;
         }
         let entries: Vec<(String, RGBColor)> =
-            TYPES.iter().enumerate().map(|(i, t)| (t.to_string(), colour(i))).collect();
+            types.iter().enumerate().map(|(i, t)| (t.to_string(), colour(i))).collect();
         legend(canvas, (WIDTH - legend_room + 8.0, 42.0), &entries)
     })?;
     Ok(Some((svg, left_out)))

@@ -1,6 +1,6 @@
 //! The curves of method §5 item 9: size, pruned share, candidate saliency and loss against tokens, loss against FLOPs.
 use super::{Context, figure};
-use crate::record::PruneEvent;
+use crate::record::CandidateRow;
 use crate::report::Result;
 use crate::report::document::Block;
 use crate::report::figures::curves::{MOST_PANELS, curve_figure, prune_figure};
@@ -29,13 +29,7 @@ impl Context<'_> {
                 " The first {MOST_PANELS} configurations that prune in steps; {n} more are in `prune.csv`."
             ),
         };
-        let share = |e: &PruneEvent, t: &str| match t {
-            "ffn" => e.pruned_share_ffn,
-            "head" => e.pruned_share_head,
-            "stem" => e.pruned_share_stem,
-            // A type of later versions has no column of its own here: it is not drawn as another.
-            _ => None,
-        };
+        let share = |candidate: &CandidateRow| candidate.pruned_share;
         if let Some((svg, n)) =
             prune_figure(self.results, &self.groups, "pruned_share", "pruned share of groups", false, share)?
         {
@@ -45,12 +39,7 @@ impl Context<'_> {
             );
             blocks.push(figure("pruned_share", &caption, svg));
         }
-        let candidate = |e: &PruneEvent, t: &str| match t {
-            "ffn" => e.candidate_ffn,
-            "head" => e.candidate_head,
-            "stem" => e.candidate_stem,
-            _ => None,
-        };
+        let candidate = |candidate: &CandidateRow| candidate.saliency;
         if let Some((svg, n)) = prune_figure(
             self.results,
             &self.groups,

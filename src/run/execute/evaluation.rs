@@ -14,13 +14,14 @@ use crate::eval::{
 };
 use crate::model::flops::forward_flops_per_token;
 use crate::model::{Engine, ModelConfig, Rank};
-use crate::prune::{EventRecord, Goal};
+use crate::prune::{CandidateRecord, EventRecord, Goal};
 use crate::record::scores::{average_acc, average_usual, mean_with_interval};
 use crate::record::{
-    CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent, RunIdentity,
-    RunRecord, RunTotals, Status,
+    CandidateRow, CurvePoint, EvalScore, ItemChoice, LayerWidths, LedgerEntry, LedgerPart, PruneEvent,
+    RunIdentity, RunRecord, RunTotals, Status,
 };
-use crate::spec::{ArmSpec, CorpusSpec, GroupType, PruneSpec, RunSpec, Shape, Start};
+use crate::schema::Dim;
+use crate::spec::{ArmSpec, CorpusSpec, PruneSpec, RunSpec, Shape, Start};
 use crate::tensor::Backend;
 use crate::train::{Ledger, Part};
 use std::path::Path;
@@ -133,6 +134,7 @@ pub(super) fn write<B: Backend>(
         evals,
         curve: summary.curve.iter().map(curve_point).collect(),
         prune: summary.events.iter().map(|event| prune_event(event, &spec.prune)).collect(),
+        candidates: summary.events.iter().flat_map(candidates).collect(),
         widths: widths(&config),
         ledger: ledger(&summary, spec.source.model.is_some()),
         set_aside: results.iter().flat_map(scores::set_aside_rows).collect(),
@@ -229,29 +231,16 @@ fn curve_point(point: &crate::train::CurvePoint) -> CurvePoint {
     }
 }
 
-/// The event's row; events are counted from 0 there, and a type that is not pruned has no share.
+/// The event's row; events are counted from 0 there.
 fn prune_event(event: &EventRecord, prune: &PruneSpec) -> PruneEvent {
-    let types = &prune.types;
-    let group_type = match event.group_type {
-        GroupType::Ffn => "ffn",
-        GroupType::Head => "head",
-        GroupType::Stem => "stem",
-    };
-    let share = |kind: GroupType, place: usize| types.contains(&kind).then(|| event.pruned_share[place]);
     PruneEvent {
         event: event.event.saturating_sub(1),
         step: event.step,
         tokens_seen: event.tokens_seen,
-        group_type: group_type.to_string(),
-        layer: "all".to_string(),
-        index: event.indices.iter().map(usize::to_string).collect::<Vec<_>>().join(";"),
+        group_type: event.group_type.name().to_string(),
+        layer: event.layer.map_or("all".to_string(), |layer| layer.to_string()),
+        index: indices(event),
         saliency: Some(event.saliency),
-        candidate_ffn: event.candidates[0],
-        candidate_head: event.candidates[1],
-        candidate_stem: event.candidates[2],
-        pruned_share_ffn: share(GroupType::Ffn, 0),
-        pruned_share_head: share(GroupType::Head, 1),
-        pruned_share_stem: share(GroupType::Stem, 2),
         params: event.params,
         gram_age_steps: event.gram_age_steps,
         gram_age_events: event.gram_age_events,
@@ -259,11 +248,37 @@ fn prune_event(event: &EventRecord, prune: &PruneSpec) -> PruneEvent {
         damping: event.damping,
         fisher_unit: event.fisher_units.map(|_| prune.fisher.unit.name().to_string()),
         fisher_units: event.fisher_units,
+        sums_from_event: event.sums_from_event.map(|event| event.saturating_sub(1)),
     }
+}
+
+/// Group numbers joined by `;`; where every layer lost one, in the order of the source's layers, with nothing for those that are
+/// gone.
+fn indices(event: &EventRecord) -> String {
+    let mut cells: Vec<String> = event.indices.iter().map(usize::to_string).collect();
+    if event.layer.is_none() && event.layers.len() == cells.len() {
+        let places = event.layers.last().map_or(0, |last| last + 1);
+        let mut all = vec![String::new(); places];
+        event.layers.iter().zip(cells).for_each(|(&layer, cell)| all[layer] = cell);
+        cells = all;
+    }
+    cells.join(";")
+}
+
+/// The event's rows of candidates, one for every type that the run prunes.
+fn candidates(event: &EventRecord) -> Vec<CandidateRow> {
+    let row = |candidate: &CandidateRecord| CandidateRow {
+        event: event.event.saturating_sub(1),
+        group_type: candidate.group_type.name().to_string(),
+        saliency: candidate.saliency,
+        pruned_share: Some(candidate.pruned_share),
+    };
+    event.candidates.iter().map(row).collect()
 }
 
 fn widths(config: &ModelConfig) -> Vec<LayerWidths> {
     let of_layer = |(layer, shape): (usize, &crate::model::LayerShape)| LayerWidths {
+        head_dim: Some(config.size(Dim::HeadDim(layer)) as u64),
         layer: layer as u64,
         hidden_size: config.hidden_size as u64,
         num_heads: shape.num_heads as u64,

@@ -53,6 +53,62 @@ pub fn sum_of_squares<T: Real>(x: &[T]) -> f64 {
 /// Rows of one piece of [`add_column_sums`]; fixes the order of its sums.
 const ROWS: usize = 128;
 
+/// `x ← x[rows, cols]` in place: both ascend, so nothing is written before it is read.
+pub fn retain<T: Real>(x: &mut Matrix<T>, rows: Option<&[usize]>, cols: Option<&[usize]>) {
+    let width = x.cols;
+    let runs = match cols {
+        Some(cols) => runs(cols),
+        None => vec![(0, width)],
+    };
+    let mut end = 0;
+    let mut keep = |row: usize| {
+        for &(start, length) in &runs {
+            let start = row * width + start;
+            x.data.copy_within(start..start + length, end);
+            end += length;
+        }
+    };
+    match rows {
+        Some(rows) => rows.iter().for_each(|&row| keep(row)),
+        None => (0..x.rows).for_each(keep),
+    }
+    x.data.truncate(end);
+    if 4 * end <= 3 * x.data.capacity() {
+        x.data.shrink_to_fit();
+    }
+    x.rows = rows.map_or(x.rows, <[usize]>::len);
+    x.cols = cols.map_or(width, <[usize]>::len);
+}
+
+/// Neighbours of an ascending list as (first, how many).
+fn runs(indices: &[usize]) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &index in indices {
+        match runs.last_mut() {
+            Some((start, length)) if *start + *length == index => *length += 1,
+            _ => runs.push((index, 1)),
+        }
+    }
+    runs
+}
+
+/// Column j of `x` → column `places[j]` of `out`, whose other columns are 0.
+pub fn spread_columns<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>, places: &[usize]) {
+    assert!(out.rows == x.rows && x.cols == places.len());
+    out.data.fill(T::ZERO);
+    for (out, x) in out.data.chunks_exact_mut(out.cols.max(1)).zip(x.data.chunks_exact(x.cols.max(1))) {
+        places.iter().zip(x).for_each(|(&place, &x)| out[place] = x);
+    }
+}
+
+/// Column `places[j]` of `x` → column j of `out`.
+pub fn gather_columns<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>, places: &[usize]) {
+    assert!(out.rows == x.rows && out.cols == places.len());
+    for (out, x) in out.data.chunks_exact_mut(out.cols.max(1)).zip(x.data.chunks_exact(x.cols.max(1))) {
+        places.iter().zip(out).for_each(|(&place, out)| *out = x[place]);
+    }
+}
+
 pub fn add_row<T: Real>(x: &mut Matrix<T>, row: &Matrix<T>) {
     assert!(row.data.len() == x.cols);
     if x.data.is_empty() {

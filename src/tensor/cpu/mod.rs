@@ -187,6 +187,22 @@ impl<T: Real> Backend for CpuBackend<T> {
         Matrix { rows: rows.len(), cols: num_cols, data }
     }
 
+    fn retain(&self, tensor: &mut Matrix<T>, rows: Option<&[usize]>, cols: Option<&[usize]>) {
+        elementwise::retain(tensor, rows, cols);
+    }
+
+    fn add_row(&self, x: &mut Matrix<T>, row: &Matrix<T>) {
+        elementwise::add_row(x, row);
+    }
+
+    fn spread_columns(&self, out: &mut Matrix<T>, x: &Matrix<T>, places: &[usize]) {
+        elementwise::spread_columns(out, x, places);
+    }
+
+    fn gather_columns(&self, out: &mut Matrix<T>, x: &Matrix<T>, places: &[usize]) {
+        elementwise::gather_columns(out, x, places);
+    }
+
     fn add_column_sums(&self, out: &mut Matrix<T>, x: &Matrix<T>) {
         elementwise::add_column_sums(out, x);
     }

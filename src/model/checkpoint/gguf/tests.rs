@@ -317,6 +317,15 @@ fn written_files_are_read_back() {
         fixtures::biased(fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)])),
         // Heads that do not fill the hidden width: a `llama` with biases.
         fixtures::biased(fixtures::config(264, 64, 8, true, &[(4, 2, 32), (2, 2, 32)])),
+        // What updates and lost RoPE pairs leave: biases of single linear layers, and of all.
+        fixtures::with_pairs(
+            crate::model::ModelConfig {
+                biases: crate::model::Biases::NONE.with(crate::schema::Projection::Down),
+                ..fixtures::config(264, 64, 8, true, &[(4, 2, 32), (2, 2, 32)])
+            },
+            &[&[0, 3], &[1]],
+        ),
+        fixtures::all_biased(fixtures::config(264, 64, 16, true, &[(4, 2, 32), (2, 1, 64)])),
     ] {
         let weights = fixtures::weights::<f32>(&config, 4);
         let (padded, expected) = pad_to_uniform(&backend, &config, &weights);

@@ -1,0 +1,221 @@
+//! What pruning events cost, beside the passes that their scores come from.
+//!
+//! ```text
+//! cargo bench --bench prune_events                                  one shot: 768 single-channel FFN events on SmolLM2-135M's shape
+//! cargo bench --bench prune_events -- --train --shape S             events of one channel along a line, between training steps
+//! ```
+//!
+//! Weights are random: time does not depend on them. One shot prints `events,gradient_seconds,event_seconds,total_seconds`, where
+//! the gradients are those of `--tokens` tokens and events hold scoring, selection and removal; training prints
+//! `steps,events,step_seconds,pruning_seconds,share`. Before anything is printed the achieved count is checked against the target.
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use efficientllm::base::random::stream;
+use efficientllm::model::network::{ExplicitNetwork, Network};
+use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, init};
+use efficientllm::prune::{Pruner, Trees};
+use efficientllm::spec::{
+    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind,
+    Scope, Target, TrainSpec, Update,
+};
+use efficientllm::tensor::CpuBackend;
+use efficientllm::tensor::cpu::Matrix;
+use efficientllm::train::optimizer::{self, Moments, zeros_like};
+use rand::RngExt;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+const SHAPES: &str = include_str!("shapes.json");
+
+/// Seconds of pruning events.
+#[derive(Parser)]
+struct Args {
+    /// A name in benches/shapes.json.
+    #[arg(long, default_value = "SmolLM-135M")]
+    shape: String,
+    /// Channels per layer that one shot removes, one event each.
+    #[arg(long, default_value_t = 768)]
+    channels: usize,
+    /// Tokens of the gradient, or of a training step.
+    #[arg(long, default_value_t = 2048)]
+    tokens: usize,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Prune between training steps to half of the parameters, along a line over `--steps` steps.
+    #[arg(long)]
+    train: bool,
+    #[arg(long, default_value_t = 24)]
+    steps: u64,
+    /// What `cargo bench` passes to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Deserialize)]
+struct Shape {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_layers: usize,
+    num_heads: usize,
+    num_kv_heads: usize,
+    head_dim: usize,
+    intermediate_size: usize,
+    context_length: usize,
+}
+
+impl Shape {
+    fn config(&self) -> ModelConfig {
+        let layer = LayerShape::new(self.num_heads, self.num_kv_heads, self.intermediate_size);
+        ModelConfig {
+            vocab_size: self.vocab_size,
+            hidden_size: self.hidden_size,
+            head_dim: self.head_dim,
+            tie_word_embeddings: true,
+            biases: Biases::NONE,
+            rope_theta: 10000.0,
+            rms_norm_eps: 1e-5,
+            max_position_embeddings: self.context_length,
+            layers: vec![layer; self.num_layers],
+        }
+    }
+}
+
+type Backend = CpuBackend<f32>;
+type Tree = Weights<Matrix<f32>>;
+
+fn spec(target: Target, types: Vec<GroupType>, schedule: PruneSchedule) -> PruneSpec {
+    PruneSpec {
+        target,
+        types,
+        scope: Scope::Uniform,
+        block: 1,
+        head_unit: HeadUnit::KvGroup,
+        saliency: Saliency::TAYLOR1,
+        reduction: Reduction::Sum,
+        normaliser: Normaliser::PerParameter,
+        fisher: Fisher::default(),
+        update: Update::NONE,
+        damping: 0.01,
+        gradient_ema: 0.0,
+        schedule,
+        calibration_tokens: 1,
+        min_ffn: 1,
+        min_heads: 1,
+        min_stem: 1,
+        min_head_dim: 1,
+        min_layers: 1,
+        fixed_shape: None,
+    }
+}
+
+/// Adds the gradient of `tokens` random tokens to `grads`, a few sequences at a time.
+fn add_gradient(
+    network: &mut ExplicitNetwork<'_, Backend>,
+    config: &ModelConfig,
+    weights: &Tree,
+    (tokens, length): (usize, usize),
+    grads: &mut Tree,
+) {
+    let mut rng = stream(1, "bench tokens");
+    let mut ids =
+        |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..config.vocab_size as u32)).collect() };
+    let length = length.min(tokens).min(256);
+    for _ in 0..tokens / length {
+        let (inputs, targets) = (ids(length), ids(length));
+        network.loss_and_gradients(config, weights, &inputs, &targets, 1, 1.0 / tokens as f64, grads, None);
+    }
+}
+
+fn one_shot(args: &Args, shape: &Shape) -> Result<()> {
+    let backend = Backend::new();
+    let mut config = shape.config();
+    let mut weights = init::random_weights(&backend, &config, 1);
+    let mut grads = zeros_like(&backend, &weights);
+    let started = Instant::now();
+    let mut network = ExplicitNetwork::new(&backend);
+    add_gradient(&mut network, &config, &weights, (args.tokens, shape.context_length), &mut grads);
+    let gradient = started.elapsed();
+    let removed = args.channels * 3 * shape.hidden_size * shape.num_layers;
+    let target = config.num_params() - removed as u64;
+    let spec = spec(Target::Params(target), vec![GroupType::Ffn], PruneSchedule::Line { prune_tokens: 0 });
+    let started = Instant::now();
+    let mut pruner = Pruner::new(&spec, &config, 1)?;
+    let trees = Trees {
+        weights: &mut weights,
+        grads: Some(&mut grads),
+        fisher: None,
+        moments: None,
+        companions: vec![],
+    };
+    let events = pruner.prune_to_target(&backend, &mut config, trees, None, 0, 0)?;
+    let pruning = started.elapsed();
+    ensure!(config.num_params() == target && events.len() == args.channels, "{} events", events.len());
+    println!("events,gradient_seconds,event_seconds,total_seconds");
+    println!(
+        "{},{:.2},{:.3},{:.2}",
+        events.len(),
+        gradient.as_secs_f64(),
+        pruning.as_secs_f64(),
+        (gradient + pruning).as_secs_f64()
+    );
+    Ok(())
+}
+
+fn train(args: &Args, shape: &Shape) -> Result<()> {
+    let backend = Backend::new();
+    let mut config = shape.config();
+    let mut weights = init::random_weights(&backend, &config, 1);
+    let mut moments = Moments::new(&backend, &weights);
+    let prune_tokens = args.steps * args.tokens as u64;
+    let types = vec![GroupType::Ffn, GroupType::Head, GroupType::Stem];
+    let spec = spec(Target::Ratio(0.5), types, PruneSchedule::Line { prune_tokens });
+    let train = TrainSpec {
+        batch_tokens: args.tokens,
+        micro_batch: 1,
+        learning_rate: 1e-3,
+        min_learning_rate_ratio: 0.1,
+        schedule: ScheduleKind::Cosine,
+        warmup_tokens: 0,
+        decay_fraction: 0.2,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        clip_norm: 1.0,
+    };
+    let mut pruner = Pruner::new(&spec, &config, 1)?;
+    let mut network = ExplicitNetwork::new(&backend);
+    let (mut stepping, mut pruning, mut events) = (Duration::ZERO, Duration::ZERO, 0);
+    for step in 1..=args.steps {
+        let started = Instant::now();
+        let mut grads = zeros_like(&backend, &weights);
+        add_gradient(&mut network, &config, &weights, (args.tokens, shape.context_length), &mut grads);
+        optimizer::step(&backend, &train, 1e-3, &mut weights, &grads, &mut moments);
+        stepping += started.elapsed();
+        let started = Instant::now();
+        let trees = Trees {
+            weights: &mut weights,
+            grads: Some(&mut grads),
+            fisher: None,
+            moments: Some([&mut moments.m, &mut moments.v]),
+            companions: vec![],
+        };
+        events += pruner.step(&backend, &mut config, trees, None, step * args.tokens as u64, step)?.len();
+        pruning += started.elapsed();
+    }
+    ensure!(pruner.is_done(), "the target is not met");
+    println!("steps,events,step_seconds,pruning_seconds,share");
+    let share = pruning.as_secs_f64() / stepping.as_secs_f64();
+    println!("{},{events},{:.2},{:.3},{share:.4}", args.steps, stepping.as_secs_f64(), pruning.as_secs_f64());
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let shapes: BTreeMap<String, Shape> = serde_json::from_str(SHAPES)?;
+    let shape = shapes.get(&args.shape).with_context(|| format!("no shape `{}`", args.shape))?;
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    if args.train { train(&args, shape) } else { one_shot(&args, shape) }
+}
