@@ -33,7 +33,7 @@ pub const FILES: [(&str, &str); 10] = [
 ];
 
 /// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
-const ADDED: [(&str, usize); 4] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1)];
+const ADDED: [(&str, usize); 5] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1), (CURVES, 1)];
 
 /// How many of the columns of `file` its first version had.
 pub fn first_columns(file: &str) -> usize {
@@ -419,6 +419,13 @@ pub const COLUMNS: &[Column] = &[
     column(CURVES, "grad_norm", "", "global gradient norm before clipping", "not measured"),
     column(CURVES, "learning_rate", "", "learning rate of this step", "not measured"),
     column(CURVES, "flops", "FLOP", "floating-point operations of this run itself so far", "not measured"),
+    column(
+        CURVES,
+        "held_out_loss",
+        "nats per token",
+        "loss on the first held-out windows after this step",
+        "not taken at this step",
+    ),
     column(PRUNE, "run", "", RUN, NEVER),
     column(PRUNE, "event", "count", "number of the event, counted from 0", NEVER),
     column(PRUNE, "step", "steps", "optimiser steps of this run before the event", NEVER),

@@ -123,6 +123,9 @@ pub struct CurvePoint {
     pub learning_rate: Option<f64>,
     #[serde(serialize_with = "finite")]
     pub flops: Option<f64>,
+    /// Added after the others.
+    #[serde(default, serialize_with = "finite")]
+    pub held_out_loss: Option<f64>,
 }
 
 /// One pruning event: a row of `prune.csv`.

@@ -35,6 +35,7 @@ fn small() -> RunRecord {
         grad_norm: None,
         learning_rate: Some(1e-5),
         flops: Some(2e10),
+        held_out_loss: None,
     }];
     r.prune = vec![PruneEvent {
         event: 0,

@@ -194,6 +194,7 @@ fn fake_training(r: &mut RunRecord, arm: &Arm, params: u64, rng: &mut impl Rng) 
             grad_norm: Some(0.8),
             learning_rate: Some(3e-3 * (1.0 - t)),
             flops: Some(flops),
+            held_out_loss: None,
         });
     }
 }

@@ -228,6 +228,7 @@ fn curve_point(point: &crate::train::CurvePoint) -> CurvePoint {
         grad_norm: Some(point.grad_norm),
         learning_rate: Some(point.learning_rate),
         flops: Some(point.flops),
+        held_out_loss: point.held_out_loss,
     }
 }
 
