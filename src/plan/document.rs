@@ -56,6 +56,7 @@ pub fn document(plan: &Plan) -> Value {
         "arms": experiment.arms.iter().map(|arm| arm.label()).collect::<Vec<_>>(),
         "axes": experiment.axes,
         "comparisons": experiment.comparisons,
+        "questions": experiment.questions,
         "base": base,
         "stages": stages,
         "runs": runs,

@@ -16,6 +16,7 @@ mod document;
 mod error;
 mod figures;
 mod format;
+mod grid;
 pub mod groups;
 mod html;
 mod labels;
@@ -33,7 +34,7 @@ mod text;
 pub use error::ReportError;
 pub use labels::Labels;
 pub use metric::Metric;
-pub use request::{DeclaredComparison, PLAN_FILE, ReportRequest};
+pub use request::{AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::write_atomic;
 use crate::record::read::TABLES;

@@ -16,6 +16,9 @@ pub struct ReportRequest {
     pub title: String,
     pub question: String,
     pub comparisons: Vec<DeclaredComparison>,
+    /// What is asked of the axes of an arm; none in plans of earlier versions.
+    #[serde(default)]
+    pub questions: Vec<AxisQuestion>,
     /// Names that people print.
     #[serde(default)]
     pub labels: Labels,
@@ -28,6 +31,27 @@ pub struct ReportRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedRun {
     pub run: String,
+}
+
+/// A question about the axes of one arm, declared before the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AxisQuestion {
+    pub arm: String,
+    /// One axis: which of its values is best. Two: whether they interact.
+    pub axes: Vec<String>,
+    /// As of a [`DeclaredComparison`].
+    pub metric: String,
+}
+
+impl AxisQuestion {
+    /// Whether it asks this of these axes, in any order.
+    pub fn asks(&self, arm: &str, metric: Metric, axes: &[&str]) -> bool {
+        let named = |axis: &String| axes.contains(&axis.as_str());
+        self.arm == arm
+            && self.metric == metric.name()
+            && self.axes.len() == axes.len()
+            && self.axes.iter().all(named)
+    }
 }
 
 /// A comparison declared before the run: all of them are corrected for multiplicity together.
@@ -54,16 +78,16 @@ impl ReportRequest {
         let bytes = files.get(PLAN_FILE).ok_or_else(missing)?;
         let request: ReportRequest = serde_json::from_slice(bytes)
             .map_err(|e| ReportError::Plan { path: path.clone(), message: e.to_string() })?;
-        match request.comparisons.iter().position(|c| Metric::parse(&c.metric).is_none()) {
-            Some(i) => Err(ReportError::Plan {
-                path,
-                message: format!(
-                    "comparisons[{i}].metric: unknown value `{}`; use one of {}",
-                    request.comparisons[i].metric,
-                    Metric::names()
-                ),
-            }),
-            None => Ok(request),
+        let comparisons = request.comparisons.iter().map(|c| ("comparisons", c.metric.as_str()));
+        let questions = request.questions.iter().map(|q| ("questions", q.metric.as_str()));
+        for named in [comparisons.collect::<Vec<_>>(), questions.collect()] {
+            if let Some(i) = named.iter().position(|(_, metric)| Metric::parse(metric).is_none()) {
+                let (list, metric) = named[i];
+                let message =
+                    format!("{list}[{i}].metric: unknown value `{metric}`; use one of {}", Metric::names());
+                return Err(ReportError::Plan { path, message });
+            }
         }
+        Ok(request)
     }
 }

@@ -22,6 +22,7 @@ const TOKENS: u64 = 819_200;
 const STEPS: u64 = 200;
 
 /// One arm of the made-up experiment.
+#[derive(Clone, Copy)]
 struct Arm {
     name: &'static str,
     /// Probability of a right answer above chance, on a scale from 0 to 1.
@@ -220,6 +221,11 @@ fn request() -> ReportRequest {
             declared("pruning_aware", "one_shot_recover", "bits_per_byte"),
             declared("pruning_aware", "distil", "acc"),
         ],
+        questions: vec![AxisQuestion {
+            arm: "pruning_aware".into(),
+            axes: vec!["prune.saliency".into()],
+            metric: "acc".into(),
+        }],
         runs: vec![],
         labels: Labels::default(),
     }
@@ -378,6 +384,42 @@ fn a_sweep_that_is_not_complete_says_so_on_top_and_in_every_verdict() {
     assert_eq!(half.matches("- Preliminary, with 11 of 18 planned runs: `").count(), 5, "{half}");
     let other = page(&records, planned(&all[..17]));
     assert!(other.contains("The tables hold runs that `plan.json` does not name: `"), "{other}");
+}
+
+/// Four saliencies by two updates by three seeds: the page answers which is best and how sure that is, whether the update
+/// matters, and whether they interact; declared questions get a verdict, others are called exploratory.
+#[test]
+fn a_grid_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = Vec::new();
+    for (skill, saliency) in
+        [(0.15, "random"), (0.40, "magnitude_l2"), (0.42, "taylor1"), (0.44, "taylor_mix")]
+    {
+        for (gain, update) in [(0.0, "none"), (0.02, "layerwise")] {
+            let axes = [("prune.saliency", saliency), ("prune.update", update)];
+            let axes: Vec<_> = axes.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
+            let arm = Arm { skill: skill + gain, ..ARMS[1] };
+            records.extend((1..=3).map(|seed| fake_run(&arm, seed, 60, axes.clone())));
+        }
+    }
+    let report = reported(folder.path(), &records, &request());
+    let told = &report.markdown;
+    let answers = &told[told.find("## What the grid says").expect("a section")..];
+    let ranking = answers.lines().find(|line| line.contains("`prune.saliency` on `acc`")).expect("a ranking");
+    assert!(ranking.contains("came out best") && ranking.contains("worse: `random`"), "{ranking}");
+    assert!(!ranking.contains("Exploratory"), "{ranking}");
+    let update = answers.lines().find(|line| line.contains("`prune.update` on `acc`")).expect("an effect");
+    assert!(update.contains("Exploratory: not declared before the run"), "{update}");
+    assert!(
+        answers.contains("`prune.saliency` × `prune.update` on `acc`: no interaction was found"),
+        "{answers}"
+    );
+    let names: Vec<&str> = report.figures.iter().map(|(name, _)| name.as_str()).collect();
+    assert!(names.contains(&"levels-pruning_aware-acc"), "{names:?}");
+    assert!(names.contains(&"cells-pruning_aware-prune_saliency-prune_update-acc"), "{names:?}");
+    if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
+        reported(&std::path::Path::new(&target).join("two-axes"), &records, &request());
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod error;
 mod grid;
 mod names;
 mod places;
+mod questions;
 mod read;
 mod reader;
 mod rules;

@@ -428,7 +428,7 @@ fn comparisons(root: &Table<'_>, arms: &[ArmRead]) -> Vec<Comparison> {
 }
 
 /// All keys of the file that are not part of the run specification.
-pub(super) const HEADER_KEYS: [&str; 12] = [
+pub(super) const HEADER_KEYS: [&str; 14] = [
     "title",
     "question",
     "seeds",
@@ -441,6 +441,8 @@ pub(super) const HEADER_KEYS: [&str; 12] = [
     "points",
     "labels",
     "comparisons",
+    "rankings",
+    "effects",
 ];
 /// Sections that an axis may reach into.
 pub(super) const RUN_SECTIONS: [&str; 10] =

@@ -32,6 +32,9 @@ pub struct Experiment {
     /// Every point of the grid, the last axis varying fastest; one point without values where there are no axes.
     pub points: Vec<Point>,
     pub comparisons: Vec<Comparison>,
+    /// What is asked of the axes of an arm.
+    #[serde(default)]
+    pub questions: Vec<AxisQuestion>,
     /// Names that people print.
     #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
@@ -699,6 +702,16 @@ impl Point {
     pub fn of_arm(&self, place: usize) -> &RunSpec {
         self.own.get(place).and_then(Option::as_ref).unwrap_or(&self.spec)
     }
+}
+
+/// A question about the axes of one arm, declared before the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AxisQuestion {
+    /// Name of an arm.
+    pub arm: String,
+    /// One axis: which of its values is best. Two: whether they interact.
+    pub axes: Vec<String>,
+    pub metric: String,
 }
 
 /// A comparison declared before the run; all of one file are corrected for multiplicity together.

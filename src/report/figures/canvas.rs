@@ -142,6 +142,14 @@ impl Canvas<'_> {
     }
 }
 
+/// `text` in at most `most` characters, the last of them an ellipsis where it was longer.
+pub fn fitted(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_string();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// A legend in a column, from `at` downwards: a stroke of its colour before each label.
 pub fn legend(canvas: &Canvas, at: Point, entries: &[(String, RGBColor)]) -> Result<()> {
     for (i, (label, colour)) in entries.iter().enumerate() {

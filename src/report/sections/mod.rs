@@ -2,6 +2,7 @@
 mod answers;
 mod curves;
 mod details;
+mod grid;
 mod latency;
 
 use super::Result;
@@ -48,6 +49,7 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
     }
     blocks.push(Block::Text(context.overview()));
     blocks.extend(context.comparison_section(&compared)?);
+    blocks.extend(context.grid_section(request)?);
     blocks.extend(context.accuracy_section()?);
     blocks.extend(context.curve_section()?);
     blocks.extend(context.seed_section());

@@ -22,6 +22,7 @@ use super::arm::{ArmRead, ArmSpec};
 use super::check;
 use super::error::Fault;
 use super::places::{ModelDescription, Places};
+use super::questions;
 use super::read;
 use super::reader::{Findings, Table};
 use super::tree::{Node, Value};
@@ -93,6 +94,7 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
     let arms: Vec<ArmSpec> = header.arms.into_iter().map(|read| read.arm).collect();
     let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
     let labels = labels::read(&Table::root(file, &last), &names, &axes);
+    let questions = questions::read(&Table::root(file, &last), &names, &axes);
     faults.extend(last.into_faults());
 
     faults.sort_by_key(|fault| fault.line);
@@ -116,6 +118,7 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
         axes,
         points: specs,
         comparisons: header.comparisons,
+        questions,
         labels,
         removed,
     })

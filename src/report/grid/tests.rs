@@ -1,0 +1,150 @@
+//! Grids with known answers; numbers of runs are held against scipy and statsmodels (`scripts/golden-grid.py`).
+use super::*;
+use crate::record::{EvalScore, ItemChoice, RunIdentity, RunRecord, RunTotals, Status, collect};
+use crate::report::groups::groups;
+use crate::stats::assert_close;
+
+const LEVELS: [&str; 3] = ["first", "second", "third"];
+const UPDATES: [&str; 2] = ["none", "layerwise"];
+
+fn record(saliency: &str, update: &str, seed: u64) -> RunRecord {
+    let run = format!("pruning_aware-{saliency}-{update}-{seed}");
+    let identity = RunIdentity {
+        stage: Some(run.clone()),
+        run,
+        arm: "pruning_aware".into(),
+        seed,
+        status: Status::Ok,
+        reason: None,
+    };
+    let axes = [("prune.saliency", saliency), ("prune.update", update)];
+    RunRecord::new(identity, axes.map(|(key, value)| (key.to_string(), value.to_string())).to_vec())
+}
+
+/// Bits per byte of level `a` of the first and `b` of the second axis: the function of the script.
+fn bits(a: usize, b: usize, seed: u64) -> f64 {
+    let wobble = 0.02 * ((7 * a as u64 + 5 * b as u64 + 3 * seed) % 4) as f64;
+    let interaction = if (a, b) == (2, 1) { 0.08 } else { 0.0 };
+    1.0 + [0.30, 0.10, 0.00][a] + [0.00, 0.05][b] + 0.1 * seed as f64 + wobble + interaction
+}
+
+fn grid_of_runs(seeds: u64) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for (a, level) in LEVELS.iter().enumerate() {
+        for (b, update) in UPDATES.iter().enumerate() {
+            for seed in 1..=seeds {
+                let mut r = record(level, update, seed);
+                r.totals = RunTotals { bits_per_byte: Some(bits(a, b, seed)), ..RunTotals::default() };
+                records.push(r);
+            }
+        }
+    }
+    records
+}
+
+/// What `with` makes of the grid that these records are.
+fn on<T>(records: &[RunRecord], metric: Metric, with: impl FnOnce(&Grid, &[Factor]) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), records).unwrap();
+    let results = Results::read(folder.path()).unwrap();
+    let (scores, groups) = (Scores::new(&results), groups(&results));
+    let factors = factors(&groups, &results.axes);
+    with(&Grid { results: &results, scores: &scores, groups: &groups, metric }, &factors)
+}
+
+#[test]
+fn main_effects_are_those_of_scipy_and_statsmodels() {
+    on(&grid_of_runs(4), Metric::BitsPerByte, |grid, factors| {
+        assert_eq!(
+            factors.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(),
+            ["prune.saliency", "prune.update"]
+        );
+        let ranking = ranking(grid, &factors[0]).unwrap();
+        // Fewer bits are better: the third level is the best.
+        assert_eq!(
+            ranking.levels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
+            ["third", "second", "first"]
+        );
+        assert_eq!((ranking.seeds, ranking.not_told_from_best()), (4, vec![]));
+        let golden = [
+            ([0, 1], 0.2, 0.1439201523241011, 0.00041937423065355195, 3.0 * 0.00041937423065355195),
+            ([0, 2], 0.26, 0.18069111884092698, 0.0005387291211153784, 3.0 * 0.00041937423065355195),
+            ([1, 2], 0.06, 0.003920152324101624, 0.013846832988859045, 0.013846832988859045),
+        ];
+        for (pair, (levels, value, low, p, holm)) in ranking.pairs.iter().zip(golden) {
+            assert_eq!(pair.levels, levels);
+            assert_close(pair.difference.value.unwrap(), value, 1e-12);
+            assert_close(pair.difference.interval.unwrap().low, low, 1e-7);
+            assert_close(pair.difference.p.unwrap(), p, 1e-9);
+            assert_close(pair.p_holm.unwrap(), holm, 1e-9);
+        }
+    });
+}
+
+#[test]
+fn interactions_are_those_of_scipy_and_statsmodels() {
+    on(&grid_of_runs(4), Metric::BitsPerByte, |grid, factors| {
+        let interaction = interaction(grid, &factors[0], &factors[1]).unwrap();
+        let largest = &interaction.tetrads[0];
+        assert_eq!(interaction.names(largest), [["third", "first"], ["layerwise", "none"]]);
+        assert_close(largest.estimate.value.unwrap(), 0.08, 1e-12);
+        assert_close(largest.estimate.interval.unwrap().high, 0.18393826109000913, 1e-9);
+        assert_close(largest.estimate.p.unwrap(), 0.09172111331157157, 1e-9);
+        assert_close(largest.p_holm.unwrap(), 2.0 * 0.09172111331157157, 1e-9);
+        assert_eq!(interaction.found(), None);
+    });
+}
+
+#[test]
+fn one_seed_tells_nothing_apart_and_a_missing_cell_leaves_its_block_out() {
+    on(&grid_of_runs(1), Metric::BitsPerByte, |grid, factors| {
+        let ranking = ranking(grid, &factors[0]).unwrap();
+        assert_eq!((ranking.seeds, ranking.not_told_from_best()), (1, vec!["second", "first"]));
+    });
+    let mut records = grid_of_runs(3);
+    records.retain(|r| !(r.identity.run.contains("first-layerwise")));
+    on(&records, Metric::BitsPerByte, |grid, factors| {
+        assert_eq!((factors[0].blocks.len(), factors[0].incomplete), (1, 1));
+        assert_eq!((factors[1].blocks.len(), factors[1].incomplete), (2, 1));
+        assert_eq!(interaction(grid, &factors[0], &factors[1]), None);
+        assert!(ranking(grid, &factors[0]).is_some());
+    });
+}
+
+/// Items: level 1 raises the gold probability of every item by 0.2, the update by 0.1 with level 1 alone.
+#[test]
+fn contrasts_of_items_cancel_what_items_and_seeds_share() {
+    let mut records = Vec::new();
+    for (a, level) in LEVELS[..2].iter().enumerate() {
+        for (b, update) in UPDATES.iter().enumerate() {
+            for seed in 1..=3u64 {
+                let mut r = record(level, update, seed);
+                for place in 0..40u64 {
+                    let shared = 0.01 * (place % 17) as f64 + 0.02 * seed as f64;
+                    let noise = 0.002 * ((place * 7 + seed * 3 + a as u64 * 5 + b as u64) % 11) as f64;
+                    let gain = 0.2 * a as f64 + 0.1 * (a * b) as f64;
+                    r.items.push(ItemChoice {
+                        task: "piqa".into(),
+                        item: place.to_string(),
+                        place: Some(place),
+                        acc: Some(1),
+                        gold_probability: Some(0.3 + shared + noise + gain),
+                        ..ItemChoice::default()
+                    });
+                }
+                r.evals.push(EvalScore::from_choices("piqa", &r.items, Some(0.5)));
+                records.push(r);
+            }
+        }
+    }
+    on(&records, Metric::GoldProbability, |grid, factors| {
+        let ranking = ranking(grid, &factors[0]).unwrap();
+        let worst = &ranking.levels[1];
+        assert_eq!((ranking.best().name.as_str(), worst.told_from_best), ("second", true));
+        assert!((worst.against_best.value.unwrap() + 0.25).abs() < 3e-3, "{worst:?}");
+        assert_eq!((worst.against_best.seeds, worst.against_best.items), (3, 40));
+        let interaction = interaction(grid, &factors[0], &factors[1]).unwrap();
+        let found = interaction.found().unwrap();
+        assert!((found.estimate.value.unwrap() - 0.1).abs() < 3e-3, "{found:?}");
+    });
+}
