@@ -119,6 +119,7 @@ fn items_of<'a>(
             let fields = Fields { object, place };
             let mut item = parse(task, &fields, index)?;
             item.cluster = *first.entry(cluster_key(task, &fields)).or_insert(index);
+            item.difficulty = object.get("difficulty").and_then(Value::as_f64);
             Ok(item)
         })
         .collect()

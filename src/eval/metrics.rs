@@ -20,6 +20,8 @@ pub struct ItemRecord {
     pub id: String,
     /// Place of the first item of its cluster.
     pub cluster: usize,
+    /// Larger is harder, where the file tells it.
+    pub difficulty: Option<f64>,
     /// Of MMLU.
     pub subject: Option<String>,
     pub gold: usize,
@@ -178,6 +180,7 @@ fn record(task: Task, encoded: &EncodedItem, scores: &[f64]) -> ItemRecord {
         place: item.place,
         id: item.id.clone(),
         cluster: item.cluster,
+        difficulty: item.difficulty,
         subject: item.subject.clone(),
         gold: item.gold,
         loglikelihoods: scores.to_vec(),

@@ -129,7 +129,7 @@ pub struct TextRequest {
 }
 
 /// One item: its requests, one per choice, and what the metrics need.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Item {
     /// Place in the file, from 0: what names the item.
     pub place: usize,
@@ -137,6 +137,8 @@ pub struct Item {
     pub id: String,
     /// Place of the first item of its cluster.
     pub cluster: usize,
+    /// Larger is harder, where the file tells it.
+    pub difficulty: Option<f64>,
     /// Of MMLU.
     pub subject: Option<String>,
     /// What stands before the examples and the item's own context: in its requests already.
@@ -154,6 +156,7 @@ impl Item {
             place,
             id,
             cluster: place,
+            difficulty: None,
             subject: None,
             description: String::new(),
             requests: Vec::new(),

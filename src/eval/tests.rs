@@ -1,6 +1,7 @@
 //! Items, requests and metrics against hand-computed cases, and against the harness where its files are present.
 use super::request::tests::{Toy, bytes_only};
 use super::*;
+use crate::data::synthetic::{Synthetic, SyntheticSize};
 use crate::data::world::World;
 use crate::data::{Tokenizer, ValidationWindows};
 use std::fs;
@@ -180,6 +181,20 @@ fn the_world_gives_items_of_each_task() {
         let items = load(task, Source::World(&world), Limit::First(40), 0).expect("items");
         assert_eq!(items.len(), 40);
         assert!(items.iter().all(|i| i.gold < i.requests.len()), "{}", task.name());
+    }
+}
+
+#[test]
+fn the_synthetic_corpus_gives_items_with_cluster_and_difficulty() {
+    let corpus = Synthetic::new(0, SyntheticSize { entities: 64, facts: 2, forms: 2 });
+    for task in Task::ALL.into_iter().filter(|&t| t != Task::SocialIqa && !t.is_mmlu()) {
+        let items = load(task, Source::Synthetic(&corpus), Limit::First(40), 0).expect("items");
+        assert!(items.iter().all(|i| i.gold < i.requests.len() && i.difficulty.is_some()), "{}", task.name());
+        let clusters: std::collections::HashSet<usize> = items.iter().map(|item| item.cluster).collect();
+        assert!((2..40).contains(&clusters.len()), "{} {clusters:?}", task.name());
+        let record =
+            &evaluate(task, &items, &bytes_only(), 300, &mut Toy::default()).expect("scores").items[7];
+        assert_eq!((record.cluster, record.difficulty), (items[7].cluster, items[7].difficulty));
     }
 }
 

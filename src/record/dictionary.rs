@@ -409,6 +409,13 @@ pub const COLUMNS: &[Column] = &[
         "tokens at the beginning of the context that did not fit, the most of its choices",
         EARLIER,
     ),
+    column(
+        ITEMS,
+        "difficulty",
+        "",
+        "larger is harder; of the synthetic corpus: on average one document in 10^difficulty tells the fact or rule (arc_easy, arc_challenge, openbookqa, winogrande), minus the distance of the score from its threshold (boolq), slots that all choices share (hellaswag, piqa)",
+        "the benchmark's file does not tell it",
+    ),
     column(CURVES, "run", "", RUN, NEVER),
     column(CURVES, "arm", "", ARM, NEVER),
     column(CURVES, "seed", "", SEED, NEVER),

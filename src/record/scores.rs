@@ -118,6 +118,9 @@ pub struct ItemChoice {
     pub choice_log_loss: Option<f64>,
     pub agreement: Option<u8>,
     pub lost_context_tokens: Option<u64>,
+    /// Larger is harder; its unit is the task's.
+    #[serde(serialize_with = "finite")]
+    pub difficulty: Option<f64>,
 }
 
 /// An item that could not be scored: a row of `set_aside.csv`.

@@ -31,6 +31,7 @@ fn choices<'a>(task: &'a str, item: &'a ItemRecord) -> impl Iterator<Item = Item
         choice_log_loss: companions.choice_log_loss,
         agreement: None,
         lost_context_tokens: Some(item.lost_context_tokens as u64),
+        difficulty: item.difficulty,
     })
 }
 

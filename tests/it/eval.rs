@@ -84,7 +84,7 @@ fn results_come_as_a_table_in_the_schema_of_the_harness_and_by_item() {
     assert_eq!(
         lines.next().unwrap(),
         "task,item,gold,choice,loglik,num_chars,num_bytes,num_tokens,acc,acc_norm,place,cluster,stratum,\
-         gold_probability,gold_probability_norm,gold_nll,margin,choice_log_loss,agreement,lost_context_tokens"
+         gold_probability,gold_probability_norm,gold_nll,margin,choice_log_loss,agreement,lost_context_tokens,difficulty"
     );
     let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
     assert_eq!(rows.len(), 3 + 2 + 4 + 2 * 12);
