@@ -62,7 +62,7 @@ fn draw(c: Components, binary: bool, seeds: usize, cluster: &[usize], rng: &mut 
 /// Where the model holds the interval covers 95 % or a little more: with few seeds it is conservative, since the seeds' t
 /// quantile multiplies noise that items already average. Treated as independent, items in clusters cover too little.
 #[test]
-#[ignore = "a study of half a minute; its table is benches/runs/2026-11-28-coverage/coverage.csv"]
+#[ignore = "a study of minutes; EFFICIENTLLM_COVERAGE names the file for its table"]
 fn coverage_study() {
     let mut table =
         String::from("scores,dominant,cluster_size,seeds,repeats,covered,covered_if_independent\n");
