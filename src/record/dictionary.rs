@@ -33,7 +33,7 @@ pub const FILES: [(&str, &str); 10] = [
 ];
 
 /// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
-const ADDED: [(&str, usize); 5] = [(RUNS, 5), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1), (CURVES, 1)];
+const ADDED: [(&str, usize); 5] = [(RUNS, 6), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1), (CURVES, 1)];
 
 /// How many of the columns of `file` its first version had.
 pub fn first_columns(file: &str) -> usize {
@@ -117,13 +117,6 @@ pub const COLUMNS: &[Column] = &[
     column(RUNS, "precision", "f32, bf16", "precision of its products", UNTOLD),
     column(
         RUNS,
-        "products",
-        "amx_bf16, avx512_bf16",
-        "instruction whose order of sums its bf16 products on the processor follow, with `emulated` where that was done without it",
-        "products in f32, or on a device",
-    ),
-    column(
-        RUNS,
         "devices",
         "",
         "device of the engine and the numbers of those used; may differ from run to run",
@@ -178,6 +171,13 @@ pub const COLUMNS: &[Column] = &[
         "share",
         "the paper's average: mean over arc_easy, arc_challenge, boolq, hellaswag, openbookqa, piqa and winogrande with the usual metric of each (acc_norm for arc_challenge, hellaswag and openbookqa, else acc); other tasks are left out",
         "not all seven were scored, or the run was scored before averages were recorded",
+    ),
+    column(
+        RUNS,
+        "products",
+        "amx_bf16, avx512_bf16",
+        "instruction whose order of sums its bf16 products on the processor follow, with `emulated` where that was done without it",
+        "products in f32, or on a device",
     ),
     column(EVALS, "run", "", RUN, NEVER),
     column(EVALS, "arm", "", ARM, NEVER),

@@ -92,7 +92,6 @@ pub struct RunTotals {
     pub peak_memory_bytes: Option<u64>,
     pub engine: Option<String>,
     pub precision: Option<String>,
-    pub products: Option<String>,
     pub devices: Option<String>,
     pub sequences_at_once: Option<u64>,
     pub saliency_hessian: Option<String>,
@@ -107,6 +106,7 @@ pub struct RunTotals {
     pub average_acc: Option<f64>,
     #[serde(serialize_with = "finite")]
     pub average_usual: Option<f64>,
+    pub products: Option<String>,
 }
 
 /// One logged optimiser step: a row of `curves.csv`.

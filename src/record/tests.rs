@@ -223,6 +223,8 @@ fn files_without_the_columns_that_were_added_are_read() {
         std::fs::write(&path, old.into_inner().unwrap()).unwrap();
     }
     std::fs::remove_file(folder.path().join(dictionary::SET_ASIDE)).unwrap();
+    // Earlier versions wrote no list of sums.
+    std::fs::remove_file(folder.path().join(snapshot::SUMS_FILE)).unwrap();
     let back = Results::read(folder.path()).unwrap();
     assert_eq!((back.axes.clone(), back.runs.len()), (now.axes, 2));
     assert_eq!(back.runs[0].totals.update_hessian.as_deref(), Some("none"));
@@ -324,6 +326,7 @@ fn old_events_read_as_rows_of_candidates() {
     let without = |line: &str| line.rsplit_once(',').unwrap().0.to_string();
     let widths: Vec<String> = widths.lines().map(without).collect();
     std::fs::write(folder.path().join("widths.csv"), widths.join("\n") + "\n").unwrap();
+    std::fs::remove_file(folder.path().join(snapshot::SUMS_FILE)).unwrap();
     let read = Results::read(folder.path()).unwrap();
     assert_eq!(read.candidates, new.candidates);
     assert_eq!(read.prune[0].row, PruneEvent { sums_from_event: None, ..new.prune[0].row.clone() });

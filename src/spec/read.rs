@@ -255,8 +255,8 @@ fn train(t: &Table<'_>) -> TrainSpec {
 
 fn prune(t: &Table<'_>) -> PruneSpec {
     let saliency = rules::saliency(t);
-    t.ask(&["target"]);
-    // In the place of a target.
+    // Both are keys that a stage reads, whichever of them the file has.
+    let [_, _] = ["target", "fixed_shape"].map(|key| t.node(key));
     let fixed_shape = t.has("fixed_shape").then(|| fixed_shape(&t.table("fixed_shape", false)));
     let target = match (&fixed_shape, t.has("target")) {
         (Some(_), true) => {

@@ -1,5 +1,6 @@
 //! What `plan` says of benchmark items that stand in a training corpus from disk.
 use crate::cli::{Desk, example_with};
+use efficientllm::base::seal;
 use efficientllm::data::Tokenizer;
 use std::fs;
 
@@ -100,7 +101,14 @@ fn plan_tells_the_epochs_of_each_source_and_reads_a_corpus_once() {
     assert_eq!(checks.len(), 1);
     let path = checks[0].path();
     let kept = fs::read_to_string(&path).unwrap();
-    fs::write(&path, kept.replace("\"documents\":410,", "\"documents\":411,")).unwrap();
+    let other = kept.replace("\"documents\": 410,", "\"documents\": 411,");
+    assert_ne!(other, kept);
+    // Who changes it without its sum is not believed.
+    fs::write(&path, &other).unwrap();
+    assert_eq!(shown(&desk), first);
+    let mut found: serde_json::Value = serde_json::from_str(&other).unwrap();
+    found.as_object_mut().unwrap().remove("sha256");
+    fs::write(&path, seal::seal(&found).unwrap()).unwrap();
     assert_eq!(shown(&desk), first.replace(" 410 documents", " 411 documents"));
     // Of another text it knows nothing.
     fs::write(folder.join("b.txt"), text(399, "0123456789")).unwrap();

@@ -35,6 +35,9 @@ calibration_tokens = 128
 [budget]
 tokens = 512
 
+[recovery]
+subtract_calibration = true
+
 [eval]
 tasks = ["piqa"]
 items = 3
