@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Sums of per-parameter scores are kept and corrected by what goes; statistics are sliced event by event. Tensors are sliced
-//! once, after the last event: before that, [`Work`] says which rows, columns and layers of them are left. Only updates of
+//! once, after the last event: before that, `Work` says which rows, columns and layers of them are left. Only updates of
 //! weights, and rules that read weights as matrices, need the model sliced after each event.
 use super::error::PruneError;
 use super::groups::{GroupId, Groups};

@@ -68,7 +68,7 @@ pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
     })
 }
 
-/// What [`write`] wrote.
+/// What `write` wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// All files of the report, `report.md` first.

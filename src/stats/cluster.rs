@@ -102,7 +102,7 @@ impl Clusters {
         sums
     }
 
-    /// Σ_h C_h/(C_h−1) Σ_{c∈h} squares[c], the factor 1 for a stratum of one cluster.
+    /// `Σ_h C_h/(C_h−1) Σ_{c∈h} squares[c]`, the factor 1 for a stratum of one cluster.
     fn corrected_sum(&self, squares: &[f64]) -> f64 {
         let mut of_stratum = vec![(0.0, 0.0); self.num_strata];
         for (square, stratum) in squares.iter().zip(&self.stratum) {

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 /// - `cluster`: a text; items of one cluster depend on the same fact or rule;
 /// - `difficulty`: a number; larger is harder. `arc_easy`, `arc_challenge`, `openbookqa`, `winogrande`: on average one
 ///   document in 10^difficulty tells the fact or rule; `boolq`: minus the distance of the score from the threshold, in the
-///   unit of [`super::permissions`]; `hellaswag`, `piqa`: slots that all choices share.
+///   unit of `super::permissions`; `hellaswag`, `piqa`: slots that all choices share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SyntheticItem {
     pub json: Map<String, Value>,

@@ -8,13 +8,13 @@
 //!
 //! | table | task | asks for |
 //! |---|---|---|
-//! | [`attributes`] | `arc_easy` | facts that the text states and never asks |
-//! | [`traits`] | `arc_challenge` | facts that follow from the kind and are nowhere |
-//! | [`permissions`] | `boolq` | the sign of a sum of two biases and a weak interaction |
-//! | [`activities`] | `hellaswag` | the next step |
-//! | [`tools`] | `openbookqa` | the tool for a work on a thing of some kind |
-//! | [`goals`] | `piqa` | the solution that has the words of the goal |
-//! | [`habits`] | `winogrande` | which of two entities does something |
+//! | `attributes` | `arc_easy` | facts that the text states and never asks |
+//! | `traits` | `arc_challenge` | facts that follow from the kind and are nowhere |
+//! | `permissions` | `boolq` | the sign of a sum of two biases and a weak interaction |
+//! | `activities` | `hellaswag` | the next step |
+//! | `tools` | `openbookqa` | the tool for a work on a thing of some kind |
+//! | `goals` | `piqa` | the solution that has the words of the goal |
+//! | `habits` | `winogrande` | which of two entities does something |
 //!
 //! The seed decides facts, hold-outs and random draws, not the words. [`SyntheticSize`] decides how many entities, facts
 //! and forms there are.

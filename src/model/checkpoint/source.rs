@@ -2,7 +2,7 @@
 //!
 //! | place | read by | tokenizer |
 //! |---|---|---|
-//! | a folder with `config.json` | [`load`] | its `tokenizer.json`, else its `tokenizer.model` |
+//! | a folder with `config.json` | `load` | its `tokenizer.json`, else its `tokenizer.model` |
 //! | a file that begins with `GGUF` | [`gguf`] | the tables inside the file |
 //! | any other file that ends in `.bin` | [`llama2c`] | `tokenizer.bin`, `tok<V>.bin` or `tok<V/1000>k.bin` beside it |
 use std::io::Read;

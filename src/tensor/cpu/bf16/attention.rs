@@ -1,5 +1,5 @@
 //! Causal attention whose products are in bf16, softmax and its gradient in f32: the equations of
-//! [`crate::tensor::cpu::attention`].
+//! `crate::tensor::cpu::attention`.
 //!
 //! Keys and values are packed once for all query heads that read them, queries once per head. Keys beyond the diagonal of a
 //! block of queries are neither multiplied nor read.

@@ -1,16 +1,16 @@
 //! Matrix products with operands in bf16 and sums in f32.
 //!
 //! Both operands are rounded to bf16 and packed in pairs of neighbours along k, as the instructions take them ([`pack`]); a
-//! kernel multiplies a few rows by a few columns ([`kernel`]); [`product`] puts the pieces together. There are two orders of
-//! summation, [`CpuBf16`], each what one instruction does; a processor without it computes the same bits in plain f32
-//! fused multiply-adds ([`emulated`]). With pairs p of the elements 2p and 2p + 1, z = ±0 where a sum would be subnormal:
+//! kernel multiplies a few rows by a few columns (`kernel`); [`product`] puts the pieces together. There are two orders of
+//! summation, `CpuBf16`, each what one instruction does; a processor without it computes the same bits in plain f32
+//! fused multiply-adds (`emulated`). With pairs p of the elements 2p and 2p + 1, z = ±0 where a sum would be subnormal:
 //!
 //! ```text
 //! VDPBF16PS   s ← z(s + a₂ₚ₊₁ b₂ₚ₊₁);  s ← z(s + a₂ₚ b₂ₚ)                         for p = 0, 1, …
 //! TDPBF16PS   e ← z(e + a₂ₚ b₂ₚ), o ← z(o + a₂ₚ₊₁ b₂ₚ₊₁) for 16 pairs from e = o = 0;  s ← z(s + z(e + o))
 //! ```
 //!
-//! (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.) A chain starts anew every [`BLOCK_PAIRS`] pairs,
+//! (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.) A chain starts anew every `BLOCK_PAIRS` pairs,
 //! and chains are added in order, in f32. So an element of a product depends on its row, its column and k alone: not on the
 //! number of threads, nor on the rows and columns beside it.
 pub mod attention;

@@ -220,7 +220,7 @@ impl Right {
         VECTOR * (first * self.all_vectors + panel * self.vectors * pairs)
     }
 
-    /// Panel `panel` of the chain from pair `first` on, a multiple of [`BLOCK_PAIRS`].
+    /// Panel `panel` of the chain from pair `first` on, a multiple of `BLOCK_PAIRS`.
     pub fn panel(&self, panel: usize, first: usize) -> *const u32 {
         // SAFETY: within the buffer.
         unsafe { self.buffer.pairs().add(self.offset(panel, first)) }

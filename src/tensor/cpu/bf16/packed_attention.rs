@@ -1,4 +1,4 @@
-//! Attention over a packed batch with products in bf16: the equations of [`crate::tensor::cpu::packed_attention`].
+//! Attention over a packed batch with products in bf16: the equations of `crate::tensor::cpu::packed_attention`.
 //!
 //! A segment's scores of what it sees and of its own keys are two products, and so are their sums of values; each depends
 //! on the lengths of the two alone.

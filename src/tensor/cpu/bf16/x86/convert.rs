@@ -1,7 +1,7 @@
 //! Rounding to bf16 by `VCVTNE2PS2BF16`, of which [`crate::tensor::cpu::bf16::round`] is the specification.
 use std::arch::asm;
 
-/// Elements that [`line`] and [`weave`] take at a time.
+/// Elements that `line` and [`weave`] take at a time.
 pub const LINE: usize = 32;
 pub const WEAVE: usize = 16;
 
