@@ -33,7 +33,7 @@ pub const FILES: [(&str, &str); 10] = [
 ];
 
 /// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
-const ADDED: [(&str, usize); 5] = [(RUNS, 6), (EVALS, 25), (ITEMS, 10), (WIDTHS, 1), (CURVES, 1)];
+const ADDED: [(&str, usize); 5] = [(RUNS, 6), (EVALS, 25), (ITEMS, 11), (WIDTHS, 1), (CURVES, 1)];
 
 /// How many of the columns of `file` its first version had.
 pub fn first_columns(file: &str) -> usize {
