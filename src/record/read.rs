@@ -339,7 +339,8 @@ impl Parser<'_> {
 const TEXT: [&str; 12] =
     ["run", "arm", "item", "reason", "stage", "index", "layer", "task", "type", "phase", "stratum", "text"];
 /// Columns of numbers that may be negative, with the ends of their intervals.
-const SIGNED: [&str; 9] = [
+const SIGNED: [&str; 10] = [
+    "difficulty",
     "loglik",
     "saliency",
     "candidate_ffn",

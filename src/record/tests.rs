@@ -100,6 +100,7 @@ fn item(task: &str, id: &str, choice: u64, correct: u8) -> ItemChoice {
         acc_norm: None,
         place: Some(0),
         cluster: Some(0),
+        difficulty: Some(-0.84),
         ..ItemChoice::default()
     }
 }
