@@ -35,8 +35,8 @@ use std::collections::HashMap;
 
 /// More points than anyone means to run.
 const MAX_POINTS: usize = 4096;
-/// Tables that make the grid, beside `axes`.
-const TABLES: [&str; 5] = ["zip", "grid", "exclude", "points", "labels"];
+/// Tables that make the grid, beside `axes`, name its parts and ask about them.
+const TABLES: [&str; 7] = ["zip", "grid", "exclude", "points", "labels", "rankings", "effects"];
 /// The axis that holds the names of named points.
 const POINT: &str = "point";
 

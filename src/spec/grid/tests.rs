@@ -216,3 +216,13 @@ fn faults_of_all_parts_come_at_once() {
         assert!(found.iter().any(|fault| fault == expected), "no `{expected}` in {found:#?}");
     }
 }
+
+#[test]
+fn questions_about_axes_are_part_of_the_file() {
+    let found = experiment(
+        "[axes]\n\"prune.saliency\" = [\"random\", \"taylor1\"]\n\"budget.tokens\" = [819_200, 409_600]\n\
+         [[effects]]\nfactors = [\"prune.saliency\", \"budget.tokens\"]\narm = \"pruning_aware\"\nmetric = \"acc\"\n\
+         [[rankings]]\naxis = \"prune.saliency\"\narm = \"pruning_aware\"\nmetric = \"bits_per_byte\"\n",
+    );
+    assert_eq!(found.questions.len(), 4, "{:?}", found.questions);
+}
