@@ -139,7 +139,7 @@ fn one_shot(args: &Args, shape: &Shape) -> Result<()> {
     let gradient = started.elapsed();
     let removed = args.channels * 3 * shape.hidden_size * shape.num_layers;
     let target = config.num_params() - removed as u64;
-    let spec = spec(Target::Params(target), vec![GroupType::Ffn], PruneSchedule::Line { prune_tokens: 0 });
+    let spec = spec(Target::Params(target), vec![GroupType::Ffn], PruneSchedule::line(0));
     let started = Instant::now();
     let mut pruner = Pruner::new(&spec, &config, 1)?;
     let trees = Trees {
@@ -170,7 +170,7 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
     let mut moments = Moments::new(&backend, &weights);
     let prune_tokens = args.steps * args.tokens as u64;
     let types = vec![GroupType::Ffn, GroupType::Head, GroupType::Stem];
-    let spec = spec(Target::Ratio(0.5), types, PruneSchedule::Line { prune_tokens });
+    let spec = spec(Target::Ratio(0.5), types, PruneSchedule::line(prune_tokens));
     let train = TrainSpec {
         batch_tokens: args.tokens,
         micro_batch: 1,

@@ -197,17 +197,22 @@ fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u6
     F32 * (params * copies + teacher + activations + gram + vocab_size as u64 * d)
 }
 
-/// FLOPs of pruning-aware pretraining: the mean of source and target while it prunes, the target after that.
+/// FLOPs of pruning-aware pretraining: the mean of source and target while it prunes, the source before and the target after that.
 fn pruning_flops(spec: &RunSpec, rates: &Rates) -> f64 {
     let budget = spec.budget.tokens as f64;
+    let before = (spec.prune.schedule.start_tokens() as f64).min(budget);
     let pruning = match spec.prune.schedule {
-        PruneSchedule::Line { prune_tokens } => prune_tokens as f64,
-        PruneSchedule::Interval { steps } => {
+        PruneSchedule::Line { prune_tokens, .. } => prune_tokens as f64,
+        PruneSchedule::Interval { steps, .. } => {
             let removed = (rates.source_params - rates.target_params) as f64;
-            (removed / rates.per_event * (steps * spec.train.batch_tokens as u64) as f64).min(budget)
+            removed / rates.per_event * (steps * spec.train.batch_tokens as u64) as f64
         }
-    };
-    TRAINING_TO_FORWARD * (pruning * (rates.source + rates.target) / 2.0 + (budget - pruning) * rates.target)
+    }
+    .min(budget - before);
+    let after = budget - before - pruning;
+    let forward =
+        before * rates.source + pruning * (rates.source + rates.target) / 2.0 + after * rates.target;
+    TRAINING_TO_FORWARD * forward
 }
 
 /// Parameters that one event removes from the source, the mean over the types.

@@ -155,7 +155,7 @@ impl Pruner {
         if !(spec.damping.is_finite() && spec.damping >= 0.0) {
             return Err(PruneError::Damping { damping: spec.damping });
         }
-        if spec.schedule == (PruneSchedule::Interval { steps: 0 }) {
+        if matches!(spec.schedule, PruneSchedule::Interval { steps: 0, .. }) {
             return Err(PruneError::ZeroInterval);
         }
         let groups = Groups::new(spec, source)?;

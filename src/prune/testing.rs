@@ -44,7 +44,7 @@ pub fn small_spec() -> PruneSpec {
         update: Update::NONE,
         damping: 0.01,
         gradient_ema: 0.0,
-        schedule: PruneSchedule::Line { prune_tokens: 1000 },
+        schedule: PruneSchedule::line(1000),
         calibration_tokens: 100,
         min_ffn: 1,
         min_heads: 1,

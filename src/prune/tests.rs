@@ -178,7 +178,7 @@ fn records_say_what_happened() {
 #[test]
 fn an_interval_takes_one_event_at_a_time() {
     let source = small_config(true);
-    let spec = PruneSpec { schedule: PruneSchedule::Interval { steps: 2 }, ..small_spec() };
+    let spec = PruneSpec { schedule: PruneSchedule::interval(2), ..small_spec() };
     let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
     let mut model = Model::new(&source, 1);
     let mut steps = Vec::new();
@@ -216,7 +216,7 @@ fn what_does_not_fit_is_refused_before_anything_changes() {
         "prune.damping: -0.5 is out of range; nearest valid: 0"
     );
     assert_eq!(
-        refuse(PruneSpec { schedule: PruneSchedule::Interval { steps: 0 }, ..small_spec() }),
+        refuse(PruneSpec { schedule: PruneSchedule::interval(0), ..small_spec() }),
         "prune.schedule.steps: 0 is no interval; nearest valid: 1"
     );
     let spec = PruneSpec { update: Update::LAYERWISE, ..small_spec() };
@@ -361,7 +361,7 @@ proptest! {
         // Event by event, so that the shape at which the completion is settled is seen, and sums begin anew with each.
         let (mut before_completion, mut gone) = (source.clone(), std::collections::BTreeSet::new());
         let mut records: Vec<EventRecord> = Vec::new();
-        spec.schedule = PruneSchedule::Interval { steps: 1 };
+        spec.schedule = PruneSchedule::interval(1);
         let mut stepwise = Pruner::new(&spec, &source, seed).unwrap();
         let mut copy = model.clone();
         let mut step = 0;

@@ -118,10 +118,14 @@ impl Check<'_> {
                     self.multiple(key, tokens, batch, words);
                 }
             }
-            if let PruneSchedule::Line { prune_tokens } = spec.prune.schedule
-                && self.findings.sound(&["prune.schedule"])
-            {
-                self.multiple("prune.schedule.prune_tokens", prune_tokens, batch, words);
+            if self.findings.sound(&["prune.schedule"]) {
+                let start = spec.prune.schedule.start_tokens();
+                if start > 0 {
+                    self.multiple("prune.schedule.start_tokens", start, batch, words);
+                }
+                if let PruneSchedule::Line { prune_tokens, .. } = spec.prune.schedule {
+                    self.multiple("prune.schedule.prune_tokens", prune_tokens, batch, words);
+                }
             }
             if let Some(arm) = recover
                 && self.findings.sound(&["prune.calibration_tokens"])
@@ -149,8 +153,22 @@ impl Check<'_> {
                 self.fault(key, message, Some(format!("nearest valid {}: {limit}", last(key))));
             }
         };
-        if let PruneSchedule::Line { prune_tokens } = spec.prune.schedule {
-            at_most("prune.schedule.prune_tokens", prune_tokens, "budget.tokens", budget);
+        match spec.prune.schedule {
+            PruneSchedule::Line { prune_tokens, start_tokens: 0 } => {
+                at_most("prune.schedule.prune_tokens", prune_tokens, "budget.tokens", budget);
+            }
+            PruneSchedule::Line { prune_tokens, start_tokens } => {
+                at_most(
+                    "prune.schedule.start_tokens",
+                    start_tokens,
+                    "budget.tokens less prune_tokens",
+                    budget.saturating_sub(prune_tokens),
+                );
+            }
+            PruneSchedule::Interval { start_tokens, .. } => {
+                let limit = budget.saturating_sub(batch);
+                at_most("prune.schedule.start_tokens", start_tokens, "budget.tokens less one step", limit);
+            }
         }
         if let (Some(tokens), None) = (spec.source.tokens, &spec.source.model) {
             at_most("train.warmup_tokens", spec.train.warmup_tokens, "source.tokens", tokens);

@@ -332,9 +332,16 @@ fn fixed_shape(t: &Table<'_>) -> FixedShape {
 }
 
 fn prune_schedule(t: &Table<'_>) -> PruneSchedule {
-    let schedule = match t.name("kind", &[("line", true), ("interval", false)]).required() {
-        true => PruneSchedule::Line { prune_tokens: t.whole("prune_tokens", 1..=MAX_TOKENS).required() },
-        false => PruneSchedule::Interval { steps: t.whole("steps", 1..=1_000_000_000).required() },
+    let is_line = t.name("kind", &[("line", true), ("interval", false)]).required();
+    let start_tokens = t.whole("start_tokens", 0..=MAX_TOKENS).or(0);
+    let schedule = match is_line {
+        true => PruneSchedule::Line {
+            prune_tokens: t.whole("prune_tokens", 1..=MAX_TOKENS).required(),
+            start_tokens,
+        },
+        false => {
+            PruneSchedule::Interval { steps: t.whole("steps", 1..=1_000_000_000).required(), start_tokens }
+        }
     };
     t.finish();
     schedule

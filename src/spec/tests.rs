@@ -34,7 +34,7 @@ fn the_example_is_valid() {
     assert_eq!(experiment.seeds, [1, 2, 3]);
     assert_eq!(experiment.points.len(), 1);
     assert_eq!(experiment.arms.len(), 6);
-    assert_eq!(experiment.base.prune.schedule, PruneSchedule::Line { prune_tokens: 409_600 });
+    assert_eq!(experiment.base.prune.schedule, PruneSchedule::line(409_600));
 }
 
 #[test]
@@ -160,6 +160,22 @@ fn rules_between_keys_name_the_nearest_valid_values() {
     assert_eq!(
         single("prune_tokens = 409_600", "prune_tokens = 823_296"),
         "prune.schedule.prune_tokens: 823296 is more than budget.tokens = 819200 | nearest valid prune_tokens: 819200"
+    );
+    let start = |tokens: &str| format!("prune_tokens = 409_600, start_tokens = {tokens}");
+    assert_eq!(
+        single("prune_tokens = 409_600", &start("1000")),
+        "prune.schedule.start_tokens: 1000 is not a multiple of 4096 (train.batch_tokens) | nearest valid start_tokens: 4096"
+    );
+    assert_eq!(
+        single("prune_tokens = 409_600", &start("413_696")),
+        "prune.schedule.start_tokens: 413696 is more than budget.tokens less prune_tokens = 409600 | nearest valid start_tokens: 409600"
+    );
+    assert_eq!(
+        single(
+            "kind = \"line\", prune_tokens = 409_600",
+            "kind = \"interval\", steps = 1, start_tokens = 819_200"
+        ),
+        "prune.schedule.start_tokens: 819200 is more than budget.tokens less one step = 815104 | nearest valid start_tokens: 815104"
     );
     assert_eq!(
         single("ratio = 0.5", "ratio = 1.5"),

@@ -417,10 +417,43 @@ impl Default for Fisher {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PruneSchedule {
-    /// Parameters follow a straight line in tokens from source to target over `prune_tokens`.
-    Line { prune_tokens: u64 },
-    /// One event every `steps` optimiser steps.
-    Interval { steps: u64 },
+    /// Parameters follow a straight line in tokens from source to target over `prune_tokens`, after `start_tokens`.
+    Line {
+        prune_tokens: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        start_tokens: u64,
+    },
+    /// One event every `steps` optimiser steps, after `start_tokens`.
+    Interval {
+        steps: u64,
+        #[serde(default, skip_serializing_if = "is_zero")]
+        start_tokens: u64,
+    },
+}
+
+impl PruneSchedule {
+    /// A line from the first step on.
+    pub const fn line(prune_tokens: u64) -> PruneSchedule {
+        PruneSchedule::Line { prune_tokens, start_tokens: 0 }
+    }
+
+    /// Events from the first step on.
+    pub const fn interval(steps: u64) -> PruneSchedule {
+        PruneSchedule::Interval { steps, start_tokens: 0 }
+    }
+
+    /// Tokens that are trained on before the first event.
+    pub const fn start_tokens(&self) -> u64 {
+        match self {
+            PruneSchedule::Line { start_tokens, .. } | PruneSchedule::Interval { start_tokens, .. } => {
+                *start_tokens
+            }
+        }
+    }
+}
+
+fn is_zero(tokens: &u64) -> bool {
+    *tokens == 0
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

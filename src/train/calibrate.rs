@@ -80,7 +80,7 @@ pub struct Calibration {
 
 /// What pruning in stages asks of a pruner: stage i of `stages` ends at the share i/`stages` of a line to the target.
 pub fn in_stages(spec: &PruneSpec, stages: u64) -> PruneSpec {
-    PruneSpec { schedule: PruneSchedule::Line { prune_tokens: stages }, ..spec.clone() }
+    PruneSpec { schedule: PruneSchedule::line(stages), ..spec.clone() }
 }
 
 /// Prunes `weights` for one stage by saliency on a calibration set, and slices `companions` with them; `pruner` is one of

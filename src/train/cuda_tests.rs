@@ -55,7 +55,7 @@ fn observed<B: Backend>(
 /// Fifty steps in two micro-batches each, pruned on the way to widths that no alignment divides.
 fn specs() -> (TrainSpec, PruneSpec) {
     let train = TrainSpec { micro_batch: 5, ..train_spec() };
-    let schedule = PruneSchedule::Line { prune_tokens: 30 * 8 * CONTEXT as u64 };
+    let schedule = PruneSchedule::line(30 * 8 * CONTEXT as u64);
     (train, PruneSpec { schedule, ..prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5) })
 }
 
@@ -85,7 +85,7 @@ fn f32_trains_and_prunes_as_the_cpu_does() {
 fn biases_train_and_are_pruned_as_on_the_cpu() {
     let Some(device) = EmulatedDevice::new() else { return };
     let (train, prune) = specs();
-    let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
+    let schedule = PruneSchedule::line(10 * 8 * CONTEXT as u64);
     let prune = PruneSpec { schedule, ..prune };
     let biased = ModelConfig { biases: Biases::QKV, ..config() };
     let backend = CudaBackend::over(device, Precision::F32);
@@ -107,7 +107,7 @@ fn every_type_is_pruned_layer_by_layer_as_on_the_cpu() {
     let Some(device) = EmulatedDevice::new() else { return };
     let (train, prune) = specs();
     let prune = PruneSpec {
-        schedule: PruneSchedule::Line { prune_tokens: 8 * 8 * CONTEXT as u64 },
+        schedule: PruneSchedule::line(8 * 8 * CONTEXT as u64),
         types: GroupType::ALL.to_vec(),
         scope: Scope::PerLayer,
         saliency: Saliency::TAYLOR1,
@@ -147,7 +147,7 @@ fn bf16_trains_as_well_as_f32_does() {
 #[test]
 fn two_runs_agree_to_the_bit() {
     let (train, prune) = specs();
-    let schedule = PruneSchedule::Line { prune_tokens: 10 * 8 * CONTEXT as u64 };
+    let schedule = PruneSchedule::line(10 * 8 * CONTEXT as u64);
     let prune = PruneSpec { schedule, ..prune };
     let mut runs = Vec::new();
     for queue in [Queue::new, Queue::new, Queue::immediate] {
@@ -195,7 +195,7 @@ fn counts_of_steps(layers: usize, micro_batch: usize, prune: Option<&PruneSpec>)
 /// model as for a shallow one. A pruning event begins anew.
 #[test]
 fn a_steady_step_is_replayed() {
-    let schedule = PruneSchedule::Interval { steps: 7 };
+    let schedule = PruneSchedule::interval(7);
     let prune = PruneSpec { schedule, ..prune_spec(Saliency::TAYLOR_MIX, Update::NONE, 0.9) };
     for (micro_batch, prune) in [(8, None), (2, None), (4, Some(&prune))] {
         let Some(shallow) = counts_of_steps(2, micro_batch, prune) else { return };

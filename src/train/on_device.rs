@@ -22,7 +22,7 @@ struct Trajectory {
 fn every_arm<B: Backend<Scalar = f32>>(backend: &B, steps: u64) -> Vec<Trajectory> {
     let spec = train_spec();
     let prune = PruneSpec {
-        schedule: PruneSchedule::Line { prune_tokens: steps / 2 * spec.batch_tokens as u64 },
+        schedule: PruneSchedule::line(steps / 2 * spec.batch_tokens as u64),
         ..prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.6)
     };
     let mut network = ExplicitNetwork::new(backend);

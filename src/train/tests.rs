@@ -66,7 +66,7 @@ pub(super) fn prune_spec(saliency: Saliency, update: Update, ratio: f64) -> Prun
         update,
         damping: 0.01,
         gradient_ema: 0.0,
-        schedule: PruneSchedule::Line { prune_tokens: 12 * 8 * CONTEXT as u64 },
+        schedule: PruneSchedule::line(12 * 8 * CONTEXT as u64),
         calibration_tokens: 4 * CONTEXT as u64,
         min_ffn: 1,
         min_heads: 1,
@@ -300,7 +300,7 @@ fn pruning_reaches_the_target_along_the_line() {
 #[test]
 fn a_missed_target_is_an_error_with_a_faster_schedule() {
     let every = |steps| PruneSpec {
-        schedule: PruneSchedule::Interval { steps },
+        schedule: PruneSchedule::interval(steps),
         ..prune_spec(Saliency::MAGNITUDE_L2, Update::NONE, 0.9)
     };
     let error = run(&train_spec(), Some(&every(10)), 20, None, &mut Silent).err().expect("too slow");
