@@ -8,26 +8,21 @@
 //! Weights are random: time does not depend on them. One shot prints `events,gradient_seconds,event_seconds,total_seconds`, where
 //! the gradients are those of `--tokens` tokens and events hold scoring, selection and removal; training prints
 //! `steps,events,step_seconds,pruning_seconds,share`. Before anything is printed the achieved count is checked against the target.
+#[path = "setup/mod.rs"]
+mod setup;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
-use efficientllm::base::random::stream;
 use efficientllm::model::network::{ExplicitNetwork, Network};
-use efficientllm::model::{Biases, LayerShape, ModelConfig, Weights, init};
+use efficientllm::model::{ModelConfig, Weights, init};
 use efficientllm::prune::{Pruner, Trees};
-use efficientllm::spec::{
-    Fisher, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Reduction, Saliency, ScheduleKind,
-    Scope, Target, TrainSpec, Update,
-};
+use efficientllm::spec::{GroupType, PruneSpec, Saliency, Target, Update};
 use efficientllm::tensor::CpuBackend;
 use efficientllm::tensor::cpu::Matrix;
 use efficientllm::train::optimizer::{self, Moments, zeros_like};
-use rand::RngExt;
-use serde::Deserialize;
-use std::collections::BTreeMap;
-
-const SHAPES: &str = include_str!("shapes.json");
+use setup::{Shape, prune_spec, random_tokens, train_spec};
 
 /// Seconds of pruning events.
 #[derive(Parser)]
@@ -53,61 +48,11 @@ struct Args {
     bench: bool,
 }
 
-#[derive(Deserialize)]
-struct Shape {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_layers: usize,
-    num_heads: usize,
-    num_kv_heads: usize,
-    head_dim: usize,
-    intermediate_size: usize,
-    context_length: usize,
-}
-
-impl Shape {
-    fn config(&self) -> ModelConfig {
-        let layer = LayerShape::new(self.num_heads, self.num_kv_heads, self.intermediate_size);
-        ModelConfig {
-            vocab_size: self.vocab_size,
-            hidden_size: self.hidden_size,
-            head_dim: self.head_dim,
-            tie_word_embeddings: true,
-            biases: Biases::NONE,
-            rope_theta: 10000.0,
-            rms_norm_eps: 1e-5,
-            max_position_embeddings: self.context_length,
-            layers: vec![layer; self.num_layers],
-        }
-    }
-}
-
 type Backend = CpuBackend<f32>;
 type Tree = Weights<Matrix<f32>>;
 
-fn spec(target: Target, types: Vec<GroupType>, schedule: PruneSchedule) -> PruneSpec {
-    PruneSpec {
-        target,
-        types,
-        scope: Scope::Uniform,
-        block: 1,
-        head_unit: HeadUnit::KvGroup,
-        saliency: Saliency::TAYLOR1,
-        reduction: Reduction::Sum,
-        normaliser: Normaliser::PerParameter,
-        fisher: Fisher::default(),
-        update: Update::NONE,
-        damping: 0.01,
-        gradient_ema: 0.0,
-        schedule,
-        calibration_tokens: 1,
-        min_ffn: 1,
-        min_heads: 1,
-        min_stem: 1,
-        min_head_dim: 1,
-        min_layers: 1,
-        fixed_shape: None,
-    }
+fn spec(target: Target, types: Vec<GroupType>, prune_tokens: u64) -> PruneSpec {
+    prune_spec(Saliency::TAYLOR1, Update::NONE, types, target, prune_tokens)
 }
 
 /// Adds the gradient of `tokens` random tokens to `grads`, a few sequences at a time.
@@ -118,13 +63,11 @@ fn add_gradient(
     (tokens, length): (usize, usize),
     grads: &mut Tree,
 ) {
-    let mut rng = stream(1, "bench tokens");
-    let mut ids =
-        |n: usize| -> Vec<u32> { (0..n).map(|_| rng.random_range(0..config.vocab_size as u32)).collect() };
     let length = length.min(tokens).min(256);
+    let ids = random_tokens(config.vocab_size, 2 * length);
+    let (inputs, targets) = ids.split_at(length);
     for _ in 0..tokens / length {
-        let (inputs, targets) = (ids(length), ids(length));
-        network.loss_and_gradients(config, weights, &inputs, &targets, 1, 1.0 / tokens as f64, grads, None);
+        network.loss_and_gradients(config, weights, inputs, targets, 1, 1.0 / tokens as f64, grads, None);
     }
 }
 
@@ -139,7 +82,7 @@ fn one_shot(args: &Args, shape: &Shape) -> Result<()> {
     let gradient = started.elapsed();
     let removed = args.channels * 3 * shape.hidden_size * shape.num_layers;
     let target = config.num_params() - removed as u64;
-    let spec = spec(Target::Params(target), vec![GroupType::Ffn], PruneSchedule::line(0));
+    let spec = spec(Target::Params(target), vec![GroupType::Ffn], 0);
     let started = Instant::now();
     let mut pruner = Pruner::new(&spec, &config, 1)?;
     let trees = Trees {
@@ -170,21 +113,8 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
     let mut moments = Moments::new(&backend, &weights);
     let prune_tokens = args.steps * args.tokens as u64;
     let types = vec![GroupType::Ffn, GroupType::Head, GroupType::Stem];
-    let spec = spec(Target::Ratio(0.5), types, PruneSchedule::line(prune_tokens));
-    let train = TrainSpec {
-        batch_tokens: args.tokens,
-        micro_batch: 1,
-        learning_rate: 1e-3,
-        min_learning_rate_ratio: 0.1,
-        schedule: ScheduleKind::Cosine,
-        warmup_tokens: 0,
-        decay_fraction: 0.2,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.95,
-        epsilon: 1e-8,
-        clip_norm: 1.0,
-    };
+    let spec = spec(Target::Ratio(0.5), types, prune_tokens);
+    let train = train_spec(args.tokens, shape.batch);
     let mut pruner = Pruner::new(&spec, &config, 1)?;
     let mut network = ExplicitNetwork::new(&backend);
     let (mut stepping, mut pruning, mut events) = (Duration::ZERO, Duration::ZERO, 0);
@@ -192,7 +122,7 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
         let started = Instant::now();
         let mut grads = zeros_like(&backend, &weights);
         add_gradient(&mut network, &config, &weights, (args.tokens, shape.context_length), &mut grads);
-        optimizer::step(&backend, &train, 1e-3, &mut weights, &grads, &mut moments);
+        optimizer::step(&backend, &train, train.learning_rate, &mut weights, &grads, &mut moments);
         stepping += started.elapsed();
         let started = Instant::now();
         let trees = Trees {
@@ -214,8 +144,7 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let shapes: BTreeMap<String, Shape> = serde_json::from_str(SHAPES)?;
-    let shape = shapes.get(&args.shape).with_context(|| format!("no shape `{}`", args.shape))?;
+    let shape = Shape::named(&args.shape)?;
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    if args.train { train(&args, shape) } else { one_shot(&args, shape) }
+    if args.train { train(&args, &shape) } else { one_shot(&args, &shape) }
 }

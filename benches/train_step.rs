@@ -31,6 +31,8 @@
 //! `--serve` answers the line `memory` with that peak, empty on the CPU.
 #[path = "train_step/parts.rs"]
 mod parts;
+#[path = "setup/mod.rs"]
+mod setup;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -41,9 +43,9 @@ use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
 use efficientllm::data::Batches;
 use efficientllm::model::network::{ExplicitNetwork, Network};
-use efficientllm::model::{Biases, LayerShape, ModelConfig, Rank, Weights, flops, init};
+use efficientllm::model::{ModelConfig, Rank, Weights, flops, init};
 use efficientllm::prune::Goal;
-use efficientllm::spec::{PruneSpec, ScheduleKind, TrainSpec};
+use efficientllm::spec::{GroupType, PruneSpec, Saliency, Target, TrainSpec, Update};
 use efficientllm::tensor::cpu::bf16::pack::Along;
 use efficientllm::tensor::cpu::bf16::product::Operand;
 use efficientllm::tensor::cpu::bf16::{Kernel, detect};
@@ -54,9 +56,7 @@ use efficientllm::train::pretrain::{Observer, StepReport};
 use efficientllm::train::widths::proportional;
 use efficientllm::train::{Part, TrainPlan, pretrain};
 use rand::RngExt;
-use serde::Deserialize;
-
-const SHAPES: &str = include_str!("shapes.json");
+use setup::{Shape, prune_spec, random_tokens, train_spec};
 
 /// Tokens per second of one training step.
 #[derive(Parser)]
@@ -126,36 +126,6 @@ enum Emulated {
     AmxBf16,
 }
 
-#[derive(Deserialize)]
-struct Shape {
-    vocab_size: usize,
-    hidden_size: usize,
-    num_layers: usize,
-    num_heads: usize,
-    num_kv_heads: usize,
-    head_dim: usize,
-    intermediate_size: usize,
-    context_length: usize,
-    batch: usize,
-}
-
-impl Shape {
-    fn config(&self) -> ModelConfig {
-        let layer = LayerShape::new(self.num_heads, self.num_kv_heads, self.intermediate_size);
-        ModelConfig {
-            vocab_size: self.vocab_size,
-            hidden_size: self.hidden_size,
-            head_dim: self.head_dim,
-            tie_word_embeddings: true,
-            biases: Biases::NONE,
-            rope_theta: 10000.0,
-            rms_norm_eps: 1e-5,
-            max_position_embeddings: self.context_length,
-            layers: vec![layer; self.num_layers],
-        }
-    }
-}
-
 /// A model in training on one fixed batch.
 struct Training<'a, B: Backend<Scalar = f32>> {
     backend: &'a B,
@@ -175,23 +145,9 @@ impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
     /// Initial weights and `warmup` steps, over which the loss must fall.
     fn new(backend: &'a B, config: ModelConfig, shape: &Shape, warmup: u32) -> Result<Self> {
         let tokens = shape.batch * shape.context_length;
-        let spec = TrainSpec {
-            batch_tokens: tokens,
-            micro_batch: shape.batch,
-            learning_rate: 1e-4,
-            min_learning_rate_ratio: 1.0,
-            schedule: ScheduleKind::Cosine,
-            warmup_tokens: 0,
-            decay_fraction: 0.0,
-            weight_decay: 0.1,
-            beta1: 0.9,
-            beta2: 0.95,
-            epsilon: 1e-8,
-            clip_norm: 1.0,
-        };
-        let mut rng = stream(0, "bench tokens");
-        let mut ids = || (0..tokens).map(|_| rng.random_range(0..config.vocab_size as u32)).collect();
-        let (inputs, targets) = (ids(), ids());
+        let spec = train_spec(tokens, shape.batch);
+        let mut inputs = random_tokens(config.vocab_size, 2 * tokens);
+        let targets = inputs.split_off(tokens);
         let weights = init::random_weights(backend, &config, 0);
         let mut training = Training {
             backend,
@@ -274,11 +230,7 @@ impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
 fn main() -> Result<()> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build_global()?;
-    let shapes: BTreeMap<String, Shape> = serde_json::from_str(SHAPES).context("benches/shapes.json")?;
-    let Some(shape) = shapes.get(&args.shape) else {
-        let names: Vec<&str> = shapes.keys().map(String::as_str).collect();
-        bail!("no shape `{}` in benches/shapes.json, expected one of {}", args.shape, names.join(", "));
-    };
+    let shape = &Shape::named(&args.shape)?;
     match args.engine {
         Engine::Cpu if args.precision == Arithmetic::Bf16 => {
             let kind = bf16_kind(&args)?;
@@ -539,32 +491,20 @@ fn rules<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> R
     let config = shape.config();
     let tokens = shape.batch * shape.context_length;
     let steps = u64::from(args.warmup + args.steps);
-    let ids: Vec<u32> = {
-        let mut rng = stream(0, "bench tokens");
-        (0..2 * tokens + 1).map(|_| rng.random_range(0..config.vocab_size as u32)).collect()
-    };
+    let ids = random_tokens(config.vocab_size, 2 * tokens + 1);
     let batches = Batches::new(ids.into(), shape.context_length, 0)?;
-    let spec = TrainSpec {
-        batch_tokens: tokens,
-        micro_batch: shape.batch,
-        learning_rate: 1e-4,
-        min_learning_rate_ratio: 1.0,
-        schedule: ScheduleKind::Cosine,
-        warmup_tokens: 0,
-        decay_fraction: 0.0,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.95,
-        epsilon: 1e-8,
-        clip_norm: 1.0,
-    };
+    let spec = train_spec(tokens, shape.batch);
     // One channel of every layer after every step.
     let event = 3 * (config.hidden_size * config.layers.len()) as u64;
     let target = config.num_params() - steps * event;
     let run = |variant: Option<(&str, &str)>| -> Result<f64> {
-        let prune =
-            variant.map(|(saliency, update)| prune_spec(saliency, update, target, steps * tokens as u64));
-        let prune = prune.transpose()?;
+        let prune = |(saliency, update): (&str, &str)| -> Result<PruneSpec> {
+            let saliency = Saliency::named(saliency).with_context(|| format!("no rule `{saliency}`"))?;
+            let update = Update::named(update).with_context(|| format!("no update `{update}`"))?;
+            let types = vec![GroupType::Ffn];
+            Ok(prune_spec(saliency, update, types, Target::Params(target), steps * tokens as u64))
+        };
+        let prune = variant.map(prune).transpose()?;
         let plan = TrainPlan {
             spec: &spec,
             context_length: shape.context_length,
@@ -598,15 +538,4 @@ fn rules<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> R
         println!("{},{saliency},{update},{median:.5},{:.3}", args.shape, median / medians[0]);
     }
     Ok(())
-}
-
-/// Down to `target` parameters along a line, in `ffn` channels.
-fn prune_spec(saliency: &str, update: &str, target: u64, prune_tokens: u64) -> Result<PruneSpec> {
-    Ok(serde_json::from_value(serde_json::json!({
-        "target": { "params": target }, "types": ["ffn"], "scope": "uniform", "block": 1, "head_unit": "kv_group",
-        "saliency": saliency, "normaliser": "per_parameter", "update": update, "damping": 0.01, "gradient_ema": 0.0,
-        "fisher": { "unit": "position", "scale": "tokens" },
-        "schedule": { "kind": "line", "prune_tokens": prune_tokens }, "calibration_tokens": 1,
-        "min_ffn": 1, "min_heads": 1, "min_stem": 1,
-    }))?)
 }

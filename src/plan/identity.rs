@@ -308,7 +308,7 @@ fn pruned(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds
     };
     if widths_of.is_some() {
         identity.put("widths_of", json!(ids.other), &[]);
-        unused.push("target");
+        unused.extend(["target", "fixed_shape"]);
     }
     identity.section("prune", &spec.prune, &unused);
     // Of a rule that reads no squares of gradients the unit of them means nothing.

@@ -5,8 +5,9 @@ use super::identity::{self, Files, Identity, InputIds, stage_id};
 use super::{Inputs, Plan, Run, Stage, StageKind};
 use crate::spec::vocabulary::vocab_size;
 use crate::spec::{
-    ArmSpec, EngineKind, Experiment, Point, RecoverySchedule, RunSpec, SourceModel, Start, Tokens,
+    ArmSpec, EngineKind, Experiment, Point, PruneSpec, RecoverySchedule, RunSpec, SourceModel, Start, Tokens,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
@@ -99,6 +100,17 @@ impl At<'_> {
         Ok((arm, &self.point.spec))
     }
 
+    /// `spec`, for an arm that prunes to the widths of another with the target that these come of: what costs are estimated by.
+    fn sized<'s>(&self, arm: &ArmSpec, spec: &'s RunSpec) -> Result<Cow<'s, RunSpec>, PlanError> {
+        let Some(name) = arm.prune.as_ref().and_then(|prune| prune.widths_of.as_deref()) else {
+            return Ok(Cow::Borrowed(spec));
+        };
+        let (other, theirs) = self.named(name)?;
+        let PruneSpec { target, fixed_shape, .. } = self.sized(&other, theirs)?.prune.clone();
+        let prune = PruneSpec { target, fixed_shape, ..spec.prune.clone() };
+        Ok(Cow::Owned(RunSpec { prune, ..spec.clone() }))
+    }
+
     /// Replicates that share a source share the first seed's.
     fn source_seed(&self, spec: &RunSpec) -> u64 {
         if spec.source.per_seed { self.seed } else { self.experiment.seeds[0] }
@@ -164,7 +176,7 @@ impl Builder {
             spec,
             identity,
             set: &[],
-            cost: cost::evaluation(arm, spec, vocab_size),
+            cost: cost::evaluation(arm, at.sized(arm, spec)?.as_ref(), vocab_size),
         })?;
         Ok((made, evaluation))
     }
@@ -228,7 +240,7 @@ impl Builder {
             spec,
             identity,
             set: &arm.set,
-            cost: cost::model(arm, spec, vocab_size),
+            cost: cost::model(arm, at.sized(arm, spec)?.as_ref(), vocab_size),
         })
     }
 

@@ -336,6 +336,25 @@ fn arms_are_answers_whatever_they_are_called() {
 }
 
 #[test]
+fn an_arm_at_the_widths_of_another_comes_after_it_and_has_no_target_of_its_own() {
+    let arms = "[[arms]]\narm = \"at_widths_of\"\nof = \"pruning_aware\"\nset = { \"prune.saliency\" = \"random\" }\n\
+                [[arms]]\narm = \"one_shot\"\nname = \"small\"\nset = { \"prune.target\" = { ratio = 0.25 } }\n\
+                [[arms]]\nname = \"at_small\"\nfrom = \"source\"\nprune = \"while_training\"\nwidths_of = \"small\"\n\
+                train = \"recovery_tokens\"\n";
+    let plan = with_arms(arms);
+    let stage = |name: &str| stage_of(&plan, name);
+    let of = |name: &str| stage(name).inputs.other.map(|place| plan.stages[place].id.clone());
+    assert_eq!(of("one_shot_recover_at_widths"), Some(stage("pruning_aware").id.clone()));
+    assert_eq!(of("at_small"), Some(stage("small").id.clone()));
+    assert_eq!(stage("at_small").identity["widths_of"], stage("small").id.as_str());
+    assert_eq!(stage("at_small").identity["prune"].get("target"), None);
+    // It is estimated by the size of what it will be.
+    assert_eq!(stage("at_small").cost.params, stage("small").cost.params);
+    assert!(stage("at_small").cost.flops < stage("pruning_aware").cost.flops);
+    assert_eq!(stage("one_shot_recover_at_widths").cost.params, stage("pruning_aware").cost.params);
+}
+
+#[test]
 fn what_an_arm_sets_for_itself_is_no_axis_of_it() {
     let plan = planned(&format!(
         "{EXAMPLE}\n[[arms]]\narm = \"pruning_aware\"\nname = \"fixed\"\nset = {{ \"prune.saliency\" = \"random\" }}\n\

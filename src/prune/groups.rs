@@ -113,8 +113,10 @@ impl Groups {
             }
         }
         let counts = |config: &ModelConfig| {
-            let layers = config.layers.iter().map(|l| (l.num_heads, l.num_kv_heads, l.intermediate_size));
-            (config.hidden_size, layers.collect::<Vec<_>>())
+            let sizes = |i| {
+                [Dim::QueryHead(i), Dim::KvHead(i), Dim::HeadDim(i), Dim::Ffn(i)].map(|dim| config.size(dim))
+            };
+            (config.hidden_size, (0..config.layers.len()).map(sizes).collect::<Vec<_>>())
         };
         if counts(&reached) != counts(shape) {
             return refuse(format!(

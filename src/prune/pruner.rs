@@ -27,7 +27,7 @@ use crate::model::{Biases, ModelConfig, Weights};
 use crate::rules::saliency::Statistic;
 use crate::schema::ParamId;
 use crate::schema::groups::GroupType;
-use crate::spec::{PruneSchedule, PruneSpec, Scope, Target};
+use crate::spec::{PruneSchedule, PruneSpec, Scope};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
 
@@ -162,28 +162,6 @@ impl Pruner {
         let biases = source.biases.union(created_biases(spec));
         let goal = target::checked_goal(spec, &groups, &ModelConfig { biases, ..source.clone() }, source)?;
         Ok(Pruner::with(spec, groups, goal, source, seed))
-    }
-
-    /// A pruner that leaves exactly the widths of `shape`, whatever the target: the order of events comes from saliency.
-    ///
-    /// # Errors
-    /// As [`Pruner::new`], and [`PruneError::FixedShape`] where removal of groups does not lead from `source` to `shape`.
-    pub fn to_shape(
-        spec: &PruneSpec,
-        source: &ModelConfig,
-        shape: &ModelConfig,
-        seed: u64,
-    ) -> Result<Self, PruneError> {
-        let mut pruner = Pruner::new(
-            &PruneSpec { target: Target::Ratio(1.0), fixed_shape: None, ..spec.clone() },
-            source,
-            seed,
-        )?;
-        pruner.groups.fix(shape)?;
-        let biases = shape.biases.union(source.biases).union(created_biases(spec));
-        let limit = ModelConfig { biases, ..shape.clone() }.num_params();
-        pruner.goal = Goal { counts_embedding: true, limit };
-        Ok(pruner)
     }
 
     fn with(spec: &PruneSpec, groups: Groups, goal: Goal, source: &ModelConfig, seed: u64) -> Self {

@@ -65,7 +65,13 @@ pub fn checked_goal(
     begins: &ModelConfig,
     source: &ModelConfig,
 ) -> Result<Goal, PruneError> {
-    let goal = Goal::new(spec, source);
+    let mut goal = Goal::new(spec, source);
+    if let Some(shape) = &spec.fixed_shape {
+        let shape = shape.config(source).map_err(|what| PruneError::FixedShape { what })?;
+        let with_biases = goal.count(&ModelConfig { biases: begins.biases, ..shape });
+        // Where nothing goes, no update gives biases.
+        goal.limit = with_biases.min(goal.count(source));
+    }
     let (target, source_params) = (goal.limit, goal.count(source));
     let least = goal.count_after(groups, begins, &all_events(groups, begins));
     if target > source_params {

@@ -278,7 +278,7 @@ fn a_fixed_shape_is_met_exactly_and_the_order_comes_from_saliency() {
     // The widths that another arm ended with, as a model.
     let open = PruneSpec { target: Target::Ratio(0.5), fixed_shape: None, ..spec.clone() };
     let mut other = Model::new(&source, 1);
-    let mut pruner = Pruner::to_shape(&open, &source, &expected, 1).unwrap();
+    let mut pruner = Pruner::new(&open.to_widths_of(&expected), &source, 1).unwrap();
     assert_eq!(other.one_shot(&mut pruner).len(), records.len());
     assert_eq!(other.all(), model.all());
     // What one event per layer cannot reach, and what is wider than the source.

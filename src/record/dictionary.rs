@@ -17,6 +17,8 @@ pub const WIDTHS: &str = "widths.csv";
 pub const LEDGER: &str = "ledger.csv";
 pub const LATENCY: &str = "latency.csv";
 pub const SET_ASIDE: &str = "set_aside.csv";
+pub const PROBE: &str = "probe.csv";
+pub const PROBE_GROUPS: &str = "probe_groups.csv";
 
 /// All files, with what one row of each is.
 pub const FILES: [(&str, &str); 10] = [
@@ -30,6 +32,15 @@ pub const FILES: [(&str, &str); 10] = [
     (LEDGER, "one row per run and part of its cost"),
     (LATENCY, "one row per run and phase of generation, at batch 1; none where latency was not measured"),
     (SET_ASIDE, "one row per run, task and item that could not be scored; such items are in no other file"),
+];
+
+/// What `probe` writes, and no run.
+pub const PROBE_FILES: [(&str, &str); 2] = [
+    (PROBE, "one row per saliency rule, unit of squared gradients and type of group; written by `probe`"),
+    (
+        PROBE_GROUPS,
+        "one row per rule, unit, calibration set and group that was removed by itself; written by `probe`",
+    ),
 ];
 
 /// Columns that later versions put at the end of a file. What was written before them is read, their cells empty.
@@ -75,6 +86,11 @@ const NO_NORM: &str = "the task has no choices to normalise by";
 const EARLIER: &str = "not scored, or scored before this was recorded";
 const NO_LOGLIK: &str = "a log-likelihood is not finite, or it was scored before this was recorded";
 const NO_SOURCE: &str = "the model was not pruned from a source, or it was scored before this was recorded";
+
+const RULE: &str = "saliency rule";
+const UNIT: &str = "whose gradients are squared";
+const NO_SQUARES: &str = "the rule reads no squared gradients";
+const CONSTANT: &str = "the scores of every layer are all alike";
 
 /// Every column of every file, in file and column order; `runs.csv` has one more per axis, named by its key path.
 pub const COLUMNS: &[Column] = &[
@@ -573,6 +589,61 @@ pub const COLUMNS: &[Column] = &[
     column(SET_ASIDE, "item", "", "the item's own id, else its place", NEVER),
     column(SET_ASIDE, "reason", "", "why it could not be scored", NEVER),
     column(SET_ASIDE, "text", "", "end of the context and the continuation that could not be scored", NEVER),
+    column(PROBE, "rule", "", RULE, NEVER),
+    column(PROBE, "fisher_unit", "position, sequence", UNIT, NO_SQUARES),
+    column(PROBE, "type", "", "type of the groups", NEVER),
+    column(
+        PROBE,
+        "layers",
+        "layers",
+        "layers that had groups to remove; 1 for types of which the model has one set",
+        NEVER,
+    ),
+    column(PROBE, "groups", "groups", "groups that were removed one by one", NEVER),
+    column(PROBE, "calibrations", "sets", "calibration sets that the rule scored the groups on", NEVER),
+    column(
+        PROBE,
+        "spearman",
+        "",
+        "rank correlation of score and change of loss over the groups of a layer, mean over layers and calibration sets",
+        CONSTANT,
+    ),
+    column(
+        PROBE,
+        "spearman_low",
+        "",
+        "2.5 % quantile over 1000 resamples of groups within layers and of calibration sets",
+        CONSTANT,
+    ),
+    column(PROBE, "spearman_high", "", "97.5 % quantile of the same", CONSTANT),
+    column(
+        PROBE,
+        "lowest_quarter_delta",
+        "nats per token",
+        "sum of delta_loss over the quarter of each layer's groups that the rule would remove first, mean over calibration sets",
+        NEVER,
+    ),
+    column(
+        PROBE,
+        "oracle_quarter_delta",
+        "nats per token",
+        "the same of a rule that knows delta_loss",
+        NEVER,
+    ),
+    column(PROBE_GROUPS, "rule", "", RULE, NEVER),
+    column(PROBE_GROUPS, "fisher_unit", "position, sequence", UNIT, NO_SQUARES),
+    column(PROBE_GROUPS, "calibration", "index", "calibration set, counted from 0", NEVER),
+    column(PROBE_GROUPS, "type", "", "type of the group", NEVER),
+    column(PROBE_GROUPS, "layer", "index", "its layer; 0 for types of which the model has one set", NEVER),
+    column(PROBE_GROUPS, "index", "index", "its number among the groups of the layer", NEVER),
+    column(PROBE_GROUPS, "score", "", "saliency, summed over the group and not normalised", NEVER),
+    column(
+        PROBE_GROUPS,
+        "delta_loss",
+        "nats per token",
+        "held-out loss without the group less that of the whole model",
+        NEVER,
+    ),
 ];
 
 /// Columns of `prune.csv` when every type had columns of its own.
@@ -617,7 +688,7 @@ pub fn markdown(axes: &[String]) -> String {
          cell means not measured, never zero. Everything is reproducible to the byte but `seconds`, \
          `peak_memory_bytes`, `devices` and `latency.csv`.\n"
     );
-    for (file, row) in FILES {
+    for (file, row) in FILES.into_iter().chain(PROBE_FILES) {
         // Writing to a string cannot fail.
         let _ = write!(
             page,

@@ -19,6 +19,7 @@ pub mod size;
 mod tree;
 pub mod types;
 pub mod vocabulary;
+mod widths;
 
 pub use arm::{ArmSpec, How, Pruning, Shape, Start, Tokens, Training};
 pub use check::task_folder;

@@ -1,6 +1,6 @@
 //! Parameter counts of what an experiment asks for: what the source has, and the least that pruning can leave.
 use super::types::{FixedShape, GroupType, ModelSpec, PruneSpec, Target};
-use crate::schema::ModelConfig;
+use crate::schema::{Dim, ModelConfig};
 
 /// All parameters of a model of shape `model` over a vocabulary of `vocab_size`; a tied head counts once.
 pub fn num_params(model: &ModelSpec, vocab_size: usize) -> u64 {
@@ -37,7 +37,34 @@ impl PruneSpec {
     }
 }
 
+impl PruneSpec {
+    /// The same groups and rules, with the widths of `shape` in the place of the target.
+    pub fn to_widths_of(&self, shape: &ModelConfig) -> PruneSpec {
+        PruneSpec { target: Target::FixedShape, fixed_shape: Some(FixedShape::of(shape)), ..self.clone() }
+    }
+}
+
 impl FixedShape {
+    /// The widths of a model.
+    pub fn of(config: &ModelConfig) -> FixedShape {
+        let widths = |dim: fn(usize) -> Dim| -> Vec<usize> {
+            let mut widths: Vec<usize> = (0..config.layers.len()).map(|i| config.size(dim(i))).collect();
+            // One number for all layers also holds where some of the source's are gone.
+            if widths.windows(2).all(|pair| pair[0] == pair[1]) {
+                widths.truncate(1);
+            }
+            widths
+        };
+        FixedShape {
+            hidden_size: Some(config.hidden_size),
+            num_layers: Some(config.layers.len()),
+            num_heads: widths(Dim::QueryHead),
+            num_kv_heads: widths(Dim::KvHead),
+            head_dim: widths(Dim::HeadDim),
+            intermediate_size: widths(Dim::Ffn),
+        }
+    }
+
     /// These widths in a model of the source's shape.
     ///
     /// # Errors

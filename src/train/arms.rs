@@ -20,7 +20,9 @@ use crate::data::Batches;
 use crate::model::flops::training_flops_per_token;
 use crate::model::{LayerShape, ModelConfig, Rank, Weights, init};
 use crate::prune::{EventRecord, Goal, PrunerState};
-use crate::spec::{ArmSpec, DistilSpec, RecoverySchedule, RunSpec, Shape, Start, Tokens, TrainSpec};
+use crate::spec::{
+    ArmSpec, DistilSpec, PruneSpec, Pruning, RecoverySchedule, RunSpec, Shape, Start, Tokens, TrainSpec,
+};
 use crate::tensor::{Backend, Distillation};
 use std::path::Path;
 
@@ -52,7 +54,7 @@ pub struct TrainedModel<B: Backend> {
 pub struct Given<B: Backend> {
     /// The model that it starts from, with the moments that it goes on with.
     pub source: Option<Trained<B>>,
-    /// Shape of the arm whose widths it takes.
+    /// Shape of the arm whose widths it takes, from the beginning or by pruning.
     pub other: Option<ModelConfig>,
     /// What its source and the other arm have cost, where its budget is in FLOPs.
     pub source_flops: f64,
@@ -98,6 +100,7 @@ impl<B: Backend> Context<'_, '_, B> {
             beginning.lesson =
                 Some(Lesson { config, weights, of: Distillation { weight, temperature, top_k } });
         }
+        let prune = self.pruned(arm, other.as_ref())?;
         let spec = self.spec;
         let plan = TrainPlan {
             spec: &spec.train,
@@ -105,7 +108,7 @@ impl<B: Backend> Context<'_, '_, B> {
             tokens,
             first_sequence: self.after(arm) / spec.data.context_length as u64,
             part: if of_source(arm) { Part::Source } else { Part::Train },
-            prune: arm.prune.as_ref().map(|_| &spec.prune),
+            prune: prune.as_ref(),
             seed: self.seed,
             resume: self.resume,
         };
@@ -148,6 +151,16 @@ impl<B: Backend> Context<'_, '_, B> {
         };
         let weights = init::random_weights(self.rank.backend, &config, self.seed);
         Ok(Beginning::new(config, weights))
+    }
+
+    /// Pruned: by `[prune]`, to its target or to the widths of another arm.
+    fn pruned(&self, arm: &ArmSpec, other: Option<&ModelConfig>) -> Result<Option<PruneSpec>, TrainError> {
+        let Some(Pruning { widths_of, .. }) = &arm.prune else { return Ok(None) };
+        let prune = &self.spec.prune;
+        Ok(Some(match widths_of {
+            None => prune.clone(),
+            Some(_) => prune.to_widths_of(other.ok_or(TrainError::NoInput("arm with the widths"))?),
+        }))
     }
 
     /// Trained: how many tokens, whole batches.

@@ -4,8 +4,8 @@ use super::schedule::Rate;
 use super::tests::{BACKEND, CONTEXT, StopAt, alone, assert_same, batches, config, prune_spec, train_spec};
 use super::{Lesson, Part, TrainState, calibrate};
 use crate::model::network::ExplicitNetwork;
-use crate::model::{ModelConfig, Weights, init};
-use crate::spec::{PruneSpec, Saliency, ScheduleKind, TrainSpec, Update};
+use crate::model::{LayerShape, ModelConfig, Weights, init};
+use crate::spec::{PruneSpec, Saliency, ScheduleKind, Scope, TrainSpec, Update};
 use crate::tensor::{CpuBackend, Distillation};
 use std::path::Path;
 
@@ -179,4 +179,56 @@ fn a_lesson_is_learnt_booked_and_resumed() {
     let path = folder.path().join("state.safetensors");
     assert!(matches!(learn(Some((&path, "key")), 7), Err(TrainError::Interrupted { .. })));
     assert_same(&whole, &learn(Some((&path, "key")), NEVER).expect("it resumes"));
+}
+
+/// By random groups, in `stages` (0: while it trains), down to the widths of another model.
+fn at_widths(
+    stages: u64,
+    prune: &PruneSpec,
+    resume: Option<(&Path, &str)>,
+    stop: u64,
+) -> Result<State, TrainError> {
+    let spec = train_spec();
+    let mut network = ExplicitNetwork::new(&BACKEND);
+    let plan = plan(&spec, Some(prune), 14, resume);
+    let mut observer = StopAt(stop * spec.batch_tokens as u64, 0);
+    let beginning = Beginning { stages, ..fresh() };
+    train(&mut alone(&mut network), &batches(), &plan, beginning, &mut observer)
+}
+
+/// Whatever the way down, it ends at the widths of the other model, layer by layer; biases that an update creates are no
+/// widths; and a run that was stopped ends in the same bits.
+#[test]
+fn every_way_to_prune_ends_at_the_widths_of_another_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let widths = |config: &ModelConfig| {
+        let layer = |layer: &LayerShape| (layer.num_heads, layer.num_kv_heads, layer.intermediate_size);
+        (config.hidden_size, config.layers.iter().map(layer).collect::<Vec<_>>())
+    };
+    for scope in [Scope::Uniform, Scope::PerLayer] {
+        let by_size = PruneSpec { scope, ..prune_spec(Saliency::MAGNITUDE_L2, Update::MEAN_BIAS, 0.5) };
+        let other = at_widths(1, &by_size, None, NEVER).expect("it trains").config;
+        assert_eq!(
+            other.layers[0] == other.layers[1],
+            scope == Scope::Uniform,
+            "layers differ only by one group each"
+        );
+        for (stages, update) in [
+            (0, Update::NONE),
+            (1, Update::LAYERWISE_BIAS),
+            (1, Update::NONE),
+            (3, Update::LAYERWISE),
+            (0, Update::MEAN_BIAS),
+        ] {
+            let prune = PruneSpec { scope, ..prune_spec(Saliency::RANDOM, update, 0.9) }.to_widths_of(&other);
+            let whole = at_widths(stages, &prune, None, NEVER).expect("it trains");
+            assert_eq!(widths(&whole.config), widths(&other), "{scope:?}, {stages} stages, {update:?}");
+            let path = folder.path().join(format!("{scope:?}-{stages}-{update:?}.safetensors"));
+            for stop in [2, 6] {
+                let stopped = at_widths(stages, &prune, Some((&path, "key")), stop);
+                assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
+            }
+            assert_same(&whole, &at_widths(stages, &prune, Some((&path, "key")), NEVER).expect("it resumes"));
+        }
+    }
 }

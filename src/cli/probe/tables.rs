@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-pub(super) const GROUPS: &str = "probe_groups.csv";
-pub(super) const RULES: &str = "probe.csv";
+pub(super) use crate::record::dictionary::{PROBE as RULES, PROBE_GROUPS as GROUPS};
+
 const RESAMPLES: usize = 1000;
 
 /// One rule on one type of groups.
@@ -245,5 +245,10 @@ mod tests {
             "rule,fisher_unit,calibration,type,layer,index,score,delta_loss\ntaylor1,,0,ffn,0,0,0.2,0.1\n"
         ));
         assert!(text(&probe, &rows).contains("taylor1"));
+        for file in [GROUPS, RULES] {
+            let table = std::fs::read_to_string(folder.path().join(file)).unwrap();
+            let header: Vec<&str> = table.lines().next().unwrap().split(',').collect();
+            assert_eq!(header, crate::record::dictionary::columns(file), "{file} and the data dictionary");
+        }
     }
 }

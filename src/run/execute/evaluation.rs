@@ -187,10 +187,10 @@ fn totals(
     let made = summary.made_on.as_ref();
     let prunes = arm.prune.is_some();
     let (saliency_hessian, update_hessian) = (spec.prune.saliency.hessian.name(), spec.prune.update.name);
-    // Whoever ends at the source's shape, or at another arm's, has no target.
-    let proportional =
-        arm.from == Start::Scratch(Shape::Proportional) || matches!(arm.from, Start::Scratch(Shape::Of(_)));
-    let target = match prunes || proportional {
+    // Whoever ends at the source's shape, or prunes to the widths of another arm, has no target of its own.
+    let small = matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)));
+    let to_target = arm.prune.as_ref().is_some_and(|prune| prune.widths_of.is_none());
+    let target = match to_target || small {
         false => None,
         true => Some(Goal::new(&spec.prune, &model::source_config(spec)?).limit),
     };

@@ -79,10 +79,6 @@ fn arm(t: &Table<'_>) -> Option<ArmRead> {
         let message = "the source cannot learn from itself";
         t.findings().add(t.path_of("distil"), t.line_of("distil"), message, None);
     }
-    if arm.prune.as_ref().is_some_and(|prune| prune.widths_of.is_some()) {
-        let message = "pruning to the widths of another arm is not carried out yet";
-        t.findings().add(t.path_of("arm"), t.line_of("arm"), message, None);
-    }
     arm.set = set.iter().map(|(key, node)| (key.clone(), node.value.label())).collect();
     arm.name = match name {
         Some(name) => {

@@ -27,6 +27,7 @@ use super::read;
 use super::reader::{Findings, Table};
 use super::tree::{Node, Value};
 use super::types::*;
+use super::widths::{self, WidthFault};
 use crate::base::suggest::nearest;
 use assignment::{Assignment, Base};
 use factor::Factor;
@@ -103,6 +104,9 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
         if !distinct.contains(&fault) {
             distinct.push(fault);
         }
+    }
+    if distinct.is_empty() {
+        distinct = unreachable_widths(file, &arms, &specs);
     }
     if !distinct.is_empty() || specs.is_empty() {
         return Err(distinct);
@@ -232,6 +236,33 @@ fn own_spec(
         faults.push(Fault { key: at(&fault.key), ..fault });
     }
     spec
+}
+
+/// Arms that prune to the widths of another, where their groups do not lead there.
+fn unreachable_widths(file: &Node, arms: &[ArmSpec], points: &[Point]) -> Vec<Fault> {
+    let findings = read::findings();
+    let tables = Table::root(file, &findings).tables("arms");
+    for point in points {
+        let find = |name: &str| match arms.iter().position(|arm| arm.name == name) {
+            Some(place) => Some((arms[place].clone(), point.of_arm(place))),
+            None => ArmSpec::built_in(name).map(|arm| (arm, &point.spec)),
+        };
+        for (place, (arm, table)) in arms.iter().zip(&tables).enumerate() {
+            let Some(WidthFault { message, hint }) = widths::unreachable(arm, point.of_arm(place), &find)
+            else {
+                continue;
+            };
+            let key = if table.has("of") { "of" } else { "widths_of" };
+            findings.add(table.path_of(key), table.line_of(key), message, hint);
+        }
+    }
+    let mut faults: Vec<Fault> = Vec::new();
+    for fault in findings.into_faults() {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    faults
 }
 
 /// An axis, and the label of each point's value by what stands in the file.
