@@ -4,9 +4,10 @@ use super::statistics::sites::width;
 use super::target::{Events, all_events};
 use super::testing::{config_of, random_tree, small_config, small_spec};
 use super::*;
+use crate::base::element_score::ElementScore;
 use crate::model::taps::Site;
 use crate::model::{ModelConfig, Weights};
-use crate::rules::saliency::Statistic;
+use crate::rules::saliency::{Hessian, SaliencyRule, Statistic};
 use crate::spec::{
     FixedShape, GroupType, HeadUnit, Normaliser, PruneSchedule, PruneSpec, Saliency, Scope, Target, Update,
 };
@@ -299,6 +300,57 @@ fn a_fixed_shape_is_met_exactly_and_the_order_comes_from_saliency() {
     );
 }
 
+/// A rule from outside that reads gradients only where few groups are left: sums that nobody asked for at the first event. With sums
+/// that are corrected it prunes as with sums that begin anew at every event.
+#[test]
+fn a_rule_may_ask_for_new_sums_after_the_first_event() {
+    static RULE: SaliencyRule = SaliencyRule {
+        name: "late",
+        summary: "magnitudes, and gradients once few groups are left",
+        hessian: Hessian::None,
+        needs: &[Statistic::Gradient],
+        whole_groups: false,
+        flops_per_parameter: 3,
+        score: |evidence| {
+            let mut tensors = evidence.elements(ElementScore::MagnitudeL1);
+            if tensors.iter().any(|groups| groups.len() <= 6) {
+                tensors.extend(evidence.elements(ElementScore::Taylor1));
+            }
+            tensors
+        },
+    };
+    let source = config_of([10, 12, 2, 2, 4, 2, 8], false);
+    for scope in [Scope::Uniform, Scope::PerLayer] {
+        let spec = PruneSpec {
+            saliency: Saliency::from(&RULE),
+            types: vec![GroupType::Ffn, GroupType::Stem],
+            scope,
+            target: Target::Ratio(0.4),
+            ..small_spec()
+        };
+        let mut at_once = Pruner::new(&spec, &source, 1).unwrap();
+        let spec = PruneSpec { schedule: PruneSchedule::Interval { steps: 1 }, ..spec };
+        let mut stepwise = Pruner::new(&spec, &source, 1).unwrap();
+        let (mut model, mut copy) = (Model::new(&source, 1), Model::new(&source, 1));
+        let records = model.one_shot(&mut at_once);
+        let mut anew = Vec::new();
+        while !stepwise.is_done() {
+            anew.extend(copy.step(&mut stepwise, 0, anew.len() as u64 + 1));
+        }
+        let what = |records: &[EventRecord]| -> Vec<_> {
+            records
+                .iter()
+                .map(|record| (record.group_type, record.layers.clone(), record.indices.clone()))
+                .collect()
+        };
+        assert_eq!(what(&records), what(&anew));
+        for (one, other) in records.iter().zip(&anew) {
+            assert!((one.saliency - other.saliency).abs() <= 1e-12 + 1e-9 * other.saliency.abs());
+        }
+        assert_eq!(model.all(), copy.all());
+    }
+}
+
 #[test]
 fn a_state_of_three_types_and_layers_resumes() {
     let source = config_of([10, 12, 3, 2, 3, 4, 8], true);
@@ -397,9 +449,12 @@ proptest! {
         }
         let achieved = copy.config.num_params();
         prop_assert!(achieved <= target);
-        // The optimum of the defined search, by enumeration, where groups of one type are of one size.
-        let mixed = per_layer && (groups.allows(GroupType::Layer) || groups.allows(GroupType::HeadDim));
-        if !mixed {
+        // The optimum of the defined search, by enumeration, where groups of one type are of one size: layers that lose groups one
+        // by one differ from then on, and so do the RoPE pairs of layers that lose heads.
+        let allows = |kind| groups.allows(kind);
+        let differ = allows(GroupType::Layer) && [GroupType::Ffn, GroupType::Head, GroupType::HeadDim].into_iter().any(allows)
+            || allows(GroupType::HeadDim) && allows(GroupType::Head);
+        if !(per_layer && differ) {
             let left = all_events(&groups, &before_completion);
             let mut numbers: Vec<Events> = vec![vec![]];
             for &(kind, left) in &left {

@@ -1,4 +1,5 @@
 //! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
+mod axis_values;
 mod cases;
 mod cli;
 mod compare;
