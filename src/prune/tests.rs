@@ -329,7 +329,7 @@ fn a_rule_may_ask_for_new_sums_after_the_first_event() {
             ..small_spec()
         };
         let mut at_once = Pruner::new(&spec, &source, 1).unwrap();
-        let spec = PruneSpec { schedule: PruneSchedule::Interval { steps: 1 }, ..spec };
+        let spec = PruneSpec { schedule: PruneSchedule::interval(1), ..spec };
         let mut stepwise = Pruner::new(&spec, &source, 1).unwrap();
         let (mut model, mut copy) = (Model::new(&source, 1), Model::new(&source, 1));
         let records = model.one_shot(&mut at_once);
