@@ -1,4 +1,4 @@
-//! Matrix products by the `gemm` crate, split over threads along a fixed grid.
+//! Matrix products by the kernels of the `gemm` crates, split over threads along a fixed grid.
 //!
 //! `gemm` may choose its blocking, and so its order of summation, by the size of a call. So the output is
 //! cut by its shape alone, never by the number of threads, and each piece is a single-threaded call: one
@@ -54,15 +54,19 @@ pub unsafe fn small<T: Real>(
     if m == 0 || n == 0 {
         return;
     }
+    // The kernels write columns, so of a C that is stored by rows they compute Cᵀ = Bᵀ Aᵀ.
+    let by_rows = c_row_stride > 1;
+    let (m, n, a, b) = if by_rows { (n, m, b.transposed(), a.transposed()) } else { (m, n, a, b) };
+    let (col_stride, row_stride) = if by_rows { (c_row_stride, 1) } else { (1, c_row_stride) };
     // SAFETY: the caller's contract.
     unsafe {
-        gemm::gemm(
+        T::gemm()(
             m,
             n,
             k,
             c,
-            1,
-            c_row_stride,
+            col_stride,
+            row_stride,
             accumulate,
             a.data,
             a.col_stride,
@@ -75,7 +79,7 @@ pub unsafe fn small<T: Real>(
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            gemm_common::Parallelism::None,
         );
     }
 }

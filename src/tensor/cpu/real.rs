@@ -6,6 +6,30 @@
 use super::super::backend::Scalar;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+/// dst ← α·dst + β·lhs·rhs on one thread or more, of the `gemm` crates: m, n, k; dst with column and row strides and whether
+/// it is read; lhs and rhs likewise; α, β; which are conjugated.
+pub type Gemm<T> = unsafe fn(
+    usize,
+    usize,
+    usize,
+    *mut T,
+    isize,
+    isize,
+    bool,
+    *const T,
+    isize,
+    isize,
+    *const T,
+    isize,
+    isize,
+    T,
+    T,
+    bool,
+    bool,
+    bool,
+    gemm_common::Parallelism,
+);
+
 /// A floating-point type of the CPU engine.
 pub trait Real:
     Scalar
@@ -22,6 +46,8 @@ pub trait Real:
     /// eˣ, within 2 ulp; branch-free where the type is used for speed.
     fn exp(self) -> Self;
     fn larger(self, other: Self) -> Self;
+    /// The matrix product for the instructions of this processor.
+    fn gemm() -> Gemm<Self>;
 }
 
 impl Real for f32 {
@@ -58,6 +84,10 @@ impl Real for f32 {
     fn larger(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
+
+    fn gemm() -> Gemm<Self> {
+        gemm_f32::gemm::f32::get_gemm_fn()
+    }
 }
 
 impl Real for f64 {
@@ -75,6 +105,10 @@ impl Real for f64 {
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
         if self > other { self } else { other }
+    }
+
+    fn gemm() -> Gemm<Self> {
+        gemm_f64::gemm::f64::get_gemm_fn()
     }
 }
 
