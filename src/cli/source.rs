@@ -2,7 +2,7 @@
 use super::model::{resolve, tell, tokenizer_for};
 use crate::model::ModelConfig;
 use crate::model::checkpoint;
-use crate::spec::{ModelDescription, ModelSpec};
+use crate::spec::{ModelDescription, ModelSpec, NoSource};
 use anyhow::{Result, bail};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,14 +10,14 @@ use std::path::Path;
 
 /// Models looked at so far: a grid asks for the same one at every point.
 #[derive(Default)]
-pub(super) struct Sources(RefCell<HashMap<String, Result<ModelDescription, String>>>);
+pub(super) struct Sources(RefCell<HashMap<String, Result<ModelDescription, NoSource>>>);
 
 impl Sources {
-    /// The model at `place`, if experiments can start from it; in words why not.
-    pub(super) fn describe(&self, place: &str) -> Result<ModelDescription, String> {
+    /// The model at `place`, if experiments can start from it.
+    pub(super) fn describe(&self, place: &str) -> Result<ModelDescription, NoSource> {
         let known = self.0.borrow().get(place).cloned();
         known.unwrap_or_else(|| {
-            let found = describe(place).map_err(|error| error.to_string());
+            let found = describe(place).map_err(|error| NoSource(error.to_string()));
             self.0.borrow_mut().insert(place.to_string(), found.clone());
             found
         })

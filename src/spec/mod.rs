@@ -27,7 +27,7 @@ pub use error::{Fault, SpecError};
 pub use names::{FOLDER_TASKS, METRICS, TASKS};
 #[cfg(test)]
 pub(crate) use places::no_model;
-pub use places::{Describe, ModelDescription};
+pub use places::{Describe, ModelDescription, NoSource};
 pub use types::*;
 
 use crate::base::input;
@@ -118,7 +118,7 @@ pub fn keys_of(section: &str) -> Vec<String> {
     let known = KNOWN.get_or_init(|| {
         let nothing = tree::Node { line: 0, value: tree::Value::Table(Vec::new()) };
         let findings = read::findings();
-        let describe = |_: &str| Err(String::new());
+        let describe = |_: &str| Err(NoSource(String::new()));
         read::run_spec(
             &reader::Table::root(&nothing, &findings),
             &Places { folder: Path::new("/"), describe: &describe },

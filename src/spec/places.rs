@@ -18,13 +18,19 @@ pub struct ModelDescription {
     pub vocab_size: usize,
 }
 
-/// Looks at the model at a place; in words, with hints on lines of their own, why that is no source.
-pub type Describe<'a> = &'a dyn Fn(&str) -> Result<ModelDescription, String>;
+/// Why a model is no source, in whole, with what to do about it on lines of its own: a fault quotes it and looks for nothing
+/// in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoSource(pub String);
+
+/// Looks at the model at a place.
+pub type Describe<'a> = &'a dyn Fn(&str) -> Result<ModelDescription, NoSource>;
 
 /// For tests of experiments without a model from disk.
 #[cfg(test)]
-pub(crate) fn no_model(_: &str) -> Result<ModelDescription, String> {
-    Err("there is no model".into())
+pub(crate) fn no_model(_: &str) -> Result<ModelDescription, NoSource> {
+    Err(NoSource("there is no model".into()))
 }
 
 /// What readers need beside the text.

@@ -1,7 +1,7 @@
 //! Sections of the file, read key by key. A default stands here and, with its reason, in `experiments/reference.toml`.
 use super::arm::{self, ArmRead};
 use super::names::*;
-use super::places::{ModelDescription, Places};
+use super::places::{ModelDescription, NoSource, Places};
 use super::reader::{Findings, Table};
 use super::types::*;
 use super::{corpus, rules};
@@ -223,15 +223,8 @@ fn describe(t: &Table<'_>, places: &Places<'_>, name: String) -> Option<ModelDes
     if place.is_empty() || !t.findings().sound(&[&t.path_of("model")]) {
         return None;
     }
-    (places.describe)(&place)
-        .map_err(|reason| {
-            let (message, hint) = match reason.split_once("\nhint: ") {
-                Some((message, hint)) => (message.to_string(), Some(hint.replace("\nhint: ", "; "))),
-                None => (reason, None),
-            };
-            t.findings().add(t.path_of("model"), t.line_of("model"), message, hint);
-        })
-        .ok()
+    let told = |NoSource(reason)| t.findings().add(t.path_of("model"), t.line_of("model"), reason, None);
+    (places.describe)(&place).map_err(told).ok()
 }
 
 fn train(t: &Table<'_>) -> TrainSpec {

@@ -406,9 +406,13 @@ fn a_source_from_disk_brings_shape_and_tokenizer() {
     assert!(other[0].contains("source.model brings its own tokenizer"), "{other:?}");
     let seeds = found(&text.replace("[source]", "[source]\nper_seed = true"));
     assert!(seeds[0].contains("all seeds share a source from disk"), "{seeds:?}");
-    let refused = |_: &str| Err("it is a cat\nhint: take a Llama".to_string());
+    // What looks like a hint in the middle of a name is a part of the message all the same.
+    let refused = |_: &str| Err(NoSource("`a\nhint: b` is a cat\nhint: take a Llama".to_string()));
     let refused = faults_with(&text, &refused);
-    assert!(refused[0].ends_with("it is a cat | take a Llama") && refused.len() == 1, "{refused:?}");
+    assert!(
+        refused[0].ends_with(": `a\nhint: b` is a cat\nhint: take a Llama | ") && refused.len() == 1,
+        "{refused:?}"
+    );
 
     assert!(faults(&with("kind = \"bpe\", vocab_size = 1024", "kind = \"model\""))[0].contains("not given"));
     assert!(faults(&with("[source]", "[source]\ntokens_seen = 5"))[0].contains("which is not given"));

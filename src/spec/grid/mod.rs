@@ -21,7 +21,7 @@ mod zip;
 use super::arm::{ArmRead, ArmSpec};
 use super::check;
 use super::error::Fault;
-use super::places::{ModelDescription, Places};
+use super::places::{ModelDescription, NoSource, Places};
 use super::questions;
 use super::read;
 use super::reader::{Findings, Table};
@@ -43,7 +43,7 @@ const POINT: &str = "point";
 
 pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result<Experiment, Vec<Fault>> {
     // A model is looked at once, however many points start from it.
-    let known: RefCell<HashMap<String, Result<ModelDescription, String>>> = RefCell::default();
+    let known: RefCell<HashMap<String, Result<ModelDescription, NoSource>>> = RefCell::default();
     let describe = |place: &str| {
         let mut known = known.borrow_mut();
         known.entry(place.to_string()).or_insert_with(|| (places.describe)(place)).clone()
