@@ -1,4 +1,5 @@
 //! Canonical hashes: the identity of a stage is the hash of everything that can change a number.
+use super::input;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read, Write};
@@ -20,9 +21,9 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// SHA-256 of the contents of a file, however large, as 64 hexadecimal digits.
 ///
 /// # Errors
-/// The file cannot be read.
+/// There is no such file (a pipe or a device is none), or it cannot be read.
 pub fn sha256_file(path: &Path) -> io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = input::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

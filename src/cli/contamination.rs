@@ -1,12 +1,10 @@
 //! Benchmark items as the contamination check takes them, and its table.
 use crate::data::Contamination;
 use crate::data::contamination::{self, Findings};
-use crate::data::world::World;
-use crate::eval::{self, Item, Limit, Source, Task};
-use crate::spec::EvalSpec;
+use crate::eval::{self, Item};
+use crate::spec::{CorpusSpec, EvalSpec};
 use anyhow::Result;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Words in a row that are looked for.
 pub(super) const WORDS: usize = contamination::DEFAULT_N;
@@ -14,18 +12,11 @@ pub(super) const WORDS: usize = contamination::DEFAULT_N;
 /// What the harness writes around questions; it is no part of them.
 const LABELS: [&str; 4] = ["Question:", "Answer:", "Q:", "A:"];
 
-/// A check of the items that `eval` scores.
-pub(super) fn of(eval: &EvalSpec) -> Result<Contamination> {
+/// A check of the items that `eval` scores on models of `corpus`.
+pub(super) fn of(eval: &EvalSpec, corpus: &CorpusSpec) -> Result<Contamination> {
     let mut check = Contamination::new(WORDS);
-    // As evaluation: without a folder the items are those of the first world.
-    let world = World::new(0);
-    let source = match &eval.folder {
-        Some(folder) => Source::Folder(Path::new(folder)),
-        None => Source::World(&world),
-    };
-    for name in &eval.tasks {
-        let items = eval::load(Task::from_name(name)?, source, Limit::of(eval), 0)?;
-        check.add(name, items.iter().map(question_and_answer));
+    for (task, items) in eval::items_for(eval, corpus)? {
+        check.add(task.name(), items.iter().map(question_and_answer));
     }
     Ok(check)
 }

@@ -4,18 +4,16 @@
 //! Files are read once for all of that, and what was found is kept in the store under the hash of corpus and benchmarks.
 //! Generated corpora are not read: their items are held out of their text by construction, which tests check. What cannot be
 //! read, held-out text and benchmark files included, is a fault of the plan.
-use super::contamination;
+use super::{contamination, items};
 use crate::base::hash::{canonical_json, sha256_hex};
 use crate::base::units::{grouped, si};
 use crate::data::contamination::{Findings, REVISION};
 use crate::data::corpus::SEPARATOR;
 use crate::data::prepare::{Header, LONG_DOCUMENT, StoredSource};
-use crate::data::{Contamination, DataError, Tokenizer, Watch, check_validation, visit_training};
-use crate::eval::tokenizer_of;
-use crate::model::checkpoint;
+use crate::data::{Contamination, DataError, Watch, check_validation, visit_training};
 use crate::plan::{Plan, Stage, StageKind};
 use crate::run::Store;
-use crate::spec::{CorpusSpec, EvalSpec, RunSpec, TokenizerSpec};
+use crate::spec::{CorpusSpec, EvalSpec, RunSpec};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -64,7 +62,7 @@ pub(super) fn describe(plan: &Plan, store: &Store) -> Result<String> {
         let prepared = Header::read(&store.folder(&stage.id)).ok().map(sizes);
         if let CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. } = corpus {
             for (_, eval) in benchmarks(plan, place).iter().filter(|(_, eval)| eval.folder.is_some()) {
-                contamination::of(eval)?;
+                contamination::of(eval, corpus)?;
             }
             if let Some(sources) = prepared {
                 text.push_str(&table(&specs, &sources, most_tokens(plan, place)));
@@ -163,15 +161,9 @@ fn checked(stage: &Stage, benchmarks: &[(Value, &EvalSpec)], store: &Store) -> R
 
 /// Reads the corpus once.
 fn check<'a>(spec: &RunSpec, benchmarks: impl Iterator<Item = &'a EvalSpec>) -> Result<Checked> {
-    let mut checks: Vec<Contamination> = benchmarks.map(contamination::of).collect::<Result<_>>()?;
-    let tokenizer = match &spec.data.tokenizer {
-        TokenizerSpec::File { path } => Some(Tokenizer::from_file(Path::new(path))?),
-        TokenizerSpec::Model { .. } => match &spec.source.model {
-            Some(model) => Some(tokenizer_of(&checkpoint::describe(&model.path)?.tokenizer)?),
-            None => None,
-        },
-        TokenizerSpec::Bpe { .. } => None,
-    };
+    let mut checks: Vec<Contamination> =
+        benchmarks.map(|eval| contamination::of(eval, &spec.data.corpus)).collect::<Result<_>>()?;
+    let tokenizer = items::given_tokenizer(spec)?;
     let corpus = &spec.data.corpus;
     let mut sources = vec![SourceText::default(); corpus.sources().len()];
     // Bytes of text and tokens of each source's sample.

@@ -10,6 +10,7 @@ mod engine;
 mod eval;
 mod export;
 mod gc;
+mod items;
 mod model;
 mod plan;
 mod probe;

@@ -1,5 +1,5 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
-use super::{Place, Settings, corpora, engine, speed};
+use super::{Place, Settings, corpora, engine, items, speed};
 use crate::base::output::write_out;
 use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
@@ -20,6 +20,7 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     write_out(&describe(&plan, &states));
     write_out(&corpora::describe(&plan, &store)?);
+    write_out(&items::describe(&plan, &store)?);
     say!("{}", spending(&plan, &keys, &states, &store, &groups, workers));
     let path = results.join("plan.json");
     if write_plan(&results, &plan)? {

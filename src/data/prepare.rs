@@ -291,6 +291,24 @@ impl Header {
         }
         serde_json::from_value(value).map_err(|error| damaged(&path, &error.to_string()))
     }
+
+    /// The tokenizer beside the header in `folder`.
+    ///
+    /// # Errors
+    /// It is missing or not what was written.
+    pub fn tokenizer(&self, folder: &Path) -> Result<Tokenizer, DataError> {
+        let path = folder.join(TOKENIZER);
+        let json =
+            fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        if sha256_hex(json.as_bytes()) != self.tokenizer_sha256 {
+            return Err(damaged(&path, "its SHA-256 is another"));
+        }
+        let tokenizer = Tokenizer::from_parts(&json, self.special_tokens.clone().unwrap_or_default())?;
+        match self.num_rows {
+            Some(num_rows) => tokenizer.within(num_rows),
+            None => Ok(tokenizer),
+        }
+    }
 }
 
 impl Prepared {
@@ -300,16 +318,7 @@ impl Prepared {
     /// A file is missing or not what was written.
     pub fn open(folder: &Path) -> Result<Self, DataError> {
         let header = Header::read(folder)?;
-        let path = folder.join(TOKENIZER);
-        let json =
-            fs::read_to_string(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-        if sha256_hex(json.as_bytes()) != header.tokenizer_sha256 {
-            return Err(damaged(&path, "its SHA-256 is another"));
-        }
-        let mut tokenizer = Tokenizer::from_parts(&json, header.special_tokens.clone().unwrap_or_default())?;
-        if let Some(num_rows) = header.num_rows {
-            tokenizer = tokenizer.within(num_rows)?;
-        }
+        let tokenizer = header.tokenizer(folder)?;
         let open = |source: &StoredSource| -> Result<_, DataError> {
             Ok([Tokens::open(folder, &source.train)?, Tokens::open(folder, &source.validation)?])
         };

@@ -91,3 +91,12 @@ pub fn fields(task: Task, asked: &Asked, source: &str, index: usize) -> Map<Stri
     };
     if let Value::Object(object) = value { object } else { Map::new() }
 }
+
+/// The words of an item's texts, sorted: items of the same words are the same item, with their choices, or the two entities of a
+/// sentence, in another order.
+pub(super) fn bag_of_words(texts: &[&str]) -> Vec<String> {
+    let trim = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_string();
+    let mut words: Vec<String> = texts.iter().flat_map(|text| text.split_whitespace()).map(trim).collect();
+    words.sort_unstable();
+    words
+}

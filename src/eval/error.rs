@@ -33,7 +33,9 @@ pub enum EvalError {
     ItemsExhausted { task: &'static str, found: usize, asked: usize },
     #[error("{place}: field `{field}` is {found}, not {expected}")]
     Field { place: String, field: String, found: String, expected: String },
-    #[error("none of the {items} items of task `{task}` can be scored: {reason}: {text:?}")]
+    #[error(
+        "none of the {items} items of task `{task}` can be scored: {reason}: {text:?}\nhint: leave the task out, or let the model see more tokens where they are too few"
+    )]
     AllSetAside { task: &'static str, items: usize, reason: String, text: String },
     #[error(
         "log-likelihoods are not finite: {what}\nhint: weights or activations of the model hold NaN or infinities; `eval.allow_non_finite = true` in an experiment, `--allow-non-finite` of `eval`, leave such items without an answer and score the others"

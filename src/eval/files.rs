@@ -47,7 +47,9 @@ fn in_folder(task: Task, folder: &Path, split: &'static str) -> Result<PathBuf, 
     for name in task.folders() {
         let stem = folder.join(name).join(split);
         for ending in ENDINGS {
-            let path = PathBuf::from(format!("{}.{ending}", stem.display()));
+            let mut path = stem.clone().into_os_string();
+            path.push(format!(".{ending}"));
+            let path = PathBuf::from(path);
             if path.is_file() {
                 return Ok(path);
             }

@@ -6,6 +6,7 @@ pub mod error;
 mod few_shot;
 mod fields;
 mod files;
+mod items;
 pub mod journal;
 pub mod load;
 pub mod metrics;
@@ -23,6 +24,7 @@ pub use companions::Companions;
 pub use encode::{EncodedTask, encode};
 pub use error::EvalError;
 pub use files::Files;
+pub use items::{encoded_items, items_for};
 pub use journal::{Journal, Journalled};
 pub use load::{Counts, Source, load};
 pub use metrics::{

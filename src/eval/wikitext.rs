@@ -14,10 +14,11 @@ use super::error::EvalError;
 use super::files::{Files, missing};
 use super::request::{Scorer, TokenRequest, score};
 use super::text::{is_python_space, python_strip};
+use crate::base::input;
 use crate::data::hub::DatasetSplit;
 use crate::data::tables::{ENDINGS, read_rows};
 use crate::data::{DataError, Tokenizer};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +80,8 @@ pub fn read(files: Files) -> Result<String, EvalError> {
     Err(missing("wikitext", "test", tried, ON_HUB))
 }
 
-fn read_raw(path: &PathBuf) -> Result<String, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-    String::from_utf8(bytes)
-        .map_err(|e| DataError::NotUtf8 { path: path.clone(), offset: e.utf8_error().valid_up_to() })
+fn read_raw(path: &Path) -> Result<String, DataError> {
+    input::read_text(path, u64::MAX).map_err(|source| DataError::Read { path: path.to_path_buf(), source })
 }
 
 /// The hub's rows are the lines with their newlines; of the original's blank lines, which hold a space, nothing.

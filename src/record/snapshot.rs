@@ -16,6 +16,7 @@
 use super::{RecordError, Result};
 use crate::base::files::write_atomic;
 use crate::base::hash::sha256_hex;
+use crate::base::input::{self, InputFault};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -128,7 +129,10 @@ fn has_other_separator(bytes: &[u8]) -> bool {
 
 /// Contents, or `None` where there is no such file.
 fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match input::read(path, u64::MAX) {
+        Ok(bytes) if input::is_utf16(&bytes) => {
+            Err(RecordError::Io { path: path.to_path_buf(), source: InputFault::Utf16.into() })
+        }
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(RecordError::Io { path: path.to_path_buf(), source }),
@@ -234,7 +238,7 @@ impl<'a> Draft<'a> {
             [(SUMS_FILE, text.as_bytes())].into_iter().chain(files.iter().map(|(n, b)| (*n, b.as_slice())))
         {
             let path = self.folder.join(name);
-            if read_file(&path)?.as_deref() != Some(bytes) {
+            if read_file(&path).ok().flatten().as_deref() != Some(bytes) {
                 write_atomic(&path, bytes).map_err(|source| RecordError::Io { path, source })?;
             }
         }
@@ -249,7 +253,7 @@ impl<'a> Draft<'a> {
     pub fn commit(mut self) -> Result<()> {
         let text = listed(&self.sums);
         let path = self.folder.join(SUMS_FILE);
-        if read_file(&path)?.as_deref() != Some(text.as_bytes()) {
+        if read_file(&path).ok().flatten().as_deref() != Some(text.as_bytes()) {
             write_atomic(&path, text.as_bytes()).map_err(|source| RecordError::Io { path, source })?;
         }
         self.old = std::mem::take(&mut self.sums);

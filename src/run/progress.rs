@@ -231,7 +231,7 @@ impl Drop for StageProgress<'_> {
 /// What a corpus is counted in as it is read.
 fn of_corpus(stage: &Stage, done: u64, total: u64) -> String {
     match stage.spec.data.corpus {
-        CorpusSpec::World { .. } => format!("{done} of {total} documents"),
+        CorpusSpec::World { .. } | CorpusSpec::Synthetic { .. } => format!("{done} of {total} documents"),
         _ => format!("{} of {}", units::si(done as f64, "B"), units::si(total as f64, "B")),
     }
 }

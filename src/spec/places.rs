@@ -53,6 +53,13 @@ impl Places<'_> {
                 format!("nothing to read at `{name}`"),
                 Some(self.remedy(&path, line)),
             );
+        } else if path.to_str().is_none() {
+            t.findings().add(
+                t.path_of(key),
+                line,
+                format!("`{}` has a name that is not UTF-8, and paths are kept as text", path.display()),
+                Some("rename the folder or the file".into()),
+            );
         }
         path.to_string_lossy().into_owned()
     }

@@ -324,7 +324,7 @@ fn folders_and_files_that_are_no_model_say_what_to_name() {
     }
 }
 
-const CORPUS: &str = r#"
+pub(super) const CORPUS: &str = r#"
 question = "Is the corpus read?"
 seeds = [1]
 

@@ -1,6 +1,7 @@
 //! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
 mod axis_values;
 mod cases;
+mod cases_of_runs;
 mod cli;
 mod compare;
 mod contamination;

@@ -21,7 +21,7 @@ mod used {
     use efficientllm::data::Batches;
     use efficientllm::model::network::ExplicitNetwork;
     use efficientllm::model::{Rank, init};
-    use efficientllm::spec::load;
+    use efficientllm::spec::{NoSource, load};
     use efficientllm::tensor::{Alone, CpuBackend};
     use efficientllm::train::{Part, calibrate};
 
@@ -38,7 +38,7 @@ mod used {
         let text =
             text.replace("[prune]\n", "[prune]\nsaliency = \"toy\"\n").replace("\"layerwise\"", "\"none\"");
         std::fs::write(folder.path().join("experiment.toml"), text).unwrap();
-        let no_model = |_: &str| Err("no model from disk here".to_string());
+        let no_model = |_: &str| Err(NoSource("no model from disk here".to_string()));
         let spec = load(folder.path(), &[], &no_model).unwrap().base;
         assert_eq!(spec.prune.saliency.name, "toy");
 

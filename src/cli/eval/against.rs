@@ -1,4 +1,5 @@
 //! How far an evaluation is from another of the same items, such as one in another precision.
+use crate::base::input;
 use crate::record::ItemChoice;
 use crate::record::harness::ITEMS_FILE;
 use anyhow::{Result, anyhow, bail};
@@ -11,8 +12,9 @@ pub(super) type Choices = BTreeMap<(String, String, u64), ItemChoice>;
 /// The choices that the evaluation in `folder` scored, by task, item and choice.
 pub(super) fn read(folder: &Path) -> Result<Choices> {
     let path = folder.join(ITEMS_FILE);
-    let mut table = csv::Reader::from_path(&path)
+    let text = input::read_text(&path, u64::MAX)
         .map_err(|error| anyhow!("--against: cannot read `{}`: {error}", path.display()))?;
+    let mut table = csv::Reader::from_reader(text.as_bytes());
     let rows: Result<Vec<ItemChoice>, csv::Error> = table.deserialize().collect();
     let rows = rows.map_err(|error| anyhow!("--against: `{}`: {error}", path.display()))?;
     if rows.is_empty() {

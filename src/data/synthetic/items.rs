@@ -1,7 +1,6 @@
 //! Items of the synthetic corpus: different from one another, with balanced right answers, in the benchmarks' fields.
-use super::super::task::{Asked, Task, fields};
+use super::super::task::{Asked, Task, bag_of_words, fields};
 use super::Table;
-use super::question::Question;
 use super::weights::sample;
 use rand_chacha::ChaCha12Rng;
 use serde_json::{Map, Value};
@@ -42,7 +41,9 @@ pub(super) fn generate(
         let gold = golds[golds.len() - 1];
         let found = (0..MAX_ATTEMPTS).find_map(|_| {
             let question = table.item(rng, gold, share)?;
-            seen.insert(bag_of_words(&question)).then_some(question)
+            let choices = question.choices.join(" ");
+            let words = bag_of_words(&[&question.title, &question.passage, &question.prompt, &choices]);
+            seen.insert(words).then_some(question)
         });
         let Some(question) = found else { break };
         golds.pop();
@@ -59,16 +60,4 @@ pub(super) fn generate(
         items.push(SyntheticItem { json, gold });
     }
     items
-}
-
-/// Items of the same words are the same item: with their choices, or the two entities of a sentence, in another order.
-fn bag_of_words(question: &Question) -> Vec<String> {
-    let text =
-        format!("{} {} {} {}", question.title, question.passage, question.prompt, question.choices.join(" "));
-    let mut words: Vec<String> = text
-        .split_whitespace()
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_').to_string())
-        .collect();
-    words.sort_unstable();
-    words
 }

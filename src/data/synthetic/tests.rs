@@ -96,6 +96,63 @@ fn items_are_distinct_balanced_labelled_and_of_the_right_shape() {
     }
 }
 
+/// Words that frame a question and tell nothing of what it asks; names and pronouns of people do neither.
+const FRAME: [&str; 20] = [
+    "who", "know", "how", "what", "doe", "do", "you", "help", "to", "the", "and", "via", "by", "with",
+    "using", "saw", "ha", "may", "in", "is",
+];
+
+/// What is asked, sorted: words without their plural's or verb's s, without frames and people.
+fn content(task: Task, item: &SyntheticItem, with_choices: bool) -> Vec<String> {
+    let fields =
+        ["question", "passage", "activity_label", "ctx_a", "ctx_b", "question_stem", "goal", "sentence"];
+    let mut read: Vec<String> = fields
+        .iter()
+        .filter_map(|name| item.json.get(*name).and_then(|value| value.as_str()).map(str::to_string))
+        .collect();
+    if with_choices {
+        read.extend(choices(task, item));
+    }
+    let person = |word: &str| {
+        words::PEOPLE.iter().any(|(name, pronoun)| word.eq_ignore_ascii_case(name) || word == *pronoun)
+    };
+    let text = read.join(" ");
+    let split = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let mut words: Vec<String> = split
+        .filter(|word| !person(word))
+        .map(|word| word.to_lowercase())
+        .map(|word| word.strip_suffix('s').unwrap_or(&word).to_string())
+        .filter(|word| !FRAME.contains(&word.as_str()))
+        .collect();
+    words.sort_unstable();
+    words
+}
+
+/// At the number that evaluations score at most. An item that differs from another in people and frames alone asks the same, and
+/// so does one with other choices after the same question: intervals must take their answers as one.
+#[test]
+fn items_that_ask_the_same_are_of_one_cluster() {
+    for seed in [0, 1] {
+        let corpus = Synthetic::new(seed, SMALL);
+        let mut of_one_question = 0;
+        for task in Task::ALL {
+            let items = corpus.benchmark(task, 500);
+            assert_eq!(items.len(), 500, "{}", task.name());
+            for with_choices in [true, false] {
+                let mut first: HashMap<Vec<String>, &SyntheticItem> = HashMap::new();
+                for item in &items {
+                    let asked = content(task, item, with_choices);
+                    let Some(known) = first.insert(asked, item) else { continue };
+                    of_one_question += 1;
+                    assert_eq!(text(item, "cluster"), text(known, "cluster"), "{item:?}\n{known:?}");
+                }
+            }
+        }
+        // There are such items, or the test would say nothing.
+        assert!(of_one_question > 100, "{of_one_question}");
+    }
+}
+
 /// Readers who never see the question, and of the choices only the words in which they differ (the others name what the
 /// question is about): one takes the longest choice, one the choice that was right most often in other items, one the
 /// same by words, one the choice whose words are the most frequent in the text. Each must be within 4 standard errors of

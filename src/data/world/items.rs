@@ -1,5 +1,5 @@
 //! Benchmark items in the original fields of the seven benchmarks, and the balance of their right answers.
-use super::super::task::{Asked, Task, fields};
+use super::super::task::{Asked, Task, bag_of_words, fields};
 use super::draft::{Question, below, distinct};
 use super::holdout::{Combination, HoldOut};
 use super::{animals, goals, people, physics, scripts, work};
@@ -37,8 +37,8 @@ pub(super) fn generate(
         let gold = golds[golds.len() - 1];
         let found = (0..MAX_ATTEMPTS).find_map(|_| {
             let question = draw(task, rng, hold_out, gold)?;
-            let text = format!("{}|{}|{}", question.passage, question.prompt, question.choices.join("|"));
-            seen.insert(text).then_some(question)
+            let words = bag_of_words(&[&question.passage, &question.prompt, &question.choices.join(" ")]);
+            seen.insert(words).then_some(question)
         });
         let Some(question) = found else { break };
         golds.pop();

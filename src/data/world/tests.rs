@@ -8,6 +8,27 @@ fn evaluated(world: &World) -> HashSet<Combination> {
     Task::ALL.iter().flat_map(|&task| world.benchmark(task, 500)).map(|item| item.combination).collect()
 }
 
+/// As many as evaluations score: no two items have the same words, in whatever order their choices or the two things of a sentence
+/// stand.
+#[test]
+fn no_item_stands_there_twice_with_its_choices_in_another_order() {
+    let world = World::new(0);
+    for task in Task::ALL {
+        let mut seen = HashSet::new();
+        for item in world.benchmark(task, 500) {
+            let read = item.json.as_object().expect("an object").iter().filter(|(name, _)| {
+                !["id", "idx", "ind", "source_id", "label", "answerKey", "answer", "ctx", "combination"]
+                    .contains(&name.as_str())
+            });
+            let text: Vec<String> = read.map(|(_, value)| value.to_string()).collect();
+            let text = text.join(" ");
+            let mut words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+            words.sort_unstable();
+            assert!(seen.insert(words.join(" ")), "{} {text}", task.name());
+        }
+    }
+}
+
 #[test]
 fn no_evaluated_combination_is_recorded_in_the_text() {
     let world = World::new(3);

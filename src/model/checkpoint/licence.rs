@@ -4,12 +4,14 @@
 //! |---|---|
 //! | a folder | `license` in the front matter of its `README.md` (`license_name` where that is `other`) |
 //! | a GGUF file | `general.license` |
+use crate::base::input;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 /// What a card says of a licence that is not known; the hub knows the word.
 const UNKNOWN: &str = "unknown";
+/// Largest card that is read.
+const MAX_CARD_BYTES: u64 = 1 << 22;
 
 /// The licence of a model, or why it is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl fmt::Display for Licence {
 
 /// The licence that the card of the model in `folder` names.
 pub(super) fn of_folder(folder: &Path) -> Option<String> {
-    of_card(&fs::read_to_string(folder.join("README.md")).ok()?)
+    of_card(&input::read_text(&folder.join("README.md"), MAX_CARD_BYTES).ok()?)
 }
 
 /// The licence in the front matter of a card. Of YAML what cards use is read: plain and quoted words, lists of words.

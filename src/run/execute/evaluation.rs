@@ -7,11 +7,7 @@ use super::super::memory::peak_memory_bytes;
 use super::super::scores;
 use super::model::{self, Summary};
 use crate::data::Prepared;
-use crate::data::synthetic::Synthetic;
-use crate::data::world::World;
-use crate::eval::{
-    self, EncodedTask, EvalError, Journal, Journalled, Limit, NetworkScorer, Source, TaskResult,
-};
+use crate::eval::{self, EncodedTask, EvalError, Journal, Journalled, Limit, NetworkScorer, TaskResult};
 use crate::model::flops::forward_flops_per_token;
 use crate::model::{Engine, ModelConfig, Rank};
 use crate::prune::{CandidateRecord, EventRecord, Goal};
@@ -21,10 +17,9 @@ use crate::record::{
     RunIdentity, RunRecord, RunTotals, Status,
 };
 use crate::schema::Dim;
-use crate::spec::{ArmSpec, CorpusSpec, PruneSpec, RunSpec, Shape, Start};
+use crate::spec::{ArmSpec, PruneSpec, RunSpec, Shape, Start};
 use crate::tensor::Backend;
 use crate::train::{Ledger, Part};
-use std::path::Path;
 use std::time::Instant;
 
 /// Scores of a stage under way.
@@ -44,7 +39,8 @@ pub(super) fn write<B: Backend>(
     let started = Instant::now();
     let Rank { backend, network, at_once, .. } = rank;
     let spec = &task.stage.spec;
-    let benchmarks = encoded(spec, data)?;
+    let benchmarks =
+        eval::encoded_items(&spec.eval, &spec.data.corpus, &data.tokenizer, spec.data.context_length)?;
     benchmarks.iter().flat_map(EncodedTask::notes).for_each(tell);
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
@@ -143,29 +139,6 @@ pub(super) fn write<B: Backend>(
     };
     record.write(task.folder)?;
     Ok(())
-}
-
-/// The benchmarks of `spec` in tokens.
-fn encoded(spec: &RunSpec, data: &Prepared) -> Result<Vec<EncodedTask>, EvalError> {
-    let world = World::new(match spec.data.corpus {
-        CorpusSpec::World { seed, .. } => seed,
-        _ => 0,
-    });
-    let synthetic = match spec.data.corpus {
-        CorpusSpec::Synthetic { seed, size, .. } => Some(Synthetic::new(seed, size)),
-        _ => None,
-    };
-    let items_from = match (&spec.eval.folder, &synthetic) {
-        (Some(folder), _) => Source::Folder(Path::new(folder)),
-        (None, Some(corpus)) => Source::Synthetic(corpus),
-        (None, None) => Source::World(&world),
-    };
-    let encode = |name: &String| {
-        let benchmark = eval::Task::from_name(name)?;
-        let items = eval::load(benchmark, items_from, Limit::of(&spec.eval), 0)?;
-        Ok(eval::encode(benchmark, items, &data.tokenizer, spec.data.context_length)?)
-    };
-    spec.eval.tasks.iter().map(encode).collect()
 }
 
 /// A stop on request is no failure.

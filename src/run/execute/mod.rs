@@ -1,10 +1,12 @@
 //! The real executor: corpus, models, evaluations and latencies by the engine wing.
 mod corpus;
 mod evaluation;
+mod items;
 mod latency;
 mod model;
 mod retry;
 
+use self::items::LookedAt;
 use self::retry::with_less_at_once;
 use super::executor::{Executor, Progress, StageFailure, Task};
 use crate::data::Prepared;
@@ -25,12 +27,18 @@ pub struct EngineExecutor {
     corpora: Mutex<HashMap<PathBuf, Arc<Prepared>>>,
     /// What was said on standard error: every run would say the same of a benchmark.
     told: Mutex<HashSet<String>>,
+    items: LookedAt,
 }
 
 impl EngineExecutor {
     /// An executor that gives each run one of `groups` of devices, at least one; a group has a device for each rank.
     pub fn new(groups: Vec<Vec<usize>>) -> Self {
-        EngineExecutor { groups, corpora: Mutex::default(), told: Mutex::default() }
+        EngineExecutor {
+            groups,
+            corpora: Mutex::default(),
+            told: Mutex::default(),
+            items: LookedAt::default(),
+        }
     }
 
     /// Each group has as many workers as any other, or one more.
@@ -75,6 +83,7 @@ impl Executor for EngineExecutor {
             StageKind::Model(arm) => {
                 let data = self.corpus(corpus()?)?;
                 let data = data.as_ref();
+                self.items.before(task, data, &|note| self.tell(note))?;
                 let make =
                     |engine: &Engine| engine.run_on_ranks(|_| Make { arm, engine, task, data, progress });
                 together(with_less_at_once(engine, may_halve, make)?)
