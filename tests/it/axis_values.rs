@@ -5,7 +5,7 @@ use efficientllm::model::{ModelConfig, Rank, Weights};
 use efficientllm::plan::{StageKind, plan};
 use efficientllm::rules::saliency::RULES;
 use efficientllm::rules::update;
-use efficientllm::spec::{EngineKind, Experiment, GroupType, Scope, load};
+use efficientllm::spec::{EngineKind, Experiment, GroupType, NoSource, Scope, load};
 use efficientllm::tensor::cpu::Matrix;
 use efficientllm::tensor::{Alone, CpuBackend};
 use efficientllm::train::HeldOut;
@@ -44,7 +44,7 @@ fn short_to(ratio: f64, prune: &str, arms: &str) -> Experiment {
     }
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("experiment.toml"), format!("{text}{arms}")).unwrap();
-    let no_model = |_: &str| Err("no model from disk here".to_string());
+    let no_model = |_: &str| Err(NoSource("no model from disk here".to_string()));
     load(folder.path(), &[], &no_model).unwrap_or_else(|error| panic!("{prune}\n{arms}\n{error}"))
 }
 

@@ -327,14 +327,14 @@ fn items_are_looked_at_before_anything_is_spent() {
     let long = "x".repeat(40);
     fs::write(&file, line(&long) + &line("no")).unwrap();
     prepared(&desk, "trained", CORPUS);
-    let aside = format!("item 0 set aside, choice 0 has 41 tokens, more than the context length of 16");
+    let aside = "item 0 set aside, choice 0 has 41 tokens, more than the context length of 16";
     let shown = desk.show(&["plan", "experiments/trained"]);
     assert!(shown.contains("exit code 0") && !shown.contains("set aside"), "{shown}");
     let shown = desk.show(&["run", "experiments/trained"]);
-    let (told, done) = (shown.find(&aside), shown.find("] source-s1"));
+    let (told, done) = (shown.find(aside), shown.find("] source-s1"));
     assert!(told.is_some() && done.is_some() && told < done, "{shown}");
     let shown = desk.show(&["plan", "experiments/trained"]);
-    assert!(shown.contains("exit code 0") && shown.contains(&aside), "{shown}");
+    assert!(shown.contains("exit code 0") && shown.contains(aside), "{shown}");
 }
 
 /// A batch in one pass, in two and in four.
