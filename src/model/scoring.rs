@@ -313,6 +313,8 @@ mod tests {
     use crate::model::fixtures;
     use crate::model::llama::{self, Workspace};
     use crate::tensor::cpu::real::Real;
+    use crate::tensor::cuda::emulated::EmulatedDevice;
+    use crate::tensor::cuda::{CudaBackend, Precision};
     use crate::tensor::{CpuBackend, CpuBf16};
     use rand::{Rng, RngExt};
 
@@ -337,17 +339,19 @@ mod tests {
         (0..count).map(&mut item).collect()
     }
 
-    /// Packed against one plain pass per sequence, over random models and items.
-    fn agrees<T: Real>(tolerance: f64) {
-        let backend = CpuBackend::<T>::new();
+    /// Packed against one plain pass per sequence on the processor, over random models (layers of different widths among them)
+    /// and items.
+    fn agrees<T: Real, B: Backend<Scalar = T>>(backend: &B, tolerance: f64) {
+        let cpu = CpuBackend::<T>::new();
         let mut rng = stream(11, "packed items");
-        let mut work = ScoringWorkspace::new(&backend);
-        let mut plain_work = Workspace::new(&backend);
+        let mut work = ScoringWorkspace::new(backend);
+        let mut plain_work = Workspace::new(&cpu);
         for (index, (name, config, ..)) in fixtures::cases().into_iter().enumerate() {
             let weights = fixtures::weights::<T>(&config, index as u64);
             let drawn = draw_items(20, index, config.vocab_size, &mut rng);
             let items: Vec<_> = drawn.iter().map(as_item).collect();
-            let scores = score_items(&backend, &config, &weights, &items, &mut work);
+            let there = weights.map(|leaf| backend.from_host(leaf.rows, leaf.cols, &leaf.data));
+            let scores = score_items(backend, &config, &there, &items, &mut work);
             for (item, scores) in items.iter().zip(&scores.log_probabilities) {
                 for (sequence, ours) in item.iter().zip(scores) {
                     let (inputs, targets) = (sequence.inputs(), &sequence.tokens[1..]);
@@ -356,8 +360,7 @@ mod tests {
                         continue;
                     }
                     let work = &mut plain_work;
-                    let plain =
-                        llama::log_probabilities(&backend, &config, &weights, inputs, targets, 1, work);
+                    let plain = llama::log_probabilities(&cpu, &config, &weights, inputs, targets, 1, work);
                     for (a, b) in ours.iter().zip(&plain[sequence.scored_from - 1..]) {
                         assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "{name}: {a} against {b}");
                     }
@@ -403,12 +406,19 @@ mod tests {
 
     #[test]
     fn packed_equals_plain_in_f64() {
-        agrees::<f64>(1e-10);
+        agrees(&CpuBackend::<f64>::new(), 1e-10);
     }
 
     #[test]
     fn packed_equals_plain_in_f32() {
-        agrees::<f32>(1e-5);
+        agrees(&CpuBackend::<f32>::new(), 1e-5);
+    }
+
+    /// On the emulated device.
+    #[test]
+    fn packed_equals_plain_on_cuda() {
+        let Some(device) = EmulatedDevice::new() else { return };
+        agrees(&CudaBackend::over(device, Precision::F32), 1e-5);
     }
 
     #[test]

@@ -11,12 +11,15 @@
 //! update/    what the rest does about it                    (§3)
 //! survivors  removal, and the record of original indices
 //! cost       floating-point operations, for the ledger
+//! trees      what is sliced when groups go
+//! event      what is recorded of it
 //! pruner     all of this, for the training loop
 //! ```
 //!
 //! Removal is physical: gradients, Fisher diagonal, optimiser moments and averages are sliced with the weights.
 pub mod cost;
 pub mod error;
+pub mod event;
 pub mod groups;
 pub mod pruner;
 pub mod saliency;
@@ -26,6 +29,7 @@ pub mod statistics;
 pub mod sums;
 pub mod survivors;
 pub mod target;
+pub mod trees;
 pub mod update;
 
 #[cfg(test)]
@@ -34,8 +38,10 @@ mod testing;
 mod tests;
 
 pub use error::PruneError;
+pub use event::{CandidateRecord, EventRecord};
 pub use groups::{GroupId, Groups};
-pub use pruner::{CandidateRecord, EventRecord, Pruner, PrunerState, Trees};
+pub use pruner::{Pruner, PrunerState};
 pub use statistics::{Collector, Needs, Statistics};
 pub use survivors::{LayerSurvivors, Survivors, remove};
 pub use target::Goal;
+pub use trees::Trees;

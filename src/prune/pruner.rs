@@ -13,56 +13,25 @@
 //! once, after the last event: before that, `Work` says which rows, columns and layers of them are left. Only updates of
 //! weights, and rules that read weights as matrices, need the model sliced after each event.
 use super::error::PruneError;
+use super::event::{CandidateRecord, EventRecord};
 use super::groups::{GroupId, Groups};
 use super::saliency::{GroupScores, SaliencyContext, scores_from};
 use super::schedule::{Allowance, allowance};
 use super::statistics::{Needs, Statistics};
-use super::sums::{Scored, Stored, SumStore, TensorSums};
-use super::survivors::{Survivors, remove};
+use super::sums::{Stored, SumStore, TensorSums};
+use super::survivors::Survivors;
 use super::target::{Events, Goal};
+use super::trees::{Trees, Work};
 use super::update::UpdateContext;
 use super::{cost, select, target, update};
 use crate::model::bias::add_biases;
-use crate::model::{Biases, ModelConfig, Weights};
+use crate::model::{Biases, ModelConfig};
 use crate::rules::saliency::Statistic;
 use crate::schema::ParamId;
 use crate::schema::groups::GroupType;
 use crate::spec::{PruneSchedule, PruneSpec, Scope};
 use crate::tensor::Backend;
 use serde::{Deserialize, Serialize};
-
-/// Everything that is sliced when groups go.
-pub struct Trees<'a, T> {
-    pub weights: &'a mut Weights<T>,
-    /// Gradients that saliency reads: of this step, their moving average, or of the calibration set.
-    pub grads: Option<&'a mut Weights<T>>,
-    /// The Fisher diagonal.
-    pub fisher: Option<&'a mut Weights<T>>,
-    /// m and v of the optimiser.
-    pub moments: Option<[&'a mut Weights<T>; 2]>,
-    /// Whatever else has the model's shape. Sliced, never read.
-    pub companions: Vec<&'a mut Weights<T>>,
-}
-
-impl<T> Trees<'_, T> {
-    fn scored(&self) -> Scored<'_, T> {
-        Scored {
-            weights: self.weights,
-            grads: self.grads.as_deref(),
-            fisher: self.fisher.as_deref(),
-            moments: self.moments.as_ref().map(|[m, v]| [&**m, &**v]),
-        }
-    }
-
-    fn all(&mut self) -> Vec<&mut Weights<T>> {
-        let mut all: Vec<&mut Weights<T>> = vec![&mut *self.weights];
-        all.extend(self.grads.as_deref_mut());
-        all.extend(self.fisher.as_deref_mut());
-        all.extend(self.moments.iter_mut().flatten().map(|tree| &mut **tree));
-        all.extend(self.companions.iter_mut().map(|tree| &mut **tree));
-        all
-    }
-}
 
 /// What a resumed run needs to go on as if it had not stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,60 +45,6 @@ pub struct PrunerState {
     /// Linear layers that got a bias.
     #[serde(default, skip_serializing_if = "Biases::is_empty")]
     pub biases: Biases,
-}
-
-/// One type before an event, as recorded in `candidates.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CandidateRecord {
-    pub group_type: GroupType,
-    /// Normalised saliency of the weakest group (its mean over layers with `uniform`); `None`: the type is at its floor.
-    pub saliency: Option<f64>,
-    /// Share of the type's groups in the source that are gone after the event.
-    pub pruned_share: f64,
-}
-
-/// One pruning event, as recorded in `prune.csv`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EventRecord {
-    /// From 1.
-    pub event: u64,
-    pub step: u64,
-    pub tokens_seen: u64,
-    pub group_type: GroupType,
-    /// The layer of the source that lost the group, where only one did.
-    pub layer: Option<usize>,
-    /// The layers of the source that lost one each (`uniform`); none where the model has one set of groups.
-    pub layers: Vec<usize>,
-    /// Original group numbers: one per layer that is left (`uniform`), or one; with `block = k`, group i is channels
-    /// i·k … i·k + k − 1.
-    pub indices: Vec<usize>,
-    /// Normalised saliency of what was taken.
-    pub saliency: f64,
-    /// Every type of `prune.types`, in the order that breaks ties.
-    pub candidates: Vec<CandidateRecord>,
-    /// Parameters after the event.
-    pub params: u64,
-    /// Whether the event's type was settled by the completion of the target rather than by saliency.
-    pub completion: bool,
-    /// Optimiser steps between the weights that G's text passed through and this event; `None` where nothing reads G.
-    pub gram_age_steps: Option<u64>,
-    /// Pruning events between them.
-    #[serde(default)]
-    pub gram_age_events: Option<u64>,
-    /// Tokens of G.
-    #[serde(default)]
-    pub gram_tokens: Option<u64>,
-    /// λ as used: the most that any layer needed; `None` where nothing was factored.
-    #[serde(default)]
-    pub damping: Option<f64>,
-    /// Units that squared gradients were taken of; `None` where none were.
-    #[serde(default)]
-    pub fisher_units: Option<u64>,
-    /// The event before which the sums of scores were last taken whole; later ones correct them. `None`: this rule keeps none.
-    #[serde(default)]
-    pub sums_from_event: Option<u64>,
-    pub saliency_flops: u64,
-    pub update_flops: u64,
 }
 
 /// The pruner of one run.
@@ -295,9 +210,7 @@ impl Pruner {
             let (expected, found) = (self.config.num_params(), config.num_params());
             return Err(PruneError::ModelMismatch { expected, found });
         }
-        let sums = SumStore::default();
-        let from_event = self.state.events + 1;
-        let mut work = Work { stored: config.clone(), left: Survivors::all(config), sums, from_event };
+        let mut work = Work::new(config, self.state.events + 1);
         let mut records = Vec::new();
         if allowed.events > 0 && self.goal.count(&self.config) > allowed.params {
             self.take_in_biases(backend, &mut work, &mut trees, created_biases(&self.spec));
@@ -542,26 +455,6 @@ impl Pruner {
             }
         };
         candidates.iter().map(record).collect()
-    }
-}
-
-/// What one call of the pruner carries from event to event.
-struct Work {
-    /// The shape of the trees.
-    stored: ModelConfig,
-    /// What of them is left.
-    left: Survivors,
-    sums: SumStore,
-    /// The event before which sums are taken whole.
-    from_event: u64,
-}
-
-impl Work {
-    /// Removes from the trees what is not left any more.
-    fn slice<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
-        remove(backend, &mut self.stored, &mut trees.all(), &self.left);
-        self.left = Survivors::all(&self.stored);
-        self.sums.set_behind(false);
     }
 }
 

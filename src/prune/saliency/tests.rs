@@ -124,9 +124,9 @@ fn group_sums_equal_a_walk_over_every_parameter() {
         let scaled =
             normalised_scores(Saliency::TAYLOR_MIX, Reduction::Sum, Normaliser::PerParameter, &context)
                 .unwrap();
-        for kind in TYPES {
-            assert_eq!(scores.of(kind).len(), expected[kind as usize].len());
-            for (place, expected) in expected[kind as usize].iter().enumerate() {
+        for (kind, expected) in TYPES.into_iter().zip(&expected) {
+            assert_eq!(scores.of(kind).len(), expected.len());
+            for (place, expected) in expected.iter().enumerate() {
                 let size = groups.group_params(kind, &config)[place][0] as f64;
                 assert_eq!(scores.of(kind)[place].len(), expected.len());
                 for (at, expected) in expected.iter().enumerate() {
