@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 /// Everything that a test can ask for, with what it is.
-pub const REQUIREMENTS: [(&str, &str); 10] = [
+pub const REQUIREMENTS: [(&str, &str); 14] = [
     ("cxx", "a C++ compiler (`c++`)"),
     ("asan", "AddressSanitizer of that compiler"),
     ("nvrtc", "libnvrtc, NVIDIA's run-time compiler"),
@@ -19,6 +19,10 @@ pub const REQUIREMENTS: [(&str, &str); 10] = [
     ("llama_cpp", "a Python with xllamacpp"),
     ("smollm2", "the weights of SmolLM2-135M-Instruct"),
     ("slurm", "a Slurm that can be started here"),
+    ("pdflatex", "`pdflatex` with booktabs and longtable"),
+    ("rsvg", "a program that converts figures (`rsvg-convert`, `cairosvg` or `inkscape`)"),
+    ("jsonschema", "a Python with jsonschema"),
+    ("chromium", "`chromium`, a browser without a screen"),
 ];
 
 /// Records that a test cannot run because `requirement` is missing, for `reason`, and says so on standard error.

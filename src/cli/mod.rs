@@ -22,11 +22,11 @@ mod speed;
 mod status;
 mod why;
 
-use crate::base::output::lost_output;
+use crate::base::output::{lost_output, write_out};
 use crate::record::dictionary;
 use crate::spec::{self, Experiment};
 use anyhow::bail;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,6 +120,8 @@ enum Command {
     Report {
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        options: report::Options,
     },
     /// Hold two runs or two arms side by side, from the result tables alone
     Compare {
@@ -146,6 +148,13 @@ enum Command {
     Export {
         #[command(flatten)]
         options: export::Options,
+    },
+    /// Print the JSON Schema of experiment files, for editors
+    Schema,
+    /// Print a script with which a shell completes this program's words
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
     },
     /// Show what this machine has and what is missing
     Doctor {
@@ -207,6 +216,13 @@ impl Place {
     }
 }
 
+/// The script for `shell`.
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
 /// Some runs failed or were not reached.
 pub const SOME_FAILED: u8 = 1;
 /// The request is wrong.
@@ -238,11 +254,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Status { place, settings, options } => status::main(&place, &settings, &options),
         Command::Why { place, run, settings } => why::main(&place, &settings, &run),
         Command::Gc { place, settings, options } => gc::main(&place, &settings, &options),
-        Command::Report { place } => report::main(&place),
+        Command::Report { place, options } => report::main(&place, &options),
         Command::Compare { place, options } => compare::main(&place, &options),
         Command::Probe { place, settings, options } => probe::main(&place, &settings, &options),
         Command::Eval { options } => eval::main(&options),
         Command::Export { options } => export::main(&options),
+        Command::Schema => {
+            say!("{:#}", spec::json_schema());
+            Ok(0)
+        }
+        Command::Completions { shell } => {
+            write_out(&completions(shell));
+            Ok(0)
+        }
         Command::Doctor { results } => doctor::main(&results),
     };
     let code = result.unwrap_or_else(|error| {

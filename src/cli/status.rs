@@ -21,7 +21,7 @@ pub(super) struct Options {
 }
 
 #[derive(Debug, PartialEq)]
-enum State {
+pub(super) enum State {
     Done {
         seconds: f64,
     },
@@ -41,7 +41,7 @@ enum State {
 }
 
 impl State {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             State::Done { .. } => "done",
             State::Failed { .. } => "failed",
@@ -149,7 +149,7 @@ fn entry(plan: &Plan, run: &Run, state: &State) -> Value {
 }
 
 /// Where a run stands; seconds are those of its own model and evaluation, shared inputs not counted.
-fn state(keys: &[StageKey], run: &Run, store: &Store, activity: &Activity) -> State {
+pub(super) fn state(keys: &[StageKey], run: &Run, store: &Store, activity: &Activity) -> State {
     let [model, evaluation] = [run.model, run.evaluation].map(|place| &keys[place]);
     let latency = run.latency.map(|place| &keys[place]);
     let scored = store.find(evaluation).ok().flatten();

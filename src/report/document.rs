@@ -1,6 +1,6 @@
 //! A report as blocks; each output format renders the same blocks.
 //!
-//! Text may hold `code` between backticks, nothing else.
+//! Text may hold `code` between backticks and, in cells, `**bold**`, nothing else.
 
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,10 @@ pub struct Table {
     pub header: Vec<String>,
     pub align: Vec<Align>,
     pub rows: Vec<Vec<String>>,
+    /// How many of the last rows are about all others (chance, numbers of items) and stay at the end when rows are sorted.
+    pub footer: usize,
+    /// Rows before which a rule is drawn, ascending.
+    pub rules: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +28,10 @@ pub struct Figure {
     /// Stem of the file in `figures/`.
     pub name: String,
     pub caption: String,
+    /// For a page.
     pub svg: String,
+    /// The same for a small screen and for one column of a paper.
+    pub narrow: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +50,12 @@ pub struct Document {
 }
 
 impl Document {
-    /// Name and SVG of every figure, in order.
-    pub fn figures(&self) -> Vec<(String, String)> {
-        let figure = |b: &Block| match b {
-            Block::Figure(f) => Some((f.name.clone(), f.svg.clone())),
+    /// Every figure, in order.
+    pub fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.blocks.iter().filter_map(|block| match block {
+            Block::Figure(figure) => Some(figure),
             _ => None,
-        };
-        self.blocks.iter().filter_map(figure).collect()
+        })
     }
 }
 
@@ -57,7 +63,15 @@ impl Table {
     /// A table whose first `left` columns are set left, the others right.
     pub fn new(name: &str, caption: &str, left: usize, header: Vec<String>, rows: Vec<Vec<String>>) -> Table {
         let align = (0..header.len()).map(|i| if i < left { Align::Left } else { Align::Right }).collect();
-        Table { name: name.into(), caption: caption.into(), header, align, rows }
+        Table {
+            name: name.into(),
+            caption: caption.into(),
+            header,
+            align,
+            rows,
+            footer: 0,
+            rules: Vec::new(),
+        }
     }
 }
 

@@ -9,6 +9,15 @@ pub enum ReportError {
     Io { path: PathBuf, source: std::io::Error },
     #[error("{}: {message}", .path.display())]
     Plan { path: PathBuf, message: String },
+    /// `line` is 0 where it is the whole file.
+    #[error("{}{}: {message}", .path.display(), if *line > 0 { format!(" line {line}") } else { String::new() })]
+    Published { path: PathBuf, line: u64, message: String },
+    #[error(
+        "no program that converts figures is installed: looked for {known}\nhint: install librsvg (`rsvg-convert`), or take the SVG files"
+    )]
+    NoConverter { known: String },
+    #[error("{program} could not write {}: {message}", .path.display())]
+    Converter { program: &'static str, path: PathBuf, message: String },
     #[error("figure {figure}: {message}")]
     Figure { figure: String, message: String },
     #[error("no run and no arm is called `{name}`{}", hint(.near.as_deref(), .known))]

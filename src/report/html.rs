@@ -1,59 +1,72 @@
-//! Blocks as one HTML page that needs no script and no network.
-use super::document::{Align, Block, Document, Table, spans};
+//! Blocks as one HTML page that needs no script and no network; where scripts run, tables can be sorted and filtered.
+//!
+//! Dark and light follow the reader's setting, figures included: they are inline, and the style names their colours again
+//! (a test holds the two together). On a small screen figures are drawn narrow.
+#[cfg(test)]
+mod browser_tests;
+
+use super::document::{Align, Block, Document, Figure, Table, spans};
 use std::fmt::Write;
 
-const STYLE: &str = "\
-body{font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;color:#1c1c1c;background:#fff;\
-max-width:1140px;margin:2.5rem auto;padding:0 1.5rem}\
-h1{font-size:1.9rem;line-height:1.2;margin:0 0 1rem}\
-h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-bottom:.25rem;border-bottom:1px solid #d8d8d8}\
-p,li{max-width:50rem}li{margin:.35rem 0}\
-code{font:.88em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;background:#f3f3f3;border-radius:3px;padding:.08em .3em}\
-.wide{overflow-x:auto;margin:0 0 1.8rem}\
-table{border-collapse:collapse;font-size:.83rem;font-variant-numeric:tabular-nums}\
-.caption{color:#444;font-size:.92rem;max-width:62rem;margin:1.4rem 0 .5rem}\
-th,td{padding:.32rem .5rem;text-align:left;white-space:nowrap;vertical-align:top}\
-th{border-top:2px solid #333;border-bottom:1px solid #333;font-weight:600;vertical-align:bottom}\
-tbody tr:last-child td{border-bottom:2px solid #333}\
-tbody tr:nth-child(even){background:#f8f8f8}\
-.r{text-align:right}\
-td small{display:block;color:#666;font-size:.82em;line-height:1.2}\
-figure{margin:1.5rem 0 2.2rem}figure svg{width:100%;height:auto;display:block}\
-figcaption{color:#444;font-size:.92rem;margin-top:.5rem;max-width:62rem}\
-@media print{body{margin:0;max-width:none}h2,figure,table{break-inside:avoid}}";
+const STYLE: &str = include_str!("html/style.css");
+const SCRIPT: &str = include_str!("html/script.js");
 
-pub fn render(document: &Document) -> String {
+/// The page; with `refresh`, one that reads itself again after so many seconds.
+pub fn render(document: &Document, refresh: Option<u64>) -> String {
+    let refresh = refresh
+        .map_or(String::new(), |seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"));
+    let title = escape(&document.title);
     let mut out = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{}</h1>\n",
-        escape(&document.title),
-        escape(&document.title)
+         content=\"width=device-width, initial-scale=1\">\n{refresh}<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n"
     );
+    out += &contents(document);
+    out += &format!("<main>\n<h1>{title}</h1>\n");
     for block in &document.blocks {
         // Writing to a string cannot fail.
         let _ = match block {
-            Block::Heading(text) => writeln!(out, "<h2>{}</h2>", inline(text)),
+            Block::Heading(text) => writeln!(out, "<h2 id=\"{}\">{}</h2>", anchor(text), inline(text)),
             Block::Text(text) => writeln!(out, "<p>{}</p>", inline(text)),
             Block::List(items) => {
                 let items: Vec<String> = items.iter().map(|i| format!("<li>{}</li>\n", inline(i))).collect();
                 writeln!(out, "<ul>\n{}</ul>", items.concat())
             }
             Block::Table(t) => writeln!(out, "{}", table(t)),
-            Block::Figure(f) => {
-                let label =
-                    format!("<svg role=\"img\" aria-label=\"{}\"", escape(&f.caption.replace('`', "")));
-                writeln!(
-                    out,
-                    "<figure id=\"{}\">\n{}<figcaption>{}</figcaption>\n</figure>",
-                    escape(&f.name),
-                    f.svg.replacen("<svg", &label, 1),
-                    inline(&f.caption)
-                )
-            }
+            Block::Figure(f) => writeln!(out, "{}", figure(f)),
         };
     }
-    out + "</body>\n</html>\n"
+    out + &format!("</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n")
+}
+
+/// Links to the headings.
+fn contents(document: &Document) -> String {
+    let headings = document.blocks.iter().filter_map(|block| match block {
+        Block::Heading(text) => {
+            Some(format!("<li><a href=\"#{}\">{}</a></li>\n", anchor(text), inline(text)))
+        }
+        _ => None,
+    });
+    format!("<nav aria-label=\"Contents\">\n<ul>\n{}</ul>\n</nav>\n", headings.collect::<String>())
+}
+
+/// A heading as an anchor.
+fn anchor(heading: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    format!("section-{}", heading.chars().map(plain).collect::<String>())
+}
+
+fn figure(f: &Figure) -> String {
+    let label = format!("<svg role=\"img\" aria-label=\"{}\"", escape(&f.caption.replace('`', "")));
+    let svg = |svg: &str| svg.replacen("<svg", &label, 1);
+    format!(
+        "<figure id=\"{}\">\n<div class=\"wide-sheet\">\n{}</div>\n<div class=\"narrow\">\n{}</div>\n<figcaption>{}</figcaption>\n\
+         </figure>",
+        escape(&f.name),
+        svg(&f.svg),
+        svg(&f.narrow),
+        inline(&f.caption)
+    )
 }
 
 fn table(t: &Table) -> String {
@@ -64,12 +77,16 @@ fn table(t: &Table) -> String {
         };
         format!("<tr>{}</tr>\n", cells.iter().zip(&t.align).map(cell).collect::<String>())
     };
-    let body: String = t.rows.iter().map(|r| row(r, "td")).collect();
+    let rows = |rows: &[Vec<String>]| rows.iter().map(|r| row(r, "td")).collect::<String>();
+    let (body, foot) = t.rows.split_at(t.rows.len() - t.footer.min(t.rows.len()));
+    let foot = if foot.is_empty() { String::new() } else { format!("<tfoot>\n{}</tfoot>\n", rows(foot)) };
     format!(
-        "<p class=\"caption\" id=\"{}\">{}</p>\n<div class=\"wide\"><table>\n<thead>\n{}</thead>\n<tbody>\n{body}</tbody>\n</table></div>",
+        "<p class=\"caption\" id=\"{}\">{}</p>\n<div class=\"wide\" tabindex=\"0\"><table>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n\
+         {foot}</table></div>",
         escape(&t.name),
         inline(&t.caption),
-        row(&t.header, "th")
+        row(&t.header, "th"),
+        rows(body)
     )
 }
 
@@ -77,19 +94,55 @@ fn table(t: &Table) -> String {
 fn interval_below(cell: &str) -> String {
     match cell.split_once(" (") {
         Some((mean, rest)) if rest.contains(" to ") && rest.ends_with(')') => {
-            format!("{mean}<small>{}</small>", rest.trim_end_matches(')'))
+            format!("{mean} <small>{}</small>", rest.trim_end_matches(')'))
         }
         _ => cell.to_string(),
     }
 }
 
+/// Text with its `code`, and `**bold**`.
 fn inline(text: &str) -> String {
+    let bold = |text: &str| {
+        let parts: Vec<String> = text.split("**").map(escape).collect();
+        // Without its partner a mark is no mark.
+        match parts.len() % 2 {
+            1 => parts
+                .iter()
+                .enumerate()
+                .map(|(i, p)| if i % 2 == 1 { format!("<b>{p}</b>") } else { p.clone() })
+                .collect(),
+            _ => escape(text),
+        }
+    };
     spans(text)
-        .map(|(code, part)| if code { format!("<code>{}</code>", escape(part)) } else { escape(part) })
+        .map(|(code, part)| if code { format!("<code>{}</code>", escape(part)) } else { bold(part) })
         .collect::<String>()
         .replace(" %", "&nbsp;%")
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::figures::canvas::{GREY, INK, LIGHT, SHADE};
+
+    /// A colour of the page's furniture that the dark style did not name would be drawn as on white.
+    #[test]
+    fn the_dark_style_names_the_colours_of_figures() {
+        for colour in [INK, GREY, LIGHT, SHADE] {
+            let hex = format!("\"#{:02X}{:02X}{:02X}\"", colour.0, colour.1, colour.2);
+            assert!(STYLE.contains(&hex), "{hex}");
+        }
+        assert!(STYLE.contains("rect[fill=\"#FFFFFF\"]"));
+    }
+
+    #[test]
+    fn marks_of_text_become_elements_and_nothing_else_does() {
+        assert_eq!(inline("**48.0** of `a<b`"), "<b>48.0</b> of <code>a&lt;b</code>");
+        assert_eq!(inline("a ** b"), "a ** b");
+        assert_eq!(interval_below("45.2 (43.1 to 47.3)"), "45.2 <small>43.1 to 47.3</small>");
+    }
 }

@@ -1,4 +1,5 @@
-//! From the CSV files of an experiment to `report.md`, `report.html`, `tables.tex` and `figures/*.svg`.
+//! From the CSV files of an experiment to `report.md`, `report.html`, `tables.tex` and `figures/*.svg`; from several of them
+//! to the table of a paper ([`paper`]).
 //!
 //! Nothing but `results/<experiment>/` is read: the CSV files and, for the question and the declared comparisons,
 //! `plan.json`. The same files give the same bytes. The flow is
@@ -21,8 +22,11 @@ pub mod groups;
 mod html;
 mod labels;
 mod latex;
+mod live;
 mod markdown;
 pub mod metric;
+pub mod paper;
+pub mod print;
 mod request;
 pub mod scores;
 mod sections;
@@ -31,15 +35,20 @@ mod stability;
 mod tests;
 mod text;
 
+pub use document::Figure;
 pub use error::ReportError;
 pub use labels::Labels;
+pub use live::{Live, LiveCurve, write_live};
 pub use metric::Metric;
 pub use request::{AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
 
-use crate::base::files::write_atomic;
+use crate::base::files::{folder_of, write_atomic};
 use crate::record::read::TABLES;
 use crate::record::{Results, Snapshot};
 use std::path::{Path, PathBuf};
+
+/// Name of the page.
+pub const PAGE_FILE: &str = "report.html";
 
 pub type Result<T> = std::result::Result<T, ReportError>;
 
@@ -50,22 +59,29 @@ pub struct Report {
     /// Self-contained: no script, nothing from a network, figures inline.
     pub html: String,
     pub latex: String,
-    /// File stem and SVG of each figure.
-    pub figures: Vec<(String, String)>,
+    pub figures: Vec<Figure>,
 }
 
 /// Renders the report of `results` for `request`.
 pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
     let labelled = request.labels.of_results(results);
-    let comparisons = request.comparisons.iter().map(|one| request.labels.of_comparison(one)).collect();
-    let request = &ReportRequest { comparisons, ..request.clone() };
-    let document = sections::build(&labelled, request)?;
+    let document = sections::build(&labelled, &request.labelled())?;
     Ok(Report {
         markdown: markdown::render(&document),
-        html: html::render(&document),
+        html: html::render(&document, None),
         latex: latex::render(&document),
-        figures: document.figures(),
+        figures: document.figures().cloned().collect(),
     })
+}
+
+/// As [`render`], of the files in `results_dir`.
+///
+/// # Errors
+/// As [`write`].
+pub fn of(results_dir: &Path) -> Result<Report> {
+    // Tables and plan of one moment.
+    let files = Snapshot::read(results_dir, &[&TABLES[..], &[PLAN_FILE]].concat())?;
+    render(&Results::of(&files, results_dir)?, &ReportRequest::of(&files, results_dir)?)
 }
 
 /// What `write` wrote.
@@ -82,27 +98,29 @@ pub struct Written {
 /// # Errors
 /// Any fault of the CSV files or of `plan.json`, with its place; a file that cannot be written.
 pub fn write(results_dir: &Path) -> Result<Written> {
-    // Tables and plan of one moment.
-    let files = Snapshot::read(results_dir, &[&TABLES[..], &[PLAN_FILE]].concat())?;
-    let results = Results::of(&files, results_dir)?;
-    let request = ReportRequest::of(&files, results_dir)?;
-    let report = render(&results, &request)?;
-    let folder = results_dir.join("figures");
-    let io = |path: &Path, source| ReportError::Io { path: path.to_path_buf(), source };
-    std::fs::create_dir_all(&folder).map_err(|e| io(&folder, e))?;
-    let mut files: Vec<(PathBuf, &str)> = vec![
-        (results_dir.join("report.md"), &report.markdown),
-        (results_dir.join("report.html"), &report.html),
-        (results_dir.join("tables.tex"), &report.latex),
+    let report = of(results_dir)?;
+    let mut files = vec![
+        (results_dir.join("report.md"), report.markdown),
+        (results_dir.join(PAGE_FILE), report.html),
+        (results_dir.join("tables.tex"), report.latex),
     ];
-    files.extend(report.figures.iter().map(|(name, svg)| (folder.join(format!("{name}.svg")), svg.as_str())));
+    let folder = results_dir.join("figures");
+    files.extend(report.figures.into_iter().map(|f| (folder.join(format!("{}.svg", f.name)), f.svg)));
+    write_files(&files)
+}
+
+/// Writes `files`; those that would not change are left alone.
+fn write_files(files: &[(PathBuf, String)]) -> Result<Written> {
+    let io = |path: &Path, source| ReportError::Io { path: path.to_path_buf(), source };
     let mut written = Written::default();
     for (path, text) in files {
-        if !std::fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
-            write_atomic(&path, text.as_bytes()).map_err(|e| io(&path, e))?;
+        if !std::fs::read(path).is_ok_and(|old| old == text.as_bytes()) {
+            let folder = folder_of(path);
+            std::fs::create_dir_all(folder).map_err(|e| io(folder, e))?;
+            write_atomic(path, text.as_bytes()).map_err(|e| io(path, e))?;
             written.changed.push(path.clone());
         }
-        written.files.push(path);
+        written.files.push(path.clone());
     }
     Ok(written)
 }

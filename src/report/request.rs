@@ -71,6 +71,12 @@ impl ReportRequest {
         ReportRequest::of(&Snapshot::read(results_dir, &[PLAN_FILE])?, results_dir)
     }
 
+    /// With the names that are printed in the place of those of the file.
+    pub fn labelled(&self) -> ReportRequest {
+        let comparisons = self.comparisons.iter().map(|one| self.labels.of_comparison(one)).collect();
+        ReportRequest { comparisons, ..self.clone() }
+    }
+
     /// As [`ReportRequest::read`], of files that are read already; messages name `results_dir`.
     pub fn of(files: &Snapshot, results_dir: &Path) -> Result<ReportRequest> {
         let path = results_dir.join(PLAN_FILE);

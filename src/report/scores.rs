@@ -152,6 +152,12 @@ impl<'a> Scores<'a> {
         }
     }
 
+    /// Mean of `metric` over the runs and items of `task`; `None` where a run was not scored on it.
+    pub fn mean(&self, group: &Group, task: &str, metric: Metric) -> Option<f64> {
+        let shared = self.shared(&group.runs, task, metric)?;
+        descriptive::mean(&shared.values.concat()).ok()
+    }
+
     /// Tasks on which every finished run of `group` has `metric`.
     pub fn tasks_with(&self, metric: Metric, groups: &[Group]) -> Vec<&'a str> {
         let measured = |task: &&&str| groups.iter().any(|g| self.shared(&g.runs, task, metric).is_some());

@@ -2,7 +2,7 @@
 //!
 //! Groups are numbered as in the source model. Seeds that share one source can agree; where every seed has a source
 //! of its own, the numbering carries no meaning from one to the other, and chance is what to expect.
-use super::figures::curves::group_types;
+use super::figures::prune_curves::group_types;
 use super::groups::Group;
 use crate::record::{LayerWidths, Results};
 use crate::stats::descriptive::{mean, standard_deviation};

@@ -255,7 +255,15 @@ fn reported(folder: &std::path::Path, records: &[RunRecord], request: &ReportReq
     let written = write(folder).unwrap();
     assert!(written.files.iter().all(|f| f.exists()));
     assert_eq!(write(folder).unwrap().changed, [] as [PathBuf; 0], "the same bytes are written once");
-    render(&Results::read(folder).unwrap(), &ReportRequest::read(folder).unwrap()).unwrap()
+    let report = render(&Results::read(folder).unwrap(), &ReportRequest::read(folder).unwrap()).unwrap();
+    for figure in &report.figures {
+        for (sheet, svg) in [("wide", &figure.svg), ("narrow", &figure.narrow)] {
+            let name = format!("{} {sheet}", figure.name);
+            figures::tests::assert_nothing_clipped(&name, svg);
+            assert_eq!(figures::tests::overlaps(svg), [], "{name}");
+        }
+    }
+    report
 }
 
 #[test]
@@ -266,18 +274,17 @@ fn snapshot_and_determinism() {
     let again = tempfile::tempdir().unwrap();
     assert_eq!(reported(again.path(), &fake_experiment(), &request()), report);
     assert_eq!(std::fs::read_to_string(folder.path().join("report.html")).unwrap(), report.html);
-    assert_eq!(report.figures.len(), 7);
-    // Self-contained: no script, no reference to anything outside but the SVG name space.
-    assert!(
-        !report.html.contains("<script") && !report.html.contains("href=") && !report.html.contains("src=")
-    );
+    assert_eq!(report.figures.len(), 9);
+    // Self-contained: its script and links are its own, and nothing refers outside but the SVG name space.
+    assert!(!report.html.contains("src=") && report.html.matches("<script").count() == 1);
+    assert_eq!(report.html.matches("href=").count(), report.html.matches("href=\"#section-").count());
     assert_eq!(
         report.html.matches("http").count(),
         report.html.matches("http://www.w3.org/2000/svg").count()
     );
     assert!(report.html.contains("pretraining &amp; post-training"));
-    assert!(report.latex.contains("pruning\\_aware") && !report.latex.contains("nan"));
-    for (name, svg) in &report.figures {
+    assert!(report.latex.contains("pruning\\_\\allowbreak{}aware") && !report.latex.contains("nan"));
+    for Figure { name, svg, .. } in &report.figures {
         assert!(
             svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>") && !svg.contains("NaN"),
             "{name}"
@@ -414,12 +421,57 @@ fn a_grid_is_answered() {
         answers.contains("`prune.saliency` × `prune.update` on `acc`: no interaction was found"),
         "{answers}"
     );
-    let names: Vec<&str> = report.figures.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
     assert!(names.contains(&"levels-pruning_aware-acc"), "{names:?}");
     assert!(names.contains(&"cells-pruning_aware-prune_saliency-prune_update-acc"), "{names:?}");
     if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
         reported(&std::path::Path::new(&target).join("two-axes"), &records, &request());
     }
+}
+
+/// 4 saliencies × 2 updates × 3 targets: 24 curves in panels of their own colours, and every picture of a grid.
+#[test]
+fn pictures_of_a_grid_of_three_axes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records: Vec<RunRecord> =
+        (1..=2).map(|seed| fake_run(&ARMS[0], seed, 20, axes_of(["", "", ""]))).collect();
+    for (skill, saliency) in
+        [(0.15, "random"), (0.40, "magnitude_l2"), (0.42, "taylor1"), (0.44, "taylor_mix")]
+    {
+        for update in ["none", "layerwise_bias"] {
+            for target in ["0.3", "0.5", "0.7"] {
+                let arm = Arm { skill, ..ARMS[1] };
+                let axes = || axes_of([saliency, update, target]);
+                records.extend((1..=2).map(|seed| fake_run(&arm, seed, 20, axes())));
+            }
+        }
+    }
+    let report = reported(folder.path(), &records, &request());
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+    for name in [
+        "accuracy",
+        "pareto",
+        "params_tokens",
+        "loss_tokens",
+        "scaling-prune_target_ratio-average_usual",
+        "ranks-pruning_aware-prune_saliency-acc",
+        "interaction-pruning_aware-prune_saliency-prune_update-acc",
+        "width_profile",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    match latex::tests::complaints(&report.latex) {
+        Some(complaints) => assert_eq!(complaints, Vec::<String>::new()),
+        None => crate::base::requirement::skip("pdflatex", "it is not installed"),
+    }
+    if let Ok(target) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
+        reported(&std::path::Path::new(&target).join("three-axes"), &records, &request());
+    }
+}
+
+fn axes_of(values: [&str; 3]) -> Vec<(String, String)> {
+    let keys = ["prune.saliency", "prune.update", "prune.target.ratio"];
+    keys.into_iter().zip(values).map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 
 #[test]

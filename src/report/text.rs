@@ -56,6 +56,9 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
 }
 
 fn table(t: &Table) -> String {
+    // Marks of bold are for pages.
+    let plain = |row: &Vec<String>| row.iter().map(|cell| cell.replace("**", "")).collect::<Vec<_>>();
+    let t = &Table { rows: t.rows.iter().map(plain).collect(), ..t.clone() };
     let widths = widths(t);
     let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
     let rows = t.rows.iter().map(|row| line(t, row, &widths));

@@ -15,6 +15,7 @@ mod questions;
 mod read;
 mod reader;
 mod rules;
+mod schema;
 pub mod size;
 mod tree;
 pub mod types;
@@ -28,6 +29,7 @@ pub use names::{FOLDER_TASKS, METRICS, TASKS};
 #[cfg(test)]
 pub(crate) use places::no_model;
 pub use places::{Describe, ModelDescription, NoSource};
+pub use schema::json_schema;
 pub use types::*;
 
 use crate::base::input;

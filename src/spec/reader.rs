@@ -15,9 +15,68 @@ const MAX_UNKNOWN: usize = 20;
 pub(super) struct Findings {
     faults: RefCell<Vec<Fault>>,
     known: RefCell<Vec<String>>,
+    /// Everything asked for, where that is to be recorded.
+    asked: Option<RefCell<Vec<Asked>>>,
+}
+
+/// What a key takes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Shape {
+    Whole {
+        low: u64,
+        high: u64,
+    },
+    /// A number, and in words which.
+    Number(String),
+    Flag,
+    Text,
+    /// One of some names.
+    Name(Vec<String>),
+    List(Box<Shape>),
+    Table,
+    Tables,
+    /// Read by something that knows its own shape.
+    Any,
+}
+
+/// A key that a reader asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Asked {
+    pub path: String,
+    pub shape: Shape,
+    pub required: bool,
 }
 
 impl Findings {
+    /// Findings that keep what was asked for.
+    pub fn recording() -> Findings {
+        Findings { asked: Some(RefCell::default()), ..Findings::default() }
+    }
+
+    /// Every key that was asked for, in order, each as often as it was.
+    pub fn asked(self) -> Vec<Asked> {
+        self.asked.map(RefCell::into_inner).unwrap_or_default()
+    }
+
+    fn note(&self, path: &dyn Fn() -> String, shape: impl FnOnce() -> Shape, required: bool) {
+        if let Some(asked) = &self.asked {
+            asked.borrow_mut().push(Asked { path: path(), shape: shape(), required });
+        }
+    }
+
+    fn note_required(&self, path: &dyn Fn() -> String) {
+        if let Some(asked) = &self.asked {
+            let path = path();
+            asked
+                .borrow_mut()
+                .iter_mut()
+                .rev()
+                .filter(|asked| asked.path == path)
+                .take(1)
+                .for_each(|a| a.required = true);
+        }
+    }
+
     pub fn add(&self, key: impl Into<String>, line: usize, message: impl Into<String>, hint: Option<String>) {
         self.faults.borrow_mut().push(Fault { key: key.into(), line, message: message.into(), hint });
     }
@@ -39,6 +98,16 @@ impl Findings {
     /// Every key path that a reader asked for, whether the file has it or not.
     pub fn known(&self) -> Vec<String> {
         self.known.borrow().clone()
+    }
+}
+
+impl Shape {
+    fn whole(range: &RangeInclusive<u64>) -> Shape {
+        Shape::Whole { low: *range.start(), high: *range.end() }
+    }
+
+    fn name<T>(names: &[(&str, T)]) -> Shape {
+        Shape::Name(names.iter().map(|(name, _)| name.to_string()).collect())
     }
 }
 
@@ -65,6 +134,7 @@ pub(super) struct Got<'t, 'a, T> {
 impl<T> Got<'_, '_, T> {
     /// The value; its absence is a fault.
     pub fn required(self) -> T {
+        self.table.findings.note_required(&|| self.table.path_of(self.key));
         if self.value.is_none() && !self.table.silent {
             self.table.findings.add(self.table.path_of(self.key), self.table.line, "missing", None);
         }
@@ -144,8 +214,13 @@ impl<'a> Table<'a> {
         self.asked.borrow_mut().extend(keys);
     }
 
+    fn note(&self, key: &str, shape: impl FnOnce() -> Shape, required: bool) {
+        self.findings.note(&|| self.path_of(key), shape, required);
+    }
+
     /// The node at `key`, noted as known.
     pub fn node(&self, key: &'static str) -> Option<&'a Node> {
+        self.note(key, || Shape::Any, false);
         if !self.asked.borrow().contains(&key) {
             self.asked.borrow_mut().push(key);
             self.findings.known.borrow_mut().push(self.path_of(key));
@@ -156,6 +231,7 @@ impl<'a> Table<'a> {
     /// The table at `key`; a missing one is a fault where it is required, and reads as empty.
     pub fn table(&self, key: &'static str, required: bool) -> Table<'a> {
         let path = self.path_of(key);
+        self.note(key, || Shape::Table, required);
         match self.node(key) {
             Some(node) => Table::of(path, node, self.findings),
             None => {
@@ -170,6 +246,7 @@ impl<'a> Table<'a> {
     /// The tables of the list at `key` (`[[arms]]`).
     pub fn tables(&self, key: &'static str) -> Vec<Table<'a>> {
         let path = self.path_of(key);
+        self.note(key, || Shape::Tables, false);
         match self.node(key).map(|node| (node.line, &node.value)) {
             None => Vec::new(),
             Some((_, Value::Array(items))) => items
@@ -188,6 +265,7 @@ impl<'a> Table<'a> {
     /// A whole number within `range`.
     pub fn whole(&self, key: &'static str, range: RangeInclusive<u64>) -> Got<'_, 'a, u64> {
         let fallback = *range.start();
+        self.note(key, || Shape::whole(&range), false);
         let value = self.node(key).map(|node| whole(self.findings, &self.path_of(key), node, &range));
         Got { table: self, key, value, fallback }
     }
@@ -201,11 +279,13 @@ impl<'a> Table<'a> {
 
     /// A finite number that `rule` accepts; `words` tell the rule.
     pub fn number(&self, key: &'static str, rule: fn(f64) -> bool, words: &str) -> Got<'_, 'a, f64> {
+        self.note(key, || Shape::Number(words.to_string()), false);
         let value = self.node(key).map(|node| number(self.findings, &self.path_of(key), node, rule, words));
         Got { table: self, key, value, fallback: 1.0 }
     }
 
     pub fn flag(&self, key: &'static str) -> Got<'_, 'a, bool> {
+        self.note(key, || Shape::Flag, false);
         let value = self.node(key).map(|node| match node.value {
             Value::Boolean(flag) => flag,
             ref other => {
@@ -218,11 +298,13 @@ impl<'a> Table<'a> {
     }
 
     pub fn text(&self, key: &'static str) -> Got<'_, 'a, String> {
+        self.note(key, || Shape::Text, false);
         let value = self.node(key).map(|node| text(self.findings, &self.path_of(key), node));
         Got { table: self, key, value, fallback: String::new() }
     }
 
     pub fn texts(&self, key: &'static str) -> Got<'_, 'a, Vec<String>> {
+        self.note(key, || Shape::List(Box::new(Shape::Text)), false);
         let value = self
             .items(key)
             .map(|items| items.into_iter().map(|(path, node)| text(self.findings, &path, node)).collect());
@@ -231,12 +313,14 @@ impl<'a> Table<'a> {
 
     /// One of the `names`, as the value that stands beside it.
     pub fn name<T: Copy>(&self, key: &'static str, names: &[(&str, T)]) -> Got<'_, 'a, T> {
+        self.note(key, || Shape::name(names), false);
         let value = self.node(key).map(|node| name(self.findings, &self.path_of(key), node, names));
         Got { table: self, key, value, fallback: names[0].1 }
     }
 
     /// A list of distinct `names`, at least one.
     pub fn names<T: Copy>(&self, key: &'static str, names: &[(&str, T)]) -> Got<'_, 'a, Vec<T>> {
+        self.note(key, || Shape::List(Box::new(Shape::name(names))), false);
         let value = self.items(key).map(|items| {
             self.distinct(key, &items);
             items.into_iter().map(|(path, node)| name(self.findings, &path, node, names)).collect()
@@ -246,6 +330,7 @@ impl<'a> Table<'a> {
 
     /// A list of distinct whole numbers, at least one.
     pub fn wholes(&self, key: &'static str, range: RangeInclusive<u64>) -> Got<'_, 'a, Vec<u64>> {
+        self.note(key, || Shape::List(Box::new(Shape::whole(&range))), false);
         let value = self.items(key).map(|items| {
             self.distinct(key, &items);
             items.into_iter().map(|(path, node)| whole(self.findings, &path, node, &range)).collect()
@@ -255,6 +340,7 @@ impl<'a> Table<'a> {
 
     /// A list of finite numbers that `rule` accepts, at least one.
     pub fn numbers(&self, key: &'static str, rule: fn(f64) -> bool, words: &str) -> Got<'_, 'a, Vec<f64>> {
+        self.note(key, || Shape::List(Box::new(Shape::Number(words.to_string()))), false);
         let value = self.items(key).map(|items| {
             items.into_iter().map(|(path, node)| number(self.findings, &path, node, rule, words)).collect()
         });

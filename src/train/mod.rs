@@ -30,4 +30,4 @@ pub use gradient::Lesson;
 pub use held_out::HeldOut;
 pub use ledger::{Ledger, Part};
 pub use pretrain::{CurvePoint, Observer, TrainError, TrainPlan, pretrain};
-pub use state::TrainState;
+pub use state::{TrainState, progress_in};

@@ -62,6 +62,20 @@ struct Header {
     mean_statistics: Option<Statistics>,
 }
 
+/// The progress in the checkpoint at `path`, its tensors not read; `None` where the file is none, or is being replaced. Good
+/// enough to show, not to go on from.
+pub fn progress_in(path: &Path) -> Option<Progress> {
+    let mut file = File::open(path).ok()?;
+    let mut size = [0; 8];
+    file.read_exact(&mut size).ok()?;
+    let size = u64::from_le_bytes(size).min(file.metadata().ok()?.len());
+    let mut bytes = size.to_le_bytes().to_vec();
+    file.take(size).read_to_end(&mut bytes).ok()?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+    let header: Header = serde_json::from_str(metadata.metadata().as_ref()?.get(STATE)?).ok()?;
+    Some(header.progress)
+}
+
 /// Keys of the metadata.
 const STATE: &str = "state";
 const CHECKSUM: &str = "sha256";

@@ -13,6 +13,7 @@ mod golden;
 mod gpu_check;
 mod interruptions;
 mod llama_cpp;
+mod report;
 mod rooms;
 mod source;
 mod stand_in;

@@ -1,7 +1,7 @@
 //! Final widths layer by layer, and which groups of the source both sides kept.
 use super::Sides;
 use crate::record::{LayerWidths, Results};
-use crate::report::figures::curves::group_types;
+use crate::report::figures::prune_curves::group_types;
 use crate::report::groups::mean_over;
 use crate::report::stability::{overlaps, pruned};
 use crate::stats::descriptive::mean;

@@ -1,85 +1,77 @@
-//! Accuracy of every arm on every task, with intervals, against chance.
-use super::axes::Scale;
-use super::canvas::{Anchor, GREY, INK, LIGHT, Point, WIDTH, figure, legend};
-use super::curves::group_colour;
+//! Accuracy of every configuration, with intervals, against chance: by task where colours suffice, else a named row each.
+use super::axes::Domain;
+use super::canvas::{NUM_COLOURS, Sheet};
+use super::rows::{Mark, Row, RowBlock, RowPlot, draw};
 use crate::report::Result;
+use crate::report::format;
 use crate::report::groups::Group;
 use crate::report::scores::Cell;
-use plotters::style::RGBColor;
 
-/// One block of rows: a task, its chance level and a cell per group.
+/// A task, its chance level and a cell per group.
 pub struct TaskRow {
     pub task: String,
     pub chance: Option<f64>,
     pub cells: Vec<Cell>,
 }
 
-/// Draws the blocks one under the other; `None` where nothing was scored.
-pub fn accuracy_figure(groups: &[Group], rows: &[TaskRow]) -> Result<Option<String>> {
-    let values: Vec<f64> = rows
-        .iter()
-        .flat_map(|r| {
-            r.cells
-                .iter()
-                .flat_map(|c| [c.mean, c.interval.map(|i| i.low), c.interval.map(|i| i.high)])
-                .chain([r.chance])
-        })
-        .flatten()
-        .collect();
-    if !rows.iter().any(|r| r.cells.iter().any(|c| c.mean.is_some())) {
+fn mark(cell: &Cell, colour: usize) -> Option<Mark> {
+    let interval = cell.interval.map(|i| (100.0 * i.low, 100.0 * i.high));
+    Some(Mark::new(100.0 * cell.mean?, interval, colour))
+}
+
+/// Draws `rows`; of more groups than there are colours the first row alone, in which each group is a row of its own. `None`
+/// where nothing was scored.
+pub fn accuracy_figure(sheet: Sheet, groups: &[Group], rows: &[TaskRow]) -> Result<Option<String>> {
+    let by_task = groups.len() <= NUM_COLOURS;
+    let blocks =
+        if by_task { vec![tasks(rows)] } else { rows.first().map_or(Vec::new(), |row| arms(groups, row)) };
+    if !blocks.iter().flat_map(|(_, rows)| rows).any(|row| !row.marks.is_empty()) {
         return Ok(None);
     }
-    let pitch = if groups.len() > 8 { 18.0 } else { 11.0 };
-    let block = pitch * groups.len() as f64 + 14.0;
-    let height = (block * rows.len() as f64 + 80.0).max(60.0 + 20.0 * groups.len() as f64);
-    let (left, right, top, bottom) = (125.0, WIDTH - 275.0, 15.0, 15.0 + block * rows.len() as f64);
-    let low = (100.0 * values.iter().copied().fold(1.0, f64::min) - 3.0).max(0.0);
-    let high = (100.0 * values.iter().copied().fold(0.0, f64::max) + 3.0).min(100.0);
-    let x = Scale::linear(low, high, left, right);
-    figure("accuracy", height, |canvas| {
-        for (i, row) in rows.iter().enumerate() {
-            let y = top + block * i as f64;
-            if i % 2 == 0 {
-                canvas.band((left, y), (right, y + block), RGBColor(246, 246, 246))?;
-            }
-            canvas.text(&row.task, (left - 10.0, y + 0.5 * block), 12.5, INK, Anchor::Right)?;
+    let values = blocks
+        .iter()
+        .flat_map(|(_, rows)| rows)
+        .flat_map(|row| row.marks.iter().flat_map(Mark::ends).chain(row.reference));
+    let domain = Domain::of(values, 0.03);
+    let domain = Domain { low: domain.low.max(0.0), high: domain.high.min(100.0), log: false };
+    let count = blocks.len();
+    let block = |(i, (heading, rows)): (usize, (String, Vec<Row>))| {
+        let axis = (i + 1 == count).then(|| "accuracy (%)".to_string());
+        RowBlock { heading, rows, domain, axis, zero: None }
+    };
+    let blocks = blocks.into_iter().enumerate().map(block).collect();
+    let legend = match by_task {
+        true => groups.iter().enumerate().map(|(i, group)| (group.label.clone(), i)).collect(),
+        false => Vec::new(),
+    };
+    draw(sheet, "accuracy", &RowPlot { blocks, note_title: String::new(), legend, reference: "chance" })
+}
+
+fn tasks(rows: &[TaskRow]) -> (String, Vec<Row>) {
+    let row = |row: &TaskRow| Row {
+        label: row.task.clone(),
+        marks: row.cells.iter().enumerate().filter_map(|(i, cell)| mark(cell, i)).collect(),
+        reference: row.chance.map(|chance| 100.0 * chance),
+        ..Row::default()
+    };
+    (String::new(), rows.iter().map(row).collect())
+}
+
+/// A block for each arm, with a row for each point of its axes.
+fn arms(groups: &[Group], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
+    let mut blocks: Vec<(String, Vec<Row>)> = Vec::new();
+    for (group, cell) in groups.iter().zip(&row.cells) {
+        if blocks.last().is_none_or(|(arm, _)| *arm != group.arm) {
+            blocks.push((group.arm.clone(), Vec::new()));
         }
-        for (value, label) in x.ticks(8) {
-            let px = x.pixel(value);
-            canvas.line(&[(px, top), (px, bottom)], LIGHT, 1.0, 1.0)?;
-            canvas.text(&label, (px, bottom + 14.0), 12.0, GREY, Anchor::Centre)?;
+        let colour = (blocks.len() - 1) % NUM_COLOURS;
+        let point: Vec<&str> = group.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
+        let marks: Vec<Mark> = mark(cell, colour).into_iter().collect();
+        let (label, note) = (point.join(" · "), format::percent_with_interval(cell.mean, cell.interval));
+        let reference = row.chance.map(|chance| 100.0 * chance);
+        if let Some((_, rows)) = blocks.last_mut() {
+            rows.push(Row { label, note, marks, reference, ..Row::default() });
         }
-        for (i, row) in rows.iter().enumerate() {
-            let y = top + block * i as f64;
-            if let Some(chance) = row.chance {
-                let px = x.pixel(100.0 * chance);
-                canvas.dashed((px, y + 1.0), (px, y + block - 1.0), INK, 1.3, 3.0)?;
-            }
-            for (g, cell) in row.cells.iter().enumerate() {
-                let Some(mean) = cell.mean else { continue };
-                let (colour, py) = (group_colour(groups, g), y + 7.0 + pitch * (g as f64 + 0.5));
-                if let Some(i) = cell.interval {
-                    let ends: [Point; 2] =
-                        [(x.pixel((100.0 * i.low).max(low)), py), (x.pixel((100.0 * i.high).min(high)), py)];
-                    canvas.line(&ends, colour, 1.8, 1.0)?;
-                }
-                canvas.dot((x.pixel(100.0 * mean), py), 3.6, colour)?;
-            }
-        }
-        canvas.line(&[(left, bottom), (right, bottom)], INK, 1.0, 1.0)?;
-        canvas.text("accuracy (%)", (0.5 * (left + right), bottom + 36.0), 13.0, INK, Anchor::Centre)?;
-        let mut entries: Vec<(String, RGBColor)> = Vec::new();
-        for (i, g) in groups.iter().enumerate() {
-            let entry =
-                (if groups.len() <= 8 { g.label.clone() } else { g.arm.clone() }, group_colour(groups, i));
-            if !entries.contains(&entry) {
-                entries.push(entry);
-            }
-        }
-        legend(canvas, (right + 22.0, top + 8.0), &entries)?;
-        let y = top + 8.0 + 20.0 * entries.len() as f64;
-        canvas.dashed((right + 22.0, y), (right + 40.0, y), INK, 1.3, 3.0)?;
-        canvas.text("chance", (right + 47.0, y), 12.5, INK, Anchor::Left)
-    })
-    .map(Some)
+    }
+    blocks
 }

@@ -1,5 +1,6 @@
 //! Scales, ticks and the frame of a plot.
-use super::canvas::{Anchor, Canvas, GREY, INK, LIGHT, Point};
+use super::canvas::{Anchor, Canvas, GREY, INK, LIGHT, Point, SMALL};
+use super::text::{fitted, width};
 use crate::base::units;
 use crate::report::Result;
 
@@ -21,11 +22,10 @@ impl Scale {
         Scale { low, high, log: false, from, to }
     }
 
-    /// A logarithmic scale over whole decades around `low..high`, both positive.
+    /// A logarithmic scale from `low` to `high`, both positive.
     pub fn logarithmic(low: f64, high: f64, from: f64, to: f64) -> Scale {
-        let (low, high) = (low.log10().floor(), high.log10().ceil());
-        let high = if high > low { high } else { low + 1.0 };
-        Scale { low: 10f64.powf(low), high: 10f64.powf(high), log: true, from, to }
+        let high = if high > low { high } else { 2.0 * low };
+        Scale { low, high, log: true, from, to }
     }
 
     pub fn pixel(&self, value: f64) -> f64 {
@@ -44,15 +44,48 @@ impl Scale {
     /// Round values with their labels.
     pub fn ticks(&self, about: usize) -> Vec<(f64, String)> {
         if self.log {
-            let (low, high) = (self.low.log10().round() as i32, self.high.log10().round() as i32);
-            let every = ((high - low) as usize).div_ceil(about).max(1);
-            return (low..=high).step_by(every).map(|e| (10f64.powi(e), power_of_ten(e))).collect();
+            return self.log_ticks(about);
         }
         let step = nice_step((self.high - self.low) / about as f64);
         let first = (self.low / step - 1e-9).ceil() as i64;
         let last = (self.high / step + 1e-9).floor() as i64;
         (first..=last).map(|i| (i as f64 * step, label(i as f64 * step, step))).collect()
     }
+
+    /// Powers of ten where there are three of them, else 1, 2 and 5 times powers of ten.
+    fn log_ticks(&self, about: usize) -> Vec<(f64, String)> {
+        let (low, high) = (self.low.log10(), self.high.log10());
+        let (first, last) = ((low - 1e-9).ceil() as i32, (high + 1e-9).floor() as i32);
+        if last - first >= 2 {
+            let every = ((last - first) as usize).div_ceil(about).max(1);
+            return (first..=last).step_by(every).map(|e| (10f64.powi(e), power_of_ten(e))).collect();
+        }
+        let within = |value: &f64| (self.low * 0.999..=self.high * 1.001).contains(value);
+        let multiples = |factors: &[f64]| -> Vec<(f64, String)> {
+            let of = |e: i32| factors.iter().map(move |f| f * 10f64.powi(e));
+            (first - 1..=last).flat_map(of).filter(within).map(|v| (v, plain(v))).collect()
+        };
+        let ticks = multiples(&[1.0, 2.0, 5.0]);
+        match ticks.len() {
+            // Too short a stretch for powers: round steps, as on a linear scale.
+            0 | 1 => Scale { log: false, ..self.clone() }.ticks(about),
+            n if n > about + 1 => multiples(&[1.0, 3.0]),
+            _ => ticks,
+        }
+    }
+}
+
+/// A number with as few digits as it takes.
+fn plain(value: f64) -> String {
+    if value >= 1000.0 {
+        return label(value, 1000.0);
+    }
+    if value >= 0.01 {
+        return format!("{}", (value * 1e12).round() / 1e12);
+    }
+    let exponent = (value.log10() + 1e-9).floor() as i32;
+    let factor = value / 10f64.powi(exponent);
+    format!("{}×{}", (factor * 10.0).round() / 10.0, power_of_ten(exponent))
 }
 
 fn nice_step(rough: f64) -> f64 {
@@ -87,30 +120,94 @@ fn power_of_ten(exponent: i32) -> String {
     format!("10{raised}")
 }
 
-/// A plot's frame: both scales and where they lie.
-pub struct Frame {
-    pub x: Scale,
-    pub y: Scale,
+/// The values that an axis spans.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Domain {
+    pub low: f64,
+    pub high: f64,
+    pub log: bool,
 }
 
-impl Frame {
-    /// Grid, tick labels and axis titles; `left` and `top` are of the plot itself.
-    pub fn draw(&self, canvas: &Canvas, x_title: &str, y_title: &str) -> Result<()> {
+impl Domain {
+    /// Of all `values`, with a share of `room` of their span at both ends; 0 to 1 where there are none.
+    pub fn of(values: impl IntoIterator<Item = f64>, room: f64) -> Domain {
+        let ends = values.into_iter().filter(|v| v.is_finite()).fold(None, |ends, v| match ends {
+            None => Some((v, v)),
+            Some((low, high)) => Some((v.min(low), v.max(high))),
+        });
+        let (low, high): (f64, f64) = ends.unwrap_or((0.0, 1.0));
+        let span = if high > low { high - low } else { (0.1 * high.abs()).max(1e-9) };
+        Domain { low: low - room * span, high: high + room * span, log: false }
+    }
+
+    /// The same on a logarithmic scale, where all of it is positive.
+    pub fn logarithmic(self) -> Domain {
+        Domain { log: self.low > 0.0, ..self }
+    }
+
+    pub fn scale(&self, from: f64, to: f64) -> Scale {
+        match self.log {
+            true => Scale::logarithmic(self.low, self.high, from, to),
+            false => Scale::linear(self.low, self.high, from, to),
+        }
+    }
+}
+
+/// A plot's frame: both scales and where they lie.
+pub struct Frame<'a> {
+    pub x: Scale,
+    pub y: Scale,
+    /// Names of x = 0, 1, …, in the place of numbers; else empty.
+    pub names: &'a [String],
+}
+
+impl Frame<'_> {
+    /// Grid and tick labels.
+    pub fn draw(&self, canvas: &Canvas) -> Result<()> {
         let (left, right, bottom, top) = (self.x.from, self.x.to, self.y.from, self.y.to);
-        let about_x = ((right - left) / 85.0).max(2.0) as usize;
         for (value, label) in self.y.ticks(((bottom - top) / 45.0).max(2.0) as usize) {
             let y = self.y.pixel(value);
             canvas.line(&[(left, y), (right, y)], LIGHT, 1.0, 1.0)?;
-            canvas.text(&label, (left - 7.0, y), 12.0, GREY, Anchor::Right)?;
+            canvas.text(&label, (left - 7.0, y), SMALL, GREY, Anchor::Right)?;
         }
-        for (value, label) in self.x.ticks(about_x) {
+        self.x_axis(canvas)?;
+        canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK, 1.0, 1.0)
+    }
+
+    fn x_axis(&self, canvas: &Canvas) -> Result<()> {
+        let (left, right, bottom) = (self.x.from, self.x.to, self.y.from);
+        for (place, name) in self.names.iter().enumerate() {
+            let (x, pitch) = (self.x.pixel(place as f64), self.x.pixel(1.0) - self.x.pixel(0.0));
+            canvas.line(&[(x, bottom), (x, bottom + 4.0)], INK, 1.0, 1.0)?;
+            let widest = self.names.iter().map(|name| width(name, SMALL)).fold(0.0, f64::max);
+            let every = ((widest + 6.0) / pitch).ceil().max(1.0) as usize;
+            // Numbers are left out where they do not fit, words are cut.
+            let is_number = name.parse::<f64>().is_ok();
+            if is_number && !place.is_multiple_of(every) {
+                continue;
+            }
+            let name = if is_number { name.clone() } else { fitted(name, SMALL, pitch - 6.0) };
+            canvas.text(&name, (x, bottom + 14.0), SMALL, INK, Anchor::Centre)?;
+        }
+        if !self.names.is_empty() {
+            return Ok(());
+        }
+        // As many as stand beside each other.
+        let ticks = (2..=((right - left) / 60.0).max(2.0) as usize).rev().map(|about| self.x.ticks(about));
+        let fits = |ticks: &Vec<(f64, String)>| {
+            ticks.windows(2).all(|pair| {
+                let gap = self.x.pixel(pair[1].0) - self.x.pixel(pair[0].0);
+                gap > 8.0 + 0.5 * (width(&pair[0].1, SMALL) + width(&pair[1].1, SMALL))
+            })
+        };
+        let mut ticks: Vec<Vec<(f64, String)>> = ticks.collect();
+        let at = ticks.iter().position(fits).unwrap_or(ticks.len() - 1);
+        for (value, label) in ticks.swap_remove(at) {
             let x = self.x.pixel(value);
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], INK, 1.0, 1.0)?;
-            canvas.text(&label, (x, bottom + 14.0), 12.0, GREY, Anchor::Centre)?;
+            canvas.text(&label, (x, bottom + 14.0), SMALL, GREY, Anchor::Centre)?;
         }
-        canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK, 1.0, 1.0)?;
-        canvas.text(x_title, (0.5 * (left + right), bottom + 35.0), 13.0, INK, Anchor::Centre)?;
-        canvas.upward(y_title, (left - 52.0, 0.5 * (top + bottom)), 13.0, INK)
+        Ok(())
     }
 
     pub fn point(&self, (x, y): Point) -> Point {
@@ -159,10 +256,17 @@ mod tests {
             ["0", "200 k", "400 k", "600 k", "800 k"]
         );
         assert_eq!(labels(Scale::linear(-4.0, 6.0, 0.0, 1.0)), ["−4", "−2", "0", "2", "4", "6"]);
-        assert_eq!(
-            labels(Scale::logarithmic(2e-8, 3e-5, 0.0, 1.0)),
-            ["10⁻⁸", "10⁻⁷", "10⁻⁶", "10⁻⁵", "10⁻⁴"]
-        );
+        assert_eq!(labels(Scale::logarithmic(1e-8, 2e-5, 0.0, 1.0)), ["10⁻⁸", "10⁻⁷", "10⁻⁶", "10⁻⁵"]);
+    }
+
+    #[test]
+    fn short_logarithmic_scales_have_round_ticks() {
+        let labels = |low, high| -> Vec<String> {
+            Scale::logarithmic(low, high, 0.0, 1.0).ticks(6).into_iter().map(|(_, label)| label).collect()
+        };
+        assert_eq!(labels(1e5, 1.6e6), ["100 k", "200 k", "500 k", "1 M"]);
+        assert_eq!(labels(2e-8, 4e-7), ["2×10⁻⁸", "5×10⁻⁸", "1×10⁻⁷", "2×10⁻⁷"]);
+        assert_eq!(labels(0.22, 0.44), ["0.25", "0.30", "0.35", "0.40"]);
     }
 
     #[test]

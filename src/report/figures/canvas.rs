@@ -10,12 +10,35 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 const SCALE: f64 = 8.0;
 /// The backend divides font sizes by this.
 const FONT_FACTOR: f64 = 1.24;
-/// Width of every figure in CSS pixels.
-pub const WIDTH: f64 = 900.0;
+/// Size of ordinary text in CSS pixels.
+pub const TEXT: f64 = 12.5;
+/// Size of tick labels and notes.
+pub const SMALL: f64 = 12.0;
+
+/// What a figure is drawn for: a page, or a column of a paper.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sheet {
+    /// Of every figure, in CSS pixels.
+    pub width: f64,
+}
+
+impl Sheet {
+    /// A page, or both columns of a paper: 900 pixels on 7 inches make text of 7 points.
+    pub const WIDE: Sheet = Sheet { width: 900.0 };
+    /// One column of a paper: 430 pixels on 3.35 inches make text of 7 points.
+    pub const NARROW: Sheet = Sheet { width: 430.0 };
+
+    /// Labels go above what they name, and panels below each other.
+    pub fn is_narrow(self) -> bool {
+        self.width < 600.0
+    }
+}
 
 pub const INK: RGBColor = RGBColor(40, 40, 40);
 pub const GREY: RGBColor = RGBColor(110, 110, 110);
 pub const LIGHT: RGBColor = RGBColor(225, 225, 225);
+/// Behind every other row.
+pub const SHADE: RGBColor = RGBColor(246, 246, 246);
 
 /// Okabe and Ito's palette, yellow darkened to be seen on white; told apart with any colour vision.
 const PALETTE: [RGBColor; 8] = [
@@ -29,7 +52,10 @@ const PALETTE: [RGBColor; 8] = [
     RGBColor(150, 130, 0),
 ];
 
-/// Colour number `index`; after eight they repeat.
+/// Colours that are told apart.
+pub const NUM_COLOURS: usize = PALETTE.len();
+
+/// Colour number `index`; after [`NUM_COLOURS`] they repeat.
 pub fn colour(index: usize) -> RGBColor {
     PALETTE[index % PALETTE.len()]
 }
@@ -46,22 +72,30 @@ pub type Point = (f64, f64);
 /// One figure in the making.
 pub struct Canvas<'a> {
     name: &'a str,
+    width: f64,
     area: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-/// Draws `name`, `WIDTH × height` CSS pixels, and returns the SVG.
-pub fn figure(name: &str, height: f64, draw: impl FnOnce(&Canvas) -> Result<()>) -> Result<String> {
+/// Draws `name`, as wide as `sheet` and `height` CSS pixels high, and returns the SVG.
+pub fn figure(
+    sheet: Sheet,
+    name: &str,
+    height: f64,
+    draw: impl FnOnce(&Canvas) -> Result<()>,
+) -> Result<String> {
     let mut svg = String::new();
-    let size = ((WIDTH * SCALE) as u32, (height * SCALE) as u32);
+    let (width, height) = (sheet.width, height.ceil());
+    let size = ((width * SCALE) as u32, (height * SCALE) as u32);
     {
-        let canvas = Canvas { name, area: SVGBackend::with_string(&mut svg, size).into_drawing_area() };
+        let canvas =
+            Canvas { name, width, area: SVGBackend::with_string(&mut svg, size).into_drawing_area() };
         canvas.check(canvas.area.fill(&WHITE))?;
         draw(&canvas)?;
         canvas.check(canvas.area.present())?;
     }
     let large = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
     // The first mention is the svg element's own size; the view box keeps the drawing units.
-    Ok(svg.replacen(&large, &format!("width=\"{WIDTH}\" height=\"{height}\""), 1))
+    Ok(svg.replacen(&large, &format!("width=\"{width}\" height=\"{height}\""), 1))
 }
 
 fn unit((x, y): Point) -> (i32, i32) {
@@ -69,6 +103,11 @@ fn unit((x, y): Point) -> (i32, i32) {
 }
 
 impl Canvas<'_> {
+    /// In CSS pixels.
+    pub fn width(&self) -> f64 {
+        self.width
+    }
+
     fn check<T, E: std::fmt::Display>(&self, outcome: std::result::Result<T, E>) -> Result<T> {
         outcome.map_err(|e| ReportError::Figure { figure: self.name.into(), message: e.to_string() })
     }
@@ -104,6 +143,12 @@ impl Canvas<'_> {
         self.check(self.area.draw(&Circle::new(unit(at), (radius * SCALE) as i32, style)))
     }
 
+    /// A filled shape through `points`, `opacity` 0 to 1.
+    pub fn area(&self, points: &[Point], colour: RGBColor, opacity: f64) -> Result<()> {
+        let points: Vec<(i32, i32)> = points.iter().map(|p| unit(*p)).collect();
+        self.check(self.area.draw(&Polygon::new(points, colour.mix(opacity))))
+    }
+
     /// A filled rectangle.
     pub fn band(&self, from: Point, to: Point, colour: RGBColor) -> Result<()> {
         self.check(self.area.draw(&Rectangle::new([unit(from), unit(to)], colour.filled())))
@@ -128,6 +173,9 @@ impl Canvas<'_> {
         anchor: Anchor,
         transform: FontTransform,
     ) -> Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
         let horizontal = match anchor {
             Anchor::Left => HPos::Left,
             Anchor::Centre => HPos::Center,
@@ -140,27 +188,4 @@ impl Canvas<'_> {
             .pos(Pos::new(horizontal, VPos::Center));
         self.check(self.area.draw(&Text::new(text.to_string(), unit(at), style)))
     }
-}
-
-/// `text` in at most `most` characters, the last of them an ellipsis where it was longer.
-pub fn fitted(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_string();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// A legend in a column, from `at` downwards: a stroke of its colour before each label.
-pub fn legend(canvas: &Canvas, at: Point, entries: &[(String, RGBColor)]) -> Result<()> {
-    for (i, (label, colour)) in entries.iter().enumerate() {
-        let y = at.1 + 20.0 * i as f64;
-        canvas.line(&[(at.0, y), (at.0 + 18.0, y)], *colour, 3.0, 1.0)?;
-        canvas.text(label, (at.0 + 25.0, y), legend_size(label), INK, Anchor::Left)?;
-    }
-    Ok(())
-}
-
-/// Long arm names are set smaller, so that 36 characters fit the legend's column.
-fn legend_size(label: &str) -> f64 {
-    if label.chars().count() > 30 { 11.0 } else { 12.5 }
 }

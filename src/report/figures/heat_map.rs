@@ -1,17 +1,27 @@
 //! A table of cells as a heat map: one factor down, one across, the mean of each cell in colour and in figures.
-use super::canvas::{Anchor, GREY, INK, Point, WIDTH, figure, fitted};
+use super::canvas::{Anchor, GREY, INK, SMALL, Sheet, TEXT, figure};
+use super::text::{fitted, width};
 use crate::report::Result;
 use plotters::style::RGBColor;
 
-/// What is drawn: `values[row][column]`, `None` where a cell was not measured.
+/// One cell.
+#[derive(Clone, Debug, Default)]
+pub struct HeatCell {
+    /// `None`: not measured.
+    pub value: Option<f64>,
+    /// The value in figures.
+    pub text: String,
+    /// Its interval in figures; empty where there is none.
+    pub interval: String,
+}
+
+/// What is drawn: `cells[row][column]`.
 pub struct HeatMap {
     pub row_name: String,
     pub column_name: String,
     pub rows: Vec<String>,
     pub columns: Vec<String>,
-    pub values: Vec<Vec<Option<f64>>>,
-    /// A value as it is written into its cell.
-    pub show: fn(f64) -> String,
+    pub cells: Vec<Vec<HeatCell>>,
     pub lower_is_better: bool,
 }
 
@@ -21,48 +31,73 @@ fn shade(t: f64) -> RGBColor {
     RGBColor(mix(239.0, 8.0), mix(245.0, 81.0), mix(252.0, 156.0))
 }
 
+/// On a light and on a dark cell; cells look the same on a dark page, so these are no colours of the page.
+const ON_LIGHT: RGBColor = RGBColor(24, 24, 24);
+const ON_DARK: RGBColor = RGBColor(254, 254, 254);
+
 /// The most rows and columns that stay readable.
-const MOST: usize = 24;
+const MAX_LEVELS: usize = 24;
+const MIN_CELL: f64 = 46.0;
 
 /// Draws `map`; `None` where it has nothing measured or more rows or columns than can be read.
-pub fn heat_map(name: &str, map: &HeatMap) -> Result<Option<String>> {
+pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String>> {
     let (rows, columns) = (map.rows.len(), map.columns.len());
-    let measured: Vec<f64> = map.values.iter().flatten().flatten().copied().collect();
-    if measured.is_empty() || rows > MOST || columns > MOST {
+    let measured: Vec<f64> = map.cells.iter().flatten().filter_map(|cell| cell.value).collect();
+    if measured.is_empty() || rows > MAX_LEVELS || columns > MAX_LEVELS {
         return Ok(None);
     }
     let (low, high) =
         measured.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
     let best = if map.lower_is_better { low } else { high };
-    let (left, right, top) = (230.0, WIDTH - 20.0, 62.0);
-    let (wide, tall) = (((right - left) / columns as f64).min(150.0), 34.0);
+    let widest = map.rows.iter().chain([&map.row_name]).map(|r| width(r, TEXT)).fold(0.0, f64::max);
+    let room = (sheet.width - 20.0 - MIN_CELL * columns as f64).clamp(60.0, 0.4 * sheet.width);
+    let label_room = widest.min(room);
+    let (left, right) = (label_room + 26.0, sheet.width - 12.0);
+    let wide = ((right - left) / columns as f64).min(150.0);
+    // Labels of columns stand upright where they do not fit their column.
+    let upright = map.columns.iter().any(|label| width(label, SMALL) > wide - 4.0);
+    let longest = map.columns.iter().map(|label| width(label, SMALL)).fold(0.0, f64::max).min(160.0);
+    let top = 34.0 + if upright { longest + 8.0 } else { 24.0 };
+    let with_interval = wide > 76.0 && map.cells.iter().flatten().any(|cell| !cell.interval.is_empty());
+    let tall = if with_interval { 42.0 } else { 32.0 };
     let bottom = top + tall * rows as f64;
-    figure(name, bottom + 16.0, |canvas| {
-        canvas.text(&fitted(&map.row_name, 36), (left - 14.0, top - 14.0), 12.5, GREY, Anchor::Right)?;
-        let middle = left + 0.5 * wide * columns as f64;
-        canvas.text(&fitted(&map.column_name, 60), (middle, 14.0), 12.5, GREY, Anchor::Centre)?;
-        let characters = (wide / 7.0) as usize;
+    figure(sheet, name, bottom + 12.0, |canvas| {
+        let row_name = fitted(&map.row_name, TEXT, label_room);
+        canvas.text(&row_name, (left - 14.0, top - 14.0), TEXT, GREY, Anchor::Right)?;
+        let column_name = fitted(&map.column_name, TEXT, right - left);
+        canvas.text(&column_name, (left, 14.0), TEXT, GREY, Anchor::Left)?;
         for (column, label) in map.columns.iter().enumerate() {
-            let at: Point = (left + wide * (column as f64 + 0.5), top - 14.0);
-            canvas.text(&fitted(label, characters), at, 12.0, INK, Anchor::Centre)?;
+            let x = left + wide * (column as f64 + 0.5);
+            if upright {
+                canvas.upward(&fitted(label, SMALL, longest), (x, top - 6.0 - 0.5 * longest), SMALL, INK)?;
+            } else {
+                canvas.text(label, (x, top - 14.0), SMALL, INK, Anchor::Centre)?;
+            }
         }
         for (row, label) in map.rows.iter().enumerate() {
             let y = top + tall * row as f64;
-            canvas.text(&fitted(label, 32), (left - 14.0, y + 0.5 * tall), 12.5, INK, Anchor::Right)?;
-            for column in 0..columns {
+            let label = fitted(label, TEXT, label_room);
+            canvas.text(&label, (left - 14.0, y + 0.5 * tall), TEXT, INK, Anchor::Right)?;
+            for (column, cell) in map.cells[row].iter().enumerate() {
                 let x = left + wide * column as f64;
                 let centre = (x + 0.5 * wide, y + 0.5 * tall);
-                let Some(value) = map.values[row][column] else {
-                    canvas.text("not measured", centre, 10.0, GREY, Anchor::Centre)?;
+                let Some(value) = cell.value else {
+                    canvas.text("–", centre, SMALL, GREY, Anchor::Centre)?;
                     continue;
                 };
                 let span = high - low;
                 let t = if span > 0.0 { (value - low) / span } else { 0.5 };
                 let t = if map.lower_is_better { 1.0 - t } else { t };
                 canvas.band((x + 1.0, y + 1.0), (x + wide - 1.0, y + tall - 1.0), shade(t))?;
-                let ink = if t > 0.55 { RGBColor(255, 255, 255) } else { INK };
+                let ink = if t > 0.55 { ON_DARK } else { ON_LIGHT };
                 let mark = if value == best { "★ " } else { "" };
-                canvas.text(&format!("{mark}{}", (map.show)(value)), centre, 12.5, ink, Anchor::Centre)?;
+                let text = fitted(&format!("{mark}{}", cell.text), SMALL, wide - 4.0);
+                let off = if with_interval && !cell.interval.is_empty() { 8.0 } else { 0.0 };
+                canvas.text(&text, (centre.0, centre.1 - off), SMALL, ink, Anchor::Centre)?;
+                if off > 0.0 {
+                    let interval = fitted(&cell.interval, 10.0, wide - 4.0);
+                    canvas.text(&interval, (centre.0, centre.1 + off), 10.0, ink, Anchor::Centre)?;
+                }
             }
         }
         Ok(())

@@ -20,7 +20,7 @@ mod tests;
 pub use contrast::Estimate;
 pub use factor::{Factor, factors};
 pub use interaction::{Interaction, interaction};
-pub use ranking::{Ranking, ranking};
+pub use ranking::{Level, Ranking, ranking};
 
 use super::groups::Group;
 use super::metric::Metric;

@@ -1,10 +1,12 @@
 //! The declared comparisons, and the tables of accuracy and cost of every arm.
+use super::pictures::differences;
 use super::{Context, figure};
 use crate::record::EvalScore;
 use crate::report::Result;
 use crate::report::comparisons::Compared;
 use crate::report::document::{Block, Table};
 use crate::report::figures::accuracy::{TaskRow, accuracy_figure};
+use crate::report::figures::canvas::NUM_COLOURS;
 use crate::report::figures::forest::forest_figure;
 use crate::report::format;
 use crate::report::groups::Group;
@@ -20,9 +22,8 @@ impl Context<'_> {
             return Ok(blocks);
         }
         blocks.push(Block::List(compared.iter().map(|c| c.verdict.clone()).collect()));
-        if let Some(svg) = forest_figure(compared)? {
-            blocks.push(figure("differences", "Declared differences in accuracy, variant minus baseline, mean over tasks, with 95 % intervals over seeds and items.", svg));
-        }
+        let caption = "Declared differences, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.";
+        blocks.extend(figure("differences", caption, |sheet| forest_figure(sheet, &differences(compared)))?);
         let mut header: Vec<String> = ["variant", "baseline"].map(String::from).to_vec();
         header.extend(self.results.axes.iter().map(|a| format!("`{a}`")));
         header.extend(
@@ -128,13 +129,20 @@ impl Context<'_> {
             cells: self.groups.iter().map(|g| self.scores.cell(g, tasks, Metric::Acc)).collect(),
         };
         let mut rows = vec![row("average".into(), self.average_chance(&all), &all)];
+        let by_task = self.groups.len() <= NUM_COLOURS;
         // Many configurations on many tasks would be a page of dots: the table has them.
-        if self.groups.len() <= 8 {
+        if by_task {
             rows.extend(all.iter().map(|t| row(t.to_string(), self.scores.chance(t), &[t])));
         }
-        if let Some(svg) = accuracy_figure(&self.groups, &rows)? {
-            blocks.push(figure("accuracy", "Accuracy (`acc`) by task and arm: mean over seeds with 95 % interval over seeds and items; dashed: chance.", svg));
-        }
+        let caption = match by_task {
+            true => {
+                "Accuracy (`acc`) by task and configuration: mean over seeds with 95 % interval over seeds and items; dashed: chance."
+            }
+            false => {
+                "Mean accuracy (`acc`) over all tasks of every configuration: mean over seeds with 95 % interval over seeds and items; dashed: chance."
+            }
+        };
+        blocks.extend(figure("accuracy", caption, |sheet| accuracy_figure(sheet, &self.groups, &rows))?);
         Ok(blocks)
     }
 
@@ -243,6 +251,7 @@ impl Context<'_> {
             let effects = effects.into_iter().map(|effect| format::fixed(effect, 2));
             table.rows.push(line("design effect", effects.chain([String::new()]).collect()));
         }
+        table.footer = table.rows.len() - self.groups.len();
         table
     }
 }

@@ -1,84 +1,94 @@
 //! The curves of method §5 item 9: size, pruned share, candidate saliency and loss against tokens, loss against FLOPs.
-use super::{Context, figure};
-use crate::record::CandidateRow;
+use super::{Context, cut_figure};
+use crate::record::Results;
 use crate::report::Result;
 use crate::report::document::Block;
-use crate::report::figures::curves::{MOST_PANELS, curve_figure, prune_figure};
+use crate::report::figures::curves::{Curve, CurveScale, curve_figure};
+use crate::report::figures::prune_curves::{PruneCurve, prune_figure};
+use crate::report::groups::Group;
+
+const TOKENS: &str = "tokens trained on by the run";
+const TRAINING_LOSS: &str = "training loss (nats per token)";
+const LINES: &str = "Thin lines: seeds; thick: their mean.";
+const ENDS: &str = "A panel has its own scale, on which the ends can be told apart: one configuration a colour, the whole run beside its \
+                    last quarter; of several panels each shows the second half of the run.";
+const SMOOTHED: &str = "Smoothed by means over equal stretches; first steps above the frame are cut off.";
+
+const SIZE: Curve = Curve {
+    name: "params_tokens",
+    titles: [TOKENS, "parameters"],
+    scale: CurveScale::FromZero,
+    point: |c| Some((c.tokens_seen as f64, c.params as f64)),
+};
+const LOSS_TOKENS: Curve = Curve {
+    name: "loss_tokens",
+    titles: [TOKENS, TRAINING_LOSS],
+    scale: CurveScale::NoisyLoss,
+    point: |c| Some((c.tokens_seen as f64, c.loss?)),
+};
+const LOSS_FLOPS: Curve = Curve {
+    name: "loss_flops",
+    titles: ["FLOPs spent by the run", TRAINING_LOSS],
+    scale: CurveScale::NoisyLoss,
+    point: |c| Some((c.flops?, c.loss?)),
+};
+const HELD_OUT: Curve = Curve {
+    name: "held_out_loss",
+    titles: [TOKENS, "held-out loss (nats per token)"],
+    scale: CurveScale::Loss,
+    point: |c| Some((c.tokens_seen as f64, c.held_out_loss?)),
+};
+const SHARE: PruneCurve = PruneCurve {
+    name: "pruned_share",
+    title: "pruned share of groups",
+    log: false,
+    value: |candidate| candidate.pruned_share,
+};
+const SALIENCY: PruneCurve = PruneCurve {
+    name: "candidate_saliency",
+    title: "saliency of the weakest group",
+    log: true,
+    value: |candidate| candidate.saliency,
+};
+
+/// Training loss of all runs, those under way included.
+pub(super) fn so_far(results: &Results, groups: &[Group]) -> Result<Option<Block>> {
+    let curve = Curve { name: "loss_so_far", ..LOSS_TOKENS };
+    let caption = format!("Training loss so far against tokens. {LINES} {SMOOTHED} {ENDS}");
+    cut_figure(curve.name, &caption, |sheet| curve_figure(sheet, results, groups, &curve))
+}
 
 impl Context<'_> {
     pub(super) fn curve_section(&self) -> Result<Vec<Block>> {
-        let mut blocks = vec![Block::Heading("Curves".into())];
-        let lines = "Thin lines: seeds; thick: their mean.";
-        let tokens = "tokens trained on by the run";
-        if let Some(svg) =
-            curve_figure(self.results, &self.groups, "params_tokens", (tokens, "parameters"), false, |c| {
-                Some((c.tokens_seen as f64, c.params as f64))
-            })?
-        {
-            blocks.push(figure(
-                "params_tokens",
-                &format!(
-                    "Parameters of the model against tokens; models of one size lie on one another. {lines}"
-                ),
-                svg,
-            ));
-        }
-        let omitted = |n: usize| match n {
-            0 => String::new(),
-            n => format!(
-                " The first {MOST_PANELS} configurations that prune in steps; {n} more are in `prune.csv`."
-            ),
+        let curve = |curve: &Curve, caption: &str| {
+            cut_figure(curve.name, caption, |sheet| curve_figure(sheet, self.results, &self.groups, curve))
         };
-        let share = |candidate: &CandidateRow| candidate.pruned_share;
-        if let Some((svg, n)) =
-            prune_figure(self.results, &self.groups, "pruned_share", "pruned share of groups", false, share)?
-        {
-            let caption = format!(
-                "Share of the source's groups of each type pruned so far, against tokens. {lines}{}",
-                omitted(n)
-            );
-            blocks.push(figure("pruned_share", &caption, svg));
-        }
-        let candidate = |candidate: &CandidateRow| candidate.saliency;
-        if let Some((svg, n)) = prune_figure(
-            self.results,
-            &self.groups,
-            "candidate_saliency",
-            "saliency of the weakest group",
-            true,
-            candidate,
-        )? {
-            let caption = format!(
-                "Normalised saliency of the weakest group of each type at each pruning event, against tokens (logarithmic). {lines}{}",
-                omitted(n)
-            );
-            blocks.push(figure("candidate_saliency", &caption, svg));
-        }
-        let smooth = "Smoothed by means over equal stretches; first steps above the frame are cut off.";
-        if let Some(svg) = curve_figure(
-            self.results,
-            &self.groups,
-            "loss_tokens",
-            (tokens, "training loss (nats per token)"),
-            true,
-            |c| Some((c.tokens_seen as f64, c.loss?)),
-        )? {
-            blocks.push(figure(
-                "loss_tokens",
-                &format!("Training loss against tokens. {lines} {smooth}"),
-                svg,
-            ));
-        }
-        if let Some(svg) = curve_figure(
-            self.results,
-            &self.groups,
-            "loss_flops",
-            ("FLOPs spent by the run", "training loss (nats per token)"),
-            true,
-            |c| Some((c.flops?, c.loss?)),
-        )? {
-            blocks.push(figure("loss_flops", &format!("Training loss against FLOPs. {lines} {smooth}"), svg));
-        }
+        let prune = |curve: &PruneCurve, caption: &str| {
+            cut_figure(curve.name, caption, |sheet| prune_figure(sheet, self.results, &self.groups, curve))
+        };
+        let figures = [
+            curve(
+                &SIZE,
+                &format!(
+                    "Parameters of the model against tokens; models of one size lie on one another. {LINES}"
+                ),
+            )?,
+            prune(
+                &SHARE,
+                &format!("Share of the source's groups of each type pruned so far, against tokens. {LINES}"),
+            )?,
+            prune(
+                &SALIENCY,
+                &format!(
+                    "Normalised saliency of the weakest group of each type at each pruning event, against tokens (logarithmic). {LINES}"
+                ),
+            )?,
+            curve(&LOSS_TOKENS, &format!("Training loss against tokens. {LINES} {SMOOTHED} {ENDS}"))?,
+            curve(&LOSS_FLOPS, &format!("Training loss against FLOPs. {LINES} {SMOOTHED} {ENDS}"))?,
+            curve(&HELD_OUT, &format!("Loss on held-out text against tokens. {LINES} {ENDS}"))?,
+        ];
+        let mut blocks = vec![Block::Heading("Curves".into())];
+        blocks.extend(figures.into_iter().flatten());
         if blocks.len() == 1 {
             blocks.push(Block::Text("No curve was recorded.".into()));
         }

@@ -1,9 +1,7 @@
 //! What the grid says, arm by arm: the best value of every axis, what is not told from it, and whether two axes interact.
-use super::{Context, figure};
+use super::Context;
 use crate::report::Result;
 use crate::report::document::{Block, Table};
-use crate::report::figures::heat_map::{HeatMap, heat_map};
-use crate::report::figures::levels::levels_figure;
 use crate::report::format;
 use crate::report::grid::{Estimate, Factor, Grid, Interaction, Ranking, factors, interaction, ranking};
 use crate::report::metric::Metric;
@@ -44,7 +42,7 @@ impl Context<'_> {
     }
 
     /// The metrics that questions about this arm name; else that of the first declared comparison, or accuracy.
-    fn grid_metrics(&self, request: &ReportRequest, arm: &str) -> Vec<Metric> {
+    pub(super) fn grid_metrics(&self, request: &ReportRequest, arm: &str) -> Vec<Metric> {
         let named = request.questions.iter().filter(|q| q.arm == arm).map(|q| q.metric.as_str());
         let mut metrics: Vec<Metric> = Vec::new();
         for metric in named.filter_map(Metric::parse) {
@@ -79,54 +77,12 @@ impl Context<'_> {
             sentences.push(interaction_sentence(*metric, interaction, declared(&axes)));
         }
         let mut blocks = vec![Block::List(sentences)];
-        let stem = format!("levels-{arm}-{}", metric.name());
-        if let Some(svg) = levels_figure(&stem, *metric, rankings)? {
-            let caption = format!(
-                "`{arm}`: `{}` at every value of every axis, averaged over the values of the other axes, with 95 % intervals. \
-                 Blue: the best value and those not told from it after correction for all pairs; grey: those that are worse.",
-                metric.name()
-            );
-            blocks.push(figure(&stem, &caption, svg));
-        }
+        blocks.extend(self.ranking_figures(arm, *metric, rankings)?);
         for interaction in interactions {
-            blocks.extend(self.cell_figure(arm, *metric, &interaction.factors)?);
+            blocks.extend(self.cell_figures(arm, *metric, &interaction.factors)?);
         }
         blocks.push(Block::Table(level_table(arm, *metric, rankings)));
         Ok(blocks)
-    }
-
-    /// The cells of two factors, averaged over the other axes, as a heat map.
-    fn cell_figure(&self, arm: &str, metric: Metric, factors: &[Factor; 2]) -> Result<Option<Block>> {
-        let [a, b] = factors;
-        let grid = Grid { results: self.results, scores: &self.scores, groups: &self.groups, metric };
-        let cell = |row: &String, column: &String| {
-            let at = |group: &usize| {
-                let point = &self.groups[*group].point;
-                self.groups[*group].arm == *arm && point[a.axis] == *row && point[b.axis] == *column
-            };
-            let groups: Vec<usize> = (0..self.groups.len()).filter(at).collect();
-            let share = 1.0 / groups.len().max(1) as f64;
-            grid.estimate(&groups.into_iter().map(|group| (group, share)).collect::<Vec<_>>()).value
-        };
-        let row = |row: &String| b.levels.iter().map(|column| cell(row, column)).collect();
-        let map = HeatMap {
-            row_name: a.name.clone(),
-            column_name: b.name.clone(),
-            rows: a.levels.clone(),
-            columns: b.levels.clone(),
-            values: a.levels.iter().map(row).collect(),
-            show: if metric.is_share() { format::percent } else { |x| format::fixed(Some(x), 3) },
-            lower_is_better: metric.lower_is_better(),
-        };
-        let stem = format!("cells-{arm}-{}-{}-{}", a.name, b.name, metric.name()).replace('.', "_");
-        let better = if metric.lower_is_better() { "lower is better" } else { "higher is better" };
-        let caption = format!(
-            "`{arm}`: `{}` ({better}, darker) by `{}` and `{}`, means over seeds and the other axes; ★: the best cell.",
-            metric.name(),
-            a.name,
-            b.name
-        );
-        Ok(heat_map(&stem, &map)?.map(|svg| figure(&stem, &caption, svg)))
     }
 }
 

@@ -1,13 +1,18 @@
 //! The report's contents, in reading order: question, answers, tables, figures, methods.
+mod ablation;
 mod answers;
 mod curves;
 mod details;
 mod grid;
+mod grid_figures;
 mod latency;
+mod pictures;
 
 use super::Result;
 use super::comparisons::compare;
 use super::document::{Block, Document, Figure, Table};
+use super::figures::Sheet;
+use super::figures::curves::Drawn;
 use super::groups::{Group, groups, mean_over};
 use super::request::ReportRequest;
 use super::scores::Scores;
@@ -51,6 +56,7 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
     blocks.extend(context.comparison_section(&compared)?);
     blocks.extend(context.grid_section(request)?);
     blocks.extend(context.accuracy_section()?);
+    blocks.extend(context.picture_section()?);
     blocks.extend(context.curve_section()?);
     blocks.extend(context.seed_section());
     blocks.extend(context.cost_section());
@@ -61,6 +67,11 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<Document> {
     blocks.push(Block::List(METHODS.iter().map(|m| m.to_string()).collect()));
     let title = if request.title.is_empty() { "Report".into() } else { request.title.clone() };
     Ok(Document { title, blocks })
+}
+
+/// Every curve of `results` against tokens; nothing where there is none.
+pub fn curves_so_far(results: &Results) -> Result<Option<Block>> {
+    curves::so_far(results, &groups(results))
 }
 
 const METHODS: [&str; 6] = [
@@ -158,6 +169,33 @@ impl Context<'_> {
     }
 }
 
-fn figure(name: &str, caption: &str, svg: String) -> Block {
-    Block::Figure(Figure { name: name.into(), caption: caption.into(), svg })
+/// A figure for a page and for a column of a paper; `None` where there is nothing to draw.
+fn figure(
+    name: &str,
+    caption: &str,
+    draw: impl Fn(Sheet) -> Result<Option<String>>,
+) -> Result<Option<Block>> {
+    let (Some(svg), Some(narrow)) = (draw(Sheet::WIDE)?, draw(Sheet::NARROW)?) else { return Ok(None) };
+    Ok(Some(Block::Figure(Figure { name: stem(name), caption: caption.into(), svg, narrow })))
+}
+
+/// As [`figure`], of a figure that may leave panels out, which its caption then says.
+fn cut_figure(
+    name: &str,
+    caption: &str,
+    draw: impl Fn(Sheet) -> Result<Option<Drawn>>,
+) -> Result<Option<Block>> {
+    let (Some(wide), Some(narrow)) = (draw(Sheet::WIDE)?, draw(Sheet::NARROW)?) else { return Ok(None) };
+    let omitted = match wide.omitted {
+        0 => String::new(),
+        1 => " One more panel is left out; the tables have its numbers.".to_string(),
+        n => format!(" {n} more panels are left out; the tables have their numbers."),
+    };
+    let caption = format!("{caption}{omitted}");
+    Ok(Some(Block::Figure(Figure { name: stem(name), caption, svg: wide.svg, narrow: narrow.svg })))
+}
+
+/// `name` as a file's name and an anchor: labels may hold anything.
+fn stem(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' }).collect()
 }

@@ -193,6 +193,11 @@ impl Store {
         self.partial_folders(key).iter().for_each(|folder| drop(fs::remove_dir_all(folder)));
     }
 
+    /// The folder of the newest checkpoints of a stage that is under way.
+    pub fn newest_partial(&self, key: &StageKey) -> Option<PathBuf> {
+        self.partial_folders(key).pop()
+    }
+
     /// Folders of checkpoints of a stage, the latest holder's last.
     fn partial_folders(&self, key: &StageKey) -> Vec<PathBuf> {
         let name = key.long_name();

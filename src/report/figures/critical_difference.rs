@@ -1,0 +1,103 @@
+//! Critical-difference diagram (Demšar 2006): mean ranks on a line, the best left; a bar joins those that Nemenyi's test at
+//! 5 % does not tell apart.
+use super::axes::Scale;
+use super::canvas::{Anchor, GREY, INK, LIGHT, SMALL, Sheet, TEXT, figure};
+use super::text::{fitted, width};
+use crate::report::Result;
+
+/// Ranks of the levels of a factor.
+pub struct Ranks {
+    /// Name and mean rank (1 is best).
+    pub levels: Vec<(String, f64)>,
+    /// Mean ranks at least this far apart are told apart.
+    pub critical_difference: f64,
+    /// Data sets that the ranks are means over.
+    pub count: usize,
+}
+
+/// Pitch of names, and of bars.
+const NAME_PITCH: f64 = 24.0;
+const BAR_PITCH: f64 = 9.0;
+
+/// Draws `ranks`; `None` with fewer than three levels, where a rank says no more than a difference.
+pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Result<Option<String>> {
+    if ranks.levels.len() < 3 {
+        return Ok(None);
+    }
+    let mut levels = ranks.levels.clone();
+    levels.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let places: Vec<f64> = levels.iter().map(|(_, rank)| *rank).collect();
+    let bars = bars(&places, ranks.critical_difference);
+    let widest = levels.iter().map(|(label, _)| width(label, TEXT) + 44.0).fold(0.0, f64::max);
+    let room = widest.min(0.36 * sheet.width);
+    let (left, right) = (room + 22.0, sheet.width - room - 22.0);
+    let x = Scale::linear(1.0, levels.len() as f64, left, right);
+    let line = 74.0;
+    let names = line + 14.0 + BAR_PITCH * bars.len() as f64;
+    let half = levels.len().div_ceil(2);
+    let height = names + NAME_PITCH * half as f64 + 14.0;
+    figure(sheet, name, height, |canvas| {
+        let wide = (x.pixel(1.0 + ranks.critical_difference) - left).min(right - left);
+        canvas.line(&[(left, 30.0), (left + wide, 30.0)], INK, 2.0, 1.0)?;
+        for end in [left, left + wide] {
+            canvas.line(&[(end, 25.0), (end, 35.0)], INK, 2.0, 1.0)?;
+        }
+        let told =
+            format!("critical difference {:.2} over {} rankings", ranks.critical_difference, ranks.count);
+        let told = fitted(&told, SMALL, sheet.width - left - 8.0);
+        canvas.text(&told, (left, 13.0), SMALL, GREY, Anchor::Left)?;
+        canvas.line(&[(left, line), (right, line)], INK, 1.2, 1.0)?;
+        let every = (levels.len() as f64 * 22.0 / (right - left)).ceil().max(1.0) as usize;
+        for rank in (1..=levels.len()).step_by(every) {
+            let px = x.pixel(rank as f64);
+            canvas.line(&[(px, line - 6.0), (px, line)], INK, 1.2, 1.0)?;
+            canvas.text(&rank.to_string(), (px, line - 15.0), SMALL, GREY, Anchor::Centre)?;
+        }
+        for (i, (first, last)) in bars.iter().enumerate() {
+            let y = line + 10.0 + BAR_PITCH * i as f64;
+            let ends = [(x.pixel(places[*first]) - 4.0, y), (x.pixel(places[*last]) + 4.0, y)];
+            canvas.line(&ends, INK, 4.0, 1.0)?;
+        }
+        for (i, (label, rank)) in levels.iter().enumerate() {
+            let on_left = i < half;
+            // The outermost names lie highest on the left, and lowest on the right: strokes do not cross.
+            let row = if on_left { i } else { levels.len() - 1 - i };
+            let y = names + NAME_PITCH * (row as f64 + 0.5);
+            let px = x.pixel(*rank);
+            let end = if on_left { left - 6.0 } else { right + 6.0 };
+            canvas.line(&[(px, line), (px, y), (end, y)], LIGHT, 1.4, 1.0)?;
+            canvas.dot((px, line), 3.2, INK)?;
+            let text = fitted(label, TEXT, room - 42.0);
+            let (name_at, rank_at, anchor) = match on_left {
+                true => (end - 40.0, end - 4.0, Anchor::Right),
+                false => (end + 40.0, end + 4.0, Anchor::Left),
+            };
+            canvas.text(&text, (name_at, y), TEXT, INK, anchor)?;
+            canvas.text(&format!("{rank:.2}"), (rank_at, y), SMALL, GREY, anchor)?;
+        }
+        Ok(())
+    })
+    .map(Some)
+}
+
+/// First and last of each longest run of ranks (ascending) within the critical difference of each other.
+fn bars(ranks: &[f64], critical: f64) -> Vec<(usize, usize)> {
+    let mut bars: Vec<(usize, usize)> = Vec::new();
+    for first in 0..ranks.len() {
+        let last = ranks.iter().rposition(|rank| rank - ranks[first] < critical).unwrap_or(first);
+        if last > first && bars.last().is_none_or(|(_, end)| last > *end) {
+            bars.push((first, last));
+        }
+    }
+    bars
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn bars_join_what_is_not_told_apart_and_none_lies_within_another() {
+        assert_eq!(super::bars(&[1.0, 1.5, 2.4, 4.0, 4.2], 1.0), [(0, 1), (1, 2), (3, 4)]);
+        assert_eq!(super::bars(&[1.0, 1.1, 1.2], 1.0), [(0, 2)]);
+        assert!(super::bars(&[1.0, 3.0, 5.0], 1.0).is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! Which colour and which panel a configuration has: colour is one factor, panels are the others, and no two curves of a
+//! panel have one colour.
+use super::canvas::NUM_COLOURS;
+use crate::report::groups::Group;
+use std::collections::BTreeMap;
+
+/// Where each of some groups is drawn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// What colours tell apart; empty where each configuration has its own.
+    pub factor: String,
+    /// Labels by number of colour.
+    pub colours: Vec<String>,
+    /// Colour and panel of each group.
+    pub places: Vec<(usize, usize)>,
+    /// Labels of the panels; a single one has none.
+    pub panels: Vec<String>,
+}
+
+/// A value of a group: its arm, or where it stands on an axis.
+fn value(group: &Group, factor: usize) -> &str {
+    match factor {
+        0 => &group.arm,
+        axis => group.point.get(axis - 1).map_or("", String::as_str),
+    }
+}
+
+/// What a value is called; an arm does not depend on every axis.
+fn label(value: &str) -> String {
+    if value.is_empty() { "does not depend on it".into() } else { value.into() }
+}
+
+/// Encodes `groups`, whose axes have the names `axes`.
+pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
+    if groups.len() <= NUM_COLOURS {
+        let one_arm = groups.iter().all(|group| group.arm == groups[0].arm);
+        let short = |group: &&Group| match one_arm && !group.point.iter().all(String::is_empty) {
+            true => group.point.iter().filter(|v| !v.is_empty()).cloned().collect::<Vec<_>>().join(" · "),
+            false => group.label.clone(),
+        };
+        return Encoding {
+            factor: String::new(),
+            colours: groups.iter().map(short).collect(),
+            places: (0..groups.len()).map(|i| (i, 0)).collect(),
+            panels: vec![String::new()],
+        };
+    }
+    let levels = |factor: usize| -> Vec<&str> {
+        let mut levels: Vec<&str> = Vec::new();
+        groups.iter().map(|group| value(group, factor)).for_each(|v| {
+            if !levels.contains(&v) {
+                levels.push(v);
+            }
+        });
+        levels
+    };
+    let factors: Vec<(usize, Vec<&str>)> =
+        (0..=axes.len()).map(|factor| (factor, levels(factor))).filter(|(_, l)| l.len() > 1).collect();
+    // As many levels as there are colours for, so that panels are few; where every factor has more, the one with the fewest
+    // is cut into pieces.
+    let fits = factors.iter().filter(|(_, l)| l.len() <= NUM_COLOURS).max_by_key(|(_, l)| l.len());
+    let Some((factor, levels)) = fits.or_else(|| factors.iter().min_by_key(|(_, l)| l.len())) else {
+        return Encoding::default();
+    };
+    let pieces = levels.len().div_ceil(NUM_COLOURS);
+    let mut panels: BTreeMap<(Vec<&str>, usize), usize> = BTreeMap::new();
+    let mut names = Vec::new();
+    let mut places = Vec::new();
+    for group in groups {
+        let level = levels.iter().position(|l| *l == value(group, *factor)).unwrap_or(0);
+        let others = factors.iter().filter(|(other, _)| other != factor);
+        let key: Vec<&str> = others.map(|(other, _)| value(group, *other)).collect();
+        let piece = level / NUM_COLOURS;
+        let next = panels.len();
+        let panel = *panels.entry((key.clone(), piece)).or_insert(next);
+        if panel == next {
+            let mut name = key.iter().filter(|v| !v.is_empty()).copied().collect::<Vec<_>>().join(" · ");
+            if pieces > 1 {
+                let last = levels.len().min((piece + 1) * NUM_COLOURS);
+                let part = format!("{} to {last} of {}", piece * NUM_COLOURS + 1, levels.len());
+                name = if name.is_empty() { part } else { format!("{name} · {part}") };
+            }
+            names.push(name);
+        }
+        // With several pieces a colour stands for one level in each; the legend then is the panel's own labels.
+        places.push((level, panel));
+    }
+    let factor = if *factor == 0 { "arm".to_string() } else { axes[*factor - 1].clone() };
+    Encoding { factor, colours: levels.iter().map(|l| label(l)).collect(), places, panels: names }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn groups(arms: &[&str], axes: &[usize]) -> Vec<Group> {
+        let mut points: Vec<Vec<String>> = vec![vec![]];
+        for (axis, count) in axes.iter().enumerate() {
+            points = points
+                .into_iter()
+                .flat_map(|p| (0..*count).map(move |v| [p.clone(), vec![format!("a{axis}v{v}")]].concat()))
+                .collect();
+        }
+        let of = |arm: &&str| {
+            let group = |point: &Vec<String>| Group {
+                arm: arm.to_string(),
+                point: point.clone(),
+                label: format!("{arm} · {}", point.join(" · ")),
+                runs: vec![],
+            };
+            points.iter().map(group).collect::<Vec<_>>()
+        };
+        arms.iter().flat_map(of).collect()
+    }
+
+    /// Zero curves of one colour in a panel, for any grid.
+    #[test]
+    fn no_two_groups_of_a_panel_have_one_colour() {
+        for (arms, axes) in [
+            (vec!["a"], vec![4, 2, 2]),
+            (vec!["a", "b", "c"], vec![4, 4]),
+            (vec!["a"], vec![15, 2]),
+            (vec!["a"], vec![40]),
+            (vec!["a"], vec![]),
+            (vec!["a", "b"], vec![10, 10]),
+            (vec!["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"], vec![]),
+        ] {
+            let all = groups(&arms, &axes);
+            let names: Vec<String> = (0..axes.len()).map(|i| format!("axis {i}")).collect();
+            let encoding = encode(&all.iter().collect::<Vec<_>>(), &names);
+            assert_eq!(encoding.places.len(), all.len());
+            let told: BTreeSet<(usize, usize)> =
+                encoding.places.iter().map(|(c, p)| (c % NUM_COLOURS, *p)).collect();
+            assert_eq!(told.len(), all.len(), "{arms:?} {axes:?}");
+            assert!(
+                encoding
+                    .places
+                    .iter()
+                    .all(|(c, p)| *c < encoding.colours.len() && *p < encoding.panels.len())
+            );
+        }
+    }
+
+    #[test]
+    fn sixteen_curves_are_four_panels_of_four_colours() {
+        let all = groups(&["pruning_aware"], &[4, 2, 2]);
+        let names = ["saliency", "update", "target"].map(String::from);
+        let encoding = encode(&all.iter().collect::<Vec<_>>(), &names);
+        assert_eq!(
+            (encoding.factor.as_str(), encoding.colours.len(), encoding.panels.len()),
+            ("saliency", 4, 4)
+        );
+        assert_eq!(encoding.panels[0], "a1v0 · a2v0");
+    }
+}

@@ -1,0 +1,84 @@
+//! What pruning did: a value per group type of `candidates.csv`, a panel for each configuration that prunes step by step.
+use super::axes::Domain;
+use super::canvas::{Point, Sheet};
+use super::chart::{Chart, Labels, Line, MAX_PANELS, Panel, draw};
+use super::curves::Drawn;
+use super::series::{last_per_token, mean_of_steps, stairs};
+use crate::record::{CandidateRow, Keyed, Results};
+use crate::report::Result;
+use crate::report::groups::Group;
+use std::collections::BTreeMap;
+
+/// Types of groups that every figure of them names.
+pub const TYPES: [&str; 3] = ["ffn", "head", "stem"];
+/// And those that a figure names where a run prunes them.
+pub const OTHER_TYPES: [&str; 2] = ["head_dim", "layer"];
+
+/// The types that figures and tables of `results` tell apart.
+pub fn group_types(results: &Results) -> Vec<&'static str> {
+    let pruned = |name: &&str| results.candidates.iter().any(|k| k.row.group_type == **name);
+    TYPES.into_iter().chain(OTHER_TYPES.into_iter().filter(pruned)).collect()
+}
+
+/// What is drawn.
+pub struct PruneCurve {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub log: bool,
+    pub value: fn(&CandidateRow) -> Option<f64>,
+}
+
+/// Draws `curve`; `None` where nothing was pruned in steps.
+pub fn prune_figure(
+    sheet: Sheet,
+    results: &Results,
+    groups: &[Group],
+    curve: &PruneCurve,
+) -> Result<Option<Drawn>> {
+    let types = group_types(results);
+    let tokens: BTreeMap<(usize, u64), u64> =
+        results.prune.iter().map(|k| ((k.run, k.row.event), k.row.tokens_seen)).collect();
+    let mut by_run: BTreeMap<usize, Vec<&Keyed<CandidateRow>>> = BTreeMap::new();
+    results.candidates.iter().for_each(|k| by_run.entry(k.run).or_default().push(k));
+    let at = |run: usize, row: &CandidateRow| -> Option<Point> {
+        Some((*tokens.get(&(run, row.event))? as f64, (curve.value)(row)?))
+    };
+    let mut panels: Vec<(String, Vec<Line>)> = Vec::new();
+    for group in groups {
+        let mut lines = Vec::new();
+        for (colour, group_type) in types.iter().enumerate() {
+            let of_run = |run: &usize| {
+                let rows = by_run.get(run).into_iter().flatten().filter(|k| k.row.group_type == *group_type);
+                last_per_token(rows.filter_map(|k| at(*run, &k.row)).filter(|p| !curve.log || p.1 > 0.0))
+            };
+            let seeds: Vec<Vec<Point>> = group.runs.iter().map(of_run).filter(|c| c.len() > 1).collect();
+            if seeds.is_empty() {
+                continue;
+            }
+            // A share stands still between events; a saliency is only sampled at them.
+            let shape = |x: Vec<Point>| if curve.log { x } else { stairs(&x) };
+            let mean = shape(mean_of_steps(&seeds));
+            let seeds = seeds.into_iter().map(shape).collect();
+            lines.push(Line { label: group_type.to_string(), colour, seeds, mean, ..Line::default() });
+        }
+        if !lines.is_empty() {
+            panels.push((group.label.clone(), lines));
+        }
+    }
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    let omitted = panels.len().saturating_sub(MAX_PANELS);
+    panels.truncate(MAX_PANELS);
+    let points = || panels.iter().flat_map(|(_, l)| l.iter().flat_map(|s| s.seeds.iter().flatten().copied()));
+    let x = Domain::of(points().map(|p| p.0).chain([0.0]), 0.0);
+    let values = points().map(|p| p.1);
+    let y = match curve.log {
+        true => Domain::of(values, 0.0).logarithmic(),
+        false => Domain { low: 0.0, high: (1.05 * values.fold(0.0, f64::max)).max(1e-3), log: false },
+    };
+    let labels = if panels.len() == 1 { Labels::AtEnds } else { Labels::Legend(String::new()) };
+    let panels = panels.into_iter().map(|(title, lines)| Panel::new(title, x, y, lines)).collect();
+    let titles = ["tokens trained on by the run", curve.title].map(String::from);
+    draw(sheet, curve.name, &Chart { titles, panels, labels }).map(|svg| Some(Drawn { svg, omitted }))
+}

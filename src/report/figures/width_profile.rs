@@ -1,0 +1,75 @@
+//! Widths of the final models over depth: thin lines are seeds, the thick one is their mean.
+use super::axes::Domain;
+use super::canvas::{Point, Sheet};
+use super::chart::{Chart, Line, MAX_PANELS, Panel, draw};
+use super::curves::{Drawn, labels};
+use super::encoding::encode;
+use crate::record::{LayerWidths, Results};
+use crate::report::Result;
+use crate::report::groups::Group;
+
+/// A width of a layer; `None` where it is not recorded.
+type Width = fn(&LayerWidths) -> Option<u64>;
+
+const WIDTHS: [(&str, Width); 5] = [
+    ("feed-forward channels", |w| Some(w.intermediate_size)),
+    ("heads", |w| Some(w.num_heads)),
+    ("key-value heads", |w| Some(w.num_kv_heads)),
+    ("channels of a head", |w| w.head_dim),
+    ("hidden channels", |w| Some(w.hidden_size)),
+];
+
+/// Draws the widths that differ between layers or configurations; `None` where none does.
+pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result<Option<Drawn>> {
+    let of_run = |run: &usize, width: Width| -> Vec<Point> {
+        let rows = results.widths.iter().filter(|k| k.run == *run);
+        rows.filter_map(|k| Some((k.row.layer as f64, width(&k.row)? as f64))).collect()
+    };
+    let with_widths = |group: &&Group| group.runs.iter().any(|run| !of_run(run, WIDTHS[0].1).is_empty());
+    let drawn: Vec<&Group> = groups.iter().filter(with_widths).collect();
+    let encoding = encode(&drawn, &results.axes);
+    let mut panels: Vec<Panel> = Vec::new();
+    for (name, width) in WIDTHS {
+        let mut parts: Vec<Vec<Line>> = vec![Vec::new(); encoding.panels.len()];
+        for (group, (colour, panel)) in drawn.iter().zip(&encoding.places) {
+            let seeds: Vec<Vec<Point>> =
+                group.runs.iter().map(|run| of_run(run, width)).filter(|s| !s.is_empty()).collect();
+            let label = encoding.colours[*colour].clone();
+            let mean = mean_by_layer(&seeds);
+            parts[*panel].push(Line { label, colour: *colour, seeds, mean, dots: true, ..Line::default() });
+        }
+        let points = || parts.iter().flatten().flat_map(|line| line.seeds.iter().flatten().copied());
+        let y = Domain::of(points().map(|p| p.1), 0.08);
+        if !points().any(|p| points().next().is_some_and(|first| first.1 != p.1)) {
+            continue;
+        }
+        let x = Domain::of(points().map(|p| p.0), 0.02);
+        let last = points().map(|p| p.0 as usize).max().unwrap_or(0);
+        let layers: Vec<String> = (0..=last).map(|layer| layer.to_string()).collect();
+        for (title, lines) in encoding.panels.iter().zip(parts).filter(|(_, lines)| !lines.is_empty()) {
+            let title = if title.is_empty() { name.to_string() } else { format!("{name} · {title}") };
+            let mut panel = Panel::new(title, x, y, lines);
+            panel.names.clone_from(&layers);
+            panels.push(panel);
+        }
+    }
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    let omitted = panels.len().saturating_sub(MAX_PANELS);
+    panels.truncate(MAX_PANELS);
+    let labels = labels(&encoding, panels.len() == 1);
+    let titles = ["layer".to_string(), "width of the final model".to_string()];
+    let svg = draw(sheet, "width_profile", &Chart { titles, panels, labels })?;
+    Ok(Some(Drawn { svg, omitted }))
+}
+
+/// Mean over the seeds that have a layer, which all have unless whole layers were pruned.
+fn mean_by_layer(seeds: &[Vec<Point>]) -> Vec<Point> {
+    let last = seeds.iter().flatten().map(|p| p.0).fold(0.0, f64::max) as u64;
+    let mean = |layer: u64| {
+        let at: Vec<f64> = seeds.iter().flatten().filter(|p| p.0 == layer as f64).map(|p| p.1).collect();
+        (!at.is_empty()).then(|| (layer as f64, at.iter().sum::<f64>() / at.len() as f64))
+    };
+    (0..=last).filter_map(mean).collect()
+}

@@ -1,0 +1,53 @@
+// Sorting and filtering of tables; the page is complete without it.
+document.querySelectorAll("table").forEach((table) => {
+  const body = table.tBodies[0];
+  if (!body || body.rows.length < 2) return;
+  const prefixes = { k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18 };
+  const text = (row, column) => row.cells[column].textContent.trim();
+  const number = (cell) => {
+    const found = cell.replace(/\u2212/g, "-").match(/^(?:[<>]\s*)?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*([kMGTPE](?![a-zA-Z]))?/);
+    return found ? parseFloat(found[1]) * (prefixes[found[2]] || 1) : NaN;
+  };
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const sort = () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...body.rows];
+      const filled = rows.filter((row) => text(row, column) !== "");
+      const numeric = filled.every((row) => !isNaN(number(text(row, column))));
+      filled.sort((a, b) => {
+        const [x, y] = [text(a, column), text(b, column)];
+        const order = numeric ? number(x) - number(y) : x.localeCompare(y, "en", { numeric: true });
+        return down ? -order : order;
+      });
+      // Empty cells stay last, whichever way.
+      filled.concat(rows.filter((row) => text(row, column) === "")).forEach((row) => body.append(row));
+    };
+    head.setAttribute("role", "button");
+    head.tabIndex = 0;
+    head.title = "Sort by this column";
+    head.addEventListener("click", sort);
+    head.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") {
+        event.preventDefault();
+        sort();
+      }
+    });
+  });
+  if (body.rows.length < 8) return;
+  const filter = document.createElement("input");
+  filter.type = "search";
+  filter.className = "filter";
+  filter.placeholder = "Filter rows, e.g. taylor 3";
+  filter.setAttribute("aria-label", "Filter the rows of the table below");
+  filter.addEventListener("input", () => {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    [...body.rows].forEach((row) => {
+      const all = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => all.includes(word));
+    });
+  });
+  table.parentElement.before(filter);
+});

@@ -1,0 +1,152 @@
+//! Fits a table into a line of 345 points (the standard classes' at 10 points, so into any wider one): smaller letters first,
+//! then text columns that break into lines, then parts that repeat the first columns. Nothing is scaled.
+use super::width::{SIZES, Size};
+use crate::report::document::{Align, Table};
+
+/// Points of a line, less a little for what the widths do not know.
+const LINE: f64 = 338.0;
+/// Points between two columns.
+pub const GAP: f64 = 7.0;
+/// A text column is not made narrower than this.
+const MIN_TEXT: f64 = 48.0;
+
+/// How a column is set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Column {
+    Left,
+    Right,
+    /// Text in lines of so many points.
+    Lines(f64),
+}
+
+/// A part of a table that fits a line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    pub size: Size,
+    pub columns: Vec<Column>,
+    /// Places of its columns in the table.
+    pub places: Vec<usize>,
+}
+
+/// Widths of the columns at `size`: of the cells, and of the longest word of the header.
+fn natural(t: &Table, size: Size) -> Vec<f64> {
+    let header = |text: &str| {
+        if text.contains('`') {
+            size.width(text)
+        } else {
+            text.split(' ').map(|w| size.width(w)).fold(0.0, f64::max)
+        }
+    };
+    (0..t.header.len())
+        .map(|at| t.rows.iter().map(|row| size.width(&row[at])).fold(header(&t.header[at]), f64::max))
+        .collect()
+}
+
+fn plain(t: &Table, places: &[usize]) -> Vec<Column> {
+    places.iter().map(|at| if t.align[*at] == Align::Left { Column::Left } else { Column::Right }).collect()
+}
+
+fn total(widths: impl Iterator<Item = f64>) -> f64 {
+    let widths: Vec<f64> = widths.collect();
+    widths.iter().sum::<f64>() + GAP * (widths.len() as f64 - 1.0)
+}
+
+/// The parts of `t`, at least one.
+pub fn parts(t: &Table) -> Vec<Part> {
+    let all: Vec<usize> = (0..t.header.len()).collect();
+    for size in SIZES {
+        if total(natural(t, size).into_iter()) <= LINE {
+            return vec![Part { size, columns: plain(t, &all), places: all }];
+        }
+    }
+    let size = SIZES[1];
+    let widths = natural(t, size);
+    let most = ((0.5 * LINE + GAP) / (MIN_TEXT + GAP)) as usize;
+    let keys: Vec<usize> =
+        all.iter().copied().take_while(|at| t.align[*at] == Align::Left).take(most).collect();
+    let values: Vec<usize> = all.iter().copied().skip(keys.len()).collect();
+    let widest = values.iter().map(|at| widths[*at]).fold(0.0, f64::max);
+    // Columns of text break into lines; half of the line is theirs, more where the others need less.
+    let others = total(values.iter().map(|at| widths[*at]));
+    let room = (LINE - others - GAP).max(0.5 * LINE).min(LINE - widest - GAP);
+    let of_keys = shared(&keys.iter().map(|at| widths[*at]).collect::<Vec<_>>(), room);
+    let key_columns: Vec<Column> = keys
+        .iter()
+        .zip(&of_keys)
+        .map(|(at, wide)| if *wide < widths[*at] { Column::Lines(*wide) } else { Column::Left })
+        .collect();
+    let used = total(of_keys.iter().copied()).max(0.0);
+    let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut left = LINE - used;
+    for at in values {
+        let wide = (widths[at] + GAP).min(LINE - used);
+        if wide > left && parts.last().is_some_and(|part| !part.is_empty()) {
+            parts.push(Vec::new());
+            left = LINE - used;
+        }
+        left -= wide;
+        if let Some(part) = parts.last_mut() {
+            part.push(at);
+        }
+    }
+    let part = |values: Vec<usize>| {
+        let places: Vec<usize> = keys.iter().copied().chain(values.iter().copied()).collect();
+        let value = |at: &usize| match widths[*at] > LINE - used - GAP {
+            true => Column::Lines(LINE - used - GAP),
+            false if t.align[*at] == Align::Left => Column::Left,
+            false => Column::Right,
+        };
+        let columns = key_columns.iter().copied().chain(values.iter().map(value)).collect();
+        Part { size, columns, places }
+    };
+    parts.into_iter().map(part).collect()
+}
+
+/// Shares `room` out among columns of these widths: narrow ones keep theirs, the others get equal parts of what is left.
+fn shared(widths: &[f64], room: f64) -> Vec<f64> {
+    let gaps = GAP * (widths.len() as f64 - 1.0).max(0.0);
+    let mut out = widths.to_vec();
+    let mut open: Vec<usize> = (0..widths.len()).collect();
+    let mut left = room - gaps;
+    while !open.is_empty() {
+        let share = left / open.len() as f64;
+        let fits: Vec<usize> = open.iter().copied().filter(|at| widths[*at] <= share).collect();
+        if fits.is_empty() {
+            open.iter().for_each(|at| out[*at] = share.max(MIN_TEXT));
+            break;
+        }
+        left -= fits.iter().map(|at| widths[*at]).sum::<f64>();
+        open.retain(|at| !fits.contains(at));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(columns: usize, cell: &str) -> Table {
+        let row = |text: &str| -> Vec<String> {
+            std::iter::once("`direct_proportional_total_tokens`".to_string())
+                .chain((1..columns).map(|_| text.to_string()))
+                .collect()
+        };
+        Table::new("t", "c", 1, row("arc_challenge"), vec![row(cell)])
+    }
+
+    #[test]
+    fn small_tables_stay_whole_and_wide_ones_become_parts_with_the_same_keys() {
+        let one = parts(&table(3, "45.2"));
+        assert_eq!((one.len(), one[0].size.command, one[0].places.len()), (1, "small", 3));
+        let several = parts(&table(14, "45.2±2.1"));
+        assert!(several.len() > 1 && several.iter().all(|part| part.places[0] == 0), "{several:?}");
+        let values: Vec<usize> = several.iter().flat_map(|part| part.places[1..].to_vec()).collect();
+        assert_eq!(values, (1..14).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn narrow_columns_keep_their_width() {
+        assert_eq!(shared(&[20.0, 300.0, 300.0], 234.0), [20.0, 100.0, 100.0]);
+        assert_eq!(shared(&[20.0, 30.0], 234.0), [20.0, 30.0]);
+    }
+}

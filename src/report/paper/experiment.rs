@@ -1,0 +1,75 @@
+//! The configurations of an experiment as rows: usual metrics, means over seeds.
+use super::{Row, TASKS};
+use crate::record::Results;
+use crate::record::scores::COMMON_SENSE;
+use crate::report::comparisons::compare;
+use crate::report::format;
+use crate::report::groups::{Group, groups, mean_over};
+use crate::report::metric::Metric;
+use crate::report::request::ReportRequest;
+use crate::report::scores::Scores;
+
+/// Significance level of the marks, after correction.
+const ALPHA: f64 = 0.05;
+
+/// The rows of `results` (names as they are printed) and, for those with a mark, what it says.
+pub fn rows(results: &Results, request: &ReportRequest) -> (Vec<Row>, Vec<String>) {
+    let (scores, groups) = (Scores::new(results), groups(results));
+    let mut notes = Vec::new();
+    let mut better: Vec<(String, Vec<String>)> = Vec::new();
+    for c in compare(results, &scores, &groups, &request.comparisons) {
+        let (Some(difference), Some(p)) = (c.difference, c.p_holm) else { continue };
+        let good = (difference > 0.0) != c.metric.lower_is_better();
+        // One seed says nothing of another.
+        if p < ALPHA && good && c.seeds.len() > 1 {
+            let point: Vec<&str> = c.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
+            let at = if point.is_empty() { String::new() } else { format!(" ({})", point.join(" · ")) };
+            notes.push(format!(
+                "`{}`{at} is better than `{}` on `{}` by {} {}, Holm-adjusted {}.",
+                c.declared.variant,
+                c.declared.baseline,
+                c.metric.name(),
+                format::difference(c.metric, difference.abs()).trim_start_matches('+'),
+                c.metric.unit(),
+                format::p_equation(p)
+            ));
+            better.push((c.declared.variant.clone(), c.point.clone()));
+        }
+    }
+    let rows = groups.iter().filter(|group| !group.runs.is_empty()).filter_map(|group| {
+        let marked = better.iter().any(|(arm, point)| *arm == group.arm && reaches(&group.point, point));
+        row(results, &scores, group, marked)
+    });
+    (rows.collect(), notes)
+}
+
+/// Whether a group at `own` is what was compared at `point`: a cell that it does not depend on is empty.
+fn reaches(own: &[String], point: &[String]) -> bool {
+    own.iter().zip(point).all(|(own, other)| own.is_empty() || own == other)
+}
+
+/// `None` where none of the tasks was scored.
+fn row(results: &Results, scores: &Scores, group: &Group, marked: bool) -> Option<Row> {
+    let of = |run: usize| &results.runs[run].totals;
+    let mut row = Row {
+        model: group.label.clone(),
+        params: mean_over(&group.runs, |run| of(run).params.map(|x| x as f64)),
+        tokens: mean_over(&group.runs, |run| of(run).total_tokens.map(|x| x as f64)),
+        seeds: group.runs.len(),
+        marked,
+        ..Row::default()
+    };
+    for task in TASKS {
+        let (name, metric) = match task {
+            "mmlu" => ("mmlu_continuation", Metric::Acc),
+            task => (task, Metric::AverageUsual),
+        };
+        if let Some(mean) = scores.mean(group, name, metric) {
+            row.scores.insert(task.to_string(), 100.0 * mean);
+        }
+    }
+    let average = scores.cell(group, &COMMON_SENSE, Metric::AverageUsual);
+    row.average = average.mean.map(|mean| 100.0 * mean);
+    row.interval = average.interval.map(|i| (100.0 * i.low, 100.0 * i.high));
+    (!row.scores.is_empty()).then_some(row)
+}
