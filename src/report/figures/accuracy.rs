@@ -67,7 +67,8 @@ fn arms(groups: &[Group], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
         let colour = (blocks.len() - 1) % NUM_COLOURS;
         let point: Vec<&str> = group.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
         let marks: Vec<Mark> = mark(cell, colour).into_iter().collect();
-        let (label, note) = (point.join(" · "), format::percent_with_interval(cell.mean, cell.interval));
+        let label = if point.is_empty() { group.arm.clone() } else { point.join(" · ") };
+        let note = format::percent_with_interval(cell.mean, cell.interval);
         let reference = row.chance.map(|chance| 100.0 * chance);
         if let Some((_, rows)) = blocks.last_mut() {
             rows.push(Row { label, note, marks, reference, ..Row::default() });

@@ -5,13 +5,15 @@
 use super::axes::{Domain, Frame};
 use super::canvas::{Anchor, Canvas, GREY, INK, Point, SMALL, Sheet, TEXT, colour, figure};
 use super::legend::Legend;
-use super::text::{fitted, width};
+use super::text::{fitted, width, wrapped};
 use crate::report::Result;
 
 /// Panels of one figure at most.
 pub const MAX_PANELS: usize = 24;
 /// Labels at line ends are at least this far apart.
 const LABEL_PITCH: f64 = 15.0;
+/// Height of a line of a title.
+const TITLE_LINE: f64 = 16.0;
 /// Room left of a panel for its tick labels, right of it for the half of the last one, above it for its title.
 const MARGIN: (f64, f64, f64) = (52.0, 22.0, 26.0);
 
@@ -75,6 +77,8 @@ struct Layout {
     top: f64,
     label_room: f64,
     height: f64,
+    /// Lines of the panels' titles.
+    title_lines: usize,
 }
 
 /// Draws `chart`.
@@ -102,13 +106,17 @@ pub fn draw(sheet: Sheet, name: &str, chart: &Chart) -> Result<String> {
             let labelled = at_ends && (chart.labels == Labels::AtEveryEnd || i == last);
             let each = if chart.labels == Labels::AtEveryEnd { layout.label_room } else { 0.0 };
             let right = x0 + layout.panel.0 - MARGIN.1 - each;
-            let (left, top) = (x0 + MARGIN.0, y0 + MARGIN.2);
+            let below = TITLE_LINE * (layout.title_lines - 1) as f64;
+            let (left, top) = (x0 + MARGIN.0, y0 + MARGIN.2 + below);
             let bottom = y0 + layout.panel.1 - 28.0;
             let (x, y) = (panel.x.scale(left, right), panel.y.scale(bottom, top));
             let frame = Frame { x, y, names: &panel.names };
             frame.draw(canvas)?;
-            let title = fitted(&panel.title, TEXT, layout.panel.0 - MARGIN.0 - 4.0);
-            canvas.text(&title, (left, y0 + 13.0), TEXT, INK, Anchor::Left)?;
+            let title = wrapped(&panel.title, TEXT, layout.panel.0 - MARGIN.0 - 4.0, layout.title_lines);
+            for (line, text) in title.iter().enumerate() {
+                let y = y0 + 13.0 + TITLE_LINE * line as f64;
+                canvas.text(text, (left, y), TEXT, INK, Anchor::Left)?;
+            }
             lines(canvas, &frame, panel)?;
             if labelled {
                 end_labels(canvas, &frame, panel, (right, top, bottom), layout.label_room)?;
@@ -153,9 +161,13 @@ fn layout(
     // Labels of one panel stand below each other.
     let most = chart.panels.iter().map(|panel| panel.lines.len()).max().unwrap_or(0) as f64;
     let tall = if at_ends { f64::max(tall, most * LABEL_PITCH + 70.0) } else { tall };
+    let room = wide - MARGIN.0 - 4.0;
+    let long = chart.panels.iter().any(|panel| width(&panel.title, TEXT) > room);
+    let title_lines = if long { 2 } else { 1 };
+    let tall = tall + TITLE_LINE * (title_lines - 1) as f64;
     let top = legend.height + 8.0;
     let height = top + tall * count.div_ceil(columns) as f64 + 30.0;
-    Layout { columns, panel: (wide, tall), top, label_room, height }
+    Layout { columns, panel: (wide, tall), top, label_room, height, title_lines }
 }
 
 fn lines(canvas: &Canvas, frame: &Frame, panel: &Panel) -> Result<()> {

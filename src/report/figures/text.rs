@@ -40,6 +40,21 @@ pub fn fitted(text: &str, size: f64, room: f64) -> String {
     "…".to_string()
 }
 
+/// `text` in at most `lines` lines of `room` pixels, broken at spaces; what is left over is cut.
+pub fn wrapped(text: &str, size: f64, room: f64, lines: usize) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let full = out.len() == lines;
+        match out.last_mut() {
+            Some(line) if full || width(&format!("{line} {word}"), size) <= room => {
+                *line += &format!(" {word}")
+            }
+            _ => out.push(word.to_string()),
+        }
+    }
+    out.iter().map(|line| fitted(line, size, room)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,5 +67,7 @@ mod tests {
             assert!(text.ends_with('…') && width(&text, 12.0) <= room, "{text}");
         }
         assert_eq!(fitted("short", 12.0, 100.0), "short");
+        assert_eq!(wrapped("feed-forward channels", 12.0, 90.0, 2), ["feed-forward", "channels"]);
+        assert_eq!(wrapped("one two three four", 12.0, 60.0, 2), ["one two", "three f…"]);
     }
 }

@@ -12,10 +12,10 @@ use crate::report::groups::Group;
 type Width = fn(&LayerWidths) -> Option<u64>;
 
 const WIDTHS: [(&str, Width); 5] = [
-    ("feed-forward channels", |w| Some(w.intermediate_size)),
+    ("feed-forward", |w| Some(w.intermediate_size)),
     ("heads", |w| Some(w.num_heads)),
     ("key-value heads", |w| Some(w.num_kv_heads)),
-    ("channels of a head", |w| w.head_dim),
+    ("head channels", |w| w.head_dim),
     ("hidden channels", |w| Some(w.hidden_size)),
 ];
 

@@ -160,10 +160,14 @@ impl Context<'_> {
     }
 }
 
-/// An estimate as it is drawn: shares in per cent.
+/// A mean as it is drawn: shares in per cent, their intervals within 0 and 100.
 pub(super) fn measured(metric: Metric, estimate: &Estimate) -> Option<Measured> {
+    let ends = estimate.interval.map(|i| match metric.is_share() {
+        true => (100.0 * i.low.max(0.0), 100.0 * i.high.min(1.0)),
+        false => (i.low, i.high),
+    });
     let scale = if metric.is_share() { 100.0 } else { 1.0 };
-    Some((scale * estimate.value?, estimate.interval.map(|i| (scale * i.low, scale * i.high))))
+    Some((scale * estimate.value?, ends))
 }
 
 /// Ranks from 1, the best; equal values share the mean of theirs.
