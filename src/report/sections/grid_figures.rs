@@ -93,9 +93,10 @@ impl Context<'_> {
         let heat = |estimate: &Estimate| HeatCell {
             value: estimate.value,
             text: estimate.value.map_or(String::new(), show),
-            interval: estimate
-                .interval
-                .map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high))),
+            interval: estimate.interval.map_or(String::new(), |i| {
+                let end = |x: f64| show(if metric.is_share() { x.clamp(0.0, 1.0) } else { x });
+                format!("{} to {}", end(i.low), end(i.high))
+            }),
         };
         let map = HeatMap {
             row_name: a.name.clone(),
