@@ -116,7 +116,7 @@ enum Command {
         #[command(flatten)]
         options: gc::Options,
     },
-    /// Make the report anew from the result tables
+    /// Rebuild the report from the result tables, or a table of several experiments
     Report {
         #[command(flatten)]
         place: Place,

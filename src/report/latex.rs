@@ -67,7 +67,7 @@ fn one(out: &mut String, t: &Table, part: &Part, caption: &str, label: &str) {
         body += &cells(row);
     }
     let size = part.size.command;
-    let gap = 0.5 * layout::GAP;
+    let gap = 0.5 * part.gap;
     // Writing to a string cannot fail.
     let _ = if t.rows.len() < LONG {
         write!(

@@ -3,7 +3,7 @@
 //!
 //! The readers run over a few files that lead into every branch (kinds of corpora, tokenizers, arms) and note each key that
 //! they ask for. A key is required where it is in every branch that asks for its table.
-use super::places::Places;
+use super::places::{NoSource, Places};
 use super::reader::{Asked, Findings, Shape, Table};
 use super::{read, tree};
 use serde_json::{Map, Value, json};
@@ -68,7 +68,7 @@ struct Key {
 fn asked(text: &str) -> Vec<Asked> {
     let Ok(tree) = tree::parse(text) else { return Vec::new() };
     let findings = Findings::recording();
-    let describe = |_: &str| Err(String::new());
+    let describe = |_: &str| Err(NoSource(String::new()));
     let root = Table::root(&tree, &findings);
     read::header(&root);
     read::run_spec(&root, &Places { folder: Path::new("/"), describe: &describe });

@@ -1,4 +1,4 @@
-//! What is held against what: two runs, or two arms over the seeds that both finished.
+//! What is compared: two runs, or two arms over the seeds that both finished.
 use crate::base::suggest::nearest;
 use crate::record::{Results, Status};
 use crate::report::groups::{Group, groups};

@@ -192,7 +192,7 @@ impl Frame<'_> {
         if !self.names.is_empty() {
             return Ok(());
         }
-        // As many as stand beside each other.
+        // As many as fit without touching.
         let ticks = (2..=((right - left) / 60.0).max(2.0) as usize).rev().map(|about| self.x.ticks(about));
         let fits = |ticks: &Vec<(f64, String)>| {
             ticks.windows(2).all(|pair| {

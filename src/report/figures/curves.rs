@@ -41,25 +41,23 @@ pub fn curve_figure(
     groups: &[Group],
     curve: &Curve,
 ) -> Result<Option<Drawn>> {
-    let mut drawn: Vec<(&Group, Line)> = Vec::new();
-    for group in groups {
-        if let Some(line) = line_of(results, group, curve) {
-            drawn.push((group, line));
+    // Of all groups, so that a configuration has one colour in all figures.
+    let encoding = encode(&groups.iter().collect::<Vec<_>>(), &results.axes);
+    let mut panels: Vec<(String, Vec<Line>)> =
+        encoding.panels.iter().map(|title| (title.clone(), Vec::new())).collect();
+    for (group, (colour, panel)) in groups.iter().zip(&encoding.places) {
+        if let Some(mut line) = line_of(results, group, curve) {
+            line.label.clone_from(&encoding.colours[*colour]);
+            line.colour = *colour;
+            panels[*panel].1.push(line);
         }
     }
-    if drawn.is_empty() {
+    panels.retain(|(_, lines)| !lines.is_empty());
+    if panels.is_empty() {
         return Ok(None);
-    }
-    let encoding = encode(&drawn.iter().map(|(group, _)| *group).collect::<Vec<_>>(), &results.axes);
-    let mut panels: Vec<Vec<Line>> = vec![Vec::new(); encoding.panels.len()];
-    for ((_, mut line), (colour, panel)) in drawn.into_iter().zip(&encoding.places) {
-        line.label.clone_from(&encoding.colours[*colour]);
-        line.colour = *colour;
-        panels[*panel].push(line);
     }
     let omitted = panels.len().saturating_sub(MAX_PANELS);
     panels.truncate(MAX_PANELS);
-    let panels: Vec<(String, Vec<Line>)> = encoding.panels.iter().cloned().zip(panels).collect();
     let alone = panels.len() == 1;
     let panels =
         if curve.scale == CurveScale::FromZero { from_zero(panels) } else { losses(panels, curve.scale) };
@@ -103,39 +101,51 @@ fn from_zero(panels: Vec<(String, Vec<Line>)>) -> Vec<Panel> {
     panels.into_iter().map(|(title, lines)| Panel::new(title, x, y, lines)).collect()
 }
 
-/// One panel becomes two, the whole run and its last quarter; of several each shows the second half of the run. Both on a
-/// scale of their own, on which the ends can be told apart.
+/// One panel becomes two, the whole run and the last quarter of each line's own; of several each shows the second half of its
+/// shortest run and what is later. All on scales of their own, on which the ends can be told apart.
 fn losses(panels: Vec<(String, Vec<Line>)>, scale: CurveScale) -> Vec<Panel> {
-    let (first, last) =
-        points(&panels).fold((f64::INFINITY, 0.0), |(low, high), p| (p.0.min(low), p.0.max(high)));
-    let alone = panels.len() == 1;
-    let since = first + (last - first) * if alone { 0.75 } else { 0.5 };
-    let cut = |line: &Line| {
-        let late = |points: &Vec<Point>| points.iter().copied().filter(|p| p.0 >= since).collect::<Vec<_>>();
-        Line { seeds: line.seeds.iter().map(late).collect(), mean: late(&line.mean), ..line.clone() }
-    };
-    let late: Vec<(String, Vec<Line>)> = panels
-        .iter()
-        .map(|(title, lines)| {
-            let title = if alone { "the last quarter".to_string() } else { title.clone() };
-            (title, lines.iter().map(cut).collect())
-        })
-        .collect();
-    // A single diverged seed must not flatten all others.
-    let high = quantile(&points(&late).map(|p| p.1).collect::<Vec<_>>(), 0.99).unwrap_or(1.0);
-    let y = Domain::of(points(&late).map(|p| p.1.min(high)), 0.05);
-    let x = Domain { low: since, high: last, log: false };
-    let panel = |(title, lines): (String, Vec<Line>)| Panel::new(title, x, y, lines);
-    let mut out: Vec<Panel> = late.into_iter().map(panel).collect();
-    if alone {
-        // The first steps of training are far above all others: cut, so that the rest can be told apart.
-        let values: Vec<f64> = points(&panels).map(|p| p.1).collect();
-        let share = if scale == CurveScale::NoisyLoss { 0.93 } else { 1.0 };
-        let high = quantile(&values, share).unwrap_or(1.0);
-        let y = Domain::of(values.iter().map(|v| v.min(high)), 0.04);
-        let x = Domain { low: 0.0, high: last, log: false };
-        let lines = panels.into_iter().next().map(|(_, lines)| lines).unwrap_or_default();
-        out.insert(0, Panel::new("the whole run", x, y, lines));
+    if panels.len() > 1 {
+        return panels.into_iter().map(|(title, lines)| second_half(title, &lines)).collect();
     }
-    out
+    let last = points(&panels).map(|p| p.0).fold(0.0, f64::max);
+    let values: Vec<f64> = points(&panels).map(|p| p.1).collect();
+    let lines = panels.into_iter().next().map(|(_, lines)| lines).unwrap_or_default();
+    let late: Vec<Line> = lines.iter().map(last_quarter).collect();
+    // The first steps of training are far above all others: cut, so that the rest can be told apart.
+    let share = if scale == CurveScale::NoisyLoss { 0.93 } else { 1.0 };
+    let high = quantile(&values, share).unwrap_or(1.0);
+    let y = Domain::of(values.iter().map(|v| v.min(high)), 0.04);
+    let whole = Panel::new("the whole run", Domain { low: 0.0, high: last, log: false }, y, lines);
+    let x = Domain { low: 75.0, high: 100.0, log: false };
+    vec![whole, Panel::new("the last quarter of each run, in per cent of it", x, late_values(&late), late)]
+}
+
+/// A scale of the values of `lines`; a single diverged seed must not flatten all others.
+fn late_values(lines: &[Line]) -> Domain {
+    let values: Vec<f64> = lines.iter().flat_map(|line| line.seeds.iter().flatten().map(|p| p.1)).collect();
+    let high = quantile(&values, 0.99).unwrap_or(1.0);
+    Domain::of(values.into_iter().map(|v| v.min(high)), 0.05)
+}
+
+/// Its last quarter, x in per cent of its own length.
+fn last_quarter(line: &Line) -> Line {
+    let end = line.seeds.iter().flatten().map(|p| p.0).fold(0.0, f64::max);
+    let late = |points: &Vec<Point>| -> Vec<Point> {
+        points.iter().map(|p| (100.0 * p.0 / end, p.1)).filter(|p| p.0 >= 75.0).collect()
+    };
+    Line { seeds: line.seeds.iter().map(late).collect(), mean: late(&line.mean), ..line.clone() }
+}
+
+fn second_half(title: String, lines: &[Line]) -> Panel {
+    let end = |line: &Line| line.mean.last().map_or(0.0, |p| p.0);
+    let since = 0.5 * lines.iter().map(end).fold(f64::INFINITY, f64::min);
+    let late = |points: &Vec<Point>| points.iter().copied().filter(|p| p.0 >= since).collect::<Vec<_>>();
+    let cut = |line: &Line| Line {
+        seeds: line.seeds.iter().map(late).collect(),
+        mean: late(&line.mean),
+        ..line.clone()
+    };
+    let lines: Vec<Line> = lines.iter().map(cut).collect();
+    let x = Domain::of(lines.iter().flat_map(|line| line.seeds.iter().flatten().map(|p| p.0)), 0.0);
+    Panel::new(title, x, late_values(&lines), lines)
 }

@@ -10,7 +10,7 @@ use crate::stats::Interval;
 #[derive(Clone, Debug)]
 pub struct Difference {
     pub label: String,
-    /// What it is held against.
+    /// What it is compared with.
     pub against: String,
     pub metric: Metric,
     pub value: f64,

@@ -201,7 +201,7 @@ fn draw_block(canvas: &Canvas, columns: &Columns, block: &RowBlock, (top, end): 
     Ok(())
 }
 
-/// As many ticks as stand beside each other.
+/// As many ticks as fit without touching.
 fn ticks(x: &Scale, wide: f64) -> Vec<(f64, String)> {
     let ticks = x.ticks((wide / 70.0).max(2.0) as usize);
     let step = if ticks.len() > 1 { x.pixel(ticks[1].0) - x.pixel(ticks[0].0) } else { wide };

@@ -25,15 +25,17 @@ pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result
         let rows = results.widths.iter().filter(|k| k.run == *run);
         rows.filter_map(|k| Some((k.row.layer as f64, width(&k.row)? as f64))).collect()
     };
-    let with_widths = |group: &&Group| group.runs.iter().any(|run| !of_run(run, WIDTHS[0].1).is_empty());
-    let drawn: Vec<&Group> = groups.iter().filter(with_widths).collect();
-    let encoding = encode(&drawn, &results.axes);
+    // Of all groups, so that a configuration has one colour in all figures.
+    let encoding = encode(&groups.iter().collect::<Vec<_>>(), &results.axes);
     let mut panels: Vec<Panel> = Vec::new();
     for (name, width) in WIDTHS {
         let mut parts: Vec<Vec<Line>> = vec![Vec::new(); encoding.panels.len()];
-        for (group, (colour, panel)) in drawn.iter().zip(&encoding.places) {
+        for (group, (colour, panel)) in groups.iter().zip(&encoding.places) {
             let seeds: Vec<Vec<Point>> =
                 group.runs.iter().map(|run| of_run(run, width)).filter(|s| !s.is_empty()).collect();
+            if seeds.is_empty() {
+                continue;
+            }
             let label = encoding.colours[*colour].clone();
             let mean = mean_by_layer(&seeds);
             parts[*panel].push(Line { label, colour: *colour, seeds, mean, dots: true, ..Line::default() });

@@ -5,8 +5,9 @@ use crate::report::document::{Align, Table};
 
 /// Points of a line, less a little for what the widths do not know.
 const LINE: f64 = 338.0;
-/// Points between two columns.
-pub const GAP: f64 = 7.0;
+/// Points between two columns; those of tables that fit in no other way.
+const GAP: f64 = 7.0;
+const TIGHT_GAP: f64 = 3.6;
 /// A text column is not made narrower than this.
 const MIN_TEXT: f64 = 48.0;
 
@@ -23,6 +24,8 @@ pub enum Column {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     pub size: Size,
+    /// Points between two columns.
+    pub gap: f64,
     pub columns: Vec<Column>,
     /// Places of its columns in the table.
     pub places: Vec<usize>,
@@ -46,19 +49,42 @@ fn plain(t: &Table, places: &[usize]) -> Vec<Column> {
     places.iter().map(|at| if t.align[*at] == Align::Left { Column::Left } else { Column::Right }).collect()
 }
 
-fn total(widths: impl Iterator<Item = f64>) -> f64 {
+fn total(widths: impl Iterator<Item = f64>, gap: f64) -> f64 {
     let widths: Vec<f64> = widths.collect();
-    widths.iter().sum::<f64>() + GAP * (widths.len() as f64 - 1.0)
+    widths.iter().sum::<f64>() + gap * (widths.len() as f64 - 1.0)
+}
+
+/// The table as one part at `size`, its first columns of text in lines where they must; `None` where that does not fit.
+fn whole(t: &Table, size: Size, gap: f64) -> Option<Part> {
+    let (widths, places) = (natural(t, size), (0..t.header.len()).collect::<Vec<_>>());
+    let mut columns = plain(t, &places);
+    if total(widths.iter().copied(), gap) <= LINE {
+        return Some(Part { size, gap, columns, places });
+    }
+    let keys = t.align.iter().take_while(|align| **align == Align::Left).count();
+    if keys == 0 || keys == places.len() {
+        return None;
+    }
+    let room = LINE - gap - total(widths[keys..].iter().copied(), gap);
+    let shares = shared(&widths[..keys], room, gap);
+    if total(shares.iter().copied(), gap) > room + 0.1 {
+        return None;
+    }
+    for ((column, share), wide) in columns.iter_mut().zip(&shares).zip(&widths) {
+        if share < wide {
+            *column = Column::Lines(*share);
+        }
+    }
+    Some(Part { size, gap, columns, places })
 }
 
 /// The parts of `t`, at least one.
 pub fn parts(t: &Table) -> Vec<Part> {
-    let all: Vec<usize> = (0..t.header.len()).collect();
-    for size in SIZES {
-        if total(natural(t, size).into_iter()) <= LINE {
-            return vec![Part { size, columns: plain(t, &all), places: all }];
-        }
+    let tries = SIZES.map(|size| (size, GAP)).into_iter().chain([(SIZES[2], TIGHT_GAP)]);
+    if let Some(part) = tries.into_iter().find_map(|(size, gap)| whole(t, size, gap)) {
+        return vec![part];
     }
+    let all: Vec<usize> = (0..t.header.len()).collect();
     let size = SIZES[1];
     let widths = natural(t, size);
     let most = ((0.5 * LINE + GAP) / (MIN_TEXT + GAP)) as usize;
@@ -67,15 +93,15 @@ pub fn parts(t: &Table) -> Vec<Part> {
     let values: Vec<usize> = all.iter().copied().skip(keys.len()).collect();
     let widest = values.iter().map(|at| widths[*at]).fold(0.0, f64::max);
     // Columns of text break into lines; half of the line is theirs, more where the others need less.
-    let others = total(values.iter().map(|at| widths[*at]));
+    let others = total(values.iter().map(|at| widths[*at]), GAP);
     let room = (LINE - others - GAP).max(0.5 * LINE).min(LINE - widest - GAP);
-    let of_keys = shared(&keys.iter().map(|at| widths[*at]).collect::<Vec<_>>(), room);
+    let of_keys = shared(&keys.iter().map(|at| widths[*at]).collect::<Vec<_>>(), room, GAP);
     let key_columns: Vec<Column> = keys
         .iter()
         .zip(&of_keys)
         .map(|(at, wide)| if *wide < widths[*at] { Column::Lines(*wide) } else { Column::Left })
         .collect();
-    let used = total(of_keys.iter().copied()).max(0.0);
+    let used = total(of_keys.iter().copied(), GAP).max(0.0);
     let mut parts: Vec<Vec<usize>> = vec![Vec::new()];
     let mut left = LINE - used;
     for at in values {
@@ -97,14 +123,14 @@ pub fn parts(t: &Table) -> Vec<Part> {
             false => Column::Right,
         };
         let columns = key_columns.iter().copied().chain(values.iter().map(value)).collect();
-        Part { size, columns, places }
+        Part { size, gap: GAP, columns, places }
     };
     parts.into_iter().map(part).collect()
 }
 
 /// Shares `room` out among columns of these widths: narrow ones keep theirs, the others get equal parts of what is left.
-fn shared(widths: &[f64], room: f64) -> Vec<f64> {
-    let gaps = GAP * (widths.len() as f64 - 1.0).max(0.0);
+fn shared(widths: &[f64], room: f64, gap: f64) -> Vec<f64> {
+    let gaps = gap * (widths.len() as f64 - 1.0).max(0.0);
     let mut out = widths.to_vec();
     let mut open: Vec<usize> = (0..widths.len()).collect();
     let mut left = room - gaps;
@@ -146,7 +172,7 @@ mod tests {
 
     #[test]
     fn narrow_columns_keep_their_width() {
-        assert_eq!(shared(&[20.0, 300.0, 300.0], 234.0), [20.0, 100.0, 100.0]);
-        assert_eq!(shared(&[20.0, 30.0], 234.0), [20.0, 30.0]);
+        assert_eq!(shared(&[20.0, 300.0, 300.0], 234.0, GAP), [20.0, 100.0, 100.0]);
+        assert_eq!(shared(&[20.0, 30.0], 234.0, GAP), [20.0, 30.0]);
     }
 }

@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 /// Tasks in the order of the paper's Table 2.
 const TASKS: [&str; 8] =
     ["mmlu", "arc_challenge", "arc_easy", "boolq", "hellaswag", "openbookqa", "piqa", "winogrande"];
+/// What tables of papers call them.
+const NAMES: [&str; 8] = ["MMLU", "ARC-c", "ARC-e", "BoolQ", "HS", "OBQA", "PIQA", "WG"];
 /// The column of the average.
 const AVERAGE: &str = "average_usual";
 /// Stem of the files.
@@ -82,6 +84,7 @@ impl Origin {
             Origin::Published(path) => {
                 let title =
                     path.file_stem().map_or("published".into(), |stem| stem.to_string_lossy().into_owned());
+                let title = format!("published: {title}");
                 Ok(Rows { title, rows: published::read(path)?, notes: Vec::new(), published: true })
             }
             Origin::Evaluation(folder) => Ok(Rows {
@@ -139,7 +142,10 @@ fn document(blocks: &[Rows]) -> Document {
         .filter(|task| blocks.iter().flat_map(|block| &block.rows).any(|row| row.scores.contains_key(*task)))
         .collect();
     let mut header: Vec<String> = ["model", "params", "tokens"].map(String::from).to_vec();
-    header.extend(tasks.iter().map(|task| task.to_string()));
+    let name = |task: &&str| {
+        TASKS.iter().zip(NAMES).find(|(known, _)| *known == task).map(|(_, name)| name.to_string())
+    };
+    header.extend(tasks.iter().filter_map(name));
     header.push("average".into());
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut rules = Vec::new();
@@ -167,8 +173,8 @@ fn document(blocks: &[Rows]) -> Document {
 }
 
 fn caption(blocks: &[Rows]) -> String {
-    let mut text = "Accuracy (%) with the usual metric of each task (`acc_norm` for arc_challenge, hellaswag and openbookqa, `acc` for the \
-                    others) and its mean over the seven common-sense tasks, without `mmlu`. Best of each block in bold."
+    let mut text = "Accuracy (%) with the usual metric of each task (`acc_norm` for ARC-c, HS (HellaSwag) and OBQA (OpenBookQA), `acc` for the \
+                    others, WG: WinoGrande) and its mean over the seven common-sense tasks, without MMLU. Best of each block in bold."
         .to_string();
     if blocks.iter().any(|block| !block.published && block.rows.iter().any(|row| row.interval.is_some())) {
         text += " Our rows are means over seeds; the average has its 95 % interval over seeds and items.";
@@ -181,7 +187,7 @@ fn caption(blocks: &[Rows]) -> String {
     }
     if blocks.iter().any(|block| block.published) {
         text += " Published rows are as their papers print them; their benchmarks, prompts and metrics may differ from ours. \
-                 `mmlu` is the form that asks for the text of an answer (`mmlu_continuation` here).";
+                 MMLU is the form that asks for the text of an answer (`mmlu_continuation` here).";
     }
     text
 }

@@ -10,8 +10,8 @@ use crate::report::groups::Group;
 const TOKENS: &str = "tokens trained on by the run";
 const TRAINING_LOSS: &str = "training loss (nats per token)";
 const LINES: &str = "Thin lines: seeds; thick: their mean.";
-const ENDS: &str = "A panel has its own scale, on which the ends can be told apart: one configuration a colour, the whole run beside its \
-                    last quarter; of several panels each shows the second half of the run.";
+const ENDS: &str = "Beside the whole run its end is drawn on a scale on which it can be told apart; of several panels each shows the second \
+                    half of the run.";
 const SMOOTHED: &str = "Smoothed by means over equal stretches; first steps above the frame are cut off.";
 
 const SIZE: Curve = Curve {
