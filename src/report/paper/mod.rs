@@ -124,19 +124,20 @@ pub fn write(origins: &[Origin], folder: &Path) -> Result<(String, Written)> {
         same
     });
     blocks.sort_by_key(|block| !block.published);
-    let document = document(&blocks);
+    let full = document(&blocks, true);
     let files = [
-        ("md", markdown::render(&document)),
-        ("html", html::render(&document, None)),
-        ("tex", latex::render(&document)),
+        ("md", markdown::render(&full)),
+        ("html", html::render(&full, None)),
+        ("tex", latex::render(&full)),
         ("csv", csv_of(&blocks)),
     ];
     let files: Vec<(PathBuf, String)> =
         files.map(|(ending, text)| (folder.join(format!("{STEM}.{ending}")), text)).into();
-    Ok((text::render(&document), write_files(&files)?))
+    // A terminal is too narrow for intervals beside nine columns.
+    Ok((text::render(&document(&blocks, false)), write_files(&files)?))
 }
 
-fn document(blocks: &[Rows]) -> Document {
+fn document(blocks: &[Rows], intervals: bool) -> Document {
     let tasks: Vec<&str> = TASKS
         .into_iter()
         .filter(|task| blocks.iter().flat_map(|block| &block.rows).any(|row| row.scores.contains_key(*task)))
@@ -158,7 +159,7 @@ fn document(blocks: &[Rows]) -> Document {
             title[0] = block.title.clone();
             rows.push(title);
         }
-        rows.extend(block.rows.iter().map(|row| cells(row, block, &tasks)));
+        rows.extend(block.rows.iter().map(|row| cells(row, block, &tasks, intervals)));
     }
     let mut table = Table::new(STEM, &caption(blocks), 1, header, rows);
     table.align[0] = Align::Left;
@@ -192,7 +193,7 @@ fn caption(blocks: &[Rows]) -> String {
     text
 }
 
-fn cells(row: &Row, block: &Rows, tasks: &[&str]) -> Vec<String> {
+fn cells(row: &Row, block: &Rows, tasks: &[&str], intervals: bool) -> Vec<String> {
     let digits = if block.published { 2 } else { 1 };
     let best = |value: f64, all: &mut dyn Iterator<Item = f64>| {
         let text = format!("{value:.digits$}");
@@ -220,7 +221,7 @@ fn cells(row: &Row, block: &Rows, tasks: &[&str]) -> Vec<String> {
     if row.seeds == 1 && row.interval.is_some() {
         average += "†";
     }
-    if let Some((low, high)) = row.interval {
+    if let Some((low, high)) = row.interval.filter(|_| intervals) {
         average += &format!(" ({low:.1} to {high:.1})");
     }
     cells.push(average);
