@@ -4,7 +4,7 @@
 //! font. It is a program and no crate: fonts, shaping and PDF would take longer to build than the rest of the reports.
 use super::{Figure, ReportError, Result, Written};
 use crate::base::files::write_atomic_with;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// What a figure becomes.
@@ -97,10 +97,10 @@ pub fn print(figures: &[Figure], formats: &[Format], folder: &Path) -> Result<Wr
     Ok(written)
 }
 
-fn convert(converter: &Converter, svg: &str, format: Format, path: &PathBuf) -> Result<()> {
+fn convert(converter: &Converter, svg: &str, format: Format, path: &Path) -> Result<()> {
     let fault = |message: String| ReportError::Converter {
         program: converter.program,
-        path: path.clone(),
+        path: path.to_path_buf(),
         message: message.trim().to_string(),
     };
     let source = tempfile::Builder::new().suffix(".svg").tempfile().map_err(|e| fault(e.to_string()))?;
