@@ -203,6 +203,23 @@ fn resumed_equals_uninterrupted() {
     }
 }
 
+/// What a page of a sweep in progress shows: the curve so far, from the file's header alone.
+#[test]
+fn progress_is_read_from_a_checkpoint_without_its_tensors() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.safetensors");
+    assert_eq!(super::progress_in(&path), None);
+    let stop = 3 * train_spec().batch_tokens as u64;
+    let stopped = run(&train_spec(), None, 20, Some((&path, "key")), &mut StopAt(stop, 0));
+    assert!(matches!(stopped, Err(TrainError::Interrupted { .. })));
+    let progress = super::progress_in(&path).expect("progress");
+    assert_eq!((progress.step, progress.tokens_seen), (3, stop));
+    assert_eq!(progress.curve.last().map(|point| point.tokens_seen), Some(stop));
+    let bytes = std::fs::read(&path).expect("the checkpoint");
+    std::fs::write(&path, &bytes[..40]).expect("a smaller file");
+    assert_eq!(super::progress_in(&path), None);
+}
+
 #[test]
 fn threads_do_not_change_a_bit() {
     let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5);
