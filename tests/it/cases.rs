@@ -271,6 +271,17 @@ fn pipes_and_devices_are_refused_at_once() {
             assert!(start.elapsed() < Duration::from_secs(20), "{name} took {:?}", start.elapsed());
         }
     }
+    // Benchmarks are hashed by `plan`, whatever form they have.
+    let folder = desk.experiment("corpus", CORPUS);
+    for file in ["train.jsonl", "valid.jsonl"] {
+        fs::write(folder.join(file), rows(&["\"One.\""])).unwrap();
+    }
+    let path = desk.path().join("data/arc_easy/test.parquet");
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    let start = Instant::now();
+    let shown = desk.show(&["plan", "experiments/corpus"]);
+    assert!(shown.contains("exit code 2") && shown.contains("a named pipe"), "{shown}");
+    assert!(start.elapsed() < Duration::from_secs(20), "plan took {:?}", start.elapsed());
 }
 
 #[test]
