@@ -5,6 +5,8 @@
 //! EFFICIENTLLM_FUZZ_CASES=1000000 TMPDIR=/dev/shm cargo test --lib fuzz -- --test-threads 1
 //! ```
 
+use std::path::PathBuf;
+
 /// Name of the variable that asks for a long run.
 const CASES: &str = "EFFICIENTLLM_FUZZ_CASES";
 
@@ -12,4 +14,12 @@ const CASES: &str = "EFFICIENTLLM_FUZZ_CASES";
 pub(crate) fn cases(normal: u32, tests: u32) -> u32 {
     let asked = std::env::var(CASES).ok().and_then(|text| text.parse::<u32>().ok());
     asked.map_or(normal, |all| all.div_ceil(tests))
+}
+
+/// A folder of this thread's, for files that are written and read again and again: making one for each costs more than most readers.
+pub(crate) fn folder() -> PathBuf {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a temporary folder");
+    }
+    FOLDER.with(|folder| folder.path().to_path_buf())
 }

@@ -20,9 +20,9 @@ fn compressed(bytes: &[u8], kind: usize) -> (&'static str, Vec<u8>) {
 }
 
 fn read(ending: &str, bytes: &[u8]) {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = fuzz::folder();
     for kind in ["jsonl", "txt"] {
-        let path = folder.path().join(format!("a.{kind}{ending}"));
+        let path = folder.join(format!("a.{kind}{ending}"));
         std::fs::write(&path, bytes).expect("written");
         if kind == "txt" {
             let _ = visit_text(&path, &mut |_, _| Ok(()));

@@ -5,19 +5,24 @@ use crate::base::fuzz;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use std::path::Path;
+use std::sync::OnceLock;
 
 const FILES: [&str; 5] = ["snappy.parquet", "zstd.parquet", "file.arrow", "stream.arrow", "rows.jsonl"];
 
 /// By `scripts/make-table-fixtures.py`, with pyarrow.
 fn fixture(name: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(name);
-    std::fs::read(path).expect("a fixture")
+    static ALL: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let read = |name: &&str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tables").join(name);
+        std::fs::read(path).expect("a fixture")
+    };
+    let place = FILES.iter().position(|file| *file == name).expect("a fixture's name");
+    ALL.get_or_init(|| FILES.iter().map(read).collect())[place].clone()
 }
 
 /// Reads the bytes as the rows of a benchmark and, if they are Parquet, as a corpus.
 fn read(name: &str, bytes: &[u8]) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join(name);
+    let path = fuzz::folder().join(name);
     std::fs::write(&path, bytes).expect("written");
     let _ = read_rows(&path);
     if name.ends_with(".parquet") {

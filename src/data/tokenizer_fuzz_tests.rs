@@ -115,10 +115,12 @@ proptest! {
             "1e300", "[", "\u{feff}1",
         ]),
     ) {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokenizer.json");
+        let folder = fuzz::folder();
+        let path = folder.join("tokenizer.json");
         let names = ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json", "config.json"];
-        std::fs::write(folder.path().join(names[which]), format!("{{\"{key}\": {value}}}")).expect("written");
+        // The files of the case before stand no longer there.
+        names.iter().for_each(|name| drop(std::fs::remove_file(folder.join(name))));
+        std::fs::write(folder.join(names[which]), format!("{{\"{key}\": {value}}}")).expect("written");
         let id_of = |token: &str| ["<s>", "</s>"].iter().position(|known| *known == token).map(|id| id as u32);
         let _ = SpecialTokens::beside(&path, &id_of);
     }

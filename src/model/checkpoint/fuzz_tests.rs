@@ -17,7 +17,7 @@ use crate::tensor::CpuBackend;
 type Files = Vec<(std::ffi::OsString, Vec<u8>)>;
 
 /// A small model on disk, in one file or in two, with biases or without.
-fn folder(in_shards: bool, with_biases: bool) -> (tempfile::TempDir, PathBuf) {
+fn folder(in_shards: bool, with_biases: bool) -> PathBuf {
     static FILES: [OnceLock<Files>; 4] = [const { OnceLock::new() }; 4];
     let files = FILES[2 * usize::from(in_shards) + usize::from(with_biases)].get_or_init(|| {
         let config = config(11, 8, 4, false, &[(2, 1, 6), (2, 1, 6)]);
@@ -31,11 +31,11 @@ fn folder(in_shards: bool, with_biases: bool) -> (tempfile::TempDir, PathBuf) {
         let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
         entries.map(|entry| (entry.file_name(), fs::read(entry.path()).unwrap())).collect()
     });
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("model");
-    fs::create_dir(&folder).unwrap();
+    // Every file is written anew: the case before may have damaged any.
+    let folder = fuzz::folder().join(format!("model {in_shards} {with_biases}"));
+    fs::create_dir_all(&folder).unwrap();
     files.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
-    (parent, folder)
+    folder
 }
 
 /// Values that a writer with a defect, or a stranger, might put anywhere.
@@ -131,7 +131,7 @@ proptest! {
     fn strange_safetensors_headers(
         place in any::<prop::sample::Index>(), value in prop::option::of(strange()), biases: bool,
     ) {
-        let (_parent, folder) = folder(false, biases);
+        let folder = folder(false, biases);
         let file = folder.join(TENSORS_FILE);
         let (mut header, data) = split(&file);
         damage(&mut header, place, value);
@@ -143,7 +143,7 @@ proptest! {
     fn strange_configs(
         place in any::<prop::sample::Index>(), value in prop::option::of(strange()), biases: bool,
     ) {
-        let (_parent, folder) = folder(false, biases);
+        let folder = folder(false, biases);
         let file = folder.join(CONFIG_FILE);
         let mut json: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         damage(&mut json, place, value);
@@ -156,7 +156,7 @@ proptest! {
     fn strange_configs_with_code(
         place in any::<prop::sample::Index>(), value in prop::option::of(strange()), biases: bool,
     ) {
-        let (_parent, folder) = folder(false, biases);
+        let folder = folder(false, biases);
         let file = folder.join(CONFIG_FILE);
         let mut json: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         json["model_type"] = "custom".into();
@@ -168,7 +168,7 @@ proptest! {
 
     #[test]
     fn strange_indices(place in any::<prop::sample::Index>(), value in prop::option::of(strange())) {
-        let (_parent, folder) = folder(true, false);
+        let folder = folder(true, false);
         let file = folder.join(shards::INDEX_FILE);
         let mut json: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         damage(&mut json, place, value);
@@ -179,7 +179,7 @@ proptest! {
     /// Bytes of the index overwritten or cut off.
     #[test]
     fn damaged_indices(at in 0usize..1500, values in prop::collection::vec(any::<u8>(), 0..5), cut: bool) {
-        let (_parent, folder) = folder(true, false);
+        let folder = folder(true, false);
         let file = folder.join(shards::INDEX_FILE);
         let mut bytes = fs::read(&file).unwrap();
         for (target, value) in bytes.iter_mut().skip(at).zip(values) {
@@ -194,7 +194,7 @@ proptest! {
 
     #[test]
     fn every_truncation_is_an_error(share in 0.0..1.0f64, in_shards: bool) {
-        let (_parent, folder) = folder(in_shards, true);
+        let folder = folder(in_shards, true);
         let file = folder.join(if in_shards { "part-2.safetensors" } else { TENSORS_FILE });
         let bytes = fs::read(&file).unwrap();
         let length = (share * bytes.len() as f64) as usize;
@@ -207,7 +207,7 @@ proptest! {
 /// Two tensors that share bytes, and bytes that no tensor has.
 #[test]
 fn overlapping_tensors_are_named() {
-    let (_parent, folder) = folder(false, false);
+    let folder = folder(false, false);
     let file = folder.join(TENSORS_FILE);
     let (header, data) = split(&file);
     for (moved, by) in [("model.norm.weight", -4i64), ("model.norm.weight", 4)] {

@@ -33,16 +33,16 @@ fn tokenizer() -> Vec<u8> {
 }
 
 fn read_model(bytes: &[u8]) -> bool {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), bytes).unwrap();
-    llama2c::load(&CpuBackend::<f32>::new(), file.path()).is_ok()
+    let file = fuzz::folder().join("llama2c.bin");
+    fs::write(&file, bytes).unwrap();
+    llama2c::load(&CpuBackend::<f32>::new(), &file).is_ok()
 }
 
 /// Reads it and, where that succeeds, encodes a text: ids must name pieces.
 fn read_tokenizer(bytes: &[u8]) -> bool {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), bytes).unwrap();
-    let Ok(tokenizer) = Llama2cTokenizer::load(file.path()) else { return false };
+    let file = fuzz::folder().join("llama2c.bin");
+    fs::write(&file, bytes).unwrap();
+    let Ok(tokenizer) = Llama2cTokenizer::load(&file) else { return false };
     let ids = tokenizer.encode("abc, é \u{1F600} ab");
     assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
     true

@@ -19,7 +19,8 @@ fn golden_json(name: &str) -> Json {
 }
 
 fn tiny() -> Vec<u8> {
-    fs::read(golden("tiny.gguf")).unwrap()
+    static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    BYTES.get_or_init(|| fs::read(golden("tiny.gguf")).unwrap()).clone()
 }
 
 fn read_tiny(file: &[u8]) -> Result<Parts<Matrix<f32>>, header::Fault> {
