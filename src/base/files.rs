@@ -5,7 +5,7 @@
 use super::process::Process;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -65,6 +65,18 @@ pub fn temporary_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
     builder.tempdir_in(parent)
 }
 
+/// Creates a folder, or finds it. Its parent must be there: where a results folder was moved away while a process is at work,
+/// another must not appear in its old place.
+///
+/// # Errors
+/// The parent is missing or not writable, or something else has that name.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        created => created,
+    }
+}
+
 /// Gives the file at `path` the mode of an ordinary new file, for one that a library wrote for its owner alone.
 ///
 /// # Errors
@@ -83,7 +95,10 @@ pub fn share(path: &Path) -> io::Result<()> {
 /// Any failure of the file system; `folder` is then deleted and `path` is not there.
 pub fn commit_folder(folder: tempfile::TempDir, path: &Path) -> io::Result<()> {
     let mode = mode_of_new_files(folder.path())?;
-    sync_tree(folder.path(), &mode)?;
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    make_tree_readable(folder.path(), &mode, &mut files, &mut folders)?;
+    sync_files(&files)?;
+    folders.iter().try_for_each(|folder| sync_folder(folder))?;
     fs::rename(folder.path(), path)?;
     // The folder has moved: there is nothing left for the guard to delete.
     let _ = folder.keep();
@@ -131,17 +146,16 @@ fn is_left(entry: &fs::DirEntry) -> bool {
     }
 }
 
-/// Writes a file that must not be there yet, all or nothing: of several processes that try, one succeeds.
+/// Writes a file that must not be there yet, all or nothing: of several processes that try, one succeeds. It is not synced:
+/// where the machine of the process that wrote it loses its power, it may be gone or say nothing.
 ///
 /// # Errors
 /// [`io::ErrorKind::AlreadyExists`], and any failure of the file system.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = folder_of(path);
-    let mut file = builder().tempfile_in(folder)?;
+    let mut file = builder().tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
     file.persist_noclobber(path).map_err(|failure| failure.error)?;
-    sync_folder(folder)
+    Ok(())
 }
 
 /// The folder that holds `path`; the current one for a bare name.
@@ -176,17 +190,46 @@ fn builder() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-fn sync_tree(path: &Path, mode: &fs::Permissions) -> io::Result<()> {
+/// Lists all files and folders below `path`, the innermost first, and gives the files their mode.
+fn make_tree_readable(
+    path: &Path,
+    mode: &fs::Permissions,
+    files: &mut Vec<PathBuf>,
+    folders: &mut Vec<PathBuf>,
+) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sync_tree(&entry.path(), mode)?;
+            make_tree_readable(&entry.path(), mode, files, folders)?;
         } else {
             make_readable(&entry.path(), mode)?;
-            File::open(entry.path())?.sync_all()?;
+            files.push(entry.path());
         }
     }
-    sync_folder(path)
+    folders.push(path.to_path_buf());
+    Ok(())
+}
+
+/// Files that are synced at the same time.
+const SYNCED_TOGETHER: usize = 8;
+
+/// Syncs files side by side: those that wait at the same time share a commit of the file system's journal, where one after
+/// the other each would wait for its own.
+fn sync_files(files: &[PathBuf]) -> io::Result<()> {
+    let sync = |path: &PathBuf| File::open(path)?.sync_all();
+    files.chunks(SYNCED_TOGETHER).try_for_each(|files| {
+        std::thread::scope(|scope| {
+            let begin = |path| std::thread::Builder::new().spawn_scoped(scope, move || sync(path));
+            let threads: Vec<_> = files[1..].iter().map(|path| (path, begin(path))).collect();
+            let first = sync(&files[0]);
+            // A thread that could not be made has synced nothing.
+            let ended = |(path, thread): (_, io::Result<std::thread::ScopedJoinHandle<'_, _>>)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|_| sync(path)),
+                Err(_) => sync(path),
+            };
+            threads.into_iter().map(ended).fold(first, io::Result::and)
+        })
+    })
 }
 
 /// Permissions that a new file gets in `folder`: asked of a file, since the umask can only be asked for by changing it.
@@ -263,6 +306,18 @@ mod tests {
         commit_folder(kept, &path).unwrap();
         assert_eq!(fs::read(path.join("sub/whole")).unwrap(), b"12345");
         assert_eq!(size_of_tree(parent.path()), 5);
+    }
+
+    #[test]
+    fn a_folder_is_created_or_found_and_never_its_parents() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        fs::write(path.join("file"), "").unwrap();
+        assert!(create_folder(&path.join("file")).is_err());
+        assert_eq!(create_folder(&parent.path().join("b/c")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!parent.path().join("b").exists());
     }
 
     #[cfg(unix)]

@@ -99,8 +99,11 @@ pub(super) fn planned(spec: &mut EngineSpec, results: &Path) -> Result<EngineKin
 /// The engine that the results at hand were planned on.
 fn recorded(results: &Path) -> Option<EngineKind> {
     let files = Snapshot::read(results, &[PLAN_FILE]).ok()?;
-    let plan: serde_json::Value = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
-    serde_json::from_value(plan.get("engine")?.clone()).ok()
+    #[derive(serde::Deserialize)]
+    struct Planned {
+        engine: EngineKind,
+    }
+    serde_json::from_slice::<Planned>(files.get(PLAN_FILE)?).ok().map(|plan| plan.engine)
 }
 
 /// The devices of each run that goes on at the same time: a group for every `data_parallel` devices. On engines without

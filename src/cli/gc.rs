@@ -58,7 +58,7 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let claims = store.enter(&hash)?;
     refuse_other_plans(&claims, &results, &hash)?;
     for (path, _) in &unnamed {
-        std::fs::remove_dir_all(path)?;
+        store.delete(path)?;
     }
     say!("deleted");
     Ok(0)

@@ -123,8 +123,8 @@ fn spending(
         .iter()
         .zip(keys)
         .filter(|(stage, _)| matches!(stage.kind, StageKind::Model(_)))
-        .filter_map(|(_, key)| store.find(key).ok().flatten())
-        .map(|stage| (stage.record.estimated_flops, stage.record.seconds))
+        .filter_map(|(_, key)| store.summary(key).ok().flatten())
+        .map(|stage| (stage.estimated_flops, stage.seconds))
         .collect();
     let measured = match finished.len() {
         0 => {

@@ -1,11 +1,14 @@
 //! `efficientllm status`: which runs are done, running, failed or missing, right while others run.
+use super::slurm::Job;
 use super::{Place, SOME_FAILED, Settings, engine, slurm};
 use crate::base::units;
 use crate::plan::{Plan, Run, plan};
-use crate::run::{Activity, StageKey, Store, keys};
+use crate::run::{Activity, StageKey, Store, UnderWay, keys};
 use anyhow::Result;
 use clap::Args;
+use rayon::prelude::*;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 #[derive(Args)]
 pub(super) struct Options {
@@ -31,9 +34,7 @@ pub(super) enum State {
     /// Somebody is at work on the stage.
     Running {
         stage: String,
-        who: String,
-        seconds: Option<f64>,
-        progress: Option<(u64, u64)>,
+        by: UnderWay,
     },
     /// A checkpoint is kept.
     Begun,
@@ -59,17 +60,20 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let store = Store::at(&results);
     let activity = Activity::of(&store)?;
     let keys = keys(&plan);
-    let states: Vec<State> = plan.runs.iter().map(|run| state(&keys, run, &store, &activity)).collect();
+    let begun = store.begun();
+    let look = |run: &Run| state(&keys, run, &store, &activity, &begun);
+    // Thousands of small files: reading them waits more than it computes.
+    let states: Vec<State> = plan.runs.par_iter().map(look).collect();
     let count = |name: &str| states.iter().filter(|state| state.name() == name).count();
     let names = ["done", "running", "failed", "begun", "missing"];
-    let jobs = slurm::jobs(&results);
+    let all_jobs = slurm::jobs(&results);
     if options.json {
         let runs: Vec<Value> =
             plan.runs.iter().zip(&states).map(|(run, state)| entry(&plan, run, state)).collect();
         let counts: Value = names.iter().map(|name| (name.to_string(), json!(count(name)))).collect();
         let page = json!({
             "experiment": experiment.name, "title": experiment.title, "results": results.display().to_string(),
-            "counts": counts, "runs": runs, "workers": activity.workers, "jobs": jobs,
+            "counts": counts, "runs": runs, "workers": activity.workers, "jobs": all_jobs,
         });
         say!("{page:#}");
         return Ok(if count("failed") > 0 { SOME_FAILED } else { 0 });
@@ -79,7 +83,10 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     for worker in &activity.workers {
         say!("  {}", worker.line());
     }
-    jobs.iter().for_each(|job| say!("  {}", job.line()));
+    // How a job ended matters while something is left to do.
+    let is_over = count("done") == plan.runs.len();
+    let jobs = all_jobs.iter().filter(|job| !(is_over && job.has_failed()));
+    Job::lines(jobs).iter().for_each(|line| say!("  {line}"));
     if !options.summary {
         let width = plan.runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
         let shown = |state: &State| !options.failed || state.name() == "failed";
@@ -91,18 +98,16 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
                     format!("failed   {}", reason.replace('\n', "\n    "))
                 }
                 State::Failed { reason } => format!("failed   {}", reason.replace('\n', "; ")),
-                State::Running { stage, who, seconds, progress } => {
-                    let mut text = format!("running  {stage} by {who}");
-                    if let Some(seconds) = seconds {
-                        text.push_str(&format!(", for {}", units::seconds(*seconds)));
+                State::Running { stage, by } => {
+                    let mut text = format!("running  {stage} by {}", by.who);
+                    if let Some(seconds) = by.seconds {
+                        text.push_str(&format!(", for {}", units::seconds(seconds)));
                     }
-                    if let Some((done, total)) = progress.filter(|(_, total)| *total > 0) {
-                        let share = done as f64 / total as f64;
+                    if let Some(share) = by.share() {
                         text.push_str(&format!(", {:.0} %", 100.0 * share));
-                        if let Some(seconds) = seconds.filter(|_| share > 0.01) {
-                            let left = seconds * (1.0 / share - 1.0);
-                            text.push_str(&format!(", about {} left", units::seconds(left)));
-                        }
+                    }
+                    if let Some(left) = by.seconds_left() {
+                        text.push_str(&format!(", about {} left", units::seconds(left)));
                     }
                     text
                 }
@@ -113,8 +118,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         }
     }
     let waiting = count("missing") + count("begun");
-    // What somebody is at work on needs no hint to begin it.
-    if waiting > 0 && activity.workers.is_empty() {
+    // What somebody is at work on, or will be when Slurm lets him, needs no hint to begin it.
+    if waiting > 0 && activity.workers.is_empty() && all_jobs.iter().all(Job::has_failed) {
         say!("hint: `efficientllm run {}` does what is not done", place.experiment.display());
     }
     if count("failed") > 0 {
@@ -137,11 +142,12 @@ fn entry(plan: &Plan, run: &Run, state: &State) -> Value {
     match state {
         State::Done { seconds } => entry["seconds"] = json!(seconds),
         State::Failed { reason } => entry["reason"] = json!(reason),
-        State::Running { stage, who, seconds, progress } => {
+        State::Running { stage, by } => {
             entry["stage"] = json!(stage);
-            entry["by"] = json!(who);
-            entry["seconds"] = json!(seconds);
-            entry["progress"] = json!(progress.map(|(done, total)| done as f64 / total.max(1) as f64));
+            entry["by"] = json!(by.who);
+            entry["seconds"] = json!(by.seconds);
+            entry["progress"] = json!(by.share());
+            entry["seconds_left"] = json!(by.seconds_left());
         }
         State::Begun | State::Missing => {}
     }
@@ -149,34 +155,34 @@ fn entry(plan: &Plan, run: &Run, state: &State) -> Value {
 }
 
 /// Where a run stands; seconds are those of its own model and evaluation, shared inputs not counted.
-pub(super) fn state(keys: &[StageKey], run: &Run, store: &Store, activity: &Activity) -> State {
+pub(super) fn state(
+    keys: &[StageKey],
+    run: &Run,
+    store: &Store,
+    activity: &Activity,
+    begun: &HashSet<String>,
+) -> State {
     let [model, evaluation] = [run.model, run.evaluation].map(|place| &keys[place]);
     let latency = run.latency.map(|place| &keys[place]);
-    let scored = store.find(evaluation).ok().flatten();
+    let made = || store.summary(model).ok().flatten();
+    let scored = store.summary(evaluation).ok().flatten();
     if let Some(scored) = &scored
         && latency.is_none_or(|key| store.is_done(key))
     {
-        let made = store.find(model).ok().flatten().map_or(0.0, |stage| stage.record.seconds);
-        return State::Done { seconds: made + scored.record.seconds };
+        return State::Done { seconds: made().map_or(0.0, |stage| stage.seconds) + scored.seconds };
     }
     for key in [Some(evaluation), latency, Some(model)].into_iter().flatten() {
         if let Some(at_work) = activity.on(&key.long_name()) {
-            return State::Running {
-                stage: key.id.clone(),
-                who: at_work.who.clone(),
-                seconds: at_work.seconds,
-                progress: at_work.progress,
-            };
+            return State::Running { stage: key.id.clone(), by: at_work.clone() };
         }
     }
     if let Some(reason) = latency.and_then(|key| store.failure(key)) {
         return State::Failed { reason: format!("latency: {reason}") };
     }
+    let is_partial = |key: &StageKey| begun.contains(&key.long_name()) && store.is_partial(key);
     match store.failure(evaluation).or_else(|| store.failure(model)) {
         Some(reason) => State::Failed { reason },
-        None if store.is_done(model) || store.is_partial(model) || store.is_partial(evaluation) => {
-            State::Begun
-        }
+        None if made().is_some() || is_partial(model) || is_partial(evaluation) => State::Begun,
         None => State::Missing,
     }
 }

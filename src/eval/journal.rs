@@ -131,7 +131,10 @@ impl Journal {
         let mut whole = serde_json::to_vec(&header).map_err(io::Error::from).map_err(fault)?;
         whole.push(b'\n');
         whole.extend_from_slice(&contents.lines);
-        if whole != bytes {
+        // A new one that is torn by a crash is begun anew, and needs no care.
+        if bytes.is_empty() {
+            std::fs::write(path, &whole).map_err(fault)?;
+        } else if whole != bytes {
             write_atomic(path, &whole).map_err(fault)?;
         }
         let mut file = File::options().write(true).open(path).map_err(fault)?;
@@ -389,5 +392,43 @@ mod tests {
         let one = |tokens: &[u32], scored_from| TokenRequest { tokens: tokens.to_vec(), scored_from };
         assert_ne!(key(&[one(&[1, 2, 3], 1)]), key(&[one(&[1, 2, 3], 2)]));
         assert_ne!(key(&[one(&[1, 2, 3], 1)]), key(&[one(&[1, 2], 1), one(&[3], 1)]));
+    }
+
+    mod fuzz_tests {
+        use super::*;
+        use crate::base::fuzz::{cases, mutation};
+        use proptest::prelude::*;
+        use proptest::test_runner::RngSeed;
+
+        proptest! {
+            #![proptest_config(ProptestConfig {
+                cases: cases(300, 1),
+                rng_seed: RngSeed::Fixed(18),
+                failure_persistence: None,
+                ..ProptestConfig::default()
+            })]
+
+            /// Scores that are known after any damage are those that were written, or the journal is another model's.
+            #[test]
+            fn damaged_lines_are_scored_again(changes in prop::collection::vec(mutation(), 1..4)) {
+                let folder = tempfile::tempdir().expect("a folder");
+                let path = folder.path().join("journal.jsonl");
+                let items: [&[u32]; 4] = [&[1, 2], &[3, 4], &[5, 6], &[7, 8, 9]];
+                score(&path, &items);
+                let whole = Journal::open(&path, "model").expect("a journal").known;
+                let bytes = changes.iter().fold(fs::read(&path).expect("read"), |bytes, change| {
+                    if bytes.is_empty() { bytes } else { change.of(&bytes) }
+                });
+                fs::write(&path, bytes).expect("written");
+                match Journal::open(&path, "model") {
+                    Ok(journal) => {
+                        for (item, scores) in &journal.known {
+                            prop_assert_eq!(whole.get(item), Some(scores));
+                        }
+                    }
+                    Err(error) => prop_assert!(matches!(error, EvalError::OtherJournal { .. }), "{error}"),
+                }
+            }
+        }
     }
 }

@@ -7,9 +7,11 @@ use crate::schema::ModelConfig;
 use crate::schema::flops::forward_flops_per_token;
 use crate::spec::size::{num_embedding_params, num_params};
 use crate::spec::{
-    ArmSpec, CorpusSpec, EvalSpec, FisherUnit, GroupType, LatencySpec, PruneSchedule, RunSpec, Scope, Shape,
-    Start, Tokens,
+    ArmSpec, CorpusSpec, EvalSpec, FisherUnit, GroupType, LatencySpec, ModelSpec, PruneSchedule, PruneSpec,
+    RunSpec, Scope, Shape, Start, Tokens,
 };
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// Estimated cost of one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
@@ -59,6 +61,7 @@ pub(super) fn corpus(corpus: &CorpusSpec) -> Cost {
 }
 
 /// Sizes and costs per token that all arms of one configuration share.
+#[derive(Clone, Copy)]
 struct Rates {
     source_params: u64,
     target_params: u64,
@@ -69,26 +72,39 @@ struct Rates {
     per_event: f64,
 }
 
-fn rates(spec: &RunSpec, vocab_size: usize) -> Rates {
-    let source_params = num_params(&spec.model, vocab_size);
-    let embedding = num_embedding_params(&spec.model, vocab_size);
-    let config = spec.model.config(vocab_size, spec.data.context_length);
-    let (target, limit) = (spec.prune.target, spec.prune.limit(&config));
+/// Rates of what was asked for before, by all that they depend on: the seeds of a grid share them.
+#[derive(Default)]
+pub(super) struct KnownRates(RefCell<HashMap<String, Rates>>);
+
+impl KnownRates {
+    fn of(&self, spec: &RunSpec, vocab_size: usize) -> Rates {
+        let RunSpec { model, prune, data, .. } = spec;
+        let key = serde_json::to_string(&(model, prune, data.context_length, vocab_size)).unwrap_or_default();
+        let compute = || rates(model, prune, data.context_length, vocab_size);
+        *self.0.borrow_mut().entry(key).or_insert_with(compute)
+    }
+}
+
+fn rates(model: &ModelSpec, prune: &PruneSpec, context_length: usize, vocab_size: usize) -> Rates {
+    let source_params = num_params(model, vocab_size);
+    let embedding = num_embedding_params(model, vocab_size);
+    let config = model.config(vocab_size, context_length);
+    let (target, limit) = (prune.target, prune.limit(&config));
     // A target that leaves the embedding out is met with most of it: a pruned stem takes some.
     let target_params = if target.counts_embedding() { limit } else { limit + embedding };
-    let source = forward_flops_per_token(&config, spec.data.context_length);
+    let source = forward_flops_per_token(&config, context_length);
     Rates {
         source_params,
         target_params,
         source,
         target: source * target_params as f64 / source_params as f64,
-        per_event: params_per_event(spec, &config),
+        per_event: params_per_event(prune, &config),
     }
 }
 
 /// Cost of making the model of `arm`, its inputs not counted: a fold over its three answers.
-pub(super) fn model(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
-    let r = rates(spec, vocab_size);
+pub(super) fn model(known: &KnownRates, arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+    let r = known.of(spec, vocab_size);
     // From: a model of the source's size, unless its shape is that of a pruned one.
     let starts_whole = !matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)));
     let start = if starts_whole { r.source } else { r.target };
@@ -216,26 +232,23 @@ fn pruning_flops(spec: &RunSpec, rates: &Rates) -> f64 {
 }
 
 /// Parameters that one event removes from the source, the mean over the types.
-fn params_per_event(spec: &RunSpec, config: &ModelConfig) -> f64 {
+fn params_per_event(prune: &PruneSpec, config: &ModelConfig) -> f64 {
     let size = |kind: &GroupType| {
-        let places: Vec<u64> = kind
-            .params(spec.prune.cut(), config)
-            .iter()
-            .filter_map(|groups| groups.first().copied())
-            .collect();
-        let taken = match spec.prune.scope {
+        let places: Vec<u64> =
+            kind.params(prune.cut(), config).iter().filter_map(|groups| groups.first().copied()).collect();
+        let taken = match prune.scope {
             Scope::Uniform => places.iter().sum::<u64>(),
             Scope::PerLayer => places.first().copied().unwrap_or(0),
         };
         taken as f64
     };
-    let sizes: Vec<f64> = spec.prune.types.iter().map(size).collect();
+    let sizes: Vec<f64> = prune.types.iter().map(size).collect();
     sizes.iter().sum::<f64>() / sizes.len().max(1) as f64
 }
 
 /// Cost of scoring the model of `arm`.
-pub(super) fn evaluation(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
-    let r = rates(spec, vocab_size);
+pub(super) fn evaluation(known: &KnownRates, arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Cost {
+    let r = known.of(spec, vocab_size);
     let EvalSpec { tasks, items, validation_tokens, .. } = &spec.eval;
     // All items of a folder: benchmarks have some two thousand.
     let items = if *items == 0 { 2000 } else { *items as u64 } * tasks.len() as u64;
@@ -254,8 +267,14 @@ pub(super) fn evaluation(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize) -> Co
 }
 
 /// Cost of measuring the latency of the model of `arm`.
-pub(super) fn latency(arm: &ArmSpec, latency: LatencySpec, spec: &RunSpec, vocab_size: usize) -> Cost {
-    let r = rates(spec, vocab_size);
+pub(super) fn latency(
+    known: &KnownRates,
+    arm: &ArmSpec,
+    latency: LatencySpec,
+    spec: &RunSpec,
+    vocab_size: usize,
+) -> Cost {
+    let r = known.of(spec, vocab_size);
     let (params, rate) =
         if ends_whole(arm) { (r.source_params, r.source) } else { (r.target_params, r.target) };
     // Once more than is counted, to warm up.

@@ -1,73 +1,117 @@
 //! `plan.json`: the plan for readers and programs; identities are told in full.
-use super::{ENGINE_REVISION, Plan, StageKind};
+//!
+//! Serialised stage by stage: a copy of ten thousand runs in memory would be larger than the plan itself. Keys are sorted at
+//! every depth, as they are in any `serde_json::Value`.
+use super::{ENGINE_REVISION, Plan, Run, Stage, StageKind};
+use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// The plan as JSON.
-pub fn document(plan: &Plan) -> Value {
-    let experiment = &plan.experiment;
-    let stages: Vec<Value> = plan
-        .stages
-        .iter()
-        .map(|stage| {
-            let kind = match &stage.kind {
-                StageKind::Corpus => "corpus".to_string(),
-                StageKind::Model(arm) => arm.kind(),
-                StageKind::Evaluation(_) => "evaluation".to_string(),
-                StageKind::Latency(_) => "latency".to_string(),
-            };
-            let inputs: Vec<&str> = stage.inputs.iter().map(|i| plan.stages[i].id.as_str()).collect();
-            json!({
-                "id": stage.id, "kind": kind, "seed": stage.seed, "inputs": inputs,
-                "estimate": stage.cost, "identity": stage.identity, "reads": stage.reads,
-            })
-        })
-        .collect();
-    let runs: Vec<Value> = plan
-        .runs
-        .iter()
-        .map(|run| {
-            let axes: serde_json::Map<String, Value> = experiment
-                .axes
-                .iter()
-                .zip(&run.axes)
-                .map(|(axis, value)| (axis.key.clone(), json!(value)))
-                .collect();
-            let mut row = json!({
-                "run": run.id, "arm": run.arm.label(), "seed": run.seed, "axes": axes,
-                "model": plan.stages[run.model].id, "evaluation": plan.stages[run.evaluation].id,
-            });
-            if let Some(latency) = run.latency {
-                row["latency"] = json!(plan.stages[latency].id);
+/// The plan as JSON: serialise it.
+pub fn document(plan: &Plan) -> Document<'_> {
+    Document(plan)
+}
+
+/// A plan that is serialised as `plan.json` tells it.
+pub struct Document<'a>(&'a Plan);
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Document(plan) = *self;
+        let experiment = &plan.experiment;
+        let mut base = json!(experiment.base);
+        tell_portably(&mut base);
+        let arms: Vec<String> = experiment.arms.iter().map(|arm| arm.label()).collect();
+        let mut parts: BTreeMap<&str, Part<'_>> = BTreeMap::from([
+            ("schema_version", Part::Value(json!(1))),
+            ("experiment", Part::Value(json!(experiment.name))),
+            ("title", Part::Value(json!(experiment.title))),
+            ("question", Part::Value(json!(experiment.question))),
+            ("seeds", Part::Value(json!(experiment.seeds))),
+            ("engine", Part::Value(json!(plan.engine))),
+            ("engine_revision", Part::Value(json!(ENGINE_REVISION))),
+            ("arms", Part::Value(json!(arms))),
+            ("axes", Part::Value(json!(experiment.axes))),
+            ("comparisons", Part::Value(json!(experiment.comparisons))),
+            ("questions", Part::Value(json!(experiment.questions))),
+            ("base", Part::Value(base)),
+            ("stages", Part::Stages(plan)),
+            ("runs", Part::Runs(plan)),
+        ]);
+        if !experiment.labels.is_empty() {
+            parts.insert("labels", Part::Value(json!(experiment.labels)));
+        }
+        if !experiment.removed.is_empty() {
+            parts.insert("removed", Part::Value(json!(experiment.removed)));
+        }
+        serializer.collect_map(parts)
+    }
+}
+
+/// A value of the document.
+enum Part<'a> {
+    Value(Value),
+    Stages(&'a Plan),
+    Runs(&'a Plan),
+}
+
+impl Serialize for Part<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Part::Value(value) => value.serialize(serializer),
+            Part::Stages(plan) => {
+                serializer.collect_seq(plan.stages.iter().map(|stage| StageEntry::new(plan, stage)))
             }
-            row
-        })
-        .collect();
-    let mut base = json!(experiment.base);
-    tell_portably(&mut base);
-    let mut document = json!({
-        "schema_version": 1,
-        "experiment": experiment.name,
-        "title": experiment.title,
-        "question": experiment.question,
-        "seeds": experiment.seeds,
-        "engine": plan.engine,
-        "engine_revision": ENGINE_REVISION,
-        "arms": experiment.arms.iter().map(|arm| arm.label()).collect::<Vec<_>>(),
-        "axes": experiment.axes,
-        "comparisons": experiment.comparisons,
-        "questions": experiment.questions,
-        "base": base,
-        "stages": stages,
-        "runs": runs,
+            Part::Runs(plan) => serializer.collect_seq(plan.runs.iter().map(|run| run_entry(plan, run))),
+        }
+    }
+}
+
+/// A stage, its fields in the order of their names.
+#[derive(serde::Serialize)]
+struct StageEntry<'a> {
+    estimate: Value,
+    id: &'a str,
+    identity: &'a Value,
+    inputs: Vec<&'a str>,
+    kind: String,
+    reads: &'a BTreeSet<String>,
+    seed: Option<u64>,
+}
+
+impl<'a> StageEntry<'a> {
+    fn new(plan: &'a Plan, stage: &'a Stage) -> Self {
+        let kind = match &stage.kind {
+            StageKind::Corpus => "corpus".to_string(),
+            StageKind::Model(arm) => arm.kind(),
+            StageKind::Evaluation(_) => "evaluation".to_string(),
+            StageKind::Latency(_) => "latency".to_string(),
+        };
+        StageEntry {
+            estimate: json!(stage.cost),
+            id: &stage.id,
+            identity: &stage.identity,
+            inputs: stage.inputs.iter().map(|input| plan.stages[input].id.as_str()).collect(),
+            kind,
+            reads: &stage.reads,
+            seed: stage.seed,
+        }
+    }
+}
+
+fn run_entry(plan: &Plan, run: &Run) -> Value {
+    let axes = plan.experiment.axes.iter().zip(&run.axes);
+    let axes: serde_json::Map<String, Value> =
+        axes.map(|(axis, value)| (axis.key.clone(), json!(value))).collect();
+    let mut entry = json!({
+        "run": run.id, "arm": run.arm.label(), "seed": run.seed, "axes": axes,
+        "model": plan.stages[run.model].id, "evaluation": plan.stages[run.evaluation].id,
     });
-    if !experiment.labels.is_empty() {
-        document["labels"] = json!(experiment.labels);
+    if let Some(latency) = run.latency {
+        entry["latency"] = json!(plan.stages[latency].id);
     }
-    if !experiment.removed.is_empty() {
-        document["removed"] = json!(experiment.removed);
-    }
-    document
+    entry
 }
 
 /// Of an absolute path its last two names are told: where this machine keeps its files means nothing to a reader, and
@@ -88,6 +132,25 @@ fn tell_portably(value: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::plan;
+    use crate::spec::{self, EngineKind, no_model};
+
+    #[test]
+    fn keys_are_sorted_and_nothing_is_left_out() {
+        let text = include_str!("../../tests/fixtures/example.toml");
+        let text = format!(
+            "{text}\n[axes]\n\"prune.update\" = [\"none\", \"layerwise\"]\n\n[labels.arms]\nsource = \"Source\"\n"
+        );
+        let experiment = spec::parse(&text, "test", Path::new("/nowhere"), &no_model).unwrap();
+        let plan = plan(&experiment, EngineKind::Cpu).unwrap();
+        let written = serde_json::to_string_pretty(&document(&plan)).unwrap();
+        let value: Value = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string_pretty(&value).unwrap(), written);
+        assert_eq!(value["stages"].as_array().unwrap().len(), plan.stages.len());
+        assert_eq!(value["stages"][1]["identity"], plan.stages[1].identity);
+        assert_eq!(value["runs"].as_array().unwrap().len(), plan.runs.len());
+        assert_eq!(value["labels"]["arms"]["source"], "Source");
+    }
 
     #[test]
     fn places_on_this_machine_are_not_told() {

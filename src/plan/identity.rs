@@ -3,7 +3,7 @@
 //! Files count by their contents, never by their path; inputs by their ids, which hold all that *they* depend on.
 //! Threads, workers, devices, folders and log intervals are left out.
 use super::error::PlanError;
-use crate::base::hash::{canonical_json, sha256_file, short_hash};
+use crate::base::hash::{sha256_file, short_hash};
 use crate::rules::saliency::Statistic;
 use crate::spec::{
     ArmSpec, BadRows, CorpusSpec, DataSpec, EngineKind, EngineSpec, EvalSpec, How, LatencySpec, Packing,
@@ -27,9 +27,8 @@ pub const LATENCY_REVISION: u32 = 1;
 
 /// `<slug>-<8 hex>` of a canonical form.
 pub(super) fn stage_id(slug: &str, identity: &Value) -> String {
-    // A `Value` is always serialisable: its keys are strings.
-    let canonical = canonical_json(identity).unwrap_or_default();
-    format!("{slug}-{}", short_hash(canonical.as_bytes()))
+    // The maps of a `Value` are sorted: its text is its canonical form (`base::hash::canonical_json`).
+    format!("{slug}-{}", short_hash(identity.to_string().as_bytes()))
 }
 
 /// Hashes of files, each read once.

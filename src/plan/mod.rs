@@ -24,13 +24,14 @@ mod identity;
 mod stages;
 
 pub use cost::Cost;
-pub use document::document;
+pub use document::{Document, document};
 pub use error::PlanError;
 pub use estimate::{makespan, training_rate};
 pub use identity::{ENGINE_REVISION, EVALUATION_REVISION};
 
 use crate::spec::{ArmSpec, EngineKind, Experiment, RunSpec};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What a stage computes.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +85,7 @@ pub struct Stage {
     /// The canonical form whose hash is in the id.
     pub identity: serde_json::Value,
     /// Keys of the experiment that the identity holds, its inputs' among them.
-    pub reads: BTreeSet<String>,
+    pub reads: Arc<BTreeSet<String>>,
     /// An estimate.
     pub cost: Cost,
 }
@@ -123,9 +124,17 @@ impl Plan {
     /// How many runs need each stage, directly or through other stages.
     pub fn uses(&self) -> Vec<usize> {
         let mut uses = vec![0; self.stages.len()];
-        for run in &self.runs {
-            for (index, needed) in self.needed_by(run).into_iter().enumerate() {
-                uses[index] += usize::from(needed);
+        // The last run that each stage was counted for: of many stages a run needs few.
+        let mut counted = vec![usize::MAX; self.stages.len()];
+        let mut needed = Vec::new();
+        for (index, run) in self.runs.iter().enumerate() {
+            needed.extend([Some(run.evaluation), run.latency].into_iter().flatten());
+            while let Some(stage) = needed.pop() {
+                if counted[stage] != index {
+                    counted[stage] = index;
+                    uses[stage] += 1;
+                    needed.extend(self.stages[stage].inputs.iter());
+                }
             }
         }
         uses

@@ -9,19 +9,30 @@ use crate::spec::{
 };
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
 
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
     let identity = identity::engine(engine, &experiment.engine);
-    let mut builder =
-        Builder { engine: identity, files: Files::default(), stages: Vec::new(), places: HashMap::new() };
+    let mut builder = Builder {
+        engine: identity,
+        files: Files::default(),
+        stages: Vec::new(),
+        places: HashMap::new(),
+        reads: HashSet::new(),
+        rates: Rc::default(),
+        sources: HashMap::new(),
+    };
     let mut runs: Vec<Run> = Vec::new();
     // Arms and evaluations that are a run already.
     let mut known: HashSet<(usize, usize)> = HashSet::new();
     let mut coincide = 0;
     for seed in &experiment.seeds {
         for point in &experiment.points {
+            builder.sources.clear();
             for (place, arm) in experiment.arms.iter().enumerate() {
-                let at = At { experiment, point, seed: *seed };
+                let own = point.own.get(place).is_some_and(Option::is_some).then_some(place);
+                let at = At { experiment, point, seed: *seed, own };
                 let (made, evaluation) = builder.run(arm, point.of_arm(place), &at)?;
                 if known.contains(&(place, evaluation)) {
                     coincide += 1;
@@ -87,6 +98,8 @@ struct At<'a> {
     experiment: &'a Experiment,
     point: &'a Point,
     seed: u64,
+    /// Place of the arm that is planned, where it has a configuration of its own here.
+    own: Option<usize>,
 }
 
 impl At<'_> {
@@ -135,6 +148,11 @@ struct Builder {
     stages: Vec<Stage>,
     /// Place of the stage with an id.
     places: HashMap<String, usize>,
+    /// Keys that stages read; the stages of all seeds share them.
+    reads: HashSet<Arc<BTreeSet<String>>>,
+    rates: Rc<cost::KnownRates>,
+    /// Source and its evaluation at the present point, for arms without a configuration of their own and for each with one.
+    sources: HashMap<Option<usize>, (usize, usize)>,
 }
 
 impl Builder {
@@ -144,8 +162,15 @@ impl Builder {
         let made = self.model(arm, spec, at)?;
         let (source, source_evaluation) = match ArmSpec::built_in("source") {
             Some(source) if arm.is_of_source() => {
-                let spec = RunSpec { eval: spec.eval.clone(), ..at.of_source(spec) };
-                let (source, evaluation) = self.run(&source, &spec, at)?;
+                let known = self.sources.get(&at.own).copied();
+                let (source, evaluation) = match known {
+                    Some(places) => places,
+                    None => {
+                        let spec = RunSpec { eval: spec.eval.clone(), ..at.of_source(spec) };
+                        self.run(&source, &spec, at)?
+                    }
+                };
+                self.sources.insert(at.own, (source, evaluation));
                 (Some(source), Some(evaluation))
             }
             _ => (None, None),
@@ -162,6 +187,7 @@ impl Builder {
             identity.value["engine"] = self.engine.clone();
         }
         let seed = self.stages[made].seed;
+        let rates = self.rates.clone();
         let evaluation = self.add(Draft {
             slug: format!("eval-{}", slug(arm, seed)),
             kind: StageKind::Evaluation(arm.clone()),
@@ -176,7 +202,7 @@ impl Builder {
             spec,
             identity,
             set: &[],
-            cost: cost::evaluation(arm, at.sized(arm, spec)?.as_ref(), vocab_size),
+            cost: &|| Ok(cost::evaluation(&rates, arm, at.sized(arm, spec)?.as_ref(), vocab_size)),
         })?;
         Ok((made, evaluation))
     }
@@ -191,7 +217,7 @@ impl Builder {
             spec,
             identity,
             set: &[],
-            cost: cost::corpus(&spec.data.corpus),
+            cost: &|| Ok(cost::corpus(&spec.data.corpus)),
         })
     }
 
@@ -232,6 +258,7 @@ impl Builder {
         };
         let identity = identity::model(arm, spec, seed, &self.engine, &ids);
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        let rates = self.rates.clone();
         self.add(Draft {
             slug: slug(arm, Some(seed)),
             kind: StageKind::Model(arm.clone()),
@@ -240,7 +267,7 @@ impl Builder {
             spec,
             identity,
             set: &arm.set,
-            cost: cost::model(arm, at.sized(arm, spec)?.as_ref(), vocab_size),
+            cost: &|| Ok(cost::model(&rates, arm, at.sized(arm, spec)?.as_ref(), vocab_size)),
         })
     }
 
@@ -253,6 +280,7 @@ impl Builder {
     ) -> Result<usize, PlanError> {
         let identity = self.files.source_model(model, spec.source.tokens)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        let rates = self.rates.clone();
         self.add(Draft {
             slug: slug(arm, None),
             kind: StageKind::Model(arm.clone()),
@@ -261,7 +289,7 @@ impl Builder {
             spec,
             identity,
             set: &[],
-            cost: cost::model(arm, spec, vocab_size),
+            cost: &|| Ok(cost::model(&rates, arm, spec, vocab_size)),
         })
     }
 
@@ -270,6 +298,7 @@ impl Builder {
         let Stage { id, seed, spec, .. } = self.stages[made].clone();
         let Some(asked) = spec.latency else { return Ok(None) };
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
+        let rates = self.rates.clone();
         let draft = Draft {
             slug: format!("latency-{}", slug(arm, seed)),
             kind: StageKind::Latency(arm.clone()),
@@ -277,7 +306,7 @@ impl Builder {
             seed,
             identity: identity::latency(asked, &id),
             set: &[],
-            cost: cost::latency(arm, asked, &spec, vocab_size),
+            cost: &|| Ok(cost::latency(&rates, arm, asked, &spec, vocab_size)),
             spec: &spec,
         };
         self.add(draft).map(Some)
@@ -299,6 +328,14 @@ impl Builder {
         for input in inputs.iter() {
             reads.extend(self.stages[input].reads.iter().cloned());
         }
+        let reads = match self.reads.get(&reads) {
+            Some(known) => known.clone(),
+            None => {
+                let reads = Arc::new(reads);
+                self.reads.insert(reads.clone());
+                reads
+            }
+        };
         self.places.insert(id.clone(), self.stages.len());
         self.stages.push(Stage {
             id,
@@ -308,7 +345,7 @@ impl Builder {
             spec: spec.clone(),
             identity: identity.value,
             reads,
-            cost,
+            cost: cost()?,
         });
         Ok(self.stages.len() - 1)
     }
@@ -324,7 +361,8 @@ struct Draft<'a> {
     identity: Identity,
     /// Keys that the arm sets for itself.
     set: &'a [(String, String)],
-    cost: cost::Cost,
+    /// Asked for only where the stage is new: most drafts are of stages that other runs have planned.
+    cost: &'a dyn Fn() -> Result<cost::Cost, PlanError>,
 }
 
 /// Whether an arm goes on from the source before its decay: one that is not trained has no decay of its own.

@@ -285,6 +285,53 @@ fn time_is_that_of_the_longest_worker() {
     assert!((7.0..=8.0).contains(&two), "{two}");
 }
 
+/// The plain way to say it: of all that wait, the first that is ready when a worker is free, else the one that is ready soonest.
+fn makespan_by_search(plan: &Plan, done: &[bool], workers: usize, seconds: &[f64]) -> f64 {
+    let mut finished: Vec<f64> = done.iter().map(|done| if *done { 0.0 } else { f64::INFINITY }).collect();
+    let mut free = vec![0.0f64; workers];
+    let mut waiting: Vec<usize> = (0..plan.stages.len()).filter(|i| !done[*i]).collect();
+    while !waiting.is_empty() {
+        let ready = |stage: usize| plan.stages[stage].inputs.iter().map(|i| finished[i]).fold(0.0, f64::max);
+        let worker = (0..free.len()).min_by(|a, b| free[*a].total_cmp(&free[*b])).unwrap();
+        let now = free[worker];
+        let place = waiting.iter().position(|stage| ready(*stage) <= now).unwrap_or_else(|| {
+            let soonest = |a: &usize, b: &usize| ready(waiting[*a]).total_cmp(&ready(waiting[*b]));
+            (0..waiting.len()).min_by(soonest).unwrap()
+        });
+        let stage = waiting.remove(place);
+        finished[stage] = now.max(ready(stage)) + seconds[stage];
+        free[worker] = finished[stage];
+    }
+    finished.iter().copied().fold(0.0, f64::max)
+}
+
+#[test]
+fn time_is_that_of_the_plain_search() {
+    let plan = planned(EXAMPLE);
+    for trial in 0u64..40 {
+        // Any times, some of them equal, and any stages done.
+        let number = |place: usize, of: u64| (place as u64 * 2654435761 + trial * 40503) / 7 % of;
+        let seconds: Vec<f64> = (0..plan.stages.len()).map(|place| 1.0 + number(place, 9) as f64).collect();
+        let done: Vec<bool> = (0..plan.stages.len()).map(|place| number(place, 11) < trial % 5).collect();
+        for workers in [1, 2, 3, 7] {
+            let expected = makespan_by_search(&plan, &done, workers, &seconds);
+            assert_eq!(makespan(&plan, &done, workers, &seconds), expected, "{trial} {workers}");
+        }
+    }
+}
+
+#[test]
+fn a_stage_is_used_by_the_runs_that_need_it() {
+    let plan = planned(EXAMPLE);
+    let mut expected = vec![0; plan.stages.len()];
+    for run in &plan.runs {
+        for (place, needed) in plan.needed_by(run).into_iter().enumerate() {
+            expected[place] += usize::from(needed);
+        }
+    }
+    assert_eq!(plan.uses(), expected);
+}
+
 /// What made the models of committed results must keep their names through every redesign.
 #[test]
 fn committed_results_keep_their_ids() {

@@ -11,6 +11,8 @@
 pub mod collect;
 pub mod dictionary;
 mod error;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod harness;
 pub mod provenance;
 pub mod read;

@@ -13,7 +13,7 @@ fn identity(run: &str, arm: &str, seed: u64) -> RunIdentity {
     }
 }
 
-fn small() -> RunRecord {
+pub(super) fn small() -> RunRecord {
     let mut r = RunRecord::new(
         identity("one", "pruning_aware", 1),
         vec![("prune.saliency".into(), "taylor1".into())],

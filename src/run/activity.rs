@@ -1,6 +1,6 @@
 //! Who is at work on a store now, for people who look on.
 use super::error::RunError;
-use super::store::{Lease, Store, WorkerRecord, held, last_beat, progress_of, workers};
+use super::store::{Lease, Store, Told, WorkerRecord, held, last_beat, progress_of, workers};
 use crate::base::process::Process;
 use crate::base::units;
 use serde::Serialize;
@@ -24,8 +24,22 @@ pub struct AtWork {
 pub struct UnderWay {
     pub who: String,
     pub seconds: Option<f64>,
-    /// Done and total, in tokens or other units.
-    pub progress: Option<(u64, u64)>,
+    pub progress: Option<Told>,
+}
+
+impl UnderWay {
+    /// Share that is done.
+    pub fn share(&self) -> Option<f64> {
+        let told = self.progress.filter(|told| told.total > 0)?;
+        Some(told.done as f64 / told.total as f64)
+    }
+
+    /// Seconds that are left at the pace so far.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let (told, seconds) = (self.progress?, self.seconds?);
+        let done = told.done.checked_sub(told.first).filter(|done| *done > 0)?;
+        Some(seconds * told.total.saturating_sub(told.done) as f64 / done as f64)
+    }
 }
 
 /// All of it.

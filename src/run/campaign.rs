@@ -69,9 +69,11 @@ pub fn carry_out(
     let claims = store.enter(&plan_hash(plan)?)?;
     refuse_other_plans(&claims, results, &plan_hash(plan)?)?;
 
+    let begun = store.begun();
     for key in &keys {
-        match store.find(key) {
-            Ok(Some(_)) => store.clear_partial(key),
+        match store.summary(key) {
+            Ok(Some(_)) if begun.contains(&key.long_name()) => store.clear_partial(key),
+            Ok(Some(_)) => {}
             Ok(None) => {}
             Err(error @ RunError::Damaged { .. }) => set_aside(&store, &error)?,
             Err(error) => return Err(error),
@@ -118,6 +120,7 @@ pub fn carry_out(
     let merged = watch.merger.into_inner().unwrap_or_else(PoisonError::into_inner).merge();
     let outcome = outcome?;
     merged?;
+    claims.clear_dead();
     Ok(outcome)
 }
 
@@ -199,6 +202,10 @@ impl Listener for Watch<'_> {
 
     fn stage_finished(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64) {
         self.display.finish(worker, stage, result, seconds);
+    }
+
+    fn stage_done_elsewhere(&self, stage: &Stage) {
+        self.display.elsewhere(stage);
     }
 
     fn interrupted(&self) -> bool {

@@ -16,12 +16,13 @@ mod graph;
 pub mod memory;
 pub mod origin;
 pub mod progress;
+mod remaining;
 pub mod scores;
 pub mod store;
 pub mod sweep;
 mod tables;
 
-pub use activity::{Activity, AtWork};
+pub use activity::{Activity, AtWork, UnderWay};
 pub use campaign::{Arrangement, Options, Wanted, carry_out, plan_hash, refuse_other_plans};
 pub use error::RunError;
 pub use executor::{Executor, InputFolders, Progress, StageFailure, Task};

@@ -1,11 +1,11 @@
 //! What a person sees while the sweep goes on: one bar per worker and one for everything, or plain lines where
 //! standard error is no terminal.
 use super::executor::{Progress, StageFailure};
+use super::remaining::Remaining;
 use crate::base::units;
 use crate::plan::{Stage, StageKind};
 use crate::spec::CorpusSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,18 +46,12 @@ struct Work {
     stages_finished: usize,
     num_runs: usize,
     runs_decided: usize,
-    /// Estimated FLOPs of all stages of this sweep, and of those that are finished.
-    total: f64,
-    finished: f64,
-    /// Estimated FLOPs done so far of each stage under way, by worker.
-    running: BTreeMap<usize, f64>,
+    remaining: Remaining,
     last_drawn: Instant,
 }
 
 /// Bars are redrawn at most this often.
 const REDRAW: Duration = Duration::from_millis(100);
-/// Stages without FLOPs (a corpus) count as this much, so that the bar moves at all.
-const LEAST_FLOPS: f64 = 1e9;
 
 impl Display {
     /// A display of a sweep that carries out `stages` for `num_runs` runs, of which `runs_done` were done before.
@@ -68,22 +62,19 @@ impl Display {
         runs_done: usize,
         interrupted: Arc<AtomicBool>,
     ) -> Self {
-        let costs: Vec<f64> = stages.map(flops).collect();
+        let remaining = Remaining::new(stages);
         let bars = MultiProgress::new();
         if style != Style::Bars {
             bars.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let overall = bars
-            .add(ProgressBar::new(1000).with_style(style_of("{bar:30.green} {percent:>3} %  {wide_msg}")));
+        let overall = bars.add(ProgressBar::new(1000).with_style(style_of("green")));
         let started = Instant::now();
         let work = Work {
-            num_stages: costs.len(),
+            num_stages: remaining.num_stages(),
             stages_finished: 0,
             num_runs,
             runs_decided: runs_done,
-            total: costs.iter().sum(),
-            finished: 0.0,
-            running: BTreeMap::new(),
+            remaining,
             last_drawn: started,
         };
         let display = Display { style, bars, overall, started, interrupted, work: Mutex::new(work) };
@@ -93,10 +84,9 @@ impl Display {
 
     /// `worker` begins `stage`.
     pub fn start<'d>(&'d self, worker: usize, stage: &'d Stage) -> StageProgress<'d> {
-        let style = style_of("{bar:30.cyan} {percent:>3} %  {prefix}  {wide_msg}");
         // Workers keep their order; the bar of everything stays below them.
-        let bar = self.bars.insert_before(&self.overall, ProgressBar::new(1000).with_style(style));
-        bar.set_prefix(stage.id.clone());
+        let bar = ProgressBar::new(1000).with_style(style_of("cyan")).with_message(stage.id.clone());
+        let bar = self.bars.insert_before(&self.overall, bar);
         bar.tick();
         StageProgress { display: self, worker, stage, bar, started: Instant::now(), first: Mutex::new(None) }
     }
@@ -104,11 +94,9 @@ impl Display {
     /// `worker` is done with `stage`.
     pub fn finish(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64) {
         let mut work = self.work();
-        work.running.remove(&worker);
-        if *result != Err(StageFailure::Interrupted) {
-            work.finished += flops(stage);
-            work.stages_finished += 1;
-        }
+        let is_over = *result != Err(StageFailure::Interrupted);
+        work.remaining.end(worker, stage, is_over.then_some(seconds));
+        work.stages_finished += usize::from(is_over);
         let (number, of) = (work.stages_finished, work.num_stages);
         let line = match result {
             Ok(()) => format!("[{number}/{of}] {} done in {}", stage.id, units::seconds(seconds)),
@@ -129,7 +117,15 @@ impl Display {
     pub fn again(&self, stage: &Stage) {
         let mut work = self.work();
         work.num_stages += 1;
-        work.total += flops(stage);
+        work.remaining.again(stage);
+    }
+
+    /// Another process has carried out `stage`.
+    pub fn elsewhere(&self, stage: &Stage) {
+        let mut work = self.work();
+        work.stages_finished += 1;
+        work.remaining.elsewhere(stage);
+        self.draw(&work);
     }
 
     /// One more run is done or failed.
@@ -150,23 +146,20 @@ impl Display {
     }
 
     fn draw(&self, work: &Work) {
-        let done = work.finished + work.running.values().sum::<f64>();
-        let share = if work.total > 0.0 { done / work.total } else { 1.0 };
-        self.overall.set_position((share * 1000.0) as u64);
+        self.overall.set_position((work.remaining.share() * 1000.0) as u64);
         let elapsed = self.started.elapsed();
-        let left = match share {
-            share if share > 0.005 => {
-                format!("{} left", units::seconds(elapsed.as_secs_f64() * (1.0 / share - 1.0)))
-            }
-            _ => "estimating".to_string(),
+        let left = match work.remaining.seconds(elapsed.as_secs_f64()) {
+            Some(left) => format!("{} left", units::seconds(left)),
+            None => "estimating".to_string(),
         };
         let what = if self.interrupted.load(Ordering::Relaxed) {
             "stopping: saving state".to_string()
         } else {
             left
         };
+        // What matters most first: a narrow terminal cuts the end off.
         let message = format!(
-            "{}/{} runs  {} gone  {what}",
+            "{}/{} runs  {what}  {} gone",
             work.runs_decided,
             work.num_runs,
             units::duration(elapsed)
@@ -191,14 +184,15 @@ impl Progress for StageProgress<'_> {
         let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(done);
         let mut work = self.display.work();
         let share = done as f64 / total.max(1) as f64;
-        work.running.insert(self.worker, share * flops(self.stage));
+        let first_share = first as f64 / total.max(1) as f64;
+        work.remaining.update(self.worker, self.stage, first_share, share);
         if work.last_drawn.elapsed() < REDRAW && done < total {
             return;
         }
         work.last_drawn = Instant::now();
         self.bar.set_position((share * 1000.0) as u64);
         let rate = (done - first.min(done)) as f64 / self.started.elapsed().as_secs_f64();
-        let mut message = String::new();
+        let mut message = format!("{}  ", self.stage.id);
         if let Some(loss) = loss {
             message.push_str(&format!("loss {loss:.3}  "));
         }
@@ -213,7 +207,7 @@ impl Progress for StageProgress<'_> {
             }
             _ => {}
         }
-        self.bar.set_message(message);
+        self.bar.set_message(message.trim_end().to_string());
         self.display.draw(&work);
     }
 
@@ -236,13 +230,23 @@ fn of_corpus(stage: &Stage, done: u64, total: u64) -> String {
     }
 }
 
-fn flops(stage: &Stage) -> f64 {
-    stage.cost.flops.max(LEAST_FLOPS)
+/// Columns of the bar itself on a terminal with so many: the text beside it comes first.
+fn bar_columns(terminal: u16) -> u16 {
+    match terminal {
+        0..60 => 0,
+        60..100 => 12,
+        _ => 30,
+    }
 }
 
-fn style_of(template: &str) -> ProgressStyle {
+/// A bar, the percentage, and whatever of the message the line has room for.
+fn style_of(color: &str) -> ProgressStyle {
+    let template = match bar_columns(console::Term::stderr().size().1) {
+        0 => "{percent:>3} %  {wide_msg}".to_string(),
+        columns => format!("{{bar:{columns}.{color}}} {{percent:>3}} %  {{wide_msg}}"),
+    };
     // A template that indicatif does not understand would be a defect of this file: its own default then.
-    ProgressStyle::with_template(template)
+    ProgressStyle::with_template(&template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸─")
 }

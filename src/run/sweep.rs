@@ -43,6 +43,8 @@ pub trait Listener: Sync {
     fn stage_started<'s>(&'s self, worker: usize, stage: &'s Stage) -> Box<dyn Progress + 's>;
     /// `worker` is done with a stage after so many seconds.
     fn stage_finished(&self, worker: usize, stage: &Stage, result: &Result<(), StageFailure>, seconds: f64);
+    /// Another process has carried out a stage that this sweep would have.
+    fn stage_done_elsewhere(&self, _stage: &Stage) {}
     /// True when the sweep should stop; a stage under way hears it from its own progress.
     fn interrupted(&self) -> bool {
         false
@@ -238,7 +240,12 @@ fn work_off(
         }));
         match attempt {
             Ok(Attempt::Ended(result)) => shared.finish(place, result, true, listener),
-            Ok(Attempt::Decided(result)) => shared.finish(place, result, false, listener),
+            Ok(Attempt::Decided(result)) => {
+                if result.is_ok() {
+                    listener.stage_done_elsewhere(stage);
+                }
+                shared.finish(place, result, false, listener);
+            }
             Ok(Attempt::Elsewhere) => shared.leave(place),
             Ok(Attempt::Stopped(error)) => shared.stop(place, error),
             Ok(Attempt::DamagedInput(input, damage)) => shared.make_again(place, input, &damage, listener),
@@ -385,9 +392,13 @@ impl Shared<'_> {
                 self.store.noted_failure(key).filter(|noted| self.forgiven[place].as_ref() != Some(noted));
             failure.map(|failure| Attempt::Decided(Err(StageFailure::Failed(failure.reason))))
         };
+        // Most of what others held has been finished by them: that is seen without a claim, which is a file to be synced.
+        if let Some(attempt) = decided() {
+            return Err(attempt);
+        }
         match taken() {
             Err(error) => Err(Attempt::Stopped(error)),
-            Ok(None) => Err(decided().unwrap_or(Attempt::Elsewhere)),
+            Ok(None) => Err(Attempt::Elsewhere),
             // It may have been decided between the last look and now.
             Ok(Some(claim)) => decided().map_or(Ok(claim), Err),
         }

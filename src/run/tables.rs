@@ -1,14 +1,16 @@
 //! The result tables of a plan, merged from the records in the store.
 //!
 //! Records are written once, by the stages that measure them. To merge them costs time in proportion to all runs, so while
-//! a sweep goes on it is done only so often that it takes a twentieth of the time, and once more at the end.
+//! a sweep goes on it is done only so often that it takes a sixtieth of the time, and once more at the end.
 use super::error::RunError;
 use super::store::{Claims, Finished, StageKey, Store};
 use super::sweep::StageState;
+use crate::base::hash::{sha256_file, sha256_hex};
 use crate::plan::{Plan, document};
 use crate::record::provenance::ENVIRONMENT_FILE;
 use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
 use crate::record::{LatencyRow, RecordError, RunIdentity, RunRecord, Snapshot, Status, Tables};
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +21,7 @@ const TABLES_CLAIM: &str = "tables";
 /// Between two looks whether another process has written them.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Tables are not merged again before so many times the duration of the last time are over, and not before the least.
-const PACE: u32 = 20;
+const PACE: u32 = 60;
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes the tables of one plan.
@@ -31,12 +33,15 @@ pub(super) struct Merger<'a> {
     results: &'a Path,
     /// `environment.json`.
     pub provenance: Option<Vec<u8>>,
+    /// `plan.json`, once it was needed.
+    plan_text: OnceCell<Vec<u8>>,
     next: Instant,
 }
 
 impl<'a> Merger<'a> {
     pub fn new(plan: &'a Plan, keys: &'a [StageKey], store: &'a Store, claims: &'a Claims) -> Self {
-        Merger { plan, keys, store, claims, results: store.results(), provenance: None, next: Instant::now() }
+        let (results, plan_text) = (store.results(), OnceCell::new());
+        Merger { plan, keys, store, claims, results, provenance: None, plan_text, next: Instant::now() }
     }
 
     /// Merges the records if that is due and nobody else is at it.
@@ -90,8 +95,11 @@ impl<'a> Merger<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let plan = plan_text(self.plan)?;
-        let mut others = vec![(PLAN_FILE, plan.as_slice())];
+        if self.plan_text.get().is_none() {
+            let _ = self.plan_text.set(plan_text(self.plan)?);
+        }
+        let mut others: Vec<(&str, &[u8])> =
+            self.plan_text.get().map(|text| (PLAN_FILE, text.as_slice())).into_iter().collect();
         others.extend(self.provenance.as_deref().map(|bytes| (ENVIRONMENT_FILE, bytes)));
         tables.commit(&others)?;
         Ok(())
@@ -194,7 +202,7 @@ pub fn write_plan(results: &Path, plan: &Plan) -> Result<bool, RunError> {
     let path = results.join(PLAN_FILE);
     let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
     let text = plan_text(plan)?;
-    if std::fs::read(&path).is_ok_and(|old| old == text) {
+    if sha256_file(&path).is_ok_and(|old| old == sha256_hex(&text)) {
         return Ok(true);
     }
     if results.join(crate::record::dictionary::RUNS).exists() {
@@ -210,11 +218,16 @@ pub(super) fn belongs_to(results: &Path, experiment: &str) -> Result<(), RunErro
     // A plan that cannot be read any more says nothing; it is written anew.
     let plan = Snapshot::read(results, &[PLAN_FILE]).ok();
     let plan = plan.as_ref().and_then(|files| files.get(PLAN_FILE));
-    let plan: Option<serde_json::Value> = plan.and_then(|bytes| serde_json::from_slice(bytes).ok());
-    match plan.as_ref().and_then(|plan| plan.get("experiment")).and_then(|name| name.as_str()) {
-        Some(found) if found != experiment => Err(RunError::OtherExperiment {
+    /// Of ten thousand runs the rest is tens of megabytes.
+    #[derive(serde::Deserialize)]
+    struct Named {
+        experiment: String,
+    }
+    let plan: Option<Named> = plan.and_then(|bytes| serde_json::from_slice(bytes).ok());
+    match plan {
+        Some(Named { experiment: found }) if found != experiment => Err(RunError::OtherExperiment {
             path: results.to_path_buf(),
-            found: found.to_string(),
+            found,
             asked: experiment.to_string(),
         }),
         _ => Ok(()),

@@ -334,3 +334,34 @@ fn only_whole_stages_are_in_the_store() {
     let names = std::fs::read_dir(bench.store.results().join("store")).unwrap();
     assert!(names.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp-")));
 }
+
+/// What `gc` shows: stages of other plans, and what processes left that have ended.
+#[test]
+fn what_nobody_names_or_works_on_is_found_and_deleted() {
+    let bench = Bench::new();
+    bench.sweep(&Mock::default(), 1).0.unwrap();
+    assert!(bench.store.unnamed(&bench.keys).unwrap().is_empty());
+    let root = bench.store.root();
+    let this = crate::base::process::Process::current();
+    let ended = crate::base::process::Process { started: 1, ..this.clone() }.to_string();
+    let day = std::time::SystemTime::now() - Duration::from_secs(25 * 60 * 60);
+    for (process, beat) in
+        [(&*ended, None), (&*this.to_string(), None), ("00000000-7-7", Some(day)), ("00000000-8-8", None)]
+    {
+        std::fs::create_dir_all(root.join("work").join(process).join("half")).unwrap();
+        let file = std::fs::File::create(root.join("workers").join(format!("{process}.json"))).unwrap();
+        beat.into_iter().for_each(|beat| file.set_modified(beat).unwrap());
+    }
+    let (named, other) = bench.keys.split_at(bench.keys.len() - 1);
+    let unnamed = bench.store.unnamed(named).unwrap();
+    let mut expected =
+        vec![root.join(&other[0].id), root.join("work/00000000-7-7"), root.join("work").join(ended)];
+    expected.sort();
+    assert_eq!(unnamed, expected);
+    unnamed.iter().for_each(|folder| bench.store.delete(folder).unwrap());
+    bench.store.delete(&unnamed[0]).unwrap();
+    assert!(bench.store.unnamed(named).unwrap().is_empty());
+    assert!(
+        !root.join("workers/00000000-7-7.json").exists() && root.join("workers/00000000-8-8.json").exists()
+    );
+}

@@ -23,6 +23,8 @@ pub mod schedule;
 mod stages_tests;
 pub mod state;
 #[cfg(test)]
+mod state_fuzz_tests;
+#[cfg(test)]
 mod tests;
 pub mod widths;
 

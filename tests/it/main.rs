@@ -15,6 +15,7 @@ mod interruptions;
 mod llama_cpp;
 mod report;
 mod rooms;
+mod slurm;
 mod source;
 mod stand_in;
 mod toy_rule;

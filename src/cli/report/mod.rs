@@ -3,13 +3,14 @@ mod paper;
 mod watch;
 
 use super::{Place, Settings, engine};
-use crate::plan::{document, plan};
+use crate::plan::plan;
 use crate::record::Snapshot;
 use crate::report::PLAN_FILE;
 use crate::report::print::{Format, print};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -78,21 +79,36 @@ pub(super) fn main(place: &Place, options: &Options) -> Result<u8> {
     Ok(0)
 }
 
+/// What of `plan.json` is held against the experiment file.
+#[derive(Deserialize)]
+struct Recorded {
+    title: Value,
+    question: Value,
+    comparisons: Value,
+    runs: Vec<RecordedRun>,
+}
+
+#[derive(Deserialize)]
+struct RecordedRun {
+    run: String,
+}
+
 /// What of the experiment file is no longer what the results were made by; `None` where the file is not there any more or
 /// cannot be planned, which a report does not need.
 fn differing(place: &Place, results: &Path) -> Option<Vec<&'static str>> {
     let (mut experiment, _) = place.load(&Settings { set: Vec::new() }).ok()?;
     let kind = engine::planned(&mut experiment.engine, results).ok()?;
-    let now = document(&plan(&experiment, kind).ok()?);
+    let plan = plan(&experiment, kind).ok()?;
     let files = Snapshot::read(results, &[PLAN_FILE]).ok()?;
-    let then: Value = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
-    let runs = |plan: &Value| -> Vec<Value> {
-        let runs = plan["runs"].as_array().cloned().unwrap_or_default();
-        runs.iter().map(|run| run["run"].clone()).collect()
-    };
+    let then: Recorded = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
+    let told = [
+        ("title", then.title, json!(experiment.title)),
+        ("question", then.question, json!(experiment.question)),
+        ("comparisons", then.comparisons, json!(experiment.comparisons)),
+    ];
     let mut differing: Vec<&'static str> =
-        ["title", "question", "comparisons"].into_iter().filter(|key| now[*key] != then[*key]).collect();
-    if runs(&now) != runs(&then) {
+        told.into_iter().filter(|(_, then, now)| then != now).map(|(key, ..)| key).collect();
+    if !plan.runs.iter().map(|run| &run.id).eq(then.runs.iter().map(|run| &run.run)) {
         differing.push("what is run (other keys, seeds, arms or axes, or `--set`)");
     }
     Some(differing)

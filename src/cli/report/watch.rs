@@ -51,9 +51,9 @@ pub(super) fn main(place: &Place, options: &Options, seconds: u64) -> Result<u8>
 fn look(plan: &Plan, results: &Path, seconds: u64) -> Result<(Live, bool)> {
     let store = Store::at(results);
     let activity = Activity::of(&store)?;
-    let keys = keys(plan);
+    let (keys, begun) = (keys(plan), store.begun());
     let states: Vec<State> =
-        plan.runs.iter().map(|run| status::state(&keys, run, &store, &activity)).collect();
+        plan.runs.iter().map(|run| status::state(&keys, run, &store, &activity, &begun)).collect();
     let count = |name: &str| states.iter().filter(|state| state.name() == name).count();
     let counts =
         ["done", "running", "failed", "begun", "missing"].map(|name| format!("{} {name}", count(name)));
@@ -61,13 +61,16 @@ fn look(plan: &Plan, results: &Path, seconds: u64) -> Result<(Live, bool)> {
     lines.extend(activity.workers.iter().map(|worker| format!("{}.", worker.line())));
     let mut curves = Vec::new();
     for (run, state) in plan.runs.iter().zip(&states) {
-        if let State::Running { stage, seconds, progress, .. } = state {
+        if let State::Running { stage, by } = state {
             let mut line = format!("`{}`: {stage}", run.id);
-            if let Some(seconds) = seconds {
-                line += &format!(", for {}", units::seconds(*seconds));
+            if let Some(seconds) = by.seconds {
+                line += &format!(", for {}", units::seconds(seconds));
             }
-            if let Some((done, total)) = progress.filter(|(_, total)| *total > 0) {
-                line += &format!(", {:.0} %", 100.0 * done as f64 / total as f64);
+            if let Some(share) = by.share() {
+                line += &format!(", {:.0} %", 100.0 * share);
+            }
+            if let Some(left) = by.seconds_left() {
+                line += &format!(", about {} left", units::seconds(left));
             }
             lines.push(line + ".");
         }

@@ -9,7 +9,7 @@
 //! back by deleting it. A holder that is not there any more is followed by the next generation: at once where this kernel
 //! can tell that the process has ended, else when its heartbeat has not changed for [`Lease::expiry`] on the *observer's*
 //! own clock, so that clocks of machines need not agree. Nothing but `link`, `rename` and modification times is asked of
-//! the file system.
+//! the file system. A claim is not synced to the disk: what a loss of power takes of it is a claim of a machine that is down.
 //!
 //! A process that was suspended and taken for dead may come back: it looks whether its claim still holds before it commits,
 //! and a commit itself is a rename that succeeds once. Both holders compute the same bytes, so nothing depends on who wins.
@@ -18,7 +18,7 @@ use crate::base::files::write_new;
 use crate::base::process::{Process, host};
 use crate::base::seal;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,10 +70,19 @@ pub struct ClaimRecord {
     pub alone: bool,
 }
 
-/// What a process tells of its stages.
+/// How far a stage is, in tokens or other units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Done when the process began: a stage that it went on with does not start at 0.
+    pub first: u64,
+    pub done: u64,
+    pub total: u64,
+}
+
+/// What a process tells of its stages, by name.
 #[derive(Serialize, Deserialize)]
-struct Told {
-    progress: BTreeMap<String, (u64, u64)>,
+struct AllTold {
+    progress: BTreeMap<String, Told>,
 }
 
 /// Takes and observes claims of one store, for one process.
@@ -85,7 +94,7 @@ pub struct Claims {
     seen: Mutex<HashMap<String, (Option<SystemTime>, Instant)>>,
     next: AtomicU32,
     /// How far the stages under way are, by name.
-    progress: Arc<Mutex<BTreeMap<String, (u64, u64)>>>,
+    progress: Arc<Mutex<BTreeMap<String, Told>>>,
     heart: Heart,
 }
 
@@ -118,14 +127,14 @@ impl Claims {
         let json = seal::seal(&worker).map_err(io::Error::other).map_err(unwritable)?;
         crate::base::files::write_atomic(&path, &json).map_err(unwritable)?;
         let file = File::options().write(true).open(&path).map_err(unwritable)?;
-        let progress: Arc<Mutex<BTreeMap<String, (u64, u64)>>> = Arc::default();
+        let progress: Arc<Mutex<BTreeMap<String, Told>>> = Arc::default();
         let told = progress_file(root, &worker.process);
         let heart = Heart::start(file, lease.beat, {
             let progress = progress.clone();
             move || {
                 let progress = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 // For who looks on; nothing depends on it.
-                if let Ok(json) = seal::seal(&Told { progress }) {
+                if let Ok(json) = seal::seal(&AllTold { progress }) {
                     let _ = crate::base::files::write_atomic(&told, &json);
                 }
             }
@@ -137,7 +146,11 @@ impl Claims {
     /// Tells who looks on how far a stage is.
     pub fn tell(&self, name: &str, done: u64, total: u64) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.insert(name.to_string(), (done, total));
+        let told = Told { first: done, done, total };
+        progress
+            .entry(name.to_string())
+            .and_modify(|told| (told.done, told.total) = (done, total))
+            .or_insert(told);
     }
 
     /// Name of this process.
@@ -227,13 +240,25 @@ impl Claims {
         Ok(held)
     }
 
-    /// Forgets processes that have ended: their entries, and the folders that they worked in.
+    /// Forgets processes that have ended: their claims, which nobody would look at again where a stage was finished, their
+    /// entries, and the folders that they worked in. One that was only suspended finds that it holds nothing any more.
     pub fn clear_dead(&self) {
-        let Ok(workers) = workers(&self.root) else { return };
-        for worker in workers.iter().filter(|worker| !self.is_alive(&worker.process)) {
-            let _ = fs::remove_dir_all(work_folder(&self.root, &worker.process));
-            let _ = fs::remove_file(progress_file(&self.root, &worker.process));
-            let _ = fs::remove_file(worker_file(&self.root, &worker.process));
+        for claim in held(&self.root).unwrap_or_default() {
+            if !self.is_alive(&claim.process) {
+                // Followed and given back, as by anybody who goes on with it: two that do so at once do no harm.
+                drop(self.take(&claim.name, false));
+            }
+        }
+        // By the names of files: what one says may be damaged.
+        let entries = [names(&self.root.join("workers")), names(&self.root.join(super::WORK))];
+        let process = |name: String| {
+            let name = name.strip_suffix(".json").or(name.strip_suffix(".progress")).unwrap_or(&name);
+            name.parse::<Process>().is_ok().then(|| name.to_string())
+        };
+        let processes: BTreeSet<String> =
+            entries.into_iter().flatten().flatten().filter_map(process).collect();
+        for process in processes.iter().filter(|process| !self.is_alive(process)) {
+            let _ = forget(&self.root, process);
         }
     }
 
@@ -309,9 +334,31 @@ pub fn workers(root: &Path) -> Result<Vec<WorkerRecord>, RunError> {
 }
 
 /// How far the stages of a process are, by name; nothing where it does not tell.
-pub fn progress_of(root: &Path, process: &str) -> BTreeMap<String, (u64, u64)> {
+pub fn progress_of(root: &Path, process: &str) -> BTreeMap<String, Told> {
     let bytes = fs::read(progress_file(root, process)).unwrap_or_default();
-    seal::open::<Told>(&bytes).map(|told| told.progress).unwrap_or_default()
+    seal::open::<AllTold>(&bytes).map(|told| told.progress).unwrap_or_default()
+}
+
+/// After so long without a heartbeat a process on another machine is shown as one that has left what it worked on.
+const LONG_AGO: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether a process has certainly or very likely ended: this kernel knows it has, or it has not beaten for a day on this
+/// machine's clock.
+pub(super) fn has_left(root: &Path, process: &str) -> bool {
+    match process.parse::<Process>().ok().and_then(|process| process.is_alive()) {
+        Some(alive) => !alive,
+        None => {
+            last_beat(root, process).is_none_or(|beat| beat.elapsed().is_ok_and(|silence| silence > LONG_AGO))
+        }
+    }
+}
+
+/// Deletes what a process left: its entries, and the folder that it worked in.
+pub(super) fn forget(root: &Path, process: &str) -> io::Result<()> {
+    for file in [progress_file(root, process), worker_file(root, process)] {
+        let _ = fs::remove_file(file);
+    }
+    fs::remove_dir_all(work_folder(root, process))
 }
 
 /// When the heart of a process beat last, on the clock of the file system.
@@ -328,7 +375,7 @@ fn progress_file(root: &Path, process: &str) -> PathBuf {
 }
 
 fn work_folder(root: &Path, process: &str) -> PathBuf {
-    root.join("work").join(process)
+    root.join(super::WORK).join(process)
 }
 
 fn claim_file(folder: &Path, name: &str, generation: u64) -> PathBuf {
@@ -512,6 +559,16 @@ mod tests {
         fs::write(&path, seal::seal(&record).unwrap()).unwrap();
         assert!(claims.beside().unwrap().is_empty());
         assert!(claims.take("stage", false).unwrap().is_some());
+        claims.clear_dead();
+        fs::write(&path, seal::seal(&record).unwrap()).unwrap();
+        claims.clear_dead();
+        assert!(names(&folder.path().join("claims")).unwrap().is_empty(), "nobody else would delete it");
+        let torn = Process { started: 2, ..Process::current().clone() }.to_string();
+        fs::create_dir_all(work_folder(folder.path(), &torn).join("half")).unwrap();
+        fs::write(worker_file(folder.path(), &torn), "{").unwrap();
+        claims.clear_dead();
+        assert!(!worker_file(folder.path(), &torn).exists() && !work_folder(folder.path(), &torn).exists());
+        assert!(worker_file(folder.path(), claims.process()).exists());
         // A file that was torn is a holder that nobody can ask: it expires.
         fs::write(claim_file(&folder.path().join("claims"), "torn", 1), "{").unwrap();
         assert!(claims.take("torn", false).unwrap().is_none());

@@ -5,6 +5,7 @@
 use super::super::error::RunError;
 use crate::base::hash::sha256_file;
 use crate::base::seal::{self, SealError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,6 +41,15 @@ impl StageRecord {
     pub const FORMAT: u32 = FORMAT;
 }
 
+/// What of a header tells which stage it is of and what it took; read where thousands are looked at.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Summary {
+    pub format: u32,
+    pub identity_sha256: String,
+    pub seconds: f64,
+    pub estimated_flops: f64,
+}
+
 /// Length and hash of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSum {
@@ -52,6 +62,15 @@ pub struct FileSum {
 /// # Errors
 /// [`RunError::Damaged`], or [`RunError::OldStore`] for one that an earlier version wrote.
 pub(super) fn read(folder: &Path) -> Result<Option<StageRecord>, RunError> {
+    read_as(folder, |record: &StageRecord| record.format)
+}
+
+/// As [`read`], all of it checked and a part of it kept.
+pub(super) fn read_summary(folder: &Path) -> Result<Option<Summary>, RunError> {
+    read_as(folder, |summary: &Summary| summary.format)
+}
+
+fn read_as<T: DeserializeOwned>(folder: &Path, format: fn(&T) -> u32) -> Result<Option<T>, RunError> {
     let path = folder.join(HEADER_FILE);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -60,10 +79,10 @@ pub(super) fn read(folder: &Path) -> Result<Option<StageRecord>, RunError> {
         }
         Err(source) => return Err(RunError::Read { path, source }),
     };
-    match seal::open::<StageRecord>(&bytes) {
-        Ok(record) if record.format == FORMAT => Ok(Some(record)),
+    match seal::open::<T>(&bytes) {
+        Ok(record) if format(&record) == FORMAT => Ok(Some(record)),
         Ok(record) => {
-            Err(RunError::NewStore { path: folder.to_path_buf(), found: record.format, known: FORMAT })
+            Err(RunError::NewStore { path: folder.to_path_buf(), found: format(&record), known: FORMAT })
         }
         Err(SealError::Missing) if is_of_first_format(&bytes) => {
             Err(RunError::OldStore { path: folder.to_path_buf() })

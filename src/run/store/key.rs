@@ -3,8 +3,9 @@
 //! An id has eight hexadecimal digits, so among 10,000 runs two different stages share one with a probability of 1 %. And
 //! an identity names its inputs by their ids. So what is compared is the hash of the identity in full: that in which the id
 //! of every input is replaced by the hash of *its* identity in full.
-use crate::base::hash::{canonical_json, sha256_hex};
+use crate::base::hash::sha256_hex;
 use crate::plan::Plan;
+use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -37,25 +38,30 @@ pub fn keys(plan: &Plan) -> Vec<StageKey> {
             .iter()
             .map(|place| (keys[place].id.as_str(), keys[place].identity_sha256.as_str()))
             .collect();
-        let mut identity = stage.identity.clone();
-        tell_in_full(&mut identity, &inputs);
-        // A `Value` is always serialisable: its keys are strings.
-        let canonical = canonical_json(&identity).unwrap_or_default();
-        let identity_sha256 = sha256_hex(canonical.as_bytes());
+        // A `Value` is always serialisable, and sorted: its keys are strings.
+        let canonical = serde_json::to_vec(&InFull { value: &stage.identity, inputs: &inputs });
+        let identity_sha256 = sha256_hex(&canonical.unwrap_or_default());
         keys.push(StageKey { id: stage.id.clone(), identity_sha256 });
     }
     keys
 }
 
-fn tell_in_full(value: &mut Value, inputs: &HashMap<&str, &str>) {
-    match value {
-        Value::String(text) => {
-            if let Some(hash) = inputs.get(text.as_str()) {
-                *text = hash.to_string();
+/// A value in which the id of every input stands for that input's hash.
+struct InFull<'a> {
+    value: &'a Value,
+    inputs: &'a HashMap<&'a str, &'a str>,
+}
+
+impl Serialize for InFull<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inner = |value| InFull { value, inputs: self.inputs };
+        match self.value {
+            Value::String(text) => {
+                serializer.serialize_str(self.inputs.get(text.as_str()).unwrap_or(&text.as_str()))
             }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(inner)),
+            Value::Object(map) => serializer.collect_map(map.iter().map(|(key, value)| (key, inner(value)))),
+            other => other.serialize(serializer),
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| tell_in_full(item, inputs)),
-        Value::Object(map) => map.values_mut().for_each(|item| tell_in_full(item, inputs)),
-        _ => {}
     }
 }

@@ -12,15 +12,21 @@
 //!
 //! Whatever is read back is checked: `header` holds the checksums of a stage, `key` what stages are told apart by.
 mod claims;
+#[cfg(test)]
+mod fuzz_tests;
 mod header;
 mod key;
 
-pub use claims::{Claim, ClaimRecord, Claims, Lease, WorkerRecord, held, last_beat, progress_of, workers};
-pub use header::{FileSum, StageRecord};
+pub use claims::{
+    Claim, ClaimRecord, Claims, Lease, Told, WorkerRecord, held, last_beat, progress_of, workers,
+};
+pub use header::{FileSum, StageRecord, Summary};
 pub use key::{StageKey, keys};
 
 use super::error::RunError;
-use crate::base::files::{commit_folder, folder_of, remove_leftovers, temporary_folder, write_atomic};
+use crate::base::files::{
+    commit_folder, create_folder, folder_of, remove_leftovers, temporary_folder, write_atomic,
+};
 use crate::base::process::Process;
 use crate::base::seal::{self, SealError};
 use header::HEADER_FILE;
@@ -30,6 +36,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+/// Where processes keep what they have not finished.
+const WORK: &str = "work";
 
 /// The store of one results folder.
 #[derive(Clone, Debug)]
@@ -66,7 +75,7 @@ impl Store {
     /// The folder cannot be created or written to.
     pub fn prepare(&self) -> Result<(), RunError> {
         let unwritable = |source| RunError::Unwritable { path: self.root.clone(), source };
-        for folder in ["", "partial", "failed", "checks", "claims", "workers", "work"] {
+        for folder in ["", "partial", "failed", "checks", "claims", "workers", WORK] {
             let folder = self.root.join(folder);
             fs::create_dir_all(&folder).map_err(unwritable)?;
             remove_leftovers(&folder).map_err(unwritable)?;
@@ -108,7 +117,22 @@ impl Store {
 
     /// As [`Store::find`]; a stage whose header is damaged is not done.
     pub fn is_done(&self, key: &StageKey) -> bool {
-        self.find(key).is_ok_and(|found| found.is_some())
+        self.summary(key).is_ok_and(|found| found.is_some())
+    }
+
+    /// As [`Store::find`], of the header that alone which is kept where thousands of stages are looked at.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn summary(&self, key: &StageKey) -> Result<Option<Summary>, RunError> {
+        for name in [key.id.clone(), key.long_name()] {
+            if let Some(summary) = header::read_summary(&self.folder(&name))?
+                && summary.identity_sha256 == key.identity_sha256
+            {
+                return Ok(Some(summary));
+            }
+        }
+        Ok(None)
     }
 
     /// Holds every file of a finished stage against its header.
@@ -141,7 +165,7 @@ impl Store {
         };
         let write = |source| RunError::Write { path: self.root.join(name), source };
         let damaged = self.root.join("damaged");
-        fs::create_dir_all(&damaged).map_err(write)?;
+        create_folder(&damaged).map_err(write)?;
         let mut to = damaged.join(name);
         let mut number = 1;
         while to.exists() {
@@ -176,8 +200,15 @@ impl Store {
             };
         }
         earlier.iter().for_each(|folder| drop(fs::remove_dir_all(folder)));
-        fs::create_dir_all(&path).map_err(write)?;
+        create_folder(&path).map_err(write)?;
         Ok(path)
+    }
+
+    /// Long names of the stages that were begun and not finished; empty ones among them.
+    pub fn begun(&self) -> HashSet<String> {
+        let entries = entries(&self.root.join("partial")).unwrap_or_default();
+        let name = |path: PathBuf| Some(path.file_name()?.to_str()?.rsplit_once('.')?.0.to_string());
+        entries.into_iter().filter_map(name).collect()
     }
 
     /// True where a stage was begun and can go on from a checkpoint.
@@ -218,7 +249,7 @@ impl Store {
     /// The folder cannot be created.
     pub fn begin(&self, claims: &Claims) -> Result<tempfile::TempDir, RunError> {
         let path = claims.work_folder();
-        let made = fs::create_dir_all(&path).and_then(|()| temporary_folder(&path));
+        let made = create_folder(&path).and_then(|()| temporary_folder(&path));
         made.map_err(|source| RunError::Write { path, source })
     }
 
@@ -324,7 +355,8 @@ impl Store {
         folders.iter().filter_map(|folder| header::read(folder).ok().flatten()).collect()
     }
 
-    /// Folders that none of `keys` names: finished stages and checkpoints of other plans, and what was set aside.
+    /// Folders that none of `keys` names: finished stages and checkpoints of other plans, what was set aside, and what processes
+    /// left that have ended (a machine that lost its power, of which no process here could be sure).
     ///
     /// # Errors
     /// The store cannot be read.
@@ -350,8 +382,29 @@ impl Store {
                 }
             }
         }
+        for entry in entries(&self.root.join(WORK)).map_err(read)? {
+            let process = entry.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if claims::has_left(&self.root, process) {
+                unnamed.push(entry);
+            }
+        }
         unnamed.sort();
         Ok(unnamed)
+    }
+
+    /// Deletes one of the folders of [`Store::unnamed`].
+    ///
+    /// # Errors
+    /// Any failure of the file system.
+    pub fn delete(&self, folder: &Path) -> io::Result<()> {
+        let deleted = match folder.file_name().and_then(|name| name.to_str()) {
+            Some(process) if folder_of(folder) == self.root.join(WORK) => claims::forget(&self.root, process),
+            _ => fs::remove_dir_all(folder),
+        };
+        match deleted {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn stage_folders(&self) -> io::Result<Vec<PathBuf>> {

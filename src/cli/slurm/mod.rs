@@ -2,6 +2,10 @@
 //!
 //! A job is an array of workers on one results folder; the store decides what is done, Slurm only starts workers. Slurm tells
 //! a worker 120 s before its time ends; it saves its state and leaves, and the script has itself put back into the queue.
+mod jobs;
+
+pub(super) use jobs::{Job, jobs};
+
 use super::{Place, Settings, engine};
 use crate::base::files::write_atomic;
 use crate::plan::{Plan, plan};
@@ -51,21 +55,6 @@ enum Engine {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Submitted {
     jobs: Vec<String>,
-}
-
-/// A job as Slurm tells of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Job {
-    pub id: String,
-    pub state: String,
-    /// Why it waits, or where it runs.
-    pub reason: String,
-}
-
-impl Job {
-    pub fn line(&self) -> String {
-        format!("Slurm job {}: {} {}", self.id, self.state.to_lowercase(), self.reason).trim_end().to_string()
-    }
 }
 
 pub(super) fn submit(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
@@ -145,24 +134,6 @@ pub(super) fn cancel(place: &Place) -> Result<u8> {
     }
     say!("cancelled {}; finished stages and checkpoints are kept", submitted.jobs.join(", "));
     Ok(0)
-}
-
-/// Submitted jobs that Slurm still knows, where there is one.
-pub(super) fn jobs(results: &Path) -> Vec<Job> {
-    let submitted = read(results);
-    if submitted.jobs.is_empty() {
-        return Vec::new();
-    }
-    let ids = submitted.jobs.join(",");
-    let output = Command::new("squeue").args(["-h", "-j", &ids, "-o", "%i|%T|%R"]).output();
-    let Ok(output) = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()) else {
-        return Vec::new();
-    };
-    let job = |line: &str| {
-        let mut parts = line.split('|').map(|part| part.trim().to_string());
-        Some(Job { id: parts.next()?, state: parts.next()?, reason: parts.next()? })
-    };
-    output.lines().filter_map(job).collect()
 }
 
 fn read(results: &Path) -> Submitted {
