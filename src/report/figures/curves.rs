@@ -149,3 +149,33 @@ fn second_half(title: String, lines: &[Line]) -> Panel {
     let x = Domain::of(lines.iter().flat_map(|line| line.seeds.iter().flatten().map(|p| p.0)), 0.0);
     Panel::new(title, x, late_values(&lines), lines)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ends that lie on one another beside the whole run are far apart in the panel of the ends, however long the runs are.
+    #[test]
+    fn the_ends_of_losses_can_be_told_apart() {
+        let line = |end: f64, last: f64| {
+            let points: Vec<Point> = (0..=100)
+                .map(|i| (end * f64::from(i) / 100.0, last + 5.0 * (-0.1 * f64::from(i)).exp()))
+                .collect();
+            Line { seeds: vec![points.clone()], mean: points, ..Line::default() }
+        };
+        let panels =
+            losses(vec![(String::new(), vec![line(100.0, 1.0), line(400.0, 1.02)])], CurveScale::NoisyLoss);
+        let apart = |panel: &Panel| {
+            let ends: Vec<Point> = panel.lines.iter().map(|line| *line.mean.last().unwrap()).collect();
+            (ends[1].1 - ends[0].1) / (panel.y.high - panel.y.low)
+        };
+        assert_eq!(panels.len(), 2);
+        assert!(panels[1].lines.iter().all(|line| line.mean.last().unwrap().0 == 100.0));
+        assert!(
+            apart(&panels[0]) < 0.05 && apart(&panels[1]) > 0.3,
+            "{} {}",
+            apart(&panels[0]),
+            apart(&panels[1])
+        );
+    }
+}

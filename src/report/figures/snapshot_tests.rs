@@ -6,7 +6,7 @@ use super::heat_map::{HeatCell, HeatMap, heat_map};
 use super::interaction::{Crossed, interaction_figure};
 use super::pareto::{Cost, pareto_figure};
 use super::scaling::{ScalingLine, scaling_figure};
-use super::tests::checked;
+use super::tests::{checked, text_boxes};
 use super::width_profile::width_figure;
 use crate::record::{Keyed, LayerWidths, Results};
 use crate::report::groups::Group;
@@ -58,10 +58,12 @@ fn accuracy() {
         cells: vec![cell(0.7), cell(0.62), Cell::default(), cell(0.97)],
     };
     let rows = [row("average", 0.35), row("arc_challenge", 0.25)];
-    insta::assert_snapshot!(
-        "accuracy",
-        checked("accuracy", |sheet| accuracy_figure(sheet, &groups(&ARMS), &rows))
-    );
+    let svg = checked("accuracy", |sheet| accuracy_figure(sheet, &groups(&ARMS), &rows));
+    // Long names in the same letters as short ones.
+    let (_, boxes) = text_boxes(&svg);
+    let sizes: Vec<f64> = boxes.iter().filter(|b| ARMS.contains(&b.text.as_str())).map(|b| b.size).collect();
+    assert_eq!(sizes, [sizes[0]; ARMS.len()]);
+    insta::assert_snapshot!("accuracy", svg);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use super::text::width;
 #[derive(Debug)]
 pub struct TextBox {
     pub text: String,
+    /// Font size.
+    pub size: f64,
     pub corners: [f64; 4],
 }
 
@@ -41,7 +43,7 @@ pub fn text_boxes(svg: &str) -> ((f64, f64), Vec<TextBox>) {
             true => [x - half, y - wide + before, x + half, y + before],
             false => [x - before, y - half, x - before + wide, y + half],
         };
-        TextBox { text, corners }
+        TextBox { text, size, corners }
     };
     ((frame[2], frame[3]), svg.split("<text").skip(1).map(of).collect())
 }
@@ -49,7 +51,7 @@ pub fn text_boxes(svg: &str) -> ((f64, f64), Vec<TextBox>) {
 /// Panics where a label of `svg` is cut off by the edge of the canvas.
 pub fn assert_nothing_clipped(name: &str, svg: &str) {
     let ((wide, tall), boxes) = text_boxes(svg);
-    for TextBox { text, corners: [left, top, right, bottom] } in boxes {
+    for TextBox { text, corners: [left, top, right, bottom], .. } in boxes {
         assert!(
             left >= -1.0 && top >= -1.0 && right <= wide + 1.0 && bottom <= tall + 1.0,
             "{name}: `{text}` at {left} {top} {right} {bottom} leaves {wide} × {tall}"
