@@ -11,7 +11,7 @@ use std::fmt::Write;
 const STYLE: &str = include_str!("html/style.css");
 const SCRIPT: &str = include_str!("html/script.js");
 
-/// The page; with `refresh`, one that reads itself again after so many seconds.
+/// The page; with `refresh`, one that reloads itself after so many seconds.
 pub fn render(document: &Document, refresh: Option<u64>) -> String {
     let refresh = refresh
         .map_or(String::new(), |seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"));

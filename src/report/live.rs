@@ -15,7 +15,7 @@ pub struct Live {
     /// What is running, as sentences.
     pub lines: Vec<String>,
     pub curves: Vec<LiveCurve>,
-    /// Seconds after which the page reads itself again.
+    /// Seconds after which the page reloads itself.
     pub refresh: Option<u64>,
 }
 

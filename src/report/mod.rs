@@ -89,7 +89,7 @@ pub fn of(results_dir: &Path) -> Result<Report> {
 pub struct Written {
     /// All files of the report, `report.md` first.
     pub files: Vec<PathBuf>,
-    /// Those whose contents were other ones before.
+    /// Those whose contents changed.
     pub changed: Vec<PathBuf>,
 }
 

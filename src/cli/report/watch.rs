@@ -1,5 +1,5 @@
 //! `efficientllm report --watch`: the page of a sweep in progress, rewritten at an interval, with what is running and the curves
-//! so far. The page reads itself again; whoever looks at it needs nothing but the file.
+//! so far. The page reloads itself, so whoever looks at it needs nothing but the file.
 use super::super::run::stop_on_signals;
 use super::super::status::{self, State};
 use super::{Options, Place, Settings, engine};
@@ -38,7 +38,7 @@ pub(super) fn main(place: &Place, options: &Options, seconds: u64) -> Result<u8>
         let until = Instant::now() + Duration::from_secs(seconds);
         while Instant::now() < until {
             if stop.load(Ordering::Relaxed) {
-                // The page that stays does not read itself again.
+                // The page that stays does not reload itself.
                 report::write_live(&results, &Live { refresh: None, ..live })?;
                 return Ok(0);
             }

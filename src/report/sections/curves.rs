@@ -70,7 +70,7 @@ impl Context<'_> {
             curve(
                 &SIZE,
                 &format!(
-                    "Parameters of the model against tokens; models of one size lie on one another. {LINES}"
+                    "Parameters of the model against tokens; the curves of models of equal size coincide. {LINES}"
                 ),
             )?,
             prune(

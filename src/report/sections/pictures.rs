@@ -39,8 +39,7 @@ impl Context<'_> {
         if let Some(metric) = self.quality_metric() {
             blocks.extend(self.scaling(metric)?);
         }
-        let caption =
-            "Widths of the final models by layer, those that differ. Thin lines: seeds; thick: their mean.";
+        let caption = "Widths of the final models by layer; widths that are equal everywhere are left out. Thin lines: seeds; thick: their mean.";
         blocks.extend(cut_figure("width_profile", caption, |sheet| {
             width_figure(sheet, self.results, &self.groups)
         })?);
@@ -86,7 +85,7 @@ impl Context<'_> {
         let unit = if metric.is_share() { "%" } else { metric.unit() };
         let title = format!("{} ({unit})", metric.name());
         let caption = format!(
-            "`{}` against what a model costs, with 95 % intervals. The dashed line joins the models that no other one beats in both; \
+            "`{}` against what a model costs, with 95 % intervals. The dashed line joins the models that no other model beats on both axes; \
              times are measured at batch 1.",
             metric.name()
         );
