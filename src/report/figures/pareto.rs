@@ -1,5 +1,5 @@
 //! Quality against what it costs: parameters, FLOPs, time to read and to write. The dashed line joins the models that no
-//! other one beats in both.
+//! other model beats on both axes.
 use super::axes::Domain;
 use super::canvas::{Point, Sheet};
 use super::chart::{Chart, Labels, Line, Panel, draw};
@@ -63,7 +63,7 @@ pub fn pareto_figure(
     draw(sheet, "pareto", &Chart { titles, panels, labels }).map(Some)
 }
 
-/// The points that no other one beats in both, joined by steps.
+/// The points that no other one beats on both axes, joined by steps.
 fn frontier(points: &[Point], lower_is_better: bool) -> Vec<Point> {
     let goodness = |p: &Point| if lower_is_better { -p.1 } else { p.1 };
     let mut order = points.to_vec();
