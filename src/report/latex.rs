@@ -143,7 +143,7 @@ fn breakable(name: &str) -> String {
             c => out += &escape(&c.to_string()),
         }
         run = if "_.-/=, ".contains(c) { 0 } else { run + 1 };
-        if run == 0 || run == 10 {
+        if run == 0 || run == layout::MAX_RUN {
             out += "\\allowbreak{}";
             run = 0;
         }

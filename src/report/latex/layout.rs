@@ -1,15 +1,17 @@
 //! Fits a table into a line of 345 points (the standard classes' at 10 points, so into any wider one): smaller letters first,
 //! then text columns that break into lines, then parts that repeat the first columns. Nothing is scaled.
 use super::width::{SIZES, Size};
-use crate::report::document::{Align, Table};
+use crate::report::document::{Align, Table, spans};
 
 /// Points of a line, less a little for what the widths do not know.
 const LINE: f64 = 338.0;
 /// Points between two columns; those of tables that fit in no other way.
 const GAP: f64 = 7.0;
 const TIGHT_GAP: f64 = 3.6;
-/// A text column is not made narrower than this.
+/// A text column is not made narrower than this, nor than its longest piece that does not break.
 const MIN_TEXT: f64 = 48.0;
+/// Characters of a name after which it may break anyway.
+pub const MAX_RUN: usize = 10;
 
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,6 +47,26 @@ fn natural(t: &Table, size: Size) -> Vec<f64> {
         .collect()
 }
 
+/// The least width of each column as lines of text: that of its longest piece without a place to break.
+fn least(t: &Table, size: Size) -> Vec<f64> {
+    let pieces = |text: &str| -> f64 {
+        let mut longest: f64 = 0.0;
+        for (code, part) in spans(text) {
+            let breaks = |c: char| if code { "_.-/=, ".contains(c) } else { "_ ".contains(c) };
+            for piece in part.split_inclusive(breaks) {
+                let wide = match code {
+                    true => size.width(&format!("`{}`", "x".repeat(piece.chars().count().min(MAX_RUN + 1)))),
+                    false => size.width(piece),
+                };
+                longest = longest.max(wide);
+            }
+        }
+        longest
+    };
+    let of = |at: usize| t.rows.iter().map(|row| pieces(&row[at])).fold(pieces(&t.header[at]), f64::max);
+    (0..t.header.len()).map(|at| of(at).max(MIN_TEXT)).collect()
+}
+
 fn plain(t: &Table, places: &[usize]) -> Vec<Column> {
     places.iter().map(|at| if t.align[*at] == Align::Left { Column::Left } else { Column::Right }).collect()
 }
@@ -66,7 +88,7 @@ fn whole(t: &Table, size: Size, gap: f64) -> Option<Part> {
         return None;
     }
     let room = LINE - gap - total(widths[keys..].iter().copied(), gap);
-    let shares = shared(&widths[..keys], room, gap);
+    let shares = shared(&widths[..keys], &least(t, size)[..keys], room, gap);
     if total(shares.iter().copied(), gap) > room + 0.1 {
         return None;
     }
@@ -95,7 +117,7 @@ pub fn parts(t: &Table) -> Vec<Part> {
     // Columns of text break into lines; half of the line is theirs, more where the others need less.
     let others = total(values.iter().map(|at| widths[*at]), GAP);
     let room = (LINE - others - GAP).max(0.5 * LINE).min(LINE - widest - GAP);
-    let of_keys = shared(&keys.iter().map(|at| widths[*at]).collect::<Vec<_>>(), room, GAP);
+    let of_keys = shared(&widths[..keys.len()], &least(t, size)[..keys.len()], room, GAP);
     let key_columns: Vec<Column> = keys
         .iter()
         .zip(&of_keys)
@@ -128,8 +150,9 @@ pub fn parts(t: &Table) -> Vec<Part> {
     parts.into_iter().map(part).collect()
 }
 
-/// Shares `room` out among columns of these widths: narrow ones keep theirs, the others get equal parts of what is left.
-fn shared(widths: &[f64], room: f64, gap: f64) -> Vec<f64> {
+/// Shares `room` out among columns of these widths: narrow ones keep theirs, the others get equal parts of what is
+/// left, and at least `least`.
+fn shared(widths: &[f64], least: &[f64], room: f64, gap: f64) -> Vec<f64> {
     let gaps = gap * (widths.len() as f64 - 1.0).max(0.0);
     let mut out = widths.to_vec();
     let mut open: Vec<usize> = (0..widths.len()).collect();
@@ -138,7 +161,7 @@ fn shared(widths: &[f64], room: f64, gap: f64) -> Vec<f64> {
         let share = left / open.len() as f64;
         let fits: Vec<usize> = open.iter().copied().filter(|at| widths[*at] <= share).collect();
         if fits.is_empty() {
-            open.iter().for_each(|at| out[*at] = share.max(MIN_TEXT));
+            open.iter().for_each(|at| out[*at] = share.max(least[*at]));
             break;
         }
         left -= fits.iter().map(|at| widths[*at]).sum::<f64>();
@@ -172,7 +195,8 @@ mod tests {
 
     #[test]
     fn narrow_columns_keep_their_width() {
-        assert_eq!(shared(&[20.0, 300.0, 300.0], 234.0, GAP), [20.0, 100.0, 100.0]);
-        assert_eq!(shared(&[20.0, 30.0], 234.0, GAP), [20.0, 30.0]);
+        assert_eq!(shared(&[20.0, 300.0, 300.0], &[48.0; 3], 234.0, GAP), [20.0, 100.0, 100.0]);
+        assert_eq!(shared(&[20.0, 300.0, 300.0], &[48.0, 130.0, 48.0], 234.0, GAP), [20.0, 130.0, 100.0]);
+        assert_eq!(shared(&[20.0, 30.0], &[48.0; 2], 234.0, GAP), [20.0, 30.0]);
     }
 }
