@@ -10,7 +10,7 @@ use clap::Args;
 
 #[derive(Args)]
 pub(super) struct Options {
-    /// Run or arm that is held against, as `runs.csv` names it; with axes an arm is `arm · value · …`
+    /// Run or arm that is held against, as `runs.csv` names it; a run may be `arm/seed`, with axes an arm is `arm · value · …`
     a: String,
     /// Run or arm that is held against the first; differences are b − a
     b: String,

@@ -47,6 +47,8 @@ enum Command {
         place: Place,
         #[command(flatten)]
         settings: Settings,
+        #[command(flatten)]
+        options: plan::Options,
     },
     /// Carry out an experiment; what is done already is kept, what failed is tried again
     Run {
@@ -241,7 +243,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     // A file that may not grow further is an error of `write` then, with its place, and not the end of the process.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let result = match cli.command {
-        Command::Plan { place, settings } => plan::main(&place, &settings),
+        Command::Plan { place, settings, options } => plan::main(&place, &settings, &options),
         Command::Run { place, settings, options } => run::main(&place, &settings, &options, run::Mode::Run),
         Command::Worker { place, settings, options } => {
             run::main(&place, &settings, &options, run::Mode::Worker)

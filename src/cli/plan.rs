@@ -3,12 +3,25 @@ use super::{Place, Settings, corpora, engine, items, speed};
 use crate::base::output::write_out;
 use crate::base::units::{self, grouped, si};
 use crate::model::Engine;
-use crate::plan::{Cost, Plan, Stage, StageKind, makespan, plan, training_rate};
+use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
+use crate::record::Results;
+use crate::record::dictionary::RUNS;
+use crate::report::ReportRequest;
+use crate::report::pilot::expectations;
 use crate::run::{StageKey, StageState, Store, keys, stage_states, write_plan};
-use anyhow::Result;
+use anyhow::{Result, bail};
+use clap::Args;
 use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
+#[derive(Args)]
+pub(super) struct Options {
+    /// Tell what differences the planned seeds can find, from the spread in these results of a pilot
+    #[arg(long, value_name = "DIR")]
+    pilot: Option<PathBuf>,
+}
+
+pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
     let (mut experiment, results) = place.load(settings)?;
     let kind = engine::resolve_spec(&mut experiment.engine)?;
     let groups = engine::groups(kind, &experiment.engine)?;
@@ -22,6 +35,9 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
     write_out(&corpora::describe(&plan, &store)?);
     write_out(&items::describe(&plan, &store)?);
     say!("{}", spending(&plan, &keys, &states, &store, &groups, workers));
+    if let Some(pilot) = &options.pilot {
+        say!("{}", expected(&plan, pilot)?);
+    }
     let path = results.join("plan.json");
     if write_plan(&results, &plan)? {
         say!("\nplan written to {}", path.display());
@@ -29,6 +45,35 @@ pub(super) fn main(place: &Place, settings: &Settings) -> Result<u8> {
         say!("\nplan not written: {} is that of the results beside it; `run` replaces both", path.display());
     }
     Ok(0)
+}
+
+/// What differences can be found, by the results in the folder `pilot`.
+fn expected(plan: &Plan, pilot: &Path) -> Result<String> {
+    if !pilot.join(RUNS).exists() {
+        bail!(
+            "no results in `{}`\nhint: `--pilot` takes a folder of results, such as results/quickstart",
+            pilot.display()
+        );
+    }
+    let request: ReportRequest = serde_json::from_value(serde_json::to_value(document(plan))?)?;
+    let lines = expectations(&Results::read(pilot)?, &request);
+    if lines.is_empty() {
+        return Ok("\nno question is declared, so there is nothing to find".to_string());
+    }
+    let seeds = plan.experiment.seeds.len();
+    let plural = if seeds == 1 { "seed" } else { "seeds" };
+    let mut text = format!(
+        "\nsmallest true differences that {seeds} {plural} can find, by the spread in {}",
+        pilot.display()
+    );
+    if seeds < 2 {
+        text.push_str("\n  none: one seed gives no verdict");
+        return Ok(text);
+    }
+    lines.iter().for_each(|line| {
+        let _ = write!(text, "\n  {line}");
+    });
+    Ok(text)
 }
 
 /// Arms, runs and shared stages.

@@ -3,6 +3,7 @@
 //! Serialised stage by stage: a copy of ten thousand runs in memory would be larger than the plan itself. Keys are sorted at
 //! every depth, as they are in any `serde_json::Value`.
 use super::{ENGINE_REVISION, Plan, Run, Stage, StageKind};
+use crate::base::hash::sha256_hex;
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +11,23 @@ use std::path::Path;
 
 /// The plan as JSON: serialise it.
 pub fn document(plan: &Plan) -> Document<'_> {
-    Document(plan)
+    Document { plan, declared: None }
+}
+
+/// The plan with the questions that were asked before the first result ([`declared`]).
+pub fn document_with(plan: &Plan, declared: Value) -> Document<'_> {
+    Document { plan, declared: Some(declared) }
 }
 
 /// A plan that is serialised as `plan.json` tells it.
-pub struct Document<'a>(&'a Plan);
+pub struct Document<'a> {
+    plan: &'a Plan,
+    declared: Option<Value>,
+}
 
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Document(plan) = *self;
+        let Document { plan, declared } = self;
         let experiment = &plan.experiment;
         let mut base = json!(experiment.base);
         tell_portably(&mut base);
@@ -44,6 +53,9 @@ impl Serialize for Document<'_> {
         }
         if !experiment.removed.is_empty() {
             parts.insert("removed", Part::Value(json!(experiment.removed)));
+        }
+        if let Some(declared) = declared {
+            parts.insert("declared", Part::Value(declared.clone()));
         }
         serializer.collect_map(parts)
     }
@@ -112,6 +124,18 @@ fn run_entry(plan: &Plan, run: &Run) -> Value {
         entry["latency"] = json!(plan.stages[latency].id);
     }
     entry
+}
+
+/// The questions of the experiment as they are frozen in `plan.json` before the first run, with the SHA-256 of their text.
+pub fn declared(plan: &Plan) -> Value {
+    freeze(&json!(plan.experiment.comparisons), &json!(plan.experiment.questions))
+}
+
+/// These comparisons and questions with the SHA-256 of the two as compact JSON with sorted keys.
+pub fn freeze(comparisons: &Value, questions: &Value) -> Value {
+    let asked = json!({ "comparisons": comparisons, "questions": questions });
+    let sum = sha256_hex(asked.to_string().as_bytes());
+    json!({ "sha256": sum, "asked": asked })
 }
 
 /// Of an absolute path its last two names are told: where this machine keeps its files means nothing to a reader, and

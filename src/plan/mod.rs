@@ -24,7 +24,7 @@ mod identity;
 mod stages;
 
 pub use cost::Cost;
-pub use document::{Document, document};
+pub use document::{Document, declared, document, document_with, freeze};
 pub use error::PlanError;
 pub use estimate::{makespan, training_rate};
 pub use identity::{ENGINE_REVISION, EVALUATION_REVISION};

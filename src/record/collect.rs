@@ -1,9 +1,11 @@
 //! From the records of the finished runs to the CSV files of an experiment.
 use super::dictionary::{
-    self, CANDIDATES, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, WIDTHS,
+    self, CANDIDATES, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, TIDY,
+    WIDTHS,
 };
 use super::rows::RunRecord;
 use super::snapshot::Draft;
+use super::tidy;
 use super::{RecordError, Result};
 use crate::base::hash::HashingWriter;
 use serde::Serialize;
@@ -13,8 +15,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The tables, in the order of their names here; each with what of a record are its rows.
-const TABLES: [(&str, Rows); 10] = [
-    (EVALS, |r, t| r.evals.iter().try_for_each(|row| t.keyed(r, row))),
+const TABLES: [(&str, Rows); 11] = [
+    (EVALS, |r, t| r.evals.iter().try_for_each(|row| t.at_axes(r, row))),
+    (TIDY, |r, t| tidy::rows(r).iter().try_for_each(|row| t.at_axes(r, row))),
     (ITEMS, |r, t| r.items.iter().try_for_each(|row| t.keyed(r, row))),
     (CURVES, |r, t| r.curve.iter().try_for_each(|row| t.keyed(r, row))),
     (PRUNE, |r, t| r.prune.iter().try_for_each(|row| t.row((&r.identity.run, row)))),
@@ -23,10 +26,7 @@ const TABLES: [(&str, Rows); 10] = [
     (LEDGER, |r, t| r.ledger.iter().try_for_each(|row| t.keyed(r, row))),
     (LATENCY, |r, t| r.latency.iter().try_for_each(|row| t.keyed(r, row))),
     (SET_ASIDE, |r, t| r.set_aside.iter().try_for_each(|row| t.keyed(r, row))),
-    (RUNS, |r, t| {
-        let values: Vec<&String> = r.axes.iter().map(|(_, value)| value).collect();
-        t.row((&r.identity, values, &r.totals))
-    }),
+    (RUNS, |r, t| t.row((&r.identity, values(r), &r.totals))),
 ];
 
 /// Writes the rows of one record to a table.
@@ -134,6 +134,11 @@ impl<'a> Tables<'a> {
     }
 }
 
+/// Values of the axes of a run.
+fn values(record: &RunRecord) -> Vec<&String> {
+    record.axes.iter().map(|(_, value)| value).collect()
+}
+
 /// Key paths of the axes of a run.
 fn axes_of(record: &RunRecord) -> Vec<String> {
     record.axes.iter().map(|(key, _)| key.clone()).collect()
@@ -176,6 +181,11 @@ impl Table {
 
     fn keyed(&mut self, record: &RunRecord, row: impl Serialize) -> csv::Result<()> {
         self.row((&record.identity.run, &record.identity.arm, record.identity.seed, row))
+    }
+
+    /// As [`Table::keyed`], with the values of the axes after the keys.
+    fn at_axes(&mut self, record: &RunRecord, row: impl Serialize) -> csv::Result<()> {
+        self.row((&record.identity.run, &record.identity.arm, record.identity.seed, values(record), row))
     }
 
     fn finish(self) -> io::Result<Finished> {

@@ -17,11 +17,13 @@ pub const WIDTHS: &str = "widths.csv";
 pub const LEDGER: &str = "ledger.csv";
 pub const LATENCY: &str = "latency.csv";
 pub const SET_ASIDE: &str = "set_aside.csv";
+pub const TIDY: &str = "tidy.csv";
+pub const COMPARISONS: &str = "comparisons.csv";
 pub const PROBE: &str = "probe.csv";
 pub const PROBE_GROUPS: &str = "probe_groups.csv";
 
 /// All files, with what one row of each is.
-pub const FILES: [(&str, &str); 10] = [
+pub const FILES: [(&str, &str); 11] = [
     (RUNS, "one row per run of the plan that has finished, failed ones included"),
     (EVALS, "one row per run and task"),
     (ITEMS, "one row per run, task, item and choice"),
@@ -32,7 +34,14 @@ pub const FILES: [(&str, &str); 10] = [
     (LEDGER, "one row per run and part of its cost"),
     (LATENCY, "one row per run and phase of generation, at batch 1; none where latency was not measured"),
     (SET_ASIDE, "one row per run, task and item that could not be scored; such items are in no other file"),
+    (TIDY, "one row per number measured: a metric of a task of a run, or of a run; failed runs have none"),
 ];
+
+/// What `report` makes of the tables.
+pub const REPORT_FILES: [(&str, &str); 1] = [(
+    COMPARISONS,
+    "one row per comparison, pair of values of an axis, tetrad of an interaction, and slope; written by `report`",
+)];
 
 /// What `probe` writes, and no run.
 pub const PROBE_FILES: [(&str, &str); 2] = [
@@ -52,8 +61,14 @@ pub fn first_columns(file: &str) -> usize {
     columns(file).len() - added
 }
 
-/// Where the axis columns stand in `runs.csv`: after this column.
-pub const AXES_AFTER: &str = "stage";
+/// After which column of `file` the axis columns stand; `None` where it has none.
+pub fn axes_after(file: &str) -> Option<&'static str> {
+    match file {
+        RUNS => Some("stage"),
+        EVALS | TIDY => Some("seed"),
+        _ => None,
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -87,12 +102,15 @@ const EARLIER: &str = "not scored, or scored before this was recorded";
 const NO_LOGLIK: &str = "a log-likelihood is not finite, or it was scored before this was recorded";
 const NO_SOURCE: &str = "the model was not pruned from a source, or it was scored before this was recorded";
 
+const NO_PAIR: &str = "no seed finished both sides, or the differences do not vary";
+const ONE_SEED: &str = "one seed, no seed, or differences that do not vary";
 const RULE: &str = "saliency rule";
 const UNIT: &str = "whose gradients are squared";
 const NO_SQUARES: &str = "the rule reads no squared gradients";
 const CONSTANT: &str = "the scores of every layer are all alike";
 
-/// Every column of every file, in file and column order; `runs.csv` has one more per axis, named by its key path.
+/// Every column of every file, in file and column order; files with axes ([`axes_after`]) have one more per axis, named by its
+/// key path.
 pub const COLUMNS: &[Column] = &[
     column(RUNS, "run", "", RUN, NEVER),
     column(RUNS, "arm", "", ARM, NEVER),
@@ -589,6 +607,136 @@ pub const COLUMNS: &[Column] = &[
     column(SET_ASIDE, "item", "", "the item's own id, else its place", NEVER),
     column(SET_ASIDE, "reason", "", "why it could not be scored", NEVER),
     column(SET_ASIDE, "text", "", "end of the context and the continuation that could not be scored", NEVER),
+    column(TIDY, "run", "", RUN, NEVER),
+    column(TIDY, "arm", "", ARM, NEVER),
+    column(TIDY, "seed", "", SEED, NEVER),
+    column(TIDY, "task", "", "benchmark task", "the number is one of the run"),
+    column(TIDY, "metric", "", "name of the number: a column of `evals.csv` or `runs.csv`", NEVER),
+    column(TIDY, "value", "as `unit` says", "the number", NEVER),
+    column(TIDY, "unit", "", "its unit", NEVER),
+    column(TIDY, "low", "as `unit` says", "lower end of its 95 % interval", "no interval was recorded"),
+    column(TIDY, "high", "as `unit` says", "upper end of it", "no interval was recorded"),
+    column(TIDY, "items", "items", "items that it is a mean of", "the number is one of the run"),
+    column(TIDY, "params", "parameters", "as in `runs.csv`", FAILED),
+    column(TIDY, "tokens", "tokens", "as in `runs.csv`", UNKNOWN),
+    column(TIDY, "total_tokens", "tokens", "as in `runs.csv`", UNKNOWN),
+    column(TIDY, "flops", "FLOP", "as in `runs.csv`", UNKNOWN),
+    column(TIDY, "total_flops", "FLOP", "as in `runs.csv`", UNKNOWN),
+    column(
+        COMPARISONS,
+        "question",
+        "comparison, ranking, interaction, slope",
+        "what was asked: two arms or points, a pair of values of an axis, whether two axes interact, the gain per doubling",
+        NEVER,
+    ),
+    column(
+        COMPARISONS,
+        "asked",
+        "declared, exploratory",
+        "whether the question was asked before the first result",
+        NEVER,
+    ),
+    column(COMPARISONS, "family", "", "what it is corrected with", "the unnamed family, or exploratory"),
+    column(COMPARISONS, "variant", "", "arm, and the values of axes at which it is taken", NEVER),
+    column(COMPARISONS, "baseline", "", "what it is held against", "the question is a slope"),
+    column(
+        COMPARISONS,
+        "point",
+        "",
+        "values of the axes that hold for both sides, as `axis = value` joined by `; `",
+        "the estimate is a mean over all points, or there are no axes",
+    ),
+    column(COMPARISONS, "metric", "", "what was compared", NEVER),
+    column(COMPARISONS, "unit", "", "unit of estimate, low, high, detectable and margin", NEVER),
+    column(
+        COMPARISONS,
+        "estimate",
+        "as `unit` says",
+        "variant - baseline, mean over tasks, seeds and items; of a slope, gain per doubling",
+        NO_PAIR,
+    ),
+    column(
+        COMPARISONS,
+        "low",
+        "as `unit` says",
+        "lower end of the interval: over new seeds and new items, over items alone with one seed",
+        NO_PAIR,
+    ),
+    column(COMPARISONS, "high", "as `unit` says", "upper end of it", NO_PAIR),
+    column(
+        COMPARISONS,
+        "level",
+        "share",
+        "confidence level of the interval; those of all pairs of an axis hold together at it",
+        NO_PAIR,
+    ),
+    column(COMPARISONS, "p", "", "two-sided p of the estimate against 0, by its own spread", ONE_SEED),
+    column(
+        COMPARISONS,
+        "p_corrected",
+        "",
+        "adjusted for all pairs of an axis (Tukey) and for the other questions of the family (Holm; a ranking counts as one question); of what is exploratory for the pairs or tetrads of its own question",
+        "as p, or an exploratory comparison or slope",
+    ),
+    column(
+        COMPARISONS,
+        "tests",
+        "tests",
+        "tests and rankings of the family, each contrast of the same models once",
+        ONE_SEED,
+    ),
+    column(COMPARISONS, "standard_error", "as `unit` says", "standard error of the estimate", NO_PAIR),
+    column(
+        COMPARISONS,
+        "freedom",
+        "",
+        "degrees of freedom at level 0.05: seeds - 1, or between that and those of the items; of three and more values of an axis (values - 1) × (seeds - 1)",
+        ONE_SEED,
+    ),
+    column(COMPARISONS, "seeds", "seeds", "seeds that both sides finished", NEVER),
+    column(COMPARISONS, "items", "items", "items of all tasks together", "the metric is one of runs"),
+    column(
+        COMPARISONS,
+        "detectable",
+        "as `unit` says",
+        "smallest true difference that these seeds and items find with 80 % probability at level 0.05 / tests",
+        ONE_SEED,
+    ),
+    column(
+        COMPARISONS,
+        "seeds_needed",
+        "seeds",
+        "seeds that find a difference as large as the observed one with 80 % probability at that level",
+        "as detectable, or the items hide it from any number of seeds",
+    ),
+    column(
+        COMPARISONS,
+        "margin",
+        "as `unit` says",
+        "margin of the question of equivalence",
+        "none was asked",
+    ),
+    column(
+        COMPARISONS,
+        "p_equivalence",
+        "",
+        "larger p of the two one-sided tests that the difference is within the margin",
+        "none was asked, or one seed",
+    ),
+    column(
+        COMPARISONS,
+        "p_equivalence_corrected",
+        "",
+        "Holm-adjusted over the family",
+        "as p_equivalence, or exploratory",
+    ),
+    column(
+        COMPARISONS,
+        "outcome",
+        "better, worse, equivalent, inconclusive, identical, one_seed, no_spread, exploratory, no_answer",
+        "what may be said of the variant after correction; of an interaction or slope, better where it is above 0",
+        NEVER,
+    ),
     column(PROBE, "rule", "", RULE, NEVER),
     column(PROBE, "fisher_unit", "position, sequence", UNIT, NO_SQUARES),
     column(PROBE, "type", "", "type of the groups", NEVER),
@@ -671,14 +819,18 @@ pub fn columns(file: &str) -> Vec<&'static str> {
     COLUMNS.iter().filter(|c| c.file == file).map(|c| c.name).collect()
 }
 
-/// Header of `file`, the axes put in their place where it is `runs.csv`.
+/// Header of `file`, the axes put in their place where it has them.
 pub fn header(file: &str, axes: &[String]) -> Vec<String> {
     let mut names: Vec<String> = columns(file).into_iter().map(String::from).collect();
-    if file == RUNS {
-        let at = names.iter().position(|n| n == AXES_AFTER).map_or(0, |i| i + 1);
-        names.splice(at..at, axes.iter().cloned());
+    if let Some(at) = axes_after(file).and_then(|after| names.iter().position(|n| n == after)) {
+        names.splice(at + 1..at + 1, axes.iter().cloned());
     }
     names
+}
+
+/// Unit of a column.
+pub fn unit(file: &str, name: &str) -> &'static str {
+    COLUMNS.iter().find(|c| c.file == file && c.name == name).map_or("", |c| c.unit)
 }
 
 /// The dictionary as a Markdown page.
@@ -688,7 +840,7 @@ pub fn markdown(axes: &[String]) -> String {
          cell means not measured, never zero. Everything is reproducible to the byte but `seconds`, \
          `peak_memory_bytes`, `devices` and `latency.csv`.\n"
     );
-    for (file, row) in FILES.into_iter().chain(PROBE_FILES) {
+    for (file, row) in FILES.into_iter().chain(REPORT_FILES).chain(PROBE_FILES) {
         // Writing to a string cannot fail.
         let _ = write!(
             page,
@@ -696,9 +848,12 @@ pub fn markdown(axes: &[String]) -> String {
         );
         for c in COLUMNS.iter().filter(|c| c.file == file) {
             let _ = writeln!(page, "| `{}` | {} | {} | {} |", c.name, c.unit, c.meaning, c.empty_when);
-            if file == RUNS && c.name == AXES_AFTER {
+            if axes_after(file) == Some(c.name) {
                 for axis in axes {
-                    let _ = writeln!(page, "| `{axis}` | | value of this axis of the experiment | {NEVER} |");
+                    let _ = writeln!(
+                        page,
+                        "| `{axis}` | | value of this axis of the experiment | nothing of the run reads it |"
+                    );
                 }
             }
         }

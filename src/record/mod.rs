@@ -21,6 +21,7 @@ pub mod scores;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tidy;
 
 pub use collect::{Tables, collect};
 pub use error::RecordError;

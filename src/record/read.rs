@@ -1,7 +1,6 @@
 //! Reading the CSV files back, with file, line and column of any fault.
 use super::dictionary::{
-    self, AXES_AFTER, CANDIDATES, CURVES, EVALS, ITEMS, LATENCY, LEDGER, OLD_PRUNE, PRUNE, RUNS, SET_ASIDE,
-    WIDTHS,
+    self, CANDIDATES, CURVES, EVALS, ITEMS, LATENCY, LEDGER, OLD_PRUNE, PRUNE, RUNS, SET_ASIDE, WIDTHS,
 };
 use super::rows::{
     CandidateRow, CurvePoint, LatencyRow, LayerWidths, LedgerEntry, OLD_TYPES, PruneEvent, RunIdentity,
@@ -66,28 +65,42 @@ impl Results {
     /// # Errors
     /// As [`Results::read`].
     pub fn of(files: &Snapshot, results_dir: &Path) -> Result<Results> {
+        Results::keeping(files, results_dir, all)
+    }
+
+    /// As [`Results::of`], with the first choice of every item alone: it holds the item's own numbers, and the others are most of
+    /// what there is. They are checked all the same.
+    ///
+    /// # Errors
+    /// As [`Results::read`].
+    pub fn of_items(files: &Snapshot, results_dir: &Path) -> Result<Results> {
+        Results::keeping(files, results_dir, |item| item.choice == 0)
+    }
+
+    fn keeping(files: &Snapshot, results_dir: &Path, keep: fn(&ItemChoice) -> bool) -> Result<Results> {
         let mut results = Results::default();
         results.read_runs(Csv::of(files, results_dir, RUNS)?)?;
         let index: BTreeMap<String, usize> =
             results.runs.iter().enumerate().map(|(i, r)| (r.identity.run.clone(), i)).collect();
-        results.evals = read_keyed(Csv::of(files, results_dir, EVALS)?, 3, &index)?;
-        results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index)?;
-        results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index)?;
+        let evals = Csv::of(files, results_dir, EVALS)?.without(&results.axes)?;
+        results.evals = read_keyed(evals, 3, &index, all)?;
+        results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index, keep)?;
+        results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index, all)?;
         let events = Csv::of(files, results_dir, PRUNE)?;
-        if events.open()?.0.iter().take(OLD_PRUNE.len()).eq(OLD_PRUNE) {
+        if events.header()?.iter().take(OLD_PRUNE.len()).eq(OLD_PRUNE) {
             results.read_old_events(events, &index)?;
         } else {
-            results.prune = read_keyed(events, 1, &index)?;
-            results.candidates = read_keyed(Csv::of(files, results_dir, CANDIDATES)?, 1, &index)?;
+            results.prune = read_keyed(events, 1, &index, all)?;
+            results.candidates = read_keyed(Csv::of(files, results_dir, CANDIDATES)?, 1, &index, all)?;
         }
-        results.widths = read_keyed(Csv::of(files, results_dir, WIDTHS)?, 3, &index)?;
-        results.ledger = read_keyed(Csv::of(files, results_dir, LEDGER)?, 3, &index)?;
+        results.widths = read_keyed(Csv::of(files, results_dir, WIDTHS)?, 3, &index, all)?;
+        results.ledger = read_keyed(Csv::of(files, results_dir, LEDGER)?, 3, &index, all)?;
         // Results of versions that did not measure it have no such file.
         if files.get(LATENCY).is_some() {
-            results.latency = read_keyed(Csv::of(files, results_dir, LATENCY)?, 3, &index)?;
+            results.latency = read_keyed(Csv::of(files, results_dir, LATENCY)?, 3, &index, all)?;
         }
         if files.get(SET_ASIDE).is_some() {
-            results.set_aside = read_keyed(Csv::of(files, results_dir, SET_ASIDE)?, 3, &index)?;
+            results.set_aside = read_keyed(Csv::of(files, results_dir, SET_ASIDE)?, 3, &index, all)?;
         }
         Ok(results)
     }
@@ -113,8 +126,8 @@ impl Results {
             params: u64,
             gram_age_steps: Option<u64>,
         }
-        let (header, rows) = csv.open()?;
-        for (line, cells) in rows {
+        let header = csv.header()?;
+        csv.rows(|line, cells| {
             let parse = Parser { path: &csv.path, line, header: &header };
             let name = cells.get(0).unwrap_or_default();
             let Some(&run) = index.get(name) else {
@@ -151,15 +164,15 @@ impl Results {
                 sums_from_event: None,
             };
             self.prune.push(Keyed { run, row });
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn read_runs(&mut self, csv: Csv<'_>) -> Result<()> {
-        let (header, rows) = csv.open()?;
+        let header = csv.header()?;
         let path = csv.path.as_path();
         let all = dictionary::columns(RUNS);
-        let first = all.iter().position(|c| *c == AXES_AFTER).map_or(0, |i| i + 1);
+        let first = all.iter().position(|c| Some(*c) == dictionary::axes_after(RUNS)).map_or(0, |i| i + 1);
         // The axes stand between the columns up to `stage` and the others, of which older files lack the last.
         let after = header.iter().skip(first).position(|name| name == all[first]).map(|i| first + i);
         let last = after.unwrap_or(header.len());
@@ -171,7 +184,7 @@ impl Results {
         let missing = all.len() - names.len();
         self.axes = header.iter().skip(first).take(last - first).map(String::from).collect();
         let mut seen = std::collections::BTreeSet::new();
-        for (line, row) in rows {
+        csv.rows(|line, row| {
             let at = |from: usize, to: usize| row.iter().skip(from).take(to - from).collect();
             let parse = Parser { path, line, header: &header };
             let entry = RunEntry {
@@ -186,56 +199,85 @@ impl Results {
                 return Err(parse.cell("run", format!("`{}` has a row already", entry.identity.run)));
             }
             self.runs.push(entry);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
-
-type Rows = Vec<(u64, csv::StringRecord)>;
 
 /// A table as it was read.
 struct Csv<'a> {
     file: &'static str,
     path: PathBuf,
     bytes: &'a [u8],
+    /// Columns that are not looked at.
+    left_out: std::ops::Range<usize>,
 }
 
 impl<'a> Csv<'a> {
     fn of(files: &'a Snapshot, folder: &Path, file: &'static str) -> Result<Self> {
         let path = folder.join(file);
         match files.get(file) {
-            Some(bytes) => Ok(Csv { file, path, bytes }),
+            Some(bytes) => Ok(Csv { file, path, bytes, left_out: 0..0 }),
             None => Err(RecordError::Io { path, source: std::io::ErrorKind::NotFound.into() }),
         }
     }
 
-    /// Header and rows, each with its line.
-    fn open(&self) -> Result<(csv::StringRecord, Rows)> {
-        let path = self.path.as_path();
-        let mut reader = csv::ReaderBuilder::new().from_reader(self.bytes);
-        let fault = |e: csv::Error| {
-            let line = e.position().map_or(1, csv::Position::line);
-            let message = match e.kind() {
-                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    format!("{len} cells, the header has {expected_len}")
-                }
-                _ => e.to_string(),
-            };
-            RecordError::Row { path: path.to_path_buf(), line, message }
-        };
-        let header = reader.headers().map_err(fault)?.clone();
+    /// The table without the columns of `axes`, which stand after the keys; results of earlier versions have none there.
+    fn without(mut self, axes: &[String]) -> Result<Self> {
+        let after = dictionary::axes_after(self.file);
+        let header = self.header()?;
+        let first = header.iter().position(|name| Some(name) == after).map_or(0, |place| place + 1);
+        if header.iter().skip(first).take(axes.len()).eq(axes.iter().map(String::as_str)) {
+            self.left_out = first..first + axes.len();
+        }
+        Ok(self)
+    }
+
+    /// The header.
+    fn header(&self) -> Result<csv::StringRecord> {
+        let header = self.kept(self.reader().headers().map_err(|e| self.fault(&e))?.clone());
         if let Some((separator, name)) = other_separator(&header) {
             let message = format!(
                 "the cells are separated by {name} (`{separator}`), and commas are expected: a spreadsheet saved the file so\nhint: save it with commas, and decimals with points, or take it from a copy"
             );
-            return Err(RecordError::Header { path: path.to_path_buf(), message });
+            return Err(RecordError::Header { path: self.path.clone(), message });
         }
-        let mut rows = Vec::new();
-        for row in reader.into_records() {
-            let row = row.map_err(fault)?;
-            rows.push((row.position().map_or(0, csv::Position::line), row));
+        Ok(header)
+    }
+
+    /// Hands every row to `with`, with its line; one row at a time is in memory.
+    fn rows(&self, mut with: impl FnMut(u64, csv::StringRecord) -> Result<()>) -> Result<()> {
+        let mut reader = self.reader();
+        let mut row = csv::StringRecord::new();
+        while reader.read_record(&mut row).map_err(|e| self.fault(&e))? {
+            let line = row.position().map_or(0, csv::Position::line);
+            with(line, self.kept(row.clone()))?;
         }
-        Ok((header, rows))
+        Ok(())
+    }
+
+    fn reader(&self) -> csv::Reader<&'a [u8]> {
+        csv::ReaderBuilder::new().from_reader(self.bytes)
+    }
+
+    fn fault(&self, error: &csv::Error) -> RecordError {
+        let line = error.position().map_or(1, csv::Position::line);
+        let message = match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("{len} cells, the header has {expected_len}")
+            }
+            _ => error.to_string(),
+        };
+        RecordError::Row { path: self.path.clone(), line, message }
+    }
+
+    /// The cells without those that are not looked at.
+    fn kept(&self, cells: csv::StringRecord) -> csv::StringRecord {
+        if self.left_out.is_empty() {
+            return cells;
+        }
+        let cells = cells.iter().enumerate();
+        cells.filter(|(i, _)| !self.left_out.contains(i)).map(|(_, cell)| cell).collect()
     }
 }
 
@@ -247,30 +289,39 @@ fn other_separator(header: &csv::StringRecord) -> Option<(char, &'static str)> {
         .find(|(separator, _)| only.contains(*separator))
 }
 
+/// The rows of a table that `keep` keeps; all are checked.
 fn read_keyed<T: DeserializeOwned>(
     csv: Csv<'_>,
     keys: usize,
     index: &BTreeMap<String, usize>,
+    keep: fn(&T) -> bool,
 ) -> Result<Vec<Keyed<T>>> {
-    let (header, rows) = csv.open()?;
-    let path = csv.path;
+    let header = csv.header()?;
     let fixed = dictionary::columns(csv.file);
     let names: Vec<&str> = header.iter().collect();
     if !is_known(&names, csv.file) {
-        return Err(wrong_header(&path, &names, &fixed));
+        return Err(wrong_header(&csv.path, &names, &fixed));
     }
     let missing = fixed.len() - names.len();
-    let mut out = Vec::with_capacity(rows.len());
-    for (line, row) in rows {
-        let parse = Parser { path: &path, line, header: &header };
+    let mut out = Vec::new();
+    csv.rows(|line, row| {
+        let parse = Parser { path: &csv.path, line, header: &header };
         let name = row.get(0).unwrap_or_default();
         let Some(&run) = index.get(name) else {
             return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
         };
         let cells = filled(row.iter().skip(keys).collect(), missing);
-        out.push(Keyed { run, row: parse.row(cells, keys)? });
-    }
+        let row = parse.row(cells, keys)?;
+        if keep(&row) {
+            out.push(Keyed { run, row });
+        }
+        Ok(())
+    })?;
     Ok(out)
+}
+
+fn all<T>(_: &T) -> bool {
+    true
 }
 
 /// Whether these are the columns of `file`, or those that an earlier version had.

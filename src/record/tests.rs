@@ -165,6 +165,27 @@ fn no_records_make_empty_tables() {
     assert_eq!(Results::read(folder.path()).unwrap(), Results::default());
 }
 
+/// One number a row, with axes, units and cost; `evals.csv` with axes is read back as it was.
+#[test]
+fn tidy_rows_hold_every_number_with_its_axes_and_unit() {
+    let folder = tempfile::tempdir().unwrap();
+    collect(folder.path(), &[small(), failed()]).unwrap();
+    let text = std::fs::read_to_string(folder.path().join(dictionary::TIDY)).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next().unwrap(),
+        "run,arm,seed,prune.saliency,task,metric,value,unit,low,high,items,params,tokens,total_tokens,flops,total_flops"
+    );
+    let acc = lines.next().unwrap();
+    assert!(acc.starts_with("one,pruning_aware,1,taylor1,boolq,acc,1.0,share,0.2"), "{acc}");
+    assert!(acc.ends_with(",1.0,1,512000,,,1500000000000.0,"), "{acc}");
+    // The loss that is not finite is no measurement, and the failed run has no row.
+    assert!(!text.contains("valid_loss") && text.lines().all(|line| !line.starts_with("two,")), "{text}");
+    let evals = std::fs::read_to_string(folder.path().join(dictionary::EVALS)).unwrap();
+    assert!(evals.starts_with("run,arm,seed,prune.saliency,task,"), "{evals}");
+    assert_eq!(Results::read(folder.path()).unwrap().evals[0].row, small().evals[0]);
+}
+
 /// Every header column is in the dictionary under its file, and every field of every row has its column.
 #[test]
 fn dictionary_is_complete() {
@@ -219,7 +240,10 @@ fn files_without_the_columns_that_were_added_are_read() {
         let mut old = csv::Writer::from_writer(vec![]);
         for row in reader.records() {
             let kept = dictionary::first_columns(file) + axes;
-            old.write_record(row.unwrap().iter().take(kept)).unwrap();
+            // `evals.csv` had no columns of axes.
+            let row = row.unwrap();
+            let cells = row.iter().enumerate().filter(|(i, _)| file != dictionary::EVALS || *i != 3);
+            old.write_record(cells.map(|(_, cell)| cell).take(kept)).unwrap();
         }
         std::fs::write(&path, old.into_inner().unwrap()).unwrap();
     }

@@ -14,7 +14,7 @@ mod tests;
 mod widths;
 
 pub use configuration::Column;
-pub use items::{Difference, Flip, TaskScore};
+pub use items::{Difference, Flip, MeanScore, TaskScore};
 pub use sides::Sides;
 pub use widths::{LayerOverlap, LayerShape, TypeOverlap};
 
@@ -32,8 +32,8 @@ pub struct Comparison {
     pub seeds: Vec<[u64; 2]>,
     pub columns: Vec<Column>,
     pub tasks: Vec<TaskScore>,
-    /// Mean over tasks with equal weight on both sides; `None` with fewer than two tasks.
-    pub mean: Option<([f64; 2], Difference)>,
+    /// Means over tasks, each with its metric; none with fewer than two tasks.
+    pub means: Vec<MeanScore>,
     pub bits_per_byte: Option<([f64; 2], Difference)>,
     pub widths: Vec<LayerShape>,
     pub overlap: Vec<TypeOverlap>,
@@ -47,12 +47,12 @@ pub struct Comparison {
 pub fn compare(results: &Results, names: [&str; 2], metric: Option<Metric>) -> Result<Comparison> {
     let sides = sides::resolve(results, names)?;
     let seed = |run: usize| results.runs[run].identity.seed;
-    let (tasks, mean) = items::scores(results, &sides, metric);
+    let (tasks, means) = items::scores(results, &sides, metric);
     Ok(Comparison {
         seeds: sides.pairs.iter().map(|(a, b)| [seed(*a), seed(*b)]).collect(),
         columns: configuration::columns(results, &sides)?,
         tasks,
-        mean,
+        means,
         bits_per_byte: bits_per_byte(results, &sides),
         widths: widths::shapes(results, &sides),
         overlap: widths::overlap(results, &sides),

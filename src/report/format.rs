@@ -23,6 +23,11 @@ pub fn difference(metric: Metric, x: f64) -> String {
     if metric.is_share() { points(x) } else { signed_fixed(x, 3) }
 }
 
+/// The size of a difference of two values of `metric`: points, or three decimals.
+pub fn magnitude(metric: Metric, x: f64) -> String {
+    if metric.is_share() { percent(x.abs()) } else { fixed(Some(x.abs()), 3) }
+}
+
 /// `45.2 (43.1 to 47.3)`.
 pub fn percent_with_interval(mean: Option<f64>, interval: Option<Interval>) -> String {
     match (mean, interval) {

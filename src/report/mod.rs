@@ -10,11 +10,13 @@
 //!
 //! Intervals and p-values over seeds and items are those of [`crate::stats::crossed`], which keep their level with
 //! three seeds; the hierarchical bootstrap stands beside them as a check. A number that was not measured is blank.
+mod answers;
 pub mod compare;
 mod comparisons;
 mod costs;
 mod document;
 mod error;
+mod family;
 mod figures;
 mod format;
 mod grid;
@@ -26,23 +28,31 @@ mod live;
 mod markdown;
 pub mod metric;
 pub mod paper;
+pub mod pilot;
 pub mod print;
+#[cfg(test)]
+mod questions_tests;
 mod request;
+mod same_loss;
 pub mod scores;
 mod sections;
+mod select;
 mod stability;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod twins;
 
 pub use document::Figure;
 pub use error::ReportError;
 pub use labels::Labels;
 pub use live::{Live, LiveCurve, write_live};
 pub use metric::Metric;
-pub use request::{AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
+pub use request::{At, AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::{folder_of, write_atomic};
+use crate::record::dictionary::COMPARISONS;
 use crate::record::read::TABLES;
 use crate::record::{Results, Snapshot};
 use std::path::{Path, PathBuf};
@@ -60,17 +70,20 @@ pub struct Report {
     pub html: String,
     pub latex: String,
     pub figures: Vec<Figure>,
+    /// `comparisons.csv`.
+    pub comparisons: String,
 }
 
 /// Renders the report of `results` for `request`.
 pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
     let labelled = request.labels.of_results(results);
-    let document = sections::build(&labelled, &request.labelled())?;
+    let (document, comparisons) = sections::build(&labelled, &request.labelled())?;
     Ok(Report {
         markdown: markdown::render(&document),
         html: html::render(&document, None),
         latex: latex::render(&document),
         figures: document.figures().cloned().collect(),
+        comparisons,
     })
 }
 
@@ -81,7 +94,10 @@ pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
 pub fn of(results_dir: &Path) -> Result<Report> {
     // Tables and plan of one moment.
     let files = Snapshot::read(results_dir, &[&TABLES[..], &[PLAN_FILE]].concat())?;
-    render(&Results::of(&files, results_dir)?, &ReportRequest::of(&files, results_dir)?)
+    let (results, request) =
+        (Results::of_items(&files, results_dir)?, ReportRequest::of(&files, results_dir)?);
+    drop(files);
+    render(&results, &request)
 }
 
 /// What `write` wrote.
@@ -103,6 +119,7 @@ pub fn write(results_dir: &Path) -> Result<Written> {
         (results_dir.join("report.md"), report.markdown),
         (results_dir.join(PAGE_FILE), report.html),
         (results_dir.join("tables.tex"), report.latex),
+        (results_dir.join(COMPARISONS), report.comparisons),
     ];
     let folder = results_dir.join("figures");
     files.extend(report.figures.into_iter().map(|f| (folder.join(format!("{}.svg", f.name)), f.svg)));

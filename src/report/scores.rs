@@ -7,9 +7,10 @@ use super::metric::Metric;
 use crate::record::scores::{COMMON_SENSE, clusters_of};
 use crate::record::{ItemChoice, Results};
 use crate::stats::Interval;
-use crate::stats::cluster::Clusters;
-use crate::stats::crossed::crossed_mean_in_clusters;
+use crate::stats::cluster::{Clusters, clustered_share};
+use crate::stats::crossed::{CrossedMean, crossed_mean_in_clusters};
 use crate::stats::descriptive;
+use crate::stats::proportion::wilson_of_share;
 use std::collections::BTreeMap;
 
 /// Confidence level of every interval.
@@ -58,6 +59,38 @@ fn within_shares(i: Interval) -> Interval {
     Interval { low: i.low.max(0.0), high: i.high.min(1.0) }
 }
 
+/// Interval of a share of right answers: Wilson's, as in `evals.csv`, so that no end is beyond 0 and 1.
+///
+/// One task of one run has that of `evals.csv`. Means over seeds and tasks take the crossed variance V and its quantile in its
+/// place: as many items as give V = p(1 − p)/n. Where all answers are right, or all wrong, no variance says how far the share may
+/// be from there; then each task has the bound of its items in one run, and the mean that of those bounds.
+fn share_interval(
+    mean: f64,
+    scores: &[Vec<Vec<f64>>],
+    clusters: &[Clusters],
+    crossed: Option<CrossedMean>,
+) -> Option<Interval> {
+    let of_run = |task: &Vec<Vec<f64>>, clusters: &Clusters| {
+        let right: Vec<bool> = task[0].iter().map(|x| *x > 0.5).collect();
+        clustered_share(&right, clusters, LEVEL).ok()
+    };
+    if let ([task], [clusters]) = (scores, clusters)
+        && task.len() == 1
+    {
+        return of_run(task, clusters);
+    }
+    if mean > 0.0 && mean < 1.0 {
+        let crossed = crossed?;
+        let items = mean * (1.0 - mean) / crossed.standard_error.powi(2);
+        let quantile = (crossed.interval.high - crossed.mean) / crossed.standard_error;
+        return wilson_of_share(mean, items, quantile).ok();
+    }
+    let of_tasks = scores.iter().zip(clusters).map(|(task, clusters)| of_run(task, clusters));
+    let of_tasks = of_tasks.collect::<Option<Vec<Interval>>>()?;
+    let over = |end: fn(&Interval) -> f64| of_tasks.iter().map(end).sum::<f64>() / of_tasks.len() as f64;
+    Some(Interval { low: over(|i| i.low), high: over(|i| i.high) })
+}
+
 impl<'a> Scores<'a> {
     pub fn new(results: &'a Results) -> Scores<'a> {
         let mut by_run: Vec<BTreeMap<&str, Items>> = vec![BTreeMap::new(); results.runs.len()];
@@ -81,6 +114,16 @@ impl<'a> Scores<'a> {
             }
         }
         Scores { results, by_run, tasks }
+    }
+
+    /// Whether two runs gave the first choice of every item the same log-likelihood, to the bit, and the same answer.
+    pub fn same_answers(&self, a: usize, b: usize) -> bool {
+        let same = |(x, y): (&Items, &Items)| {
+            x.len() == y.len()
+                && x.iter().zip(y).all(|((i, x), (j, y))| i == j && (x.loglik, x.acc) == (y.loglik, y.acc))
+        };
+        let (a, b) = (&self.by_run[a], &self.by_run[b]);
+        a.len() == b.len() && a.iter().zip(b).all(|((s, x), (t, y))| s == t && same((x, y)))
     }
 
     /// Accuracy of blind guessing on `task`.
@@ -127,7 +170,7 @@ impl<'a> Scores<'a> {
         (metric != Metric::AverageUsual || kept.len() == COMMON_SENSE.len()).then_some(kept)
     }
 
-    /// Mean over tasks, seeds and items of `tasks` for `group`, with the crossed interval.
+    /// Mean over tasks, seeds and items of `tasks` for `group`, with its interval.
     ///
     /// Blank where any of the tasks was not scored: a mean over fewer tasks would be another number.
     pub fn cell(&self, group: &Group, tasks: &[&str], metric: Metric) -> Cell {
@@ -136,17 +179,17 @@ impl<'a> Scores<'a> {
             Some(shared) if !shared.is_empty() => {
                 let (scores, clusters): (Vec<_>, Vec<_>) =
                     shared.into_iter().map(|task| (task.values, task.clusters)).unzip();
-                let crossed = crossed_mean_in_clusters(&scores, &clusters, LEVEL).ok();
                 let plain = |task: &Vec<Vec<f64>>| {
                     task.iter().flatten().sum::<f64>() / (task.len() * task[0].len()) as f64
                 };
                 let mean = scores.iter().map(plain).sum::<f64>() / scores.len() as f64;
-                let ends = |i: Interval| if metric.is_share() { within_shares(i) } else { i };
-                Cell {
-                    mean: Some(mean),
-                    interval: crossed.map(|c| ends(c.interval)),
-                    seeds: group.runs.len(),
-                }
+                let crossed = crossed_mean_in_clusters(&scores, &clusters, LEVEL).ok();
+                let interval = match metric.is_binary() {
+                    true => share_interval(mean, &scores, &clusters, crossed),
+                    false if metric.is_share() => crossed.map(|c| within_shares(c.interval)),
+                    false => crossed.map(|c| c.interval),
+                };
+                Cell { mean: Some(mean), interval, seeds: group.runs.len() }
             }
             _ => Cell::default(),
         }
@@ -162,5 +205,32 @@ impl<'a> Scores<'a> {
     pub fn tasks_with(&self, metric: Metric, groups: &[Group]) -> Vec<&'a str> {
         let measured = |task: &&&str| groups.iter().any(|g| self.shared(&g.runs, task, metric).is_some());
         self.tasks.iter().filter(measured).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::proportion::wilson;
+
+    /// One run has Wilson's interval, as `evals.csv`; several have one within 0 and 1; all right has one end.
+    #[test]
+    fn shares_have_one_kind_of_interval() {
+        let task = |rights: &[usize]| -> Vec<Vec<f64>> {
+            rights.iter().map(|right| (0..20).map(|i| f64::from(u8::from(i < *right))).collect()).collect()
+        };
+        let of = |scores: &[Vec<Vec<f64>>]| {
+            let clusters = vec![Clusters::independent(20); scores.len()];
+            let all: Vec<f64> = scores.iter().flatten().flatten().copied().collect();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let crossed = crossed_mean_in_clusters(scores, &clusters, LEVEL).ok();
+            share_interval(mean, scores, &clusters, crossed).unwrap()
+        };
+        assert_eq!(of(&[task(&[18])]), wilson(18, 20, LEVEL).unwrap());
+        let several = of(&[task(&[19, 20, 18])]);
+        assert!(several.low > 0.5 && several.high < 1.0, "{several:?}");
+        let all = of(&[task(&[20, 20, 20])]);
+        assert_eq!((all.high, all.low), (1.0, wilson(20, 20, LEVEL).unwrap().low));
+        assert_eq!(of(&[task(&[0]), task(&[0])]).low, 0.0);
     }
 }

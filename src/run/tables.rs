@@ -6,10 +6,11 @@ use super::error::RunError;
 use super::store::{Claims, Finished, StageKey, Store};
 use super::sweep::StageState;
 use crate::base::hash::{sha256_file, sha256_hex};
-use crate::plan::{Plan, document};
+use crate::plan::{Document, Plan, declared, document, document_with, freeze};
 use crate::record::provenance::ENVIRONMENT_FILE;
 use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
 use crate::record::{LatencyRow, RecordError, RunIdentity, RunRecord, Snapshot, Status, Tables};
+use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -85,9 +86,13 @@ impl<'a> Merger<'a> {
     ) -> Result<(), RunError> {
         let axes = self.plan.experiment.axes.iter().map(|axis| axis.key.clone()).collect();
         let mut tables = begin(self.results, axes)?;
+        let mut decided = 0;
         for place in 0..self.plan.runs.len() {
             match self.record(place) {
-                Ok(Some(record)) => tables.add(&record)?,
+                Ok(Some(record)) => {
+                    tables.add(&record)?;
+                    decided += 1;
+                }
                 Ok(None) => {}
                 Err(error @ RunError::Damaged { .. }) => {
                     tracing::warn!("{error}; the run is left out of the tables, run again to make it anew");
@@ -95,11 +100,21 @@ impl<'a> Merger<'a> {
                 Err(error) => return Err(error),
             }
         }
-        if self.plan_text.get().is_none() {
-            let _ = self.plan_text.set(plan_text(self.plan)?);
-        }
-        let mut others: Vec<(&str, &[u8])> =
-            self.plan_text.get().map(|text| (PLAN_FILE, text.as_slice())).into_iter().collect();
+        // What is asked is frozen before there is an answer: a question that is added later is told as such.
+        let unfrozen;
+        let plan: &[u8] = match decided {
+            0 => {
+                unfrozen = plan_file(self.results, self.plan, false)?;
+                &unfrozen
+            }
+            _ => {
+                if self.plan_text.get().is_none() {
+                    let _ = self.plan_text.set(plan_file(self.results, self.plan, true)?);
+                }
+                self.plan_text.get().map_or(&[], Vec::as_slice)
+            }
+        };
+        let mut others: Vec<(&str, &[u8])> = vec![(PLAN_FILE, plan)];
         others.extend(self.provenance.as_deref().map(|bytes| (ENVIRONMENT_FILE, bytes)));
         tables.commit(&others)?;
         Ok(())
@@ -184,12 +199,38 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
-/// The text of `plan.json`.
+/// The plan as text, without what is frozen beside it: what a process carries out.
 pub(super) fn plan_text(plan: &Plan) -> Result<Vec<u8>, RunError> {
-    let mut text = serde_json::to_vec_pretty(&document(plan))
+    text_of(&document(plan))
+}
+
+fn text_of(document: &Document<'_>) -> Result<Vec<u8>, RunError> {
+    let mut text = serde_json::to_vec_pretty(document)
         .map_err(|error| RecordError::Json { path: PLAN_FILE.into(), message: error.to_string() })?;
     text.push(b'\n');
     Ok(text)
+}
+
+/// The contents of `plan.json`: the plan and, under `declared`, the questions that were asked before the first result.
+/// Where there are results already, those of the file that is there, else the plan's own.
+fn plan_file(results: &Path, plan: &Plan, has_results: bool) -> Result<Vec<u8>, RunError> {
+    let before = if has_results { declared_in(results) } else { None };
+    text_of(&document_with(plan, before.unwrap_or_else(|| declared(plan))))
+}
+
+/// What the plan in this folder declared; one of an earlier version froze nothing, and all it asked counts.
+fn declared_in(results: &Path) -> Option<Value> {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        declared: Option<Value>,
+        comparisons: Option<Value>,
+        questions: Option<Value>,
+    }
+    let files = Snapshot::read(results, &[PLAN_FILE]).ok()?;
+    let plan: Asked = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
+    let none = || json!([]);
+    let of_earlier = || Some(freeze(&plan.comparisons?, &plan.questions.unwrap_or_else(none)));
+    plan.declared.or_else(of_earlier)
 }
 
 /// Writes `plan.json` beside no results, or where it is there already. Returns false where the folder has results of
@@ -201,11 +242,12 @@ pub fn write_plan(results: &Path, plan: &Plan) -> Result<bool, RunError> {
     belongs_to(results, &plan.experiment.name)?;
     let path = results.join(PLAN_FILE);
     let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
-    let text = plan_text(plan)?;
+    let has_tables = results.join(crate::record::dictionary::RUNS).exists();
+    let text = plan_file(results, plan, has_tables)?;
     if sha256_file(&path).is_ok_and(|old| old == sha256_hex(&text)) {
         return Ok(true);
     }
-    if results.join(crate::record::dictionary::RUNS).exists() {
+    if has_tables {
         return Ok(false);
     }
     std::fs::create_dir_all(results).map_err(unwritable)?;

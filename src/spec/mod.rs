@@ -6,6 +6,7 @@
 //! ```
 pub mod arm;
 mod check;
+mod comparisons;
 mod corpus;
 mod error;
 mod grid;

@@ -10,6 +10,8 @@
 //! factors = ["prune.saliency", "prune.update"]
 //! arm = "pruning_aware"
 //! metric = "gold_probability"
+//! slopes = ["budget.tokens"]                         # and what the metric gains per doubling of a numeric axis
+//! family = "rules"                                   # corrected together; without a name all of the file are one family
 //! ```
 use super::names::METRICS;
 use super::reader::Table;
@@ -27,41 +29,50 @@ pub(super) fn read(root: &Table<'_>, arms: &[&str], axes: &[Axis]) -> Vec<AxisQu
     for t in root.tables("rankings") {
         let axis = t.text("axis").required();
         let known = is_axis(&t, "axis", &axis, axes);
-        let (arm, metric) = of(&t, arms);
+        let of = of(&t, arms);
         t.finish();
         if known {
-            add(AxisQuestion { arm, axes: vec![axis], metric });
+            add(AxisQuestion { axes: vec![axis], ..of });
         }
     }
     for t in root.tables("effects") {
-        let factors = t.texts("factors").required();
+        let slopes = t.texts("slopes").optional().unwrap_or_default();
+        let factors = match t.has("slopes") {
+            true => t.texts("factors").optional().unwrap_or_default(),
+            false => t.texts("factors").required(),
+        };
         let mut known = factors.iter().all(|factor| is_axis(&t, "factors", factor, axes));
-        if let Some(repeated) = factors.iter().enumerate().find(|(i, factor)| factors[..*i].contains(factor))
-        {
-            let message = format!("`{}` is named twice", repeated.1);
-            t.findings().add(t.path_of("factors"), t.line_of("factors"), message, None);
-            known = false;
+        known &= slopes.iter().all(|slope| is_scale(&t, slope, axes));
+        for (key, named) in [("factors", &factors), ("slopes", &slopes)] {
+            if let Some(repeated) = named.iter().enumerate().find(|(i, factor)| named[..*i].contains(factor))
+            {
+                let message = format!("`{}` is named twice", repeated.1);
+                t.findings().add(t.path_of(key), t.line_of(key), message, None);
+                known = false;
+            }
         }
-        let (arm, metric) = of(&t, arms);
+        let of = of(&t, arms);
         t.finish();
         if !known {
             continue;
         }
         for factor in &factors {
-            add(AxisQuestion { arm: arm.clone(), axes: vec![factor.clone()], metric: metric.clone() });
+            add(AxisQuestion { axes: vec![factor.clone()], ..of.clone() });
         }
         for (place, first) in factors.iter().enumerate() {
             for second in &factors[place + 1..] {
-                let axes = vec![first.clone(), second.clone()];
-                add(AxisQuestion { arm: arm.clone(), axes, metric: metric.clone() });
+                add(AxisQuestion { axes: vec![first.clone(), second.clone()], ..of.clone() });
             }
+        }
+        for slope in slopes {
+            add(AxisQuestion { axes: vec![slope], slope: true, ..of.clone() });
         }
     }
     questions
 }
 
-/// Arm and metric of a question.
-fn of(t: &Table<'_>, arms: &[&str]) -> (String, String) {
+/// A question about no axis yet: arm, metric and family.
+fn of(t: &Table<'_>, arms: &[&str]) -> AxisQuestion {
     let arms: Vec<(&str, &str)> = arms.iter().map(|arm| (*arm, *arm)).collect();
     let arm = match arms.is_empty() {
         // Where no arm could be read, the question would only be blamed for it.
@@ -69,7 +80,24 @@ fn of(t: &Table<'_>, arms: &[&str]) -> (String, String) {
         false => t.name("arm", &arms).required().to_string(),
     };
     let metrics = METRICS.map(|metric| (metric, metric));
-    (arm, t.name("metric", &metrics).required().to_string())
+    let metric = t.name("metric", &metrics).required().to_string();
+    AxisQuestion { arm, metric, family: t.text("family").optional(), ..AxisQuestion::default() }
+}
+
+/// Whether `axis` takes numbers above 0 over at least two values; a fault where it does not.
+fn is_scale(t: &Table<'_>, axis: &str, axes: &[Axis]) -> bool {
+    if !is_axis(t, "slopes", axis, axes) {
+        return false;
+    }
+    let values = axes.iter().filter(|known| known.key == axis).flat_map(|known| &known.values);
+    match values.into_iter().find(|value| !value.parse::<f64>().is_ok_and(|x| x.is_finite() && x > 0.0)) {
+        None => true,
+        Some(value) => {
+            let message = format!("a slope is per doubling, and `{value}` of `{axis}` is no number above 0");
+            t.findings().add(t.path_of("slopes"), t.line_of("slopes"), message, None);
+            false
+        }
+    }
 }
 
 /// Whether the experiment varies `axis` over at least two values; a fault where it does not.
@@ -130,6 +158,26 @@ mod tests {
         assert_eq!(faults, Vec::<String>::new());
         let asked: Vec<String> = questions.iter().map(|q| q.axes.join(" x ")).collect();
         assert_eq!(asked, ["prune.saliency", "budget.tokens", "prune.saliency x budget.tokens"]);
+    }
+
+    #[test]
+    fn slopes_are_of_numeric_axes() {
+        let text = "[[effects]]\nslopes = [\"budget.tokens\"]\narm = \"one_shot\"\nmetric = \"acc\"\nfamily = \"scale\"\n";
+        let (questions, faults) = read_from(text);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(
+            (questions.len(), questions[0].slope, questions[0].family.as_deref()),
+            (1, true, Some("scale"))
+        );
+        let (_, faults) = read_from(&text.replace("budget.tokens", "prune.saliency"));
+        assert_eq!(
+            faults,
+            [
+                "effects[0].slopes: a slope is per doubling, and `random` of `prune.saliency` is no number above 0 "
+            ]
+        );
+        let (_, faults) = read_from("[[effects]]\narm = \"one_shot\"\nmetric = \"acc\"\n");
+        assert_eq!(faults, ["effects[0].factors: missing "]);
     }
 
     #[test]

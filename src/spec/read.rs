@@ -22,7 +22,6 @@ pub(super) struct Header {
     pub seeds: Vec<u64>,
     pub engine: EngineSpec,
     pub arms: Vec<ArmRead>,
-    pub comparisons: Vec<Comparison>,
 }
 
 pub(super) fn header(root: &Table<'_>) -> Header {
@@ -31,8 +30,7 @@ pub(super) fn header(root: &Table<'_>) -> Header {
     let seeds = root.wholes("seeds", 0..=MAX).required();
     let engine = engine(&root.table("engine", false));
     let arms = arm::arms(root);
-    let comparisons = comparisons(root, &arms);
-    Header { title, question, seeds, engine, arms, comparisons }
+    Header { title, question, seeds, engine, arms }
 }
 
 pub(super) fn run_spec(root: &Table<'_>, places: &Places<'_>) -> RunSpec {
@@ -393,38 +391,6 @@ fn eval(t: &Table<'_>, places: &Places<'_>) -> EvalSpec {
     };
     t.finish();
     eval
-}
-
-fn comparisons(root: &Table<'_>, arms: &[ArmRead]) -> Vec<Comparison> {
-    // Where an arm could not be read, every comparison with it would be blamed as well.
-    let names_are_known = root.findings().sound(&["arms"]);
-    let labels: Vec<String> = arms.iter().map(|read| read.arm.label()).collect();
-    let labels: Vec<(&str, &str)> = labels.iter().map(|label| (label.as_str(), label.as_str())).collect();
-    let metrics = METRICS.map(|metric| (metric, metric));
-    let mut comparisons: Vec<Comparison> = Vec::new();
-    for t in root.tables("comparisons") {
-        let arm = |key| match names_are_known && !labels.is_empty() {
-            true => t.name(key, &labels).required().to_string(),
-            false => t.text(key).required(),
-        };
-        let comparison = Comparison {
-            variant: arm("variant"),
-            baseline: arm("baseline"),
-            metric: t.name("metric", &metrics).required().to_string(),
-        };
-        t.finish();
-        if names_are_known && root.findings().sound(&[&t.path_of("variant"), &t.path_of("baseline")]) {
-            if comparison.variant == comparison.baseline {
-                let message = format!("`{}` is compared with itself", comparison.variant);
-                root.findings().add(t.path_of("baseline"), t.line_of("baseline"), message, None);
-            } else if comparisons.contains(&comparison) {
-                let message = "the same comparison stands twice";
-                root.findings().add(t.path_of("variant"), t.line_of("variant"), message, None);
-            }
-        }
-        comparisons.push(comparison);
-    }
-    comparisons
 }
 
 /// All keys of the file that are not part of the run specification.

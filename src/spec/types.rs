@@ -31,6 +31,7 @@ pub struct Experiment {
     pub axes: Vec<Axis>,
     /// Every point of the grid, the last axis varying fastest; one point without values where there are no axes.
     pub points: Vec<Point>,
+    /// Declared before the run; with `questions`, corrected for multiplicity family by family.
     pub comparisons: Vec<Comparison>,
     /// What is asked of the axes of an arm.
     #[serde(default)]
@@ -738,21 +739,57 @@ impl Point {
 }
 
 /// A question about the axes of one arm, declared before the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AxisQuestion {
     /// Name of an arm.
     pub arm: String,
     /// One axis: which of its values is best. Two: whether they interact.
     pub axes: Vec<String>,
     pub metric: String,
+    /// Asks, of one numeric axis, what the metric gains per doubling of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub slope: bool,
+    /// Questions of one family are corrected for multiplicity together; those without a name are one family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
 }
 
-/// A comparison declared before the run; all of one file are corrected for multiplicity together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// At which points of the grid a comparison is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    /// One comparison at each point.
+    #[default]
+    Each,
+    /// One comparison of means over all points.
+    Pooled,
+}
+
+impl At {
+    fn is_each(&self) -> bool {
+        *self == At::Each
+    }
+}
+
+/// A comparison declared before the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Name of an arm.
     pub variant: String,
+    /// Values of axes at which the variant is taken, by key path; elsewhere both sides stand at the same value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variant_at: BTreeMap<String, String>,
     pub baseline: String,
-    /// `acc`, `acc_norm` (mean over tasks) or `bits_per_byte`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub baseline_at: BTreeMap<String, String>,
+    /// One of [`METRICS`](super::METRICS).
     pub metric: String,
+    #[serde(default, skip_serializing_if = "At::is_each")]
+    pub at: At,
+    /// Asks whether the difference is smaller than this, too: percentage points of a share, else the metric's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// As of an [`AxisQuestion`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
 }

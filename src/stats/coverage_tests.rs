@@ -4,6 +4,8 @@
 //! EFFICIENTLLM_COVERAGE=coverage.csv cargo test --release --lib stats::coverage_tests -- --ignored
 //! ```
 //!
+//! What it showed stands in `experiments/coverage.md`.
+//!
 //! Seeds × items × clusters, binary and continuous scores, S = 2, 3, 5, 8; which component dominates is varied. Differences of two
 //! arms on 120 items: d = seed effect + cluster effect + item effect + noise, or, binary, the difference of two answers whose
 //! log-odds are such sums. The truth is 0 in all of them.

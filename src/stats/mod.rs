@@ -11,12 +11,13 @@
 //! | two arms on the same items or seeds | [`paired`], [`mcnemar`], [`wilcoxon`], [`permutation`] |
 //! | replicates *and* items are both samples | [`crossed`] (interval, p), [`bootstrap`] (check) |
 //! | several comparisons at once | [`multiplicity`], [`nemenyi`] |
-//! | the best of several arms, and those not told from it | [`ranking`] |
+//! | all pairs of several levels on the same seeds | [`tukey`] |
+//! | how often an arm is the best of several | [`ranking`] |
 //! | many tasks, few runs | [`aggregate`] |
 //! | agreement of rankings and of kept sets | [`correlation`], [`overlap`] |
 //! | is a difference smaller than a margin | [`paired::equivalence`], [`crossed::CrossedMean::equivalence`] |
 //! | how small a difference can be seen, how many seeds it takes | [`power`] |
-//! | main effects, interactions, slopes | [`factorial`] |
+//! | weights of main effects, interactions, slopes | [`factorial`] |
 pub mod aggregate;
 pub mod bootstrap;
 pub mod cluster;
@@ -36,6 +37,7 @@ pub mod power;
 pub mod proportion;
 pub mod ranking;
 mod special;
+pub mod tukey;
 pub mod wilcoxon;
 
 /// An interval, both ends included.

@@ -7,7 +7,7 @@
 //!
 //! With the few degrees of freedom of three seeds z promises far too much: what z calls 80 % of power is 35 % by t. What is told
 //! to people is by t, at the level that is left after correction for the number of comparisons.
-use super::special::{bisect, noncentral_t_cdf, normal_quantile, student_two_sided_quantile};
+use super::special::{noncentral_t_cdf, normal_quantile, root, student_two_sided_quantile};
 use super::{Result, StatsError, check_open};
 
 /// Probability that a two-sided t test at `alpha` with `df` degrees of freedom finds a true difference of `effect`, measured
@@ -27,18 +27,37 @@ pub fn power_by_t(effect: f64, standard_error: f64, df: f64, alpha: f64) -> Resu
 /// A power that is none, or at most `alpha`.
 pub fn minimum_detectable_effect_by_t(standard_error: f64, df: f64, power: f64, alpha: f64) -> Result<f64> {
     check_open("power", power, alpha, 1.0)?;
-    check_open("standard error", standard_error, -f64::MIN_POSITIVE, f64::INFINITY)?;
     check_open("degrees of freedom", df, 0.0, f64::INFINITY)?;
     check_open("significance level", alpha, 0.0, 1.0)?;
-    let mut high = 1.0;
-    while power_by_t(high, 1.0, df, alpha)? < power {
-        high *= 2.0;
+    let critical = student_two_sided_quantile(alpha, df);
+    minimum_detectable_effect_beyond(critical, standard_error, df, power)
+}
+
+/// The same of a test that finds what is more than `critical` standard errors from 0.
+///
+/// # Errors
+/// A power that is none; one that is had without any difference.
+pub fn minimum_detectable_effect_beyond(
+    critical: f64,
+    standard_error: f64,
+    df: f64,
+    power: f64,
+) -> Result<f64> {
+    check_open("power", power, 0.0, 1.0)?;
+    check_open("critical value", critical, 0.0, f64::INFINITY)?;
+    check_open("standard error", standard_error, -f64::MIN_POSITIVE, f64::INFINITY)?;
+    check_open("degrees of freedom", df, 0.0, f64::INFINITY)?;
+    let found =
+        |shift: f64| 1.0 - noncentral_t_cdf(critical, df, shift) + noncentral_t_cdf(-critical, df, shift);
+    check_open("power", power, found(0.0), 1.0)?;
+    let (mut low, mut high) = (0.0, 1.0);
+    while found(high) < power {
+        (low, high) = (high, 2.0 * high);
         // Corrected levels of one degree of freedom have quantiles of many thousands.
         check_open("effect in standard errors", high, 0.0, 1e9)?;
     }
-    let t = student_two_sided_quantile(alpha, df);
-    let found = |shift: f64| 1.0 - noncentral_t_cdf(t, df, shift) + noncentral_t_cdf(-t, df, shift);
-    Ok(bisect(|shift| found(shift) - power, 0.0, high) * standard_error)
+    // Each value is an integral: some ten of them, instead of the fifty of a bisection.
+    Ok(root(|shift| found(shift) - power, low, high, 1e-12) * standard_error)
 }
 
 /// Fewest seeds, at least two, with which a paired t test at `alpha` finds `effect` with probability `power`, when the

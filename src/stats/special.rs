@@ -110,6 +110,33 @@ pub fn bisect(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> f64 {
     0.5 * (low + high)
 }
 
+/// Root of the smooth increasing function `f` in `low..high`, to `tolerance`: for functions that are costly. Linear
+/// interpolation that halves the value of an end that stays (Illinois; Dowell & Jarratt 1971).
+pub fn root(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64, tolerance: f64) -> f64 {
+    let (mut below, mut above) = (f(low), f(high));
+    let mut stayed = 0;
+    for _ in 0..200 {
+        if high - low <= tolerance || below == above {
+            break;
+        }
+        let middle = (low * above - high * below) / (above - below);
+        let value = f(middle);
+        if value == 0.0 {
+            return middle;
+        } else if value < 0.0 {
+            above *= if stayed == 1 { 0.5 } else { 1.0 };
+            (low, below, stayed) = (middle, value, 1);
+        } else {
+            below *= if stayed == -1 { 0.5 } else { 1.0 };
+            (high, above, stayed) = (middle, value, -1);
+        }
+        if value.abs() <= tolerance * 1e-3 {
+            return middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +172,18 @@ mod tests {
         // Without a shift it is Student's; with many degrees of freedom a normal.
         assert_close(noncentral_t_cdf(2.0, 4.0, 0.0), 1.0 - 0.5 * student_two_sided(2.0, 4.0), 1e-12);
         assert_close(noncentral_t_cdf(1.0, 1e6, 0.5), normal_cdf(0.5), 1e-5);
+    }
+
+    #[test]
+    fn roots_are_found_in_few_steps() {
+        let calls = std::cell::Cell::new(0);
+        let cube = |x: f64| {
+            calls.set(calls.get() + 1);
+            x * x * x - 2.0
+        };
+        assert_close(root(cube, 0.0, 8.0, 1e-12), 2f64.cbrt(), 1e-11);
+        assert!(calls.get() < 30, "{}", calls.get());
+        assert_close(root(|x| normal_cdf(x) - 0.975, -5.0, 5.0, 1e-12), 1.959963984540054, 1e-10);
     }
 
     #[test]

@@ -97,6 +97,12 @@ fn was_trained(stage: &StageRecord) -> bool {
     stage.identity.get("train").is_some()
 }
 
+/// An arm with its values of axes, as `compare` names it.
+fn label(run: &RunEntry) -> String {
+    let values = run.axes.iter().map(|(_, value)| value.as_str());
+    std::iter::once(run.identity.arm.as_str()).chain(values).collect::<Vec<_>>().join(" · ")
+}
+
 /// The place of the run called `name` in the tables.
 fn choose(results: &Results, name: &str) -> Result<usize> {
     let runs = &results.runs;
@@ -108,7 +114,8 @@ fn choose(results: &Results, name: &str) -> Result<usize> {
                 None => (name, None),
             };
             let fits = |run: &RunEntry| {
-                run.identity.arm == arm && seed.is_none_or(|seed| run.identity.seed.to_string() == seed)
+                (run.identity.arm == arm || label(run) == arm)
+                    && seed.is_none_or(|seed| run.identity.seed.to_string() == seed)
             };
             (0..runs.len()).filter(|at| fits(&runs[*at])).collect()
         }
@@ -133,7 +140,11 @@ fn choose(results: &Results, name: &str) -> Result<usize> {
             Err(anyhow!("no run `{name}` in the results\nhint: {hint}"))
         }
         (several, _) => {
-            let names: Vec<&str> = several.iter().map(|at| runs[*at].identity.run.as_str()).collect();
+            // By what tells them apart: the values of axes, and seeds.
+            let names: Vec<String> = several
+                .iter()
+                .map(|at| format!("`{}/{}`", label(&runs[*at]), runs[*at].identity.seed))
+                .collect();
             Err(anyhow!("`{name}` names {} runs\nhint: name one of {}", names.len(), names.join(", ")))
         }
     }

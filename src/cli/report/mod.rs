@@ -85,6 +85,9 @@ struct Recorded {
     title: Value,
     question: Value,
     comparisons: Value,
+    /// Plans of earlier versions have none.
+    #[serde(default)]
+    questions: Option<Value>,
     runs: Vec<RecordedRun>,
 }
 
@@ -105,6 +108,7 @@ fn differing(place: &Place, results: &Path) -> Option<Vec<&'static str>> {
         ("title", then.title, json!(experiment.title)),
         ("question", then.question, json!(experiment.question)),
         ("comparisons", then.comparisons, json!(experiment.comparisons)),
+        ("rankings and effects", then.questions.unwrap_or_else(|| json!([])), json!(experiment.questions)),
     ];
     let mut differing: Vec<&'static str> =
         told.into_iter().filter(|(_, then, now)| then != now).map(|(key, ..)| key).collect();

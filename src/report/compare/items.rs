@@ -49,26 +49,48 @@ pub struct Flip {
     pub seed: u64,
 }
 
-/// Scores of every task, and the mean over tasks with equal weight where there are several; by `metric`, or by the usual one
-/// of each task.
-pub fn scores(
-    results: &Results,
-    sides: &Sides,
-    metric: Option<Metric>,
-) -> (Vec<TaskScore>, Option<([f64; 2], Difference)>) {
+/// A mean over tasks with equal weight on both sides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeanScore {
+    /// `None`: of each task the metric that its row names.
+    pub metric: Option<Metric>,
+    pub tasks: usize,
+    pub items: usize,
+    pub scores: [f64; 2],
+    pub difference: Difference,
+}
+
+/// Scores of every task, and the means over tasks where there are several; by `metric`, or by the usual one of each task.
+/// Where those are of two kinds there is a second mean, of `acc` alone, which is the `average acc` of the report.
+pub fn scores(results: &Results, sides: &Sides, metric: Option<Metric>) -> (Vec<TaskScore>, Vec<MeanScore>) {
     let table = Scores::new(results);
-    let (mut tasks, mut all, mut clusters) = (vec![], vec![], vec![]);
-    for task in &table.tasks {
-        if let Some((score, differences, of_items)) = one(results, &table, sides, task, metric) {
-            tasks.push(score);
-            all.push(differences);
-            clusters.push(of_items);
-        }
-    }
+    let (mut tasks, own) = of_tasks(results, &table, sides, metric);
     let tested: Vec<usize> = (0..tasks.len()).filter(|i| tasks[*i].difference.p.is_some()).collect();
     let p: Vec<f64> = tested.iter().filter_map(|i| tasks[*i].difference.p).collect();
     if let Ok(adjusted) = holm(&p) {
         tested.iter().zip(adjusted).for_each(|(i, p)| tasks[*i].p_holm = Some(p));
+    }
+    let mut means: Vec<MeanScore> = own.into_iter().collect();
+    if means.iter().any(|mean| mean.metric.is_none()) {
+        means.extend(of_tasks(results, &table, sides, Some(Metric::Acc)).1);
+    }
+    (tasks, means)
+}
+
+/// Scores of the tasks, and their mean.
+fn of_tasks(
+    results: &Results,
+    table: &Scores,
+    sides: &Sides,
+    metric: Option<Metric>,
+) -> (Vec<TaskScore>, Option<MeanScore>) {
+    let (mut tasks, mut all, mut clusters) = (vec![], vec![], vec![]);
+    for task in &table.tasks {
+        if let Some((score, differences, of_items)) = one(results, table, sides, task, metric) {
+            tasks.push(score);
+            all.push(differences);
+            clusters.push(of_items);
+        }
     }
     let mean = (tasks.len() > 1).then(|| {
         let side = |side: usize| tasks.iter().map(|t| t.scores[side]).sum::<f64>() / tasks.len() as f64;
@@ -79,7 +101,14 @@ pub fn scores(
             interval: crossed.map(|c| c.interval),
             p: crossed.as_ref().map(CrossedMean::p),
         };
-        (scores, difference)
+        let first = tasks[0].metric;
+        MeanScore {
+            metric: tasks.iter().all(|t| t.metric == first).then_some(first),
+            tasks: tasks.len(),
+            items: tasks.iter().map(|t| t.items).sum(),
+            scores,
+            difference,
+        }
     });
     (tasks, mean)
 }

@@ -101,15 +101,12 @@ fn scores(c: &Comparison) -> Vec<Block> {
             named(names, cells(t.metric, t.scores, &t.difference, t.p_holm))
         })
         .collect();
-    rows.extend(c.mean.as_ref().map(|(scores, difference)| {
-        let items: usize = c.tasks.iter().map(|t| t.items).sum();
-        let metrics: Vec<Metric> = c.tasks.iter().map(|t| t.metric).collect();
-        let first = metrics.first().copied().unwrap_or(Metric::Acc);
-        let alike = metrics.iter().all(|metric| *metric == first);
-        // acc here and acc_norm there: the column tells it task by task.
-        let metric = if alike { first.name() } else { "as above" };
-        let names = ["mean of tasks".into(), metric.into(), items.to_string()];
-        named(names, cells(first, *scores, difference, None))
+    rows.extend(c.means.iter().map(|mean| {
+        let first = c.tasks.first().map_or(Metric::Acc, |task| task.metric);
+        // acc here and acc_norm there: the rows above tell it task by task.
+        let metric = mean.metric.map_or("as above", Metric::name);
+        let names = [format!("mean of {} tasks", mean.tasks), metric.into(), mean.items.to_string()];
+        named(names, cells(mean.metric.unwrap_or(first), mean.scores, &mean.difference, None))
     }));
     let binary = c.tasks.iter().all(|t| t.metric.is_binary());
     let test = if c.sides.pairs.len() == 1 && binary {

@@ -72,6 +72,29 @@ fn find(results: &Results, groups: &[Group], name: &str) -> Result<Side> {
     if let Some(group) = groups.iter().find(|g| g.label == name) {
         return Ok(Side::Arm(group.clone()));
     }
+    if let Some((arm, seed)) = name.rsplit_once('/') {
+        let of_arm: Vec<&Group> = groups.iter().filter(|g| g.label == arm || g.arm == arm).collect();
+        let is_seed = |run: &&usize| results.runs[**run].identity.seed.to_string() == seed;
+        let runs: Vec<usize> = of_arm.iter().filter_map(|g| g.runs.iter().find(is_seed).copied()).collect();
+        match runs.as_slice() {
+            [only] => return Ok(Side::Run(*only)),
+            [] => {}
+            several => {
+                let label = |run: &usize| {
+                    let group = of_arm.iter().find(|g| g.runs.contains(run));
+                    group.map_or(String::new(), |g| format!("{}/{seed}", g.label))
+                };
+                let labels = several.iter().map(label).collect();
+                return Err(ReportError::SeveralPoints { arm: name.into(), labels });
+            }
+        }
+        let of_seed =
+            results.runs.iter().find(|r| r.identity.arm == arm && r.identity.seed.to_string() == seed);
+        if let Some(failed) = of_seed.filter(|r| r.identity.status == Status::Failed) {
+            let reason = failed.identity.reason.clone().unwrap_or_default();
+            return Err(ReportError::FailedRun { run: failed.identity.run.clone(), reason });
+        }
+    }
     let points: Vec<&Group> = groups.iter().filter(|g| g.arm == name).collect();
     match points.as_slice() {
         [] => Err(unknown(results, groups, name)),
@@ -86,7 +109,12 @@ fn find(results: &Results, groups: &[Group], name: &str) -> Result<Side> {
 fn unknown(results: &Results, groups: &[Group], name: &str) -> ReportError {
     let runs = results.runs.iter().map(|r| r.identity.run.as_str());
     let arms = groups.iter().flat_map(|g| [g.arm.as_str(), g.label.as_str()]);
-    let all: Vec<&str> = arms.chain(runs).collect();
+    let with_seeds: Vec<String> = groups
+        .iter()
+        .flat_map(|g| g.runs.iter().map(move |run| (g, results.runs[*run].identity.seed)))
+        .flat_map(|(g, seed)| [format!("{}/{seed}", g.arm), format!("{}/{seed}", g.label)])
+        .collect();
+    let all: Vec<&str> = arms.chain(runs).chain(with_seeds.iter().map(String::as_str)).collect();
     // A run's name ends in a hash that nobody types: the one that begins alike is meant.
     let begins = || all.iter().copied().find(|n| !name.is_empty() && n.starts_with(name));
     ReportError::UnknownSide {

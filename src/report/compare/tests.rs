@@ -111,10 +111,11 @@ fn two_runs_are_paired_by_item() {
     assert_eq!(names(&boolq.lost), ["q_3", "q_4", "q_5", "q_6", "q_7"]);
     assert_eq!(names(&boolq.gained), ["q_10"]);
     assert_eq!((boolq.both_right, boolq.both_wrong), (2, 2));
-    let (scores, difference) = c.mean.unwrap();
-    assert_close(scores[0], 0.35, 1e-12);
-    assert_close(scores[1], 0.65, 1e-12);
-    assert_close(difference.mean, 0.3, 1e-12);
+    let [mean] = &c.means[..] else { panic!("{:?}", c.means) };
+    assert_eq!((mean.metric, mean.tasks, mean.items), (Some(Metric::Acc), 2, 14));
+    assert_close(mean.scores[0], 0.35, 1e-12);
+    assert_close(mean.scores[1], 0.65, 1e-12);
+    assert_close(mean.difference.mean, 0.3, 1e-12);
 }
 
 #[test]
@@ -136,6 +137,12 @@ fn the_usual_metric_of_a_task_is_taken_and_only_common_items_count() {
     let c = compare(&read(&[a, b]), [A, B], None).unwrap();
     let arc = &c.tasks[2];
     assert_eq!((arc.metric, arc.items, arc.scores), (Metric::AccNorm, 4, [0.5, 0.75]));
+    // Two means, each with what it is of: that of the usual metrics, and the report's average of acc.
+    assert_eq!(c.means.iter().map(|mean| mean.metric).collect::<Vec<_>>(), [None, Some(Metric::Acc)]);
+    assert_close(c.means[0].scores[0], (0.7 + 0.0 + 0.5) / 3.0, 1e-12);
+    assert_close(c.means[1].scores[0], 0.7 / 3.0, 1e-12);
+    let page = c.to_text(0);
+    assert!(page.contains("mean of 3 tasks") && page.contains("as above"), "{page}");
 }
 
 #[test]
@@ -237,7 +244,7 @@ fn pages() {
 fn nothing_measured_is_blank_and_no_panic() {
     let bare = |r: RunRecord| RunRecord::new(r.identity, r.axes);
     let c = compare(&read(&pair().map(bare)), [A, B], None).unwrap();
-    assert_eq!((c.tasks.len(), c.mean, c.bits_per_byte), (0, None, None));
+    assert_eq!((c.tasks.len(), c.means.len(), c.bits_per_byte), (0, 0, None));
     assert!(c.to_text(5).contains("No task was scored on the same items on both sides."));
     // One item: a difference, no interval.
     let [mut a, mut b] = pair().map(bare);
@@ -283,6 +290,11 @@ fn wrong_names_are_answered() {
     ] {
         assert_eq!(fault(names), want);
     }
+    // A run by arm and seed; at several points the axis values tell which.
+    assert_eq!(compare(&results, ["one/1", B], None).unwrap().sides.pairs, [(0, 1)]);
+    assert_eq!(compare(&results, ["one · taylor1/1", "two · random/2"], None).unwrap().sides.pairs, [(0, 2)]);
+    assert_eq!(fault(["one/2", B]), "no run and no arm is called `one/2`\nhint: did you mean `one/1`?");
+    assert!(fault(["three/4", B]).starts_with("run `three-s4-0000abcd` failed: loss became NaN"));
     let none = compare(&read(&[]), [A, B], None).unwrap_err().to_string();
     assert_eq!(none, format!("no run and no arm is called `{A}`\nhint: no run has finished yet"));
 }

@@ -6,7 +6,7 @@
 //!
 //! Zero where the two axes add up. The (k − 1)(l − 1) tetrads against the first level of each axis span every interaction;
 //! they are corrected together (Holm 1979).
-use super::contrast::Estimate;
+use super::contrast::{Estimate, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
 use crate::stats::multiplicity::holm;
@@ -16,7 +16,9 @@ use crate::stats::multiplicity::holm;
 pub struct Tetrad {
     /// Levels a of the first and b of the second factor; each is held against the first level.
     pub levels: [usize; 2],
+    pub weights: Weights,
     pub estimate: Estimate,
+    /// Corrected over the tetrads of the interaction, or over a declared family.
     pub p_holm: Option<f64>,
 }
 
@@ -26,6 +28,10 @@ pub struct Interaction {
     pub factors: [Factor; 2],
     /// The largest first.
     pub tetrads: Vec<Tetrad>,
+    /// Whether it was asked before there were results.
+    pub declared: bool,
+    /// Tests that its tetrads are corrected for.
+    pub tests: usize,
 }
 
 /// Of one table: for each level of the second factor, the cells of every level of the first.
@@ -68,10 +74,9 @@ pub fn interaction(grid: &Grid, a: &Factor, b: &Factor) -> Option<Interaction> {
     };
     let mut tetrads: Vec<Tetrad> = (1..rows)
         .flat_map(|row| (1..cols).map(move |col| [row, col]))
-        .map(|levels| Tetrad {
-            levels,
-            estimate: grid.estimate(&weights(levels[0], levels[1])),
-            p_holm: None,
+        .map(|levels| {
+            let weights = weights(levels[0], levels[1]);
+            Tetrad { levels, estimate: grid.estimate(&weights), weights, p_holm: None }
         })
         .filter(|tetrad| tetrad.estimate.value.is_some())
         .collect();
@@ -82,13 +87,20 @@ pub fn interaction(grid: &Grid, a: &Factor, b: &Factor) -> Option<Interaction> {
     }
     let size = |tetrad: &Tetrad| tetrad.estimate.value.map_or(0.0, f64::abs);
     tetrads.sort_by(|x, y| size(y).total_cmp(&size(x)));
-    (!tetrads.is_empty()).then(|| Interaction { factors: [a.clone(), b.clone()], tetrads })
+    let tests = measured.len();
+    let factors = [a.clone(), b.clone()];
+    (!tetrads.is_empty()).then(|| Interaction { factors, tetrads, declared: false, tests })
 }
 
 impl Interaction {
+    /// Names of the two axes.
+    pub fn axes(&self) -> [&str; 2] {
+        [&self.factors[0].name, &self.factors[1].name]
+    }
+
     /// The largest tetrad that holds after correction, where one does.
     pub fn found(&self) -> Option<&Tetrad> {
-        self.tetrads.iter().find(|t| t.p_holm.is_some_and(|p| p < ALPHA) && t.estimate.seeds > 1)
+        self.tetrads.iter().find(|t| t.p_holm.is_some_and(|p| p < ALPHA))
     }
 
     /// The names of a tetrad's levels and of those that they are held against.

@@ -4,7 +4,8 @@
 //! cell        one arm at one point of the grid
 //! contrast    Σ_cells w · mean(cell), Σ w = 0: a difference, a main effect, an interaction    [`contrast`]
 //! factor      an axis of one arm; its levels are the axis's values                           [`factor`]
-//! ranking     all pairs of levels, corrected together; the levels not told from the best    [`ranking`]
+//! ranking     all pairs of levels at once; the levels not told from the best                [`ranking`]
+//! slope       what the metric gains per doubling of a numeric axis                            [`slope`]
 //! interaction the tetrads of two factors' levels, corrected together                        [`interaction`]
 //! ```
 //!
@@ -14,13 +15,15 @@ mod contrast;
 mod factor;
 mod interaction;
 mod ranking;
+mod slope;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-pub use contrast::Estimate;
+pub use contrast::{Estimate, POWER, SeedsNeeded, Weights};
 pub use factor::{Factor, factors};
 pub use interaction::{Interaction, interaction};
-pub use ranking::{Level, Ranking, ranking};
+pub use ranking::{Level, Pair, Ranking, ranking};
+pub use slope::{Slope, slope};
 
 use super::groups::Group;
 use super::metric::Metric;

@@ -1,12 +1,20 @@
 //! Which level of a factor is best, and which cannot be told from it.
 //!
-//! All k(k − 1)/2 pairs of levels are compared and corrected together (Holm 1979), so the statement about the level that
-//! happens to come out best is not spoilt by having looked for it: with probability 95 % no pair is called different that
-//! is not. A level is *not told from the best* where its corrected comparison with the best is not significant.
-use super::contrast::Estimate;
+//! All k(k − 1)/2 pairs of levels are compared at once, so the statement about the level that happens to come out best is not
+//! spoilt by having looked for it: with probability 95 % no pair is called different that is not. Three and more levels share one
+//! error, that of randomised blocks, and Tukey's studentized range ([`crate::stats::tukey`]); two levels are a paired difference.
+//! A level is *not told from the best* where its adjusted comparison with the best is not significant.
+use super::contrast::{Estimate, Fit, POWER, SeedsNeeded, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
-use crate::stats::multiplicity::holm;
+use crate::base::random;
+use crate::report::scores::LEVEL;
+use crate::stats::Interval;
+use crate::stats::ranking::probability_of_being_best;
+use crate::stats::tukey::AllPairs;
+
+/// Resamples behind the probability of being best.
+const RESAMPLES: usize = 1000;
 
 /// One level of a factor.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +27,8 @@ pub struct Level {
     pub p_holm: Option<f64>,
     /// Whether a corrected comparison tells it from the best.
     pub told_from_best: bool,
+    /// Share of resamples of seeds and items in which it has the best mean: it describes and carries no verdict.
+    pub best_probability: Option<f64>,
 }
 
 /// Two levels of a factor.
@@ -26,8 +36,12 @@ pub struct Level {
 pub struct Pair {
     /// Places in [`Factor::levels`].
     pub levels: [usize; 2],
+    pub weights: Weights,
     /// The first less the second.
     pub difference: Estimate,
+    /// Adjusted for all pairs of the axis; for two levels its own.
+    pub p_all_pairs: Option<f64>,
+    /// The same, corrected for the other questions of a declared family.
     pub p_holm: Option<f64>,
 }
 
@@ -39,6 +53,14 @@ pub struct Ranking {
     pub pairs: Vec<Pair>,
     /// Seeds behind the pairs.
     pub seeds: usize,
+    /// Whether it was asked before there were results.
+    pub declared: bool,
+    /// Questions of its family, of which it is one; 1 where it was not declared.
+    pub tests: usize,
+    /// The error that three and more levels share; `None` with two levels, or where nothing varies.
+    pub error: Option<AllPairs>,
+    /// Places of the levels in [`Factor::levels`], the best first.
+    order: Vec<usize>,
 }
 
 /// Ranks the levels of `factor`; `None` where no block is complete or nothing was measured.
@@ -47,54 +69,111 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
         return None;
     }
     let count = factor.levels.len();
-    let means: Vec<Estimate> =
-        (0..count).map(|level| grid.estimate(&factor.level_weights(level, 1.0))).collect();
-    let goodness = |level: usize| {
-        let value = means[level].value?;
-        Some(if grid.metric.lower_is_better() { -value } else { value })
-    };
+    let of_level = |level: usize| grid.differences(&factor.level_weights(level, 1.0));
+    let scores: Vec<_> = (0..count).map(of_level).collect::<Option<_>>()?;
+    let means: Vec<Estimate> = scores.iter().map(|scores| scores.estimate(LEVEL)).collect();
+    let lower = grid.metric.lower_is_better();
+    let goodness = |level: usize| means[level].value.map(|value| if lower { -value } else { value });
     let mut order: Vec<(f64, usize)> =
         (0..count).map(|level| Some((goodness(level)?, level))).collect::<Option<_>>()?;
     // Equal means keep the order of the plan.
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let simultaneous = 1.0 - ALPHA / (count * (count - 1) / 2) as f64;
-    let mut pairs: Vec<Pair> = (0..count)
-        .flat_map(|a| (a + 1..count).map(move |b| [a, b]))
-        .map(|levels| {
-            let difference = grid.estimate_at(&factor.difference_weights(levels[0], levels[1]), simultaneous);
-            Pair { levels, difference, p_holm: None }
-        })
-        .collect();
-    let measured: Vec<usize> = (0..pairs.len()).filter(|i| pairs[*i].difference.p.is_some()).collect();
-    let p: Vec<f64> = measured.iter().filter_map(|i| pairs[*i].difference.p).collect();
-    for (i, adjusted) in measured.iter().zip(holm(&p).unwrap_or_default()) {
-        pairs[*i].p_holm = Some(adjusted);
-    }
-    let best = order.first()?.1;
-    let level = |&(_, level): &(f64, usize)| {
-        let pair = pairs
-            .iter()
-            .find(|pair| pair.levels.contains(&best) && pair.levels.contains(&level) && level != best);
-        let p_holm = pair.and_then(|pair| pair.p_holm);
-        Level {
-            name: factor.levels[level].clone(),
-            mean: means[level].clone(),
-            against_best: match pair {
-                Some(pair) if pair.levels[0] == level => pair.difference.clone(),
-                Some(pair) => pair.difference.negated(),
-                None => Estimate::default(),
-            },
-            p_holm,
-            // One seed says nothing of another.
-            told_from_best: p_holm.is_some_and(|p| p < ALPHA) && means[level].seeds > 1,
+    let order: Vec<usize> = order.into_iter().map(|(_, level)| level).collect();
+    let values: Vec<_> = scores.into_iter().map(|scores| scores.values).collect();
+    let name = format!("best of {} {} {}", factor.arm, factor.name, grid.metric.name());
+    let best = probability_of_being_best(&values, lower, RESAMPLES, &mut random::stream(0, &name)).ok();
+    let pair = |levels: [usize; 2]| {
+        let weights = factor.difference_weights(levels[0], levels[1]);
+        let difference = grid.estimate(&weights);
+        Pair { levels, p_all_pairs: difference.p, difference, weights, p_holm: None }
+    };
+    let mut pairs: Vec<Pair> =
+        (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b])).map(pair).collect();
+    let error = shared_error(&pairs, count);
+    if let Some(error) = &error {
+        let half = error.half_width(ALPHA);
+        for pair in pairs.iter_mut().filter(|pair| pair.difference.fit.is_some()) {
+            let value = pair.difference.value.unwrap_or(0.0);
+            pair.difference.interval = Some(Interval::around(value, half));
+            pair.p_all_pairs = Some(error.p(value));
         }
+    }
+    let level = |&level: &usize| Level {
+        name: factor.levels[level].clone(),
+        mean: means[level].clone(),
+        against_best: Estimate::default(),
+        p_holm: None,
+        told_from_best: false,
+        best_probability: best.as_ref().map(|best| best[level]),
     };
     let levels = order.iter().map(level).collect();
     let seeds = pairs.iter().map(|pair| pair.difference.seeds).min().unwrap_or(0);
-    Some(Ranking { factor: factor.clone(), levels, pairs, seeds })
+    let corrected: Vec<Option<f64>> = pairs.iter().map(|pair| pair.p_all_pairs).collect();
+    let mut ranking =
+        Ranking { factor: factor.clone(), levels, pairs, seeds, declared: false, tests: 1, error, order };
+    ranking.settle(&corrected);
+    Some(ranking)
+}
+
+/// The error that all pairs of three and more levels share. Levels with the same models are one level.
+fn shared_error(pairs: &[Pair], count: usize) -> Option<AllPairs> {
+    let is_twin = |pair: &Pair| pair.difference.fit.is_none() && pair.difference.value == Some(0.0);
+    let twins: Vec<usize> = pairs.iter().filter(|pair| is_twin(pair)).map(|pair| pair.levels[1]).collect();
+    let distinct: Vec<&Pair> =
+        pairs.iter().filter(|pair| !pair.levels.iter().any(|level| twins.contains(level))).collect();
+    let levels = (0..count).filter(|level| !twins.contains(level)).count();
+    let seeds = distinct.first()?.difference.seeds;
+    // One error takes one design.
+    if levels < 3 || seeds < 2 || distinct.iter().any(|pair| pair.difference.seeds != seeds) {
+        return None;
+    }
+    let parts = |pair: &Pair| match pair.difference.fit {
+        Some(Fit::Crossed(fit)) => [fit.seed_variance, fit.error_variance, fit.item_variance],
+        Some(Fit::Paired(fit)) => [fit.standard_error * fit.standard_error, 0.0, 0.0],
+        None => [0.0; 3],
+    };
+    let mut variances = [0.0; 3];
+    for pair in &distinct {
+        let share = 1.0 / distinct.len() as f64;
+        variances.iter_mut().zip(parts(pair)).for_each(|(sum, part)| *sum += share * part);
+    }
+    let of_items = distinct.iter().filter_map(|pair| match pair.difference.fit {
+        Some(Fit::Crossed(fit)) => Some(fit.item_freedom as f64),
+        _ => None,
+    });
+    AllPairs::new(levels, seeds, variances, of_items.reduce(f64::min)).ok()
 }
 
 impl Ranking {
+    /// Smallest true difference of two levels that is found, and the seeds that find one of `observed`, at level α/`tests`.
+    pub fn detectable(&self, pair: &Estimate, tests: usize) -> (Option<f64>, Option<SeedsNeeded>) {
+        let alpha = ALPHA / tests.max(1) as f64;
+        match &self.error {
+            Some(error) if pair.fit.is_some() => {
+                let needed = pair.value.filter(|value| *value != 0.0).map(|value| {
+                    let seeds = error.seeds_needed(value, POWER, alpha, 1000);
+                    seeds.map_or(SeedsNeeded::MoreItems, |seeds| SeedsNeeded::Seeds(seeds as u64))
+                });
+                (error.detectable(POWER, alpha).ok(), needed)
+            }
+            _ => (pair.detectable(alpha), pair.seeds_needed(alpha)),
+        }
+    }
+
+    /// Takes the corrected p of every pair, and tells which levels are told from the best by them.
+    pub fn settle(&mut self, corrected: &[Option<f64>]) {
+        self.pairs.iter_mut().zip(corrected).for_each(|(pair, p)| pair.p_holm = *p);
+        let best = self.order[0];
+        for (level, place) in self.levels.iter_mut().zip(&self.order).skip(1) {
+            let is_it = |pair: &&Pair| pair.levels.contains(&best) && pair.levels.contains(place);
+            let Some(pair) = self.pairs.iter().find(is_it) else { continue };
+            level.against_best =
+                if pair.levels[0] == *place { pair.difference.clone() } else { pair.difference.negated() };
+            level.p_holm = pair.p_holm;
+            level.told_from_best = pair.p_holm.is_some_and(|p| p < ALPHA);
+        }
+    }
+
     pub fn best(&self) -> &Level {
         &self.levels[0]
     }

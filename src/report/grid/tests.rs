@@ -7,7 +7,7 @@ use crate::stats::assert_close;
 const LEVELS: [&str; 3] = ["first", "second", "third"];
 const UPDATES: [&str; 2] = ["none", "layerwise"];
 
-fn record(saliency: &str, update: &str, seed: u64) -> RunRecord {
+pub(in crate::report) fn record(saliency: &str, update: &str, seed: u64) -> RunRecord {
     let run = format!("pruning_aware-{saliency}-{update}-{seed}");
     let identity = RunIdentity {
         stage: Some(run.clone()),
@@ -28,7 +28,7 @@ fn bits(a: usize, b: usize, seed: u64) -> f64 {
     1.0 + [0.30, 0.10, 0.00][a] + [0.00, 0.05][b] + 0.1 * seed as f64 + wobble + interaction
 }
 
-fn grid_of_runs(seeds: u64) -> Vec<RunRecord> {
+pub(in crate::report) fn grid_of_runs(seeds: u64) -> Vec<RunRecord> {
     let mut records = Vec::new();
     for (a, level) in LEVELS.iter().enumerate() {
         for (b, update) in UPDATES.iter().enumerate() {
@@ -66,18 +66,23 @@ fn main_effects_are_those_of_scipy_and_statsmodels() {
             ["third", "second", "first"]
         );
         assert_eq!((ranking.seeds, ranking.not_told_from_best()), (4, vec![]));
+        // Own p of each pair; Tukey's with the error of randomised blocks, six degrees of freedom.
         let golden = [
-            ([0, 1], 0.2, 0.1439201523241011, 0.00041937423065355195, 3.0 * 0.00041937423065355195),
-            ([0, 2], 0.26, 0.18069111884092698, 0.0005387291211153784, 3.0 * 0.00041937423065355195),
-            ([1, 2], 0.06, 0.003920152324101624, 0.013846832988859045, 0.013846832988859045),
+            ([0, 1], 0.2, 0.00041937423065355195, 1.3701359466877783e-05),
+            ([0, 2], 0.26, 0.0005387291211153784, 2.9244885876300586e-06),
+            ([1, 2], 0.06, 0.013846832988859045, 0.009755208734373633),
         ];
-        for (pair, (levels, value, low, p, holm)) in ranking.pairs.iter().zip(golden) {
+        for (pair, (levels, value, p, tukey)) in ranking.pairs.iter().zip(golden) {
             assert_eq!(pair.levels, levels);
             assert_close(pair.difference.value.unwrap(), value, 1e-12);
-            assert_close(pair.difference.interval.unwrap().low, low, 1e-7);
+            assert_close(pair.difference.interval.unwrap().low, value - 0.040910327284553266, 1e-6);
             assert_close(pair.difference.p.unwrap(), p, 1e-9);
-            assert_close(pair.p_holm.unwrap(), holm, 1e-9);
+            assert!((pair.p_holm.unwrap() - tukey).abs() < 1e-9, "{:?} {tukey}", pair.p_holm);
         }
+        let error = ranking.error.as_ref().unwrap();
+        assert_eq!(error.freedom(), 6.0);
+        // A difference of two levels: √(2·MS/4).
+        assert_close(error.standard_error(), (2.0 * 0.00035555555555555866f64 / 4.0).sqrt(), 1e-9);
     });
 }
 

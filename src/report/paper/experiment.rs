@@ -2,32 +2,28 @@
 use super::{Row, TASKS};
 use crate::record::Results;
 use crate::record::scores::COMMON_SENSE;
-use crate::report::comparisons::compare;
+use crate::report::answers::Answers;
+use crate::report::comparisons::Outcome;
 use crate::report::format;
 use crate::report::groups::{Group, groups, mean_over};
 use crate::report::metric::Metric;
 use crate::report::request::ReportRequest;
 use crate::report::scores::Scores;
 
-/// Significance level of the marks, after correction.
-const ALPHA: f64 = 0.05;
-
 /// The rows of `results` (names as they are printed) and, for those with a mark, what it says.
 pub fn rows(results: &Results, request: &ReportRequest) -> (Vec<Row>, Vec<String>) {
     let (scores, groups) = (Scores::new(results), groups(results));
     let mut notes = Vec::new();
     let mut better: Vec<(String, Vec<String>)> = Vec::new();
-    for c in compare(results, &scores, &groups, &request.comparisons) {
+    for c in Answers::of(results, &scores, &groups, request).compared {
         let (Some(difference), Some(p)) = (c.difference, c.p_holm) else { continue };
-        let good = (difference > 0.0) != c.metric.lower_is_better();
-        // One seed says nothing of another.
-        if p < ALPHA && good && c.seeds.len() > 1 {
+        if c.outcome == Outcome::Better {
             let point: Vec<&str> = c.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
             let at = if point.is_empty() { String::new() } else { format!(" ({})", point.join(" · ")) };
             notes.push(format!(
                 "`{}`{at} is better than `{}` on `{}` by {} {}, Holm-adjusted {}.",
-                c.declared.variant,
-                c.declared.baseline,
+                c.names[0],
+                c.names[1],
                 c.metric.name(),
                 format::difference(c.metric, difference.abs()).trim_start_matches('+'),
                 c.metric.unit(),

@@ -95,7 +95,8 @@ impl Origin {
             Origin::Results(folder) => {
                 let files = Snapshot::read(folder, &[&TABLES[..], &[PLAN_FILE]].concat())?;
                 let request = ReportRequest::of(&files, folder)?;
-                let results = request.labels.of_results(&Results::of(&files, folder)?);
+                let results = Results::of_items(&files, folder)?;
+                let results = request.labels.of_results(&results);
                 let (rows, notes) = experiment::rows(&results, &request.labelled());
                 Ok(Rows { title: request.title.clone(), rows, notes, published: false })
             }

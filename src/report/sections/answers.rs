@@ -3,6 +3,7 @@ use super::pictures::differences;
 use super::{Context, figure};
 use crate::record::EvalScore;
 use crate::report::Result;
+use crate::report::answers::Answers;
 use crate::report::comparisons::Compared;
 use crate::report::document::{Block, Table};
 use crate::report::figures::accuracy::{TaskRow, accuracy_figure};
@@ -11,27 +12,53 @@ use crate::report::figures::forest::forest_figure;
 use crate::report::format;
 use crate::report::groups::Group;
 use crate::report::metric::Metric;
+use crate::report::request::ReportRequest;
 use crate::report::scores::{Cell, NORM_TASKS};
 use std::collections::BTreeSet;
 
 impl Context<'_> {
-    pub(super) fn comparison_section(&self, compared: &[Compared]) -> Result<Vec<Block>> {
+    /// The answers to all declared questions in sentences, then the comparisons as a figure and a table. `preliminary` stands
+    /// before every sentence.
+    pub(super) fn answers_section(
+        &self,
+        request: &ReportRequest,
+        answers: &Answers,
+        preliminary: &str,
+    ) -> Result<Vec<Block>> {
+        let compared = &answers.compared;
         let mut blocks = vec![Block::Heading("Answers".into())];
-        if compared.is_empty() {
-            blocks.push(Block::Text("No comparison was declared before the run, so none is made.".into()));
+        if compared.is_empty() && request.questions.is_empty() {
+            blocks
+                .push(Block::Text("No question was declared before the run, so no verdict is given.".into()));
             return Ok(blocks);
         }
-        blocks.push(Block::List(compared.iter().map(|c| c.verdict.clone()).collect()));
+        let of_axes = request.questions.iter().map(|question| self.question_sentence(question, answers));
+        let sentences = compared.iter().map(|c| c.verdict.clone()).chain(of_axes);
+        blocks.push(Block::List(sentences.map(|sentence| format!("{preliminary}{sentence}")).collect()));
+        blocks.extend(frozen(request).map(Block::Text));
+        if compared.is_empty() {
+            return Ok(blocks);
+        }
         let caption = "Declared differences, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.";
         blocks.extend(figure("differences", caption, |sheet| forest_figure(sheet, &differences(compared)))?);
         let mut header: Vec<String> = ["variant", "baseline"].map(String::from).to_vec();
         header.extend(self.results.axes.iter().map(|a| format!("`{a}`")));
         header.extend(
-            ["metric", "difference", "95 % interval", "bootstrap", "p", "p (Holm)", "in favour", "items"]
-                .map(String::from),
+            [
+                "metric",
+                "difference",
+                "95 % interval",
+                "bootstrap",
+                "p",
+                "p (Holm)",
+                "detectable",
+                "in favour",
+                "items",
+            ]
+            .map(String::from),
         );
         let rows = compared.iter().map(|c| self.comparison_row(c)).collect();
-        let caption = "Declared comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
+        let caption = "Declared comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these seeds and items find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
         blocks.push(Block::Table(Table::new(
             "comparisons",
             caption,
@@ -47,7 +74,7 @@ impl Context<'_> {
         let interval = |i: Option<crate::stats::Interval>| {
             i.map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high)))
         };
-        let mut row = vec![format!("`{}`", c.declared.variant), format!("`{}`", c.declared.baseline)];
+        let mut row = c.names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
         row.extend(
             self.results.axes.iter().enumerate().map(|(i, _)| c.point.get(i).cloned().unwrap_or_default()),
         );
@@ -59,6 +86,11 @@ impl Context<'_> {
             interval(c.bootstrap),
             format::p_value(c.p),
             format::p_value(c.p_holm),
+            match c.detectable {
+                // No two shares are further apart.
+                Some(d) if c.metric.is_share() && d > 1.0 => "> 100".into(),
+                d => d.map_or(String::new(), |d| format::magnitude(c.metric, d)),
+            },
             if c.difference.is_some() {
                 format!("{} of {}", c.seeds_in_favour, c.seeds.len())
             } else {
@@ -254,6 +286,39 @@ impl Context<'_> {
         table.footer = table.rows.len() - self.groups.len();
         table
     }
+}
+
+/// What is to be said of the questions themselves: when they were asked, and given what.
+fn frozen(request: &ReportRequest) -> Option<String> {
+    let mut parts = Vec::new();
+    if let Some(declared) = &request.declared {
+        parts.push(format!(
+            "Questions were frozen before the first result (SHA-256 `{}…`).",
+            declared.sha256.chars().take(12).collect::<String>()
+        ));
+        let dropped: Vec<String> = declared
+            .asked
+            .comparisons
+            .iter()
+            .filter(|c| !request.comparisons.contains(c))
+            .map(|c| format!("`{}` against `{}` on `{}`", c.names()[0], c.names()[1], c.metric))
+            .chain(
+                declared
+                    .asked
+                    .questions
+                    .iter()
+                    .filter(|q| !request.questions.contains(q))
+                    .map(|q| format!("`{}` of `{}` on `{}`", q.axes.join("` × `"), q.arm, q.metric)),
+            )
+            .collect();
+        if !dropped.is_empty() {
+            parts.push(format!("Asked then and no longer asked: {}.", dropped.join("; ")));
+        }
+    }
+    if request.base.source.per_seed == Some(false) {
+        parts.push("All seeds share one source model: every interval is given this source.".to_string());
+    }
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// Mean and interval in the metric's unit, † where the interval is over items alone.

@@ -1,39 +1,20 @@
 //! What the grid says, arm by arm: the best value of every axis, what is not told from it, and whether two axes interact.
 use super::Context;
 use crate::report::Result;
+use crate::report::answers::{Answers, ArmAnswers};
+use crate::report::comparisons::{could_find, could_have_found};
 use crate::report::document::{Block, Table};
 use crate::report::format;
-use crate::report::grid::{Estimate, Factor, Grid, Interaction, Ranking, factors, interaction, ranking};
+use crate::report::grid::{ALPHA, Estimate, Factor, Interaction, Ranking, Slope};
 use crate::report::metric::Metric;
-use crate::report::request::ReportRequest;
-
-/// The answers of one arm on one metric.
-struct ArmAnswers {
-    arm: String,
-    metric: Metric,
-    rankings: Vec<Ranking>,
-    interactions: Vec<Interaction>,
-}
+use crate::report::request::AxisQuestion;
 
 impl Context<'_> {
     /// Nothing where no arm has an axis of two values.
-    pub(super) fn grid_section(&self, request: &ReportRequest) -> Result<Vec<Block>> {
-        let all = factors(&self.groups, &self.results.axes);
-        let mut arms: Vec<&str> = Vec::new();
-        for factor in &all {
-            if !arms.contains(&factor.arm.as_str()) {
-                arms.push(&factor.arm);
-            }
-        }
+    pub(super) fn grid_section(&self, answers: &Answers) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
-        for arm in arms {
-            let of_arm: Vec<&Factor> = all.iter().filter(|factor| factor.arm == arm).collect();
-            for metric in self.grid_metrics(request, arm) {
-                let answers = self.arm_answers(arm, &of_arm, metric);
-                if !answers.rankings.is_empty() {
-                    blocks.extend(self.arm_blocks(request, &answers)?);
-                }
-            }
+        for arm in answers.arms.iter().filter(|arm| !arm.rankings.is_empty()) {
+            blocks.extend(self.arm_blocks(arm)?);
         }
         if !blocks.is_empty() {
             blocks.insert(0, Block::Heading("What the grid says".into()));
@@ -41,41 +22,47 @@ impl Context<'_> {
         Ok(blocks)
     }
 
-    /// The metrics that questions about this arm name; else that of the first declared comparison, or accuracy.
-    pub(super) fn grid_metrics(&self, request: &ReportRequest, arm: &str) -> Vec<Metric> {
-        let named = request.questions.iter().filter(|q| q.arm == arm).map(|q| q.metric.as_str());
-        let mut metrics: Vec<Metric> = Vec::new();
-        for metric in named.filter_map(Metric::parse) {
-            if !metrics.contains(&metric) {
-                metrics.push(metric);
+    /// The answer to a question about axes, in a sentence.
+    pub(super) fn question_sentence(&self, question: &AxisQuestion, answers: &Answers) -> String {
+        let axes: Vec<&str> = question.axes.iter().map(String::as_str).collect();
+        let metric = Metric::parse(&question.metric);
+        let arm = metric.and_then(|metric| answers.arm(&question.arm, metric));
+        let is_of =
+            |factors: &[&str]| factors.len() == axes.len() && factors.iter().all(|f| axes.contains(f));
+        let found = arm.and_then(|answers| match question.slope {
+            true => {
+                let slope = answers.slopes.iter().find(|s| is_of(&[&s.factor.name]))?;
+                Some(slope_sentence(answers.metric, slope))
             }
-        }
-        if metrics.is_empty() {
-            let first = request.comparisons.first().and_then(|c| Metric::parse(&c.metric));
-            metrics.push(first.unwrap_or(Metric::Acc));
-        }
-        metrics
+            false => {
+                let ranking = answers.rankings.iter().find(|r| is_of(&[&r.factor.name]));
+                let interaction = answers.interactions.iter().find(|i| is_of(&i.axes()));
+                ranking
+                    .map(|ranking| {
+                        ranking_sentence(answers.metric, ranking, &self.identical_levels(&ranking.factor))
+                    })
+                    .or_else(|| Some(interaction_sentence(answers.metric, interaction?)))
+            }
+        });
+        found.unwrap_or_else(|| {
+            let quoted: Vec<String> = axes.iter().map(|axis| format!("`{axis}`")).collect();
+            format!(
+                "`{}`, {} on `{}`: no answer, since no seed has finished and scored runs at every value.",
+                question.arm,
+                quoted.join(" × "),
+                question.metric
+            )
+        })
     }
 
-    fn arm_answers(&self, arm: &str, factors: &[&Factor], metric: Metric) -> ArmAnswers {
-        let grid = Grid { results: self.results, scores: &self.scores, groups: &self.groups, metric };
-        let rankings = factors.iter().filter_map(|factor| ranking(&grid, factor)).collect();
-        let pairs = (0..factors.len()).flat_map(|a| (a + 1..factors.len()).map(move |b| (a, b)));
-        let interactions = pairs.filter_map(|(a, b)| interaction(&grid, factors[a], factors[b])).collect();
-        ArmAnswers { arm: arm.to_string(), metric, rankings, interactions }
-    }
-
-    fn arm_blocks(&self, request: &ReportRequest, answers: &ArmAnswers) -> Result<Vec<Block>> {
-        let ArmAnswers { arm, metric, rankings, interactions } = answers;
-        let declared = |axes: &[&str]| request.questions.iter().any(|q| q.asks(arm, *metric, axes));
+    fn arm_blocks(&self, answers: &ArmAnswers) -> Result<Vec<Block>> {
+        let ArmAnswers { arm, metric, rankings, interactions, slopes } = answers;
         let mut sentences = Vec::new();
         for ranking in rankings {
-            sentences.push(ranking_sentence(*metric, ranking, declared(&[&ranking.factor.name])));
+            sentences.push(ranking_sentence(*metric, ranking, &self.identical_levels(&ranking.factor)));
         }
-        for interaction in interactions {
-            let axes = [interaction.factors[0].name.as_str(), interaction.factors[1].name.as_str()];
-            sentences.push(interaction_sentence(*metric, interaction, declared(&axes)));
-        }
+        sentences.extend(interactions.iter().map(|interaction| interaction_sentence(*metric, interaction)));
+        sentences.extend(slopes.iter().map(|slope| slope_sentence(*metric, slope)));
         let mut blocks = vec![Block::List(sentences)];
         blocks.extend(self.ranking_figures(arm, *metric, rankings)?);
         for interaction in interactions {
@@ -83,6 +70,16 @@ impl Context<'_> {
         }
         blocks.push(Block::Table(level_table(arm, *metric, rankings)));
         Ok(blocks)
+    }
+
+    /// Levels that ended in the models of an earlier level, at every setting of the other axes: `(level, earlier level)`.
+    fn identical_levels<'f>(&self, factor: &'f Factor) -> Vec<(&'f str, &'f str)> {
+        let same = |a: usize, b: usize| {
+            factor.blocks.iter().all(|block| self.representatives[block[a]] == self.representatives[block[b]])
+        };
+        let earlier = |level: usize| (0..level).find(|other| same(level, *other));
+        let name = |level: usize| factor.levels[level].as_str();
+        (1..factor.levels.len()).filter_map(|level| Some((name(level), name(earlier(level)?)))).collect()
     }
 }
 
@@ -98,7 +95,7 @@ fn numbers(metric: Metric, estimate: &Estimate, p_holm: Option<f64>, interval: &
     let value = estimate.value.map_or(String::new(), show);
     match (estimate.interval, p_holm) {
         (Some(i), Some(p)) => format!(
-            "{value} {} ({interval} {} to {}, Holm-adjusted {})",
+            "{value} {} ({interval} {} to {}, adjusted {})",
             metric.unit(),
             show(i.low),
             show(i.high),
@@ -117,7 +114,8 @@ fn quoted(names: &[&str]) -> String {
     }
 }
 
-fn ranking_sentence(metric: Metric, ranking: &Ranking, declared: bool) -> String {
+/// `identical`: levels with the earlier level whose models they have.
+fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)]) -> String {
     let Ranking { factor, levels, seeds, .. } = ranking;
     let (best, worst) = (ranking.best(), &levels[levels.len() - 1]);
     let value = best.mean.value.map_or(String::new(), |v| format::value(metric, v));
@@ -125,9 +123,12 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, declared: bool) -> String
     let head = format!("`{}`, `{}` on `{}`", factor.arm, factor.name, metric.name());
     let left_out = match factor.incomplete {
         0 => String::new(),
+        1 => " 1 setting of the other axes lacks a finished run of some value and is left out.".to_string(),
         n => format!(" {n} settings of the other axes lack a finished run of some value and are left out."),
     };
-    let tail = format!("{left_out}{}", if declared { "" } else { EXPLORATORY });
+    let identical: String =
+        identical.iter().map(|(a, b)| format!(" `{a}` made the very models of `{b}`.")).collect();
+    let tail = format!("{identical}{left_out}{}", if ranking.declared { "" } else { EXPLORATORY });
     if *seeds < 2 {
         return format!(
             "{head}: `{}` came out best ({value}{percent}) with one seed, which says nothing of another: no verdict.{tail}",
@@ -137,6 +138,11 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, declared: bool) -> String
     let alike = ranking.not_told_from_best();
     let worse: Vec<&str> = levels[1..].iter().filter(|l| l.told_from_best).map(|l| l.name.as_str()).collect();
     let against = numbers(metric, &worst.against_best, worst.p_holm, SIMULTANEOUS);
+    // Of those that are not told from the best, the last: what it would take to tell it.
+    let untold = levels[1..].iter().rfind(|level| !level.told_from_best).map(|level| &level.against_best);
+    let could = untold.map_or(String::new(), |estimate| {
+        could_find(metric, *seeds, ranking.detectable(estimate, ranking.tests), ranking.tests)
+    });
     let body = match (alike.is_empty(), worse.is_empty()) {
         (true, _) => format!(
             "`{}` is the best ({value}{percent}); the next, `{}`, is at {}",
@@ -145,7 +151,7 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, declared: bool) -> String
             numbers(metric, &levels[1].against_best, levels[1].p_holm, SIMULTANEOUS)
         ),
         (false, true) => format!(
-            "no value is told from another; `{}` came out best ({value}{percent}), the last, `{}`, is at {against}",
+            "no value is told from the best; `{}` came out best ({value}{percent}), the last, `{}`, is at {against}",
             best.name, worst.name
         ),
         (false, false) => format!(
@@ -155,28 +161,51 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, declared: bool) -> String
             quoted(&worse)
         ),
     };
-    format!("{head}: {body}.{tail}")
+    format!("{head}: {body}.{could}{tail}")
 }
 
-fn interaction_sentence(metric: Metric, interaction: &Interaction, declared: bool) -> String {
+fn interaction_sentence(metric: Metric, interaction: &Interaction) -> String {
     let [a, b] = &interaction.factors;
     let found = interaction.found();
     let largest = found.unwrap_or(&interaction.tetrads[0]);
     let [[row, row_0], [column, column_0]] = interaction.names(largest);
-    let verdict = match (found, largest.estimate.seeds) {
-        (_, ..2) => "one seed gives no verdict on whether they interact",
-        (Some(_), _) => "they interact",
-        (None, _) => "no interaction was found",
+    let (verdict, could) = match (found, largest.estimate.seeds) {
+        (_, ..2) => ("one seed gives no verdict on whether they interact", String::new()),
+        (Some(_), _) => ("they interact", String::new()),
+        (None, _) => {
+            ("no interaction was found", could_have_found(metric, &largest.estimate, interaction.tests))
+        }
     };
     format!(
         "`{}`, `{}` × `{}` on `{}`: {verdict}; the gain of `{row}` over `{row_0}` differs between `{column}` and `{column_0}` by \
-         {}.{}",
+         {}.{could}{}",
         a.arm,
         a.name,
         b.name,
         metric.name(),
         numbers(metric, &largest.estimate, largest.p_holm, "95 % interval"),
-        if declared { "" } else { EXPLORATORY }
+        if interaction.declared { "" } else { EXPLORATORY }
+    )
+}
+
+fn slope_sentence(metric: Metric, slope: &Slope) -> String {
+    let rises = slope.estimate.value.is_some_and(|value| value > 0.0);
+    let holds = slope.p_holm.is_some_and(|p| p < ALPHA);
+    let (verdict, could) = match (slope.estimate.seeds, slope.declared, holds) {
+        (..2, ..) => ("one seed gives no verdict", String::new()),
+        (_, false, _) => ("", String::new()),
+        (.., true) if rises => ("it rises with every doubling", String::new()),
+        (.., true) => ("it falls with every doubling", String::new()),
+        _ => ("inconclusive", could_have_found(metric, &slope.estimate, slope.tests)),
+    };
+    let verdict = if verdict.is_empty() { String::new() } else { format!("{verdict}, ") };
+    format!(
+        "`{}`, slope of `{}` over doublings of `{}`: {verdict}{} per doubling.{could}{}",
+        slope.factor.arm,
+        metric.name(),
+        slope.factor.name,
+        numbers(metric, &slope.estimate, slope.p_holm, "95 % interval"),
+        if slope.declared { "" } else { EXPLORATORY }
     )
 }
 
@@ -188,8 +217,9 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
         "95 % interval",
         "less the best",
         "95 % interval",
-        "p (Holm)",
+        "p (adjusted)",
         "told from the best",
+        "best in (%)",
     ];
     let mut rows = Vec::new();
     for ranking in rankings {
@@ -213,13 +243,28 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
                 range(&level.against_best, &difference),
                 format::p_value(level.p_holm),
                 told.to_string(),
+                level.best_probability.map_or(String::new(), format::percent),
             ]);
         }
     }
+    let errors: Vec<String> = rankings
+        .iter()
+        .map(|ranking| match &ranking.error {
+            Some(error) => format!(
+                "`{}`: the residual of value × seed, {} degrees of freedom (randomised blocks), and Tukey's range",
+                ranking.factor.name,
+                error.freedom()
+            ),
+            None => format!("`{}`: that of the pair by itself", ranking.factor.name),
+        })
+        .collect();
     let caption = format!(
         "`{arm}`: every value of every axis on `{}`, averaged over the values of the other axes; differences from the best are \
-         paired by seed and item, their intervals hold together for all pairs of an axis, and p is corrected for them (Holm).",
-        metric.name()
+         paired by seed and item, their intervals hold together for all pairs of an axis, and p is adjusted for them, and for the other \
+         questions of its family where it was declared. Error of the differences: {}. `best in`: share of resamples of seeds and items in \
+         which the value has the best mean; it decides nothing.",
+        metric.name(),
+        errors.join("; ")
     );
     Table::new(
         &format!("levels-{arm}-{}", metric.name()),

@@ -18,8 +18,8 @@ pub(super) fn differences(compared: &[Compared]) -> Vec<Difference> {
     let difference = |c: &Compared| {
         let point = c.point.iter().filter(|value| !value.is_empty()).cloned();
         Some(Difference {
-            label: std::iter::once(c.declared.variant.clone()).chain(point).collect::<Vec<_>>().join(" · "),
-            against: c.declared.baseline.clone(),
+            label: std::iter::once(c.names[0].clone()).chain(point).collect::<Vec<_>>().join(" · "),
+            against: c.names[1].clone(),
             metric: c.metric,
             value: c.difference?,
             interval: c.interval,

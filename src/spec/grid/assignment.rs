@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 /// A key, its value at a point, and where the file says so.
 #[derive(Clone, Debug)]
-pub(super) struct Setting {
+pub(in crate::spec) struct Setting {
     /// Below the run specification, such as `prune.saliency`.
     pub key: String,
     pub node: Node,
@@ -78,13 +78,13 @@ fn json_label(value: &Json) -> String {
 }
 
 /// Whether two labels are one value: as text, or as a number.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(in crate::spec) fn same(one: &str, other: &str) -> bool {
     let number = |text: &str| text.parse::<f64>().ok();
     one == other || matches!((number(one), number(other)), (Some(a), Some(b)) if a == b)
 }
 
 /// The settings of a table of keys: a table under a section's name holds keys of that section.
-pub(super) fn settings(node: &Node, place: &str, leave_out: &[&str]) -> Vec<Setting> {
+pub(in crate::spec) fn settings(node: &Node, place: &str, leave_out: &[&str]) -> Vec<Setting> {
     let Value::Table(entries) = &node.value else { return Vec::new() };
     let mut settings = Vec::new();
     let mut add = |key: String, line: usize, node: &Node| {

@@ -20,6 +20,7 @@ mod zip;
 
 use super::arm::{ArmRead, ArmSpec};
 use super::check;
+use super::comparisons;
 use super::error::Fault;
 use super::places::{ModelDescription, NoSource, Places};
 use super::questions;
@@ -30,6 +31,7 @@ use super::types::*;
 use super::widths::{self, WidthFault};
 use crate::base::suggest::nearest;
 use assignment::{Assignment, Base};
+pub(super) use assignment::{same, settings};
 use factor::Factor;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,7 +39,8 @@ use std::collections::HashMap;
 /// More points than anyone means to run.
 const MAX_POINTS: usize = 4096;
 /// Tables that make the grid, beside `axes`, name its parts and ask about them.
-const TABLES: [&str; 7] = ["zip", "grid", "exclude", "points", "labels", "rankings", "effects"];
+const TABLES: [&str; 8] =
+    ["zip", "grid", "exclude", "points", "labels", "comparisons", "rankings", "effects"];
 /// The axis that holds the names of named points.
 const POINT: &str = "point";
 
@@ -94,8 +97,13 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
     let last = read::findings();
     let arms: Vec<ArmSpec> = header.arms.into_iter().map(|read| read.arm).collect();
     let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+    // Where an arm could not be read, every question about it would be blamed as well.
+    let unread = |fault: &Fault| fault.key == "arms" || fault.key.starts_with("arms[");
+    let arms_are_known = !names.is_empty() && !faults.iter().any(unread);
     let labels = labels::read(&Table::root(file, &last), &names, &axes);
-    let questions = questions::read(&Table::root(file, &last), &names, &axes);
+    let asked = if arms_are_known { names.as_slice() } else { &[] };
+    let comparisons = comparisons::read(&Table::root(file, &last), asked, &axes);
+    let questions = questions::read(&Table::root(file, &last), asked, &axes);
     faults.extend(last.into_faults());
 
     faults.sort_by_key(|fault| fault.line);
@@ -121,7 +129,7 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
         arms,
         axes,
         points: specs,
-        comparisons: header.comparisons,
+        comparisons,
         questions,
         labels,
         removed,
