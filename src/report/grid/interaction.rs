@@ -89,7 +89,7 @@ pub fn interaction(grid: &Grid, a: &Factor, b: &Factor) -> Option<Interaction> {
     tetrads.sort_by(|x, y| size(y).total_cmp(&size(x)));
     let tests = measured.len();
     let factors = [a.clone(), b.clone()];
-    (!tetrads.is_empty()).then(|| Interaction { factors, tetrads, declared: false, tests })
+    (!tetrads.is_empty()).then_some(Interaction { factors, tetrads, declared: false, tests })
 }
 
 impl Interaction {
