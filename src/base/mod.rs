@@ -15,5 +15,6 @@ pub mod random;
 pub mod requirement;
 pub mod seal;
 pub mod suggest;
+pub mod terminal;
 pub mod units;
 pub mod vocabulary;

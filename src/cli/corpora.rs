@@ -6,6 +6,7 @@
 //! read, held-out text and benchmark files included, is a fault of the plan.
 use super::{contamination, items};
 use crate::base::hash::{canonical_json, sha256_hex};
+use crate::base::terminal;
 use crate::base::units::{grouped, si};
 use crate::data::contamination::{Findings, REVISION};
 use crate::data::corpus::SEPARATOR;
@@ -280,7 +281,8 @@ impl Bar {
         let template = "reading the corpus {bar:30.cyan} {bytes} of {total_bytes}, {eta} left";
         // A template that indicatif does not understand would be a defect of this file: its own default then.
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        Bar(ProgressBar::new(0).with_style(style.progress_chars("━╸─")))
+        Bar(ProgressBar::with_draw_target(Some(0), terminal::draw_target())
+            .with_style(style.progress_chars("━╸─")))
     }
 }
 

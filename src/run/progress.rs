@@ -2,7 +2,7 @@
 //! standard error is no terminal.
 use super::executor::{Progress, StageFailure};
 use super::remaining::Remaining;
-use crate::base::units;
+use crate::base::{terminal, units};
 use crate::plan::{Stage, StageKind};
 use crate::spec::CorpusSpec;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -63,10 +63,10 @@ impl Display {
         interrupted: Arc<AtomicBool>,
     ) -> Self {
         let remaining = Remaining::new(stages);
-        let bars = MultiProgress::new();
-        if style != Style::Bars {
-            bars.set_draw_target(ProgressDrawTarget::hidden());
-        }
+        let bars = MultiProgress::with_draw_target(match style {
+            Style::Bars => terminal::draw_target(),
+            _ => ProgressDrawTarget::hidden(),
+        });
         let overall = bars.add(ProgressBar::new(1000).with_style(style_of("green")));
         let started = Instant::now();
         let work = Work {
@@ -233,15 +233,15 @@ fn of_corpus(stage: &Stage, done: u64, total: u64) -> String {
 /// Columns of the bar itself on a terminal with so many: the text beside it comes first.
 fn bar_columns(terminal: u16) -> u16 {
     match terminal {
-        0..60 => 0,
-        60..100 => 12,
+        0..55 => 0,
+        55..95 => 12,
         _ => 30,
     }
 }
 
 /// A bar, the percentage, and whatever of the message the line has room for.
 fn style_of(color: &str) -> ProgressStyle {
-    let template = match bar_columns(console::Term::stderr().size().1) {
+    let template = match bar_columns(terminal::columns()) {
         0 => "{percent:>3} %  {wide_msg}".to_string(),
         columns => format!("{{bar:{columns}.{color}}} {{percent:>3}} %  {{wide_msg}}"),
     };

@@ -5,7 +5,7 @@ mod results;
 
 use super::{SOME_FAILED, engine, run::stop_on_signals};
 use crate::base::output::write_out;
-use crate::base::{lock::try_lock, units};
+use crate::base::{lock::try_lock, terminal, units};
 use crate::data::hub::{self, Hub};
 use crate::eval::{
     self, Benchmark, EvalError, Files, Journal, Journalled, Limit, Loaded, NetworkScorer, Outcome, Setting,
@@ -323,7 +323,7 @@ fn not_finite(outcomes: &[Outcome]) -> Option<EvalError> {
 fn bar(work: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {elapsed} gone, {eta} left  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(work).with_style(style.progress_chars("━╸─"))
+    ProgressBar::with_draw_target(Some(work), terminal::draw_target()).with_style(style.progress_chars("━╸─"))
 }
 
 /// Every number with its standard error and, for a share, its 95 % interval; of MMLU, the groups.
