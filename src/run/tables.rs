@@ -21,6 +21,8 @@ pub(super) const PLAN_FILE: &str = "plan.json";
 const TABLES_CLAIM: &str = "tables";
 /// Between two looks whether another process has written them.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often tables are written again because somebody else wrote at the same time.
+const MOST_DISTURBED: u32 = 20;
 /// Tables are not merged again before so many times the duration of the last time are over, and not before the least.
 const PACE: u32 = 60;
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
@@ -50,17 +52,27 @@ impl<'a> Merger<'a> {
         if Instant::now() < self.next {
             return Ok(());
         }
-        match self.claims.take(TABLES_CLAIM, false)? {
-            Some(_claim) => self.write(),
-            None => Ok(()),
+        let Some(claim) = self.claims.take(TABLES_CLAIM, false)? else { return Ok(()) };
+        match self.write() {
+            // Merged again when that is due, and at the end.
+            Err(error) if is_missing(&error) || !claim.holds() => Ok(()),
+            written => written,
         }
     }
 
-    /// Merges the records, after whoever is at it.
+    /// Merges the records, after whoever is at it. A process that was suspended while it wrote, and followed, goes on with its own
+    /// files beside those of its follower, and each may take the other's away: both write again, the last of them alone.
     pub fn merge(&mut self) -> Result<(), RunError> {
+        let mut disturbed = 0;
         loop {
-            if let Some(_claim) = self.claims.take(TABLES_CLAIM, false)? {
-                return self.write();
+            if let Some(claim) = self.claims.take(TABLES_CLAIM, false)? {
+                let written = self.write();
+                let is_disturbed =
+                    !claim.holds() || written.as_ref().is_err_and(is_missing) && self.results.exists();
+                if !is_disturbed || disturbed == MOST_DISTURBED {
+                    return written;
+                }
+                disturbed += 1;
             }
             std::thread::sleep(PAUSE);
         }
@@ -193,6 +205,11 @@ impl<'a> Merger<'a> {
         };
         Ok(Some(RunRecord { identity, axes, latency, ..measured }))
     }
+}
+
+/// A file that was there a moment ago is not.
+fn is_missing(error: &RunError) -> bool {
+    matches!(error, RunError::Tables(RecordError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn is_full(error: &std::io::Error) -> bool {
