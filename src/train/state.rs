@@ -69,10 +69,11 @@ pub fn progress_in(path: &Path) -> Option<Progress> {
     let mut size = [0; 8];
     file.read_exact(&mut size).ok()?;
     let size = u64::from_le_bytes(size).min(file.metadata().ok()?.len());
-    let mut bytes = size.to_le_bytes().to_vec();
+    let mut bytes = Vec::new();
     file.take(size).read_to_end(&mut bytes).ok()?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-    let header: Header = serde_json::from_str(metadata.metadata().as_ref()?.get(STATE)?).ok()?;
+    // The library reads the metadata of whole files alone.
+    let json: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    let header: Header = serde_json::from_str(json["__metadata__"][STATE].as_str()?).ok()?;
     Some(header.progress)
 }
 

@@ -68,6 +68,6 @@ mod tests {
         }
         assert_eq!(fitted("short", 12.0, 100.0), "short");
         assert_eq!(wrapped("feed-forward channels", 12.0, 90.0, 2), ["feed-forward", "channels"]);
-        assert_eq!(wrapped("one two three four", 12.0, 60.0, 2), ["one two", "three f…"]);
+        assert_eq!(wrapped("one two three four", 12.0, 60.0, 2), ["one two", "three four"]);
     }
 }
