@@ -84,7 +84,10 @@ impl Results {
             results.runs.iter().enumerate().map(|(i, r)| (r.identity.run.clone(), i)).collect();
         let evals = Csv::of(files, results_dir, EVALS)?.without(&results.axes)?;
         results.evals = read_keyed(evals, 3, &index, all)?;
-        results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index, keep)?;
+        // It may be left out of results that are passed on: it is larger than all others together.
+        if files.get(ITEMS).is_some() {
+            results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index, keep)?;
+        }
         results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index, all)?;
         let events = Csv::of(files, results_dir, PRUNE)?;
         if events.header()?.iter().take(OLD_PRUNE.len()).eq(OLD_PRUNE) {

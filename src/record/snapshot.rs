@@ -13,6 +13,7 @@
 //!
 //! A reader takes of `<name>` and `.new-<name>` the one that SHA256SUMS names. So whoever reads while tables are written,
 //! or after a process was killed while it wrote, finds the old tables or the new ones and never some of both.
+use super::dictionary::ITEMS;
 use super::{RecordError, Result};
 use crate::base::files::write_atomic;
 use crate::base::hash::sha256_hex;
@@ -44,7 +45,8 @@ impl Snapshot {
     /// somebody deleted it to go on with changed tables) is read as it is.
     ///
     /// # Errors
-    /// A file that is listed is missing or not what was written: [`RecordError::Changed`]; `Io` with the path.
+    /// A file that is listed is missing or not what was written: [`RecordError::Changed`]; `Io` with the path. `items.csv` alone
+    /// may be missing: it is large, and results are passed on without it.
     pub fn read(folder: &Path, wanted: &[&str]) -> Result<Snapshot> {
         let mut looks = 0;
         loop {
@@ -88,6 +90,7 @@ fn read_once(folder: &Path, wanted: &[&str], sums: Option<&Sums>) -> Result<Snap
                     (Some(bytes), _) => Some(bytes),
                     // Its reader tells of that; no number can come of it.
                     (None, Some(bytes)) if has_other_separator(&bytes) => Some(bytes),
+                    (None, None) if *name == ITEMS => None,
                     (None, _) => return Err(RecordError::Changed { path }),
                 }
             }

@@ -220,7 +220,7 @@ fn one_of(grid: &Grid, mut c: Compared, weights: Weights) -> Compared {
     let estimate = differences.estimate(LEVEL);
     (c.seeds, c.items) = (differences.seeds.clone(), estimate.items);
     (c.difference, c.interval, c.p) = (estimate.value, estimate.interval, estimate.p);
-    if c.metric.is_of_items() {
+    if c.metric.is_of_items() && !differences.clusters.is_empty() {
         let name = format!("report {} {} {:?}", c.names[0], c.names[1], c.point);
         c.bootstrap = hierarchical(&differences.values, RESAMPLES, &mut random::stream(0, &name))
             .and_then(|r| r.percentile_interval(LEVEL))

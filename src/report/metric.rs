@@ -2,7 +2,7 @@
 //!
 //! Of items come means over items and tasks, paired differences and intervals over seeds and items; of a run, Student's t over
 //! seeds. `acc` is the default everywhere.
-use crate::record::scores::{COMMON_SENSE, USUALLY_NORMALISED};
+use crate::record::scores::{COMMON_SENSE, EvalScore, USUALLY_NORMALISED};
 use crate::record::{ItemChoice, RunTotals};
 
 /// What is compared.
@@ -80,6 +80,24 @@ impl Metric {
             Metric::Margin => item.margin,
             Metric::ChoiceLogLoss => item.choice_log_loss,
             Metric::Agreement => share(item.agreement),
+            Metric::AverageUsual | Metric::BitsPerByte | Metric::KlToSource => None,
+        }
+    }
+
+    /// The mean over the items of a task, of a metric of items.
+    pub fn of_task(self, score: &EvalScore) -> Option<f64> {
+        let task = score.task.as_str();
+        match self {
+            Metric::Acc => score.acc,
+            Metric::AccNorm => score.acc_norm,
+            Metric::AverageUsual if USUALLY_NORMALISED.contains(&task) => score.acc_norm,
+            Metric::AverageUsual if COMMON_SENSE.contains(&task) => score.acc,
+            Metric::GoldProbability => score.gold_probability,
+            Metric::GoldProbabilityNorm => score.gold_probability_norm,
+            Metric::GoldNll => score.gold_nll,
+            Metric::Margin => score.margin,
+            Metric::ChoiceLogLoss => score.choice_log_loss,
+            Metric::Agreement => score.agreement,
             Metric::AverageUsual | Metric::BitsPerByte | Metric::KlToSource => None,
         }
     }

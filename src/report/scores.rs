@@ -10,6 +10,7 @@ use crate::stats::Interval;
 use crate::stats::cluster::{Clusters, clustered_share};
 use crate::stats::crossed::{CrossedMean, crossed_mean_in_clusters};
 use crate::stats::descriptive;
+use crate::stats::paired::paired_t;
 use crate::stats::proportion::wilson_of_share;
 use std::collections::BTreeMap;
 
@@ -116,6 +117,31 @@ impl<'a> Scores<'a> {
         Scores { results, by_run, tasks }
     }
 
+    /// Whether there is a row for each item. Where `items.csv` was left out there are means of tasks alone, and intervals are over
+    /// seeds.
+    pub fn has_items(&self) -> bool {
+        !self.results.items.is_empty() || self.results.evals.is_empty()
+    }
+
+    /// Mean over `tasks` of what `run` scored on each, from `evals.csv`; `None` where one is missing.
+    pub fn of_tasks(&self, run: usize, tasks: &[&str], metric: Metric) -> Option<f64> {
+        let of_task = |task: &&str| {
+            let found = self.results.evals.iter().find(|k| k.run == run && k.row.task == *task);
+            found.and_then(|k| metric.of_task(&k.row))
+        };
+        descriptive::mean(&tasks.iter().map(of_task).collect::<Option<Vec<f64>>>()?).ok()
+    }
+
+    /// As [`Scores::cell`], over seeds alone.
+    fn cell_of_means(&self, group: &Group, tasks: &[&str], metric: Metric) -> Cell {
+        let by_seed: Option<Vec<f64>> =
+            group.runs.iter().map(|run| self.of_tasks(*run, tasks, metric)).collect();
+        let Some(by_seed) = by_seed.filter(|seeds| !seeds.is_empty()) else { return Cell::default() };
+        let over_seeds = paired_t(&by_seed, LEVEL).ok().map(|t| t.interval);
+        let interval = if metric.is_share() { over_seeds.map(within_shares) } else { over_seeds };
+        Cell { mean: descriptive::mean(&by_seed).ok(), interval, seeds: by_seed.len() }
+    }
+
     /// Whether two runs gave the first choice of every item the same log-likelihood, to the bit, and the same answer.
     pub fn same_answers(&self, a: usize, b: usize) -> bool {
         let same = |(x, y): (&Items, &Items)| {
@@ -174,6 +200,9 @@ impl<'a> Scores<'a> {
     ///
     /// Blank where any of the tasks was not scored: a mean over fewer tasks would be another number.
     pub fn cell(&self, group: &Group, tasks: &[&str], metric: Metric) -> Cell {
+        if !self.has_items() {
+            return self.cell_of_means(group, tasks, metric);
+        }
         let shared: Option<Vec<Shared>> = tasks.iter().map(|t| self.shared(&group.runs, t, metric)).collect();
         match shared {
             Some(shared) if !shared.is_empty() => {
@@ -197,13 +226,16 @@ impl<'a> Scores<'a> {
 
     /// Mean of `metric` over the runs and items of `task`; `None` where a run was not scored on it.
     pub fn mean(&self, group: &Group, task: &str, metric: Metric) -> Option<f64> {
+        if !self.has_items() {
+            return self.cell_of_means(group, &[task], metric).mean;
+        }
         let shared = self.shared(&group.runs, task, metric)?;
         descriptive::mean(&shared.values.concat()).ok()
     }
 
     /// Tasks on which every finished run of `group` has `metric`.
     pub fn tasks_with(&self, metric: Metric, groups: &[Group]) -> Vec<&'a str> {
-        let measured = |task: &&&str| groups.iter().any(|g| self.shared(&g.runs, task, metric).is_some());
+        let measured = |task: &&&str| groups.iter().any(|g| self.mean(g, task, metric).is_some());
         self.tasks.iter().filter(measured).copied().collect()
     }
 }

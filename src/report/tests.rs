@@ -267,6 +267,29 @@ fn reported(folder: &std::path::Path, records: &[RunRecord], request: &ReportReq
     report
 }
 
+/// Where `items.csv` was left out, means are those of `evals.csv` and intervals are Student's t over seeds.
+#[test]
+fn results_without_their_items_are_reported_over_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = reported(folder.path(), &fake_experiment(), &request());
+    std::fs::remove_file(folder.path().join("items.csv")).unwrap();
+    let report = of(folder.path()).unwrap();
+    assert!(report.markdown.contains("`items.csv` is not among the tables"), "{}", report.markdown);
+    let estimates = |report: &Report| -> Vec<Option<f64>> {
+        let mut rows = csv::Reader::from_reader(report.comparisons.as_bytes());
+        let column = rows.headers().unwrap().iter().position(|name| name == "estimate").unwrap();
+        rows.records().map(|row| row.unwrap()[column].parse().ok()).collect()
+    };
+    let (with, without) = (estimates(&whole), estimates(&report));
+    assert!(with.len() == without.len() && with.iter().any(Option::is_some));
+    for (with, without) in with.iter().zip(&without) {
+        match (with, without) {
+            (Some(with), Some(without)) => assert!((with - without).abs() < 1e-9, "{with} {without}"),
+            blank => assert_eq!(blank, (&None, &None)),
+        }
+    }
+}
+
 #[test]
 fn snapshot_and_determinism() {
     let folder = tempfile::tempdir().unwrap();

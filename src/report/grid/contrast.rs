@@ -236,14 +236,31 @@ impl Grid<'_> {
         if paired.is_empty() || weights.is_empty() {
             return None;
         }
-        match self.metric.is_of_items() {
-            true => self.of_items(weights, &paired),
-            false => self.of_runs(weights, &paired),
+        match (self.metric.is_of_items(), self.scores.has_items()) {
+            (true, true) => self.of_items(weights, &paired),
+            (true, false) => {
+                let tasks = self.scores.tasks_of(self.metric, &self.scores.tasks)?;
+                let all = || paired.iter().flat_map(|(_, runs)| runs);
+                let scored = |task: &&&str| {
+                    all().all(|run| self.scores.of_tasks(*run, &[task], self.metric).is_some())
+                };
+                let tasks: Vec<&str> = tasks.iter().filter(scored).copied().collect();
+                let missing = self.metric == Metric::AverageUsual && tasks.len() < COMMON_SENSE.len();
+                let value = |run: usize| self.scores.of_tasks(run, &tasks, self.metric).filter(|_| !missing);
+                Self::of_runs(weights, &paired, value)
+            }
+            (false, _) => {
+                let value = |run: usize| self.metric.of_run(&self.results.runs[run].totals);
+                Self::of_runs(weights, &paired, value)
+            }
         }
     }
 
-    fn of_runs(&self, weights: &[(usize, f64)], paired: &[(u64, Vec<usize>)]) -> Option<Differences> {
-        let value = |run: usize| self.metric.of_run(&self.results.runs[run].totals);
+    fn of_runs(
+        weights: &[(usize, f64)],
+        paired: &[(u64, Vec<usize>)],
+        value: impl Fn(usize) -> Option<f64>,
+    ) -> Option<Differences> {
         let contrast = |(seed, runs): &(u64, Vec<usize>)| {
             let of_cells = runs.iter().map(|run| value(*run)).collect::<Option<Vec<f64>>>()?;
             Some((*seed, vec![sum(weights, |cell| of_cells[cell])]))

@@ -58,6 +58,11 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<(Document, St
         )));
     }
     blocks.push(Block::Text(context.overview()));
+    if !context.scores.has_items() {
+        blocks.push(Block::Text(
+            "`items.csv` is not among the tables: intervals of scores are over seeds alone, and hold for these items only.".into(),
+        ));
+    }
     blocks.extend(context.answers_section(request, &answers, &preliminary)?);
     blocks.extend(context.grid_section(&answers)?);
     blocks.extend(context.accuracy_section()?);
