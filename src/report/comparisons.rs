@@ -110,7 +110,7 @@ pub struct Compared {
     pub verdict: String,
 }
 
-/// Carries out every comparison of `request`; [`settle`] corrects them and says what they come to.
+/// Carries out every comparison of `request`; [`Compared::settle`] corrects them and says what they come to.
 pub fn compare(
     results: &Results,
     scores: &Scores,

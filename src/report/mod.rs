@@ -90,7 +90,7 @@ pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
 /// As [`render`], of the files in `results_dir`.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn of(results_dir: &Path) -> Result<Report> {
     // Tables and plan of one moment.
     let files = Snapshot::read(results_dir, &[&TABLES[..], &[PLAN_FILE]].concat())?;

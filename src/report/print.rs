@@ -1,6 +1,6 @@
 //! Figures for print: PDF and PNG at the width of one and of two columns, by a converter of the machine.
 //!
-//! A figure is drawn for each width ([`super::figures::Sheet`]), so its text has 7 points in both. The converter embeds the
+//! A figure is drawn for each width (`figures::Sheet`), so its text has 7 points in both. The converter embeds the
 //! font. It is a program and no crate: fonts, shaping and PDF would take longer to build than the rest of the reports.
 use super::{Figure, ReportError, Result, Written};
 use crate::base::files::write_atomic_with;

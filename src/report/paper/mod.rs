@@ -1,7 +1,7 @@
 //! The paper's table: models × tasks in the usual metric of each, with the average of the seven common-sense tasks.
 //!
-//! Published rows ([`published`]) stand above ours, which come from experiments ([`experiment`]) and from outputs of
-//! `efficientllm eval` ([`evaluated`]). The best of each block is bold; `*` marks what a declared comparison holds after
+//! Published rows (`published`) stand above ours, which come from experiments (`experiment`) and from outputs of
+//! `efficientllm eval` (`evaluated`). The best of each block is bold; `*` marks what a declared comparison holds after
 //! correction.
 mod evaluated;
 mod experiment;
