@@ -47,7 +47,15 @@ impl<T> LayerWeights<T> {
     }
 
     pub fn linear(&self, projection: Projection) -> &Linear<T> {
-        self.linears()[projection as usize]
+        match projection {
+            Projection::Q => &self.q,
+            Projection::K => &self.k,
+            Projection::V => &self.v,
+            Projection::O => &self.o,
+            Projection::Gate => &self.gate,
+            Projection::Up => &self.up,
+            Projection::Down => &self.down,
+        }
     }
 
     pub fn linear_mut(&mut self, projection: Projection) -> &mut Linear<T> {

@@ -1,5 +1,6 @@
-//! The operations of [`Backend`], each a launch or a product.
-use super::attention::{self, Saved, cached};
+//! The operations of [`Backend`], each a launch or a product; those that need more words stand in `attend`, `norm`, `rows`, `head`,
+//! `distillation`, `optimizer` and `scores`.
+use super::attention::{self, Saved};
 use super::device::{Addend, Argument, Element, Multiplication, Operand};
 use super::tensor::padded;
 use super::{BLOCK, CudaBackend, CudaTensor, Device, DevicePast, DeviceSum, must};
@@ -8,12 +9,6 @@ use crate::tensor::{
     Margins, PackedShape, Pointwise, Product, RopeTable, SCORING_PASS_ROWS, ScoreLeaf, TeacherHead,
 };
 
-/// Rows of one piece of RMSNorm's backward pass; `PIECE` of `norm.cu`.
-const NORM_PIECE: usize = 32;
-/// Rows of one piece of a column sum.
-const SUM_PIECE: usize = 64;
-/// Places of one piece of an embedding's gradient; `PIECE` of `layout.cu`.
-const SCATTER_PIECE: usize = 32;
 /// Columns and groups of a block of `add_pieces`; `COLUMNS` and `GROUPS` of `reduce.cu`.
 pub(super) const PIECE_COLUMNS: usize = 32;
 pub(super) const PIECE_BLOCK: u32 = 256;
@@ -47,11 +42,11 @@ pub(super) fn alike<D: Device>(a: &CudaTensor<D>, b: &CudaTensor<D>) {
 }
 
 /// All logical rows and columns.
-fn whole<D: Device>(tensor: &CudaTensor<D>) -> Operand {
+pub(super) fn whole<D: Device>(tensor: &CudaTensor<D>) -> Operand {
     tensor.operand(tensor.rows, tensor.cols)
 }
 
-fn named(kernel: &str, element: Element) -> String {
+pub(super) fn named(kernel: &str, element: Element) -> String {
     format!("{kernel}_{}", element.suffix())
 }
 
@@ -100,13 +95,6 @@ impl<D: Device> CudaBackend<D> {
         let out = out.operand(out_size.0, out_size.1);
         self.multiply(Multiplication { product, addend, out, a, b });
     }
-
-    /// Indices in device memory.
-    fn indices(&self, indices: &[usize]) -> super::Buffer<D> {
-        let words: Vec<u32> =
-            indices.iter().map(|&index| u32::try_from(index).expect("an index below 2³²")).collect();
-        self.uploaded(&words)
-    }
 }
 
 impl<D: Device> Backend for CudaBackend<D> {
@@ -136,34 +124,11 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
 
     fn from_host(&self, rows: usize, cols: usize, values: &[f32]) -> CudaTensor<D> {
-        assert_eq!(values.len(), rows * cols, "from_host: {rows}×{cols}");
-        let stride = padded(cols);
-        let mut spread = vec![0f32; padded(rows) * stride];
-        if cols > 0 {
-            for (to, from) in spread.chunks_exact_mut(stride).zip(values.chunks_exact(cols)) {
-                to[..cols].copy_from_slice(from);
-            }
-        }
-        CudaTensor::new(rows, cols, Element::F32, self.uploaded(&spread))
+        self.upload_rows(rows, cols, values)
     }
 
     fn to_host(&self, tensor: &CudaTensor<D>) -> Vec<f32> {
-        // Padding rows too, so that tests see every breach of the invariant.
-        let count = padded(tensor.rows) * tensor.stride();
-        let values: Vec<f32> = match tensor.element {
-            Element::F32 => self.downloaded(&tensor.buffer, count),
-            Element::Bf16 => {
-                let bits: Vec<u16> = self.downloaded(&tensor.buffer, count);
-                bits.into_iter().map(|bits| half::bf16::from_bits(bits).to_f32()).collect()
-            }
-        };
-        let mut logical = Vec::with_capacity(tensor.rows * tensor.cols);
-        for (r, row) in values.chunks_exact(tensor.stride().max(1)).enumerate() {
-            let kept = if r < tensor.rows { tensor.cols } else { 0 };
-            logical.extend_from_slice(&row[..kept]);
-            debug_assert!(row[kept..].iter().all(|&x| x == 0.0), "padding of row {r} is not zero");
-        }
-        logical
+        self.download_rows(tensor)
     }
 
     fn shape(&self, tensor: &CudaTensor<D>) -> [usize; 2] {
@@ -216,45 +181,11 @@ impl<D: Device> Backend for CudaBackend<D> {
         rows: Option<&[usize]>,
         cols: Option<&[usize]>,
     ) -> CudaTensor<D> {
-        for (kept, size) in [(rows, tensor.rows), (cols, tensor.cols)] {
-            assert!(kept.is_none_or(|kept| kept.iter().all(|&index| index < size)), "select beyond {size}");
-        }
-        let (num_rows, num_cols) =
-            (rows.map_or(tensor.rows, <[_]>::len), cols.map_or(tensor.cols, <[_]>::len));
-        let out = self.zeroed(num_rows, num_cols, tensor.element);
-        let (rows, cols) = (rows.map(|rows| self.indices(rows)), cols.map(|cols| self.indices(cols)));
-        let list = |indices: &Option<super::Buffer<D>>| {
-            Argument::Address(indices.as_ref().map_or(0, super::Buffer::address))
-        };
-        let arguments = [
-            at(&out),
-            at(tensor),
-            list(&rows),
-            list(&cols),
-            int(num_rows),
-            int(num_cols),
-            int(out.stride()),
-            int(tensor.stride()),
-        ];
-        let grid = [self.blocks_for(num_rows * num_cols), 1, 1];
-        self.launch("layout", &named("select", tensor.element), grid, BLOCK, &arguments);
-        out
+        self.select_rows_and_columns(tensor, rows, cols)
     }
 
-    /// Not the epilogue of the weight's gradient (`BGRADB`): that overwrites the sums of the micro-batches before, and in
-    /// what order it adds is not said.
     fn add_column_sums(&self, out: &mut CudaTensor<D>, x: &CudaTensor<D>) {
-        assert!(out.rows == 1 && out.cols == x.cols && out.element == Element::F32, "add_column_sums");
-        out.touch();
-        let (pieces, stride) = (x.rows.div_ceil(SUM_PIECE), x.stride());
-        let partial = self.buffer(pieces * stride * 4);
-        let partial = Argument::Address(partial.address());
-        let arguments = [partial, at(x), int(x.rows), int(stride), int(SUM_PIECE)];
-        let grid = [(stride / 8).div_ceil(64), pieces, 1];
-        self.launch("reduce", &named("sum_columns", x.element), grid, 64, &arguments);
-        let arguments = [at(out), partial, int(pieces), int(x.cols), int(stride)];
-        let grid = [x.cols.div_ceil(PIECE_COLUMNS), 1, 1];
-        self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
+        self.sum_columns(out, x);
     }
 
     fn pointwise(
@@ -275,13 +206,7 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
 
     fn fold(&self, out: &mut CudaTensor<D>, x: &CudaTensor<D>, rows: usize, cols: usize) {
-        assert!(out.rows * rows == x.rows && out.cols * cols == x.cols, "fold");
-        assert_eq!(out.element, Element::F32, "fold");
-        out.touch();
-        let sizes = [int(out.rows), int(out.cols), int(rows), int(cols), int(out.stride()), int(x.stride())];
-        let arguments = [&[at(out), at(x)][..], &sizes].concat();
-        let grid = [self.blocks_for(out.rows * out.cols), 1, 1];
-        self.launch("layout", &named("fold", x.element), grid, BLOCK, &arguments);
+        self.fold_blocks(out, x, rows, cols);
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, CudaTensor<D>>]) -> Vec<Margins> {
@@ -338,33 +263,11 @@ impl<D: Device> Backend for CudaBackend<D> {
     }
 
     fn embed(&self, out: &mut CudaTensor<D>, table: &CudaTensor<D>, tokens: &[u32]) {
-        assert!(out.cols == table.cols && out.rows == tokens.len(), "embed");
-        assert!(tokens.iter().all(|&token| (token as usize) < table.rows), "a token beyond the table");
-        out.touch();
-        let list = self.uploaded(tokens);
-        let kernel = format!("gather_rows_{}_{}", out.element.suffix(), table.element.suffix());
-        let arguments =
-            [at(out), at(table), Argument::Address(list.address()), int(tokens.len()), int(out.stride())];
-        self.launch("layout", &kernel, [self.blocks_for(out.spread() / 8), 1, 1], BLOCK, &arguments);
+        self.look_up(out, table, tokens);
     }
 
     fn embed_backward(&self, d_table: &mut CudaTensor<D>, d_out: &CudaTensor<D>, tokens: &[u32]) {
-        assert!(d_out.cols == d_table.cols && d_out.rows == tokens.len(), "embed_backward");
-        assert!(tokens.iter().all(|&token| (token as usize) < d_table.rows), "a token beyond the table");
-        assert_eq!(d_table.element, Element::F32);
-        d_table.touch();
-        let mut places: Vec<[u32; 2]> = (0..).zip(tokens).map(|(n, &token)| [token, n]).collect();
-        places.sort_unstable();
-        let (pieces, stride) = (places.len().div_ceil(SCATTER_PIECE), d_table.stride());
-        let (list, partial) = (self.uploaded(&places), self.buffer(2 * pieces * stride * 4));
-        let [list, partial] = [&list, &partial].map(|buffer| Argument::Address(buffer.address()));
-        let (sizes, column_blocks) = ([int(places.len()), int(stride)], (stride / 8).div_ceil(128));
-        // Launches depend on the number of tokens alone, not on which they are.
-        let arguments = [&[at(d_table), partial, at(d_out), list][..], &sizes].concat();
-        let kernel = named("scatter_rows", d_out.element);
-        self.launch("layout", &kernel, [pieces, column_blocks, 1], 128, &arguments);
-        let arguments = [&[at(d_table), partial, list][..], &sizes].concat();
-        self.launch("layout", "join_pieces", [pieces.saturating_sub(1), column_blocks, 1], 128, &arguments);
+        self.scatter(d_table, d_out, tokens);
     }
 
     fn rmsnorm(
@@ -375,14 +278,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         weight: &CudaTensor<D>,
         epsilon: f64,
     ) {
-        alike(out, x);
-        assert!(weight.cols == x.cols && weight.rows == 1 && inv_rms.cols == x.rows, "rmsnorm");
-        assert!(weight.element == Element::F32 && inv_rms.element == Element::F32);
-        out.touch();
-        inv_rms.touch();
-        let sizes = [int(x.rows), int(x.cols), int(x.stride()), float(epsilon)];
-        let arguments = [&[at(out), at(inv_rms), at(x), at(weight)][..], &sizes].concat();
-        self.launch("norm", &named("rmsnorm", x.element), [x.rows.div_ceil(4), 1, 1], 128, &arguments);
+        self.normalise(out, inv_rms, x, weight, epsilon);
     }
 
     fn rmsnorm_backward(
@@ -394,31 +290,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         weight: &CudaTensor<D>,
         inv_rms: &CudaTensor<D>,
     ) {
-        alike(d_x, x);
-        alike(d_out, x);
-        alike(d_weight, weight);
-        assert!(weight.cols == x.cols && weight.rows == 1 && inv_rms.cols == x.rows, "rmsnorm_backward");
-        assert!(weight.element == Element::F32 && inv_rms.element == Element::F32);
-        d_x.touch();
-        d_weight.touch();
-        let (pieces, stride) = (x.rows.div_ceil(NORM_PIECE), x.stride());
-        let partial = self.buffer(pieces * stride * 4);
-        let partial = Argument::Address(partial.address());
-        let arguments = [
-            at(d_x),
-            partial,
-            at(d_out),
-            at(x),
-            at(weight),
-            at(inv_rms),
-            int(x.rows),
-            int(x.cols),
-            int(stride),
-        ];
-        self.launch("norm", &named("rmsnorm_backward", x.element), [pieces, 1, 1], 128, &arguments);
-        let arguments = [at(d_weight), partial, int(pieces), int(x.cols), int(stride)];
-        let grid = [x.cols.div_ceil(PIECE_COLUMNS), 1, 1];
-        self.launch("reduce", "add_pieces_f32", grid, PIECE_BLOCK, &arguments);
+        self.normalise_backward(d_x, d_weight, d_out, x, weight, inv_rms);
     }
 
     fn rope_table(&self, context_length: usize, head_dim: usize, theta: f64) -> RopeTable<CudaTensor<D>> {
@@ -435,25 +307,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         head_dim: usize,
         inverse: bool,
     ) {
-        let half = head_dim / 2;
-        assert!(x.cols.is_multiple_of(head_dim) && table.cos.cols == half && table.sin.cols == half);
-        assert!(table.cos.rows >= context_length && table.sin.rows >= context_length, "rope");
-        x.touch();
-        let heads = x.cols / head_dim;
-        let items = x.rows * heads * if half.is_multiple_of(8) { half / 8 } else { half };
-        let arguments = [
-            at(x),
-            at(&table.cos),
-            at(&table.sin),
-            int(x.rows),
-            int(heads),
-            int(head_dim),
-            int(x.stride()),
-            int(table.cos.stride()),
-            int(context_length),
-            float(if inverse { -1.0 } else { 1.0 }),
-        ];
-        self.launch("rope", &named("rope", x.element), [self.blocks_for(items), 1, 1], BLOCK, &arguments);
+        self.rotate(x, table, context_length, head_dim, inverse);
     }
 
     fn attention(
@@ -465,12 +319,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         k: &CudaTensor<D>,
         v: &CudaTensor<D>,
     ) {
-        out.touch();
-        log_sum_exp.touch();
-        let (out, log_sum_exp) = (whole(out), whole(log_sum_exp));
-        let inputs = [q, k, v].map(whole);
-        // SAFETY: live tensors, outputs borrowed mutably.
-        must(unsafe { attention::forward(self.device(), shape, [&out, &log_sum_exp], inputs.each_ref()) });
+        self.attend(shape, out, log_sum_exp, q, k, v);
     }
 
     fn attention_backward(
@@ -508,15 +357,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         k: &CudaTensor<D>,
         v: &CudaTensor<D>,
     ) {
-        out.touch();
-        let spans = attention::packed_spans(shape, q.element);
-        let (table, heads) = (self.table(&spans), [shape.num_heads, shape.num_kv_heads, shape.head_dim]);
-        assert!(q.rows == shape.tokens(), "{} rows for {shape:?}", q.rows);
-        let (out, inputs) = (whole(out), [q, k, v].map(whole));
-        // SAFETY: live tensors, the output borrowed mutably; the spans name rows below the number asserted.
-        must(unsafe {
-            attention::of_spans(self.device(), heads, &out, inputs.each_ref(), &spans, table.address())
-        });
+        self.attend_packed(shape, out, q, k, v);
     }
 
     fn past(&self, tokens: usize) -> DevicePast<D> {
@@ -533,43 +374,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         [k, v]: [&CudaTensor<D>; 2],
         [keys, values]: [&mut CudaTensor<D>; 2],
     ) {
-        let (half, rows, end) = (head_dim / 2, q.rows, past.tokens + q.rows);
-        alike(k, v);
-        alike(keys, values);
-        assert!((k.rows, k.element) == (rows, q.element), "{} keys for {rows} queries", k.rows);
-        assert!(
-            (keys.cols, keys.element) == (k.cols, k.element) && end <= keys.rows,
-            "{end} of {}",
-            keys.rows
-        );
-        assert!(head_dim.is_multiple_of(2) && [q, k].iter().all(|x| x.cols.is_multiple_of(head_dim)));
-        for angles in [&table.cos, &table.sin] {
-            assert!(angles.cols == half && end <= angles.rows, "{end} positions of {}", angles.rows);
-        }
-        for written in [&mut *q, &mut *keys, &mut *values] {
-            written.touch();
-        }
-        let (heads, kv_heads) = (q.cols / head_dim, k.cols / head_dim);
-        let items = rows * (heads + 2 * kv_heads) * if half.is_multiple_of(8) { half / 8 } else { half };
-        let arguments = [
-            at(q),
-            at(k),
-            at(v),
-            at(keys),
-            at(values),
-            at(&table.cos),
-            at(&table.sin),
-            past.argument(),
-            int(rows),
-            int(heads),
-            int(kv_heads),
-            int(head_dim),
-            int(q.stride()),
-            int(k.stride()),
-            int(table.cos.stride()),
-        ];
-        let kernel = named("extend_cache", q.element);
-        self.launch("rope", &kernel, [self.blocks_for(items), 1, 1], BLOCK, &arguments);
+        self.rotate_into_cache(past, table, head_dim, q, [k, v], [keys, values]);
     }
 
     fn cached_attention(
@@ -581,24 +386,7 @@ impl<D: Device> Backend for CudaBackend<D> {
         keys: &CudaTensor<D>,
         values: &CudaTensor<D>,
     ) {
-        let CachedShape { queries, num_heads, num_kv_heads, head_dim } = shape;
-        let seen = past.tokens + queries;
-        assert!(q.rows == queries && keys.rows >= seen, "{} keys of {seen} for {shape:?}", keys.rows);
-        out.touch();
-        let (out, inputs) = (whole(out), [q, keys, values].map(whole));
-        let (device, inputs) = (self.device(), inputs.each_ref());
-        if cached::are_few(queries) {
-            let scratch = self.buffer(cached::scratch_bytes(shape, past.tokens));
-            let addresses = [past.on_device.address(), scratch.address()];
-            // SAFETY: live tensors, the output borrowed mutably; the number on the device is `past.tokens`, and the
-            // scratch memory has the size asked for.
-            must(unsafe { cached::few(device, shape, past.tokens, addresses, &out, inputs) });
-        } else {
-            let spans = cached::spans(shape, past.tokens, q.element);
-            let (table, heads) = (self.table(&spans), [num_heads, num_kv_heads, head_dim]);
-            // SAFETY: live tensors, the output borrowed mutably; the spans name queries and keys below those asserted.
-            must(unsafe { attention::of_spans(device, heads, &out, inputs, &spans, table.address()) });
-        }
+        self.attend_cached(shape, past, out, q, keys, values);
     }
 
     fn swiglu(&self, out: &mut CudaTensor<D>, gate: &CudaTensor<D>, up: &CudaTensor<D>) {

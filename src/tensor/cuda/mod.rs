@@ -17,6 +17,7 @@
 //! Sums are of one fixed order everywhere and no kernel adds by atomics: the same run gives the same bits. Operations cannot
 //! fail by type; what the device refuses (memory, a kernel that does not compile) unwinds with a [`DeviceError`], which
 //! [`caught`](crate::tensor::unwind::caught) turns into a value again.
+mod attend;
 pub mod attention;
 mod backend;
 pub mod compile;
@@ -28,12 +29,14 @@ pub mod emulated;
 mod head;
 pub mod kernels;
 pub mod nccl;
+mod norm;
 #[cfg(test)]
 pub mod on_device;
 mod optimizer;
 pub mod pool;
 pub mod probe;
 pub mod queue;
+mod rows;
 mod scores;
 pub mod tensor;
 #[cfg(test)]
