@@ -307,6 +307,8 @@ fn forward<B: Backend>(
 }
 
 #[cfg(test)]
+mod bf16_tests;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::random::stream;
@@ -319,14 +321,19 @@ mod tests {
     use rand::{Rng, RngExt};
 
     /// An item: its sequences, and from where they are scored.
-    type Drawn = (Vec<Vec<u32>>, usize);
+    pub(super) type Drawn = (Vec<Vec<u32>>, usize);
 
-    fn as_item((sequences, scored_from): &Drawn) -> Vec<ScoredSequence<'_>> {
+    pub(super) fn as_item((sequences, scored_from): &Drawn) -> Vec<ScoredSequence<'_>> {
         sequences.iter().map(|tokens| ScoredSequence { tokens, scored_from: *scored_from }).collect()
     }
 
     /// Items of four sequences with shared beginnings; some tails are empty, some sequences share nothing, some are equal.
-    fn draw_items(count: usize, index: usize, vocab_size: usize, rng: &mut impl Rng) -> Vec<Drawn> {
+    pub(super) fn draw_items(
+        count: usize,
+        index: usize,
+        vocab_size: usize,
+        rng: &mut impl Rng,
+    ) -> Vec<Drawn> {
         let mut draw = |count: usize| -> Vec<u32> {
             (0..count).map(|_| rng.random_range(0..vocab_size as u32)).collect()
         };
@@ -414,7 +421,7 @@ mod tests {
         agrees(&CpuBackend::<f32>::new(), 1e-5);
     }
 
-    /// On the emulated device.
+    /// On the emulated device; in bf16: `bf16_tests`.
     #[test]
     fn packed_equals_plain_on_cuda() {
         let Some(device) = EmulatedDevice::new() else { return };
