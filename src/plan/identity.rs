@@ -5,9 +5,10 @@
 use super::error::PlanError;
 use crate::base::hash::{sha256_file, short_hash};
 use crate::rules::saliency::Statistic;
+use crate::schema::groups::sizes_come_apart;
 use crate::spec::{
     ArmSpec, BadRows, CorpusSpec, DataSpec, EngineKind, EngineSpec, EvalSpec, How, LatencySpec, Packing,
-    Precision, Pruning, RecoverySchedule, RecoverySpec, RunSpec, Shape, Shuffle, SourceModel, Start,
+    Precision, Pruning, RecoverySchedule, RecoverySpec, RunSpec, Scope, Shape, Shuffle, SourceModel, Start,
     TokenizerSpec, Tokens, keys_of, task_folder,
 };
 use serde_json::{Value, json};
@@ -321,6 +322,10 @@ fn pruned(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds
     }
     if let How::AtOnce { stages: stages @ 2.. } = how {
         identity.put("stages", json!(stages), &[]);
+    }
+    // Such runs ended a little lower before their last events were chosen by the layer that loses them.
+    if spec.prune.scope == Scope::PerLayer && sizes_come_apart(&spec.prune.types) {
+        identity.value["end"] = json!("nearest");
     }
 }
 

@@ -173,7 +173,7 @@ impl Groups {
 
     /// Groups at `place` that the floor does not hold; layers may have gone, so a floor of one layer is that of all where they
     /// can.
-    fn spare(&self, kind: GroupType, config: &ModelConfig, place: usize) -> usize {
+    pub(super) fn spare(&self, kind: GroupType, config: &ModelConfig, place: usize) -> usize {
         let whole = config.layers.len() == self.source.layers.len();
         let floor = self.floor(kind, if whole { place } else { 0 });
         self.count(kind, config, place).saturating_sub(floor)

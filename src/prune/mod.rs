@@ -8,6 +8,7 @@
 //! select     which type and which groups go next             (§2)
 //! schedule   when                                            (§2)
 //! target     the last events, so that the target is met      (§4)
+//! uneven     the same where groups of one type differ in size
 //! update/    what the rest does about it                    (§3)
 //! survivors  removal, and the record of original indices
 //! cost       floating-point operations, for the ledger
@@ -30,6 +31,7 @@ pub mod sums;
 pub mod survivors;
 pub mod target;
 pub mod trees;
+pub mod uneven;
 pub mod update;
 
 #[cfg(test)]

@@ -22,8 +22,9 @@ use super::sums::{Stored, SumStore, TensorSums};
 use super::survivors::Survivors;
 use super::target::{Events, Goal};
 use super::trees::{Trees, Work};
+use super::uneven::End;
 use super::update::UpdateContext;
-use super::{cost, select, target, update};
+use super::{cost, select, target, uneven, update};
 use crate::model::bias::add_biases;
 use crate::model::{Biases, ModelConfig};
 use crate::rules::saliency::Statistic;
@@ -42,6 +43,9 @@ pub struct PrunerState {
     pub events: u64,
     /// Once the target is within one event: how many events of each type are still to come.
     pub completion: Option<Events>,
+    /// From then on, where groups of one type differ in size: where pruning ends, and in how many events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
     /// Linear layers that got a bias.
     #[serde(default, skip_serializing_if = "Biases::is_empty")]
     pub biases: Biases,
@@ -84,6 +88,7 @@ impl Pruner {
             survivors: Survivors::all(source),
             events: 0,
             completion: None,
+            end: None,
             biases: Biases::NONE,
         };
         Pruner {
@@ -247,7 +252,7 @@ impl Pruner {
         }
         let scores = self.scores(backend, work, trees, statistics.as_deref())?;
         let candidates = select::candidates(&self.groups, &self.config, &scores);
-        let chosen = self.choose(&candidates)?.clone();
+        let chosen = self.choose(&candidates, &scores)?;
         let kind = chosen.kind;
         let kept = self.groups.without(&self.config, &chosen.groups);
         let (indices, layers) = (self.original_indices(&chosen.groups), self.source_layers(&chosen.groups));
@@ -410,6 +415,10 @@ impl Pruner {
 
     /// One event of the completion is done.
     fn count_down(&mut self, kind: GroupType) {
+        if let Some(end) = &mut self.state.end {
+            end.events = end.events.saturating_sub(1);
+            return;
+        }
         match (&mut self.state.completion, self.groups.scope()) {
             (Some(_), Scope::PerLayer) => {
                 self.state.completion = target::completion(&self.groups, &self.config, self.goal);
@@ -423,25 +432,56 @@ impl Pruner {
         }
     }
 
-    /// The weakest candidate, or the weakest that the completion of the target still has events for.
-    fn choose<'c>(
+    /// The weakest candidate, or the weakest with which the completion of the target still ends where it is to end.
+    fn choose(
         &mut self,
-        candidates: &'c [(GroupType, Option<select::Candidate>)],
-    ) -> Result<&'c select::Candidate, PruneError> {
+        candidates: &[(GroupType, Option<select::Candidate>)],
+        scores: &GroupScores,
+    ) -> Result<select::Candidate, PruneError> {
         // The target was checked against the floors, so there is a candidate as long as it is not met.
         let least = self.goal.count(&self.config);
         let stuck = PruneError::TargetBelowFloor { target: self.goal.limit, least };
         if self.state.completion.is_none() {
             let next = select::choose(candidates, |_| true).ok_or_else(|| stuck.clone())?;
-            let after = self.groups.without(&self.config, &next.groups).shape(&self.config);
-            if self.goal.count(&after) >= self.goal.limit {
-                return Ok(next);
+            let after = self.goal.count(&self.after(next));
+            if after >= self.goal.limit {
+                return Ok(next.clone());
             }
-            self.state.completion = target::completion(&self.groups, &self.config, self.goal);
+            self.complete(after);
+        }
+        if let Some(end) = self.state.end {
+            let mut in_order = select::in_order(&self.groups, &self.config, scores).into_iter();
+            return in_order.find(|candidate| self.leads_to(end, candidate)).ok_or(stuck);
         }
         let left = self.state.completion.as_deref().unwrap_or_default();
         let has_events = |kind| left.iter().any(|(other, left)| *other == kind && *left > 0);
-        select::choose(candidates, has_events).ok_or(stuck)
+        select::choose(candidates, has_events).cloned().ok_or(stuck)
+    }
+
+    /// The shape that an event leaves.
+    fn after(&self, candidate: &select::Candidate) -> ModelConfig {
+        self.groups.without(&self.config, &candidate.groups).shape(&self.config)
+    }
+
+    /// Works out the last events; one event alone could leave `reachable` parameters, which is too few.
+    fn complete(&mut self, reachable: u64) {
+        if uneven::sizes_differ(&self.groups, &self.config) {
+            let end = uneven::best_end(&self.groups, &self.config, self.goal, reachable);
+            // Too large a search leaves the numbers of events by type, which are worked out again after each.
+            self.state.end = end.ok().flatten();
+        }
+        self.state.completion = match self.state.end {
+            Some(_) => Some(Vec::new()),
+            None => target::completion(&self.groups, &self.config, self.goal),
+        };
+    }
+
+    /// Whether `end` is reached in as many events as it says with this one as the next.
+    fn leads_to(&self, end: End, candidate: &select::Candidate) -> bool {
+        let after = self.after(candidate);
+        let goal = Goal { limit: end.params, ..self.goal };
+        let rest = uneven::best_end(&self.groups, &after, goal, end.params);
+        rest.is_ok_and(|rest| rest.is_some_and(|rest| rest.events + 1 == end.events))
     }
 
     fn records_of(&self, candidates: &[(GroupType, Option<select::Candidate>)]) -> Vec<CandidateRecord> {

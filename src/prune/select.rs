@@ -47,6 +47,28 @@ pub fn candidates(
     groups.types().iter().map(|&kind| (kind, of(kind))).collect()
 }
 
+/// The weakest group of every place, and every layer as a whole, the weakest first: what single events may take where layers lose
+/// groups one by one. Ties by (score, type, layer).
+pub fn in_order(groups: &Groups, config: &ModelConfig, scores: &GroupScores) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    for &kind in groups.types() {
+        for place in groups.open_places(kind, config) {
+            let scores = &scores.of(kind)[place];
+            let candidate = |(position, saliency)| {
+                let groups = vec![GroupId { kind, place, position }];
+                Candidate { kind, groups, saliency }
+            };
+            match kind {
+                GroupType::Layer => all.extend(scores.iter().copied().enumerate().map(candidate)),
+                _ => all.extend(weakest(scores).map(candidate)),
+            }
+        }
+    }
+    // Stable: equals stay in the order of types and places.
+    all.sort_by(|a, b| a.saliency.total_cmp(&b.saliency));
+    all
+}
+
 /// The lowest candidate among those of `eligible` types.
 pub fn choose(
     candidates: &[(GroupType, Option<Candidate>)],

@@ -14,7 +14,9 @@
 //! combination, there always is one, and it removes no more than that event would. P falls with every event and is linear in
 //! the number of events of one type, so the search goes through all types but one, each until the target is met without the
 //! others, and solves for the last: exact, and short where the target is near. Where layers lose groups one by one
-//! (`per_layer`) and their groups differ in size, the completion is worked out again after each of its events.
+//! (`per_layer`) and their groups differ in size, it matters which layer loses them: `uneven` has that search, and the completion takes
+//! the weakest group with which the best end is still reached. Only where its table would be too large (biases in a large model: sizes
+//! without a common divisor) are numbers by type used there, too, and worked out again after each event.
 use super::error::PruneError;
 use super::groups::Groups;
 use crate::model::ModelConfig;

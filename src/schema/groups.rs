@@ -207,6 +207,14 @@ impl GroupType {
     }
 }
 
+/// Whether layers that lose groups of these types one by one come to have groups of different sizes: whole layers, once they have lost
+/// others, and heads, once they have lost RoPE pairs, and these, once there are fewer heads.
+pub fn sizes_come_apart(types: &[GroupType]) -> bool {
+    let has = |kind| types.contains(&kind);
+    let parts = [GroupType::Ffn, GroupType::Head, GroupType::HeadDim];
+    has(GroupType::Layer) && parts.into_iter().any(has) || has(GroupType::Head) && has(GroupType::HeadDim)
+}
+
 impl Dim {
     /// The layer that it is a dimension of.
     pub fn layer(self) -> Option<usize> {
