@@ -209,7 +209,7 @@ mod tests {
             assert_eq!((prune.saliency.name, prune.update.name), (saliency, update), "{lines}");
         }
         let error = refused("saliency = \"taylor1\"\nsaliency_hessian = \"layerwise\"");
-        assert!(error.starts_with("prune.saliency_hessian: `layerwise` contradicts prune.saliency = \"taylor1\", whose Hessian is `none` | rules with `layerwise`: `wanda`, `flap`, `obs`"), "{error}");
+        assert!(error.starts_with("prune.saliency_hessian: `layerwise` contradicts prune.saliency = \"taylor1\", whose Hessian is `none` | rules with `layerwise`: `flap`, "), "{error}");
         let error = refused("update = \"none\"\nupdate_hessian = \"layerwise\"");
         assert!(
             error.starts_with("prune.update_hessian: `layerwise` contradicts prune.update = \"none\""),

@@ -9,6 +9,7 @@ use efficientllm::tensor::ElementScore;
 static RULE: SaliencyRule = SaliencyRule {
     name: "toy",
     summary: "squared weights by the norms of their inputs",
+    source: "a test",
     hessian: Hessian::Layerwise,
     needs: &[Statistic::InputNorm],
     whole_groups: false,
@@ -63,6 +64,7 @@ mod used {
     const RULE_COPY: SaliencyRule = SaliencyRule {
         name: "",
         summary: "",
+        source: "",
         hessian: Hessian::None,
         needs: &[],
         whole_groups: true,

@@ -10,7 +10,8 @@ use super::{Hessian, SaliencyRule, Statistic};
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "activation",
-    summary: "√Σ_sequences (mean |x|)² of the activations of the group (Minitron)",
+    summary: "Σ √Σ_sequences (mean |x|)² of the activations of the group",
+    source: "Minitron: Muralidharan et al. 2024, arXiv:2407.14679",
     hessian: Hessian::None,
     needs: &[Statistic::Activation],
     whole_groups: false,

@@ -11,7 +11,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "flap",
-    summary: "Σ Var(X_j)·‖W_:j‖² over the input columns of the group (FLAP)",
+    summary: "Σ Var(X_j)·‖W_:j‖² over the input columns of the group",
+    source: "FLAP (WIFV): An et al. 2024, arXiv:2312.11983",
     hessian: Hessian::Layerwise,
     needs: &[Statistic::InputVariance],
     whole_groups: false,

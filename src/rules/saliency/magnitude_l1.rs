@@ -1,4 +1,4 @@
-//! `magnitude_l1`: absolute weights.
+//! `magnitude_l1`: absolute weights (of filters: Li et al. 2017, arXiv:1608.08710).
 //!
 //! ```text
 //! S[g] = Σ_{w∈g} |w|
@@ -8,7 +8,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "magnitude_l1",
-    summary: "Σ |w|",
+    summary: "Σ|w|",
+    source: "Li et al. 2017, arXiv:1608.08710 (filters)",
     hessian: Hessian::None,
     needs: &[],
     whole_groups: false,

@@ -1,4 +1,5 @@
-//! `magnitude_l2`: squared weights.
+//! `magnitude_l2`: squared weights (of filters: He et al. 2018, arXiv:1808.06866; one by one: Han et al. 2015,
+//! arXiv:1506.02626).
 //!
 //! ```text
 //! S[g] = Σ_{w∈g} w²
@@ -8,7 +9,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "magnitude_l2",
-    summary: "Σ w²",
+    summary: "Σw²",
+    source: "He et al. 2018, arXiv:1808.06866 (filters); single weights: Han et al. 2015, arXiv:1506.02626",
     hessian: Hessian::None,
     needs: &[],
     whole_groups: false,

@@ -4,49 +4,17 @@
 //! S[group] = normaliser(reduction over the coupled tensors(base score))
 //! ```
 //!
-//! A rule is one file: its equation and source on top, and a [`SaliencyRule`] that says what it needs and how it makes base
-//! scores from [`Evidence`]. [`RULES`] lists those of this crate; [`register`] adds one from elsewhere. Reader, plan,
-//! statistics and record go by what a rule declares.
-mod activation;
-mod activation_taylor;
-mod adam;
-mod entropy_taylor;
-mod fisher_group;
-mod flap;
-mod magnitude_l1;
-mod magnitude_l2;
-mod obs;
-mod random;
-mod taylor1;
-mod taylor2;
-mod taylor_mix;
-mod taylor_vector;
-mod wanda;
-
+//! A rule is one file of this folder: its equation and source on top, and a [`SaliencyRule`] called `RULE` that says what it needs
+//! and how it makes base scores from [`Evidence`]. No list has to name it: [`RULES`] holds what the folder holds; [`register`]
+//! adds one from elsewhere. Reader, plan, statistics, record and the table in `experiments/README.md` go by what a rule declares.
 use crate::base::element_score::ElementScore;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{PoisonError, RwLock};
 
-/// The rules of this crate, in the order in which they are listed to users.
-pub static RULES: &[&SaliencyRule] = &[
-    &random::RULE,
-    &magnitude_l1::RULE,
-    &magnitude_l2::RULE,
-    &wanda::RULE,
-    &flap::RULE,
-    &activation::RULE,
-    &taylor_vector::RULE,
-    &taylor1::RULE,
-    &taylor2::RULE,
-    &taylor_mix::RULE,
-    &obs::RULE,
-    &fisher_group::RULE,
-    &activation_taylor::RULE,
-    &adam::RULE,
-    &entropy_taylor::RULE,
-];
+// `RULES`, and a module for every file of this folder: `src/rules/build.rs` lists them.
+include!(concat!(env!("OUT_DIR"), "/saliency.rs"));
 
 /// Which approximation of the loss's Hessian a rule reads (method §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -166,8 +134,10 @@ pub trait Evidence {
 pub struct SaliencyRule {
     /// Name in experiment files.
     pub name: &'static str,
-    /// One line for lists of rules.
+    /// What it is, in one line: the table in `experiments/README.md` has it.
     pub summary: &'static str,
+    /// Where it is from, for the same table.
+    pub source: &'static str,
     pub hessian: Hessian,
     pub needs: &'static [Statistic],
     /// Whether a group is scored as a whole, so that there is nothing for a reduction to join.

@@ -1,5 +1,5 @@
 //! `obs`: the error that layerwise Optimal Brain Surgeon leaves (OBC, Frantar & Alistarh 2022, arXiv:2208.11580; column sets as
-//! in ZipLM, Kurtic et al. 2023, arXiv:2302.04089). Method §3.
+//! in ZipLM, Kurtić et al. 2023, arXiv:2302.04089). Method §3.
 //!
 //! ```text
 //! S[g] = tr(W_S (G⁻¹_SS)⁻¹ W_Sᵀ),   S the input columns of g
@@ -12,7 +12,8 @@ use super::{Hessian, SaliencyRule, Statistic};
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "obs",
-    summary: "layerwise OBS error tr(W_S (G⁻¹_SS)⁻¹ W_Sᵀ) (OBC, ZipLM)",
+    summary: "tr(W_S (G⁻¹_SS)⁻¹ W_Sᵀ), the error of layerwise OBS",
+    source: "OBC: Frantar & Alistarh 2022, arXiv:2208.11580; sets of columns: ZipLM: Kurtić et al. 2023, arXiv:2302.04089",
     hessian: Hessian::Layerwise,
     needs: &[Statistic::Gram],
     whole_groups: false,

@@ -11,7 +11,8 @@ use super::{Hessian, SaliencyRule};
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "random",
-    summary: "a seeded draw: the control",
+    summary: "seeded uniform draw",
+    source: "control",
     hessian: Hessian::None,
     needs: &[],
     whole_groups: true,

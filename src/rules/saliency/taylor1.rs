@@ -11,7 +11,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "taylor1",
-    summary: "Σ |w·g| (LLM-Pruner param_first)",
+    summary: "Σ|w·g|",
+    source: "LLM-Pruner (`param_first`): Ma et al. 2023, arXiv:2305.11627",
     hessian: Hessian::None,
     needs: &[Statistic::Gradient],
     whole_groups: false,

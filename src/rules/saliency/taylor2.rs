@@ -10,7 +10,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "taylor2",
-    summary: "Σ w²·F (LLM-Pruner param_second)",
+    summary: "Σ w²·F",
+    source: "LLM-Pruner (`param_second`); OBD: LeCun et al. 1989",
     hessian: Hessian::GlobalDiagonal,
     needs: &[Statistic::Fisher],
     whole_groups: false,

@@ -12,7 +12,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "taylor_mix",
-    summary: "Σ |w·g − ½w²F| (LLM-Pruner param_mix)",
+    summary: "Σ|w·g − ½w²F|",
+    source: "LLM-Pruner (`param_mix`)",
     hessian: Hessian::GlobalDiagonal,
     needs: &[Statistic::Gradient, Statistic::Fisher],
     whole_groups: false,

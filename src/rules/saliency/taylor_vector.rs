@@ -12,7 +12,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "taylor_vector",
-    summary: "|Σ w·g| (LLM-Pruner vectorize)",
+    summary: "|Σ w·g| in each tensor",
+    source: "LLM-Pruner (`vectorize`): Ma et al. 2023, arXiv:2305.11627",
     hessian: Hessian::None,
     needs: &[Statistic::Gradient],
     whole_groups: false,

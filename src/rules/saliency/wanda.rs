@@ -1,5 +1,5 @@
-//! `wanda`: Wanda-sp, weights by the norms of their inputs (Sun et al. 2024, arXiv:2306.11695; summed over structured groups
-//! as in the FLAP code, An et al. 2024, arXiv:2312.11983).
+//! `wanda`: Wanda-sp, weights by the norms of their inputs (Sun et al. 2023, arXiv:2306.11695, for single weights; summed over
+//! columns as Wanda-sp in the code of FLAP, An et al. 2024, arXiv:2312.11983).
 //!
 //! ```text
 //! S[g] = Σ_{j∈g} ‖X_j‖₂ · Σ_i |W_ij|
@@ -12,7 +12,8 @@ use crate::base::element_score::ElementScore;
 
 pub const RULE: SaliencyRule = SaliencyRule {
     name: "wanda",
-    summary: "Σ |W_ij|·‖X_j‖₂ over the input columns of the group (Wanda-sp)",
+    summary: "Σ |W_ij|·‖X_j‖₂ over the input columns of the group",
+    source: "Wanda: Sun et al. 2023, arXiv:2306.11695 (single weights); over columns as Wanda-sp in FLAP's code",
     hessian: Hessian::Layerwise,
     needs: &[Statistic::InputNorm],
     whole_groups: false,

@@ -9,7 +9,8 @@ use crate::rules::saliency::Statistic;
 
 pub const RULE: UpdateRule = UpdateRule {
     name: "layerwise",
-    summary: "Optimal Brain Surgeon within each linear layer (EfficientLLM-B)",
+    summary: "OBS within each linear layer",
+    source: "EfficientLLM-B: the paper; OBC: Frantar & Alistarh 2022, arXiv:2208.11580",
     needs: &[Statistic::Gram],
     moments: Moments::Plain,
     makes_bias: false,

@@ -11,7 +11,8 @@ use nalgebra::DVector;
 
 pub const RULE: UpdateRule = UpdateRule {
     name: "layerwise_bias",
-    summary: "Optimal Brain Surgeon with a free bias, on centred inputs",
+    summary: "OBS with a free bias",
+    source: "ours: OBS on the centred G",
     needs: &[Statistic::Gram, Statistic::InputMean],
     moments: Moments::Centred,
     makes_bias: true,

@@ -9,7 +9,8 @@ use nalgebra::DVector;
 
 pub const RULE: UpdateRule = UpdateRule {
     name: "mean_bias",
-    summary: "b += W_:S x̄_S: the mean of what is gone stays (FLAP)",
+    summary: "b += W_:S x̄_S: the mean of what is gone stays",
+    source: "FLAP: An et al. 2024, arXiv:2312.11983",
     needs: &[Statistic::InputMean],
     moments: Moments::None,
     makes_bias: true,

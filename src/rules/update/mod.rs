@@ -1,13 +1,8 @@
 //! What happens to the weights that stay (method §3, `update_hessian`).
 //!
-//! A rule is one file: an [`UpdateRule`] that says what it needs and how it changes one linear layer that loses input columns.
-//! It runs before the removal, on matrices of full width; whatever it leaves in removed columns is deleted right after. [`RULES`]
-//! lists all.
-mod layerwise;
-mod layerwise_bias;
-mod mean_bias;
-mod none;
-
+//! A rule is one file of this folder: an [`UpdateRule`] called `RULE` that says what it needs and how it changes one linear layer
+//! that loses input columns. It runs before the removal, on matrices of full width; whatever it leaves in removed columns is
+//! deleted right after. No list has to name it: [`RULES`] holds what the folder holds.
 use super::obs::{FactoredGram, NotPositiveDefinite};
 use super::saliency::Statistic;
 use nalgebra::{DMatrix, DVector};
@@ -15,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 
-/// The rules, in the order in which they are listed to users.
-pub static RULES: &[&UpdateRule] = &[&none::RULE, &mean_bias::RULE, &layerwise::RULE, &layerwise_bias::RULE];
+// `RULES`, and a module for every file of this folder: `src/rules/build.rs` lists them.
+include!(concat!(env!("OUT_DIR"), "/update.rs"));
 
 /// Which second moments of a layer's inputs are factored for a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +41,10 @@ pub type Compensate =
 pub struct UpdateRule {
     /// Name in experiment files.
     pub name: &'static str,
-    /// One line for lists of rules.
+    /// What it is, in one line: the table in `experiments/README.md` has it.
     pub summary: &'static str,
+    /// Where it is from, for the same table.
+    pub source: &'static str,
     pub needs: &'static [Statistic],
     pub moments: Moments,
     /// Whether linear layers may get a bias.

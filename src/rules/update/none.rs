@@ -7,7 +7,8 @@ use super::{Moments, UpdateRule};
 
 pub const RULE: UpdateRule = UpdateRule {
     name: "none",
-    summary: "delete the group, leave the rest (EfficientLLM-A)",
+    summary: "the rest stays as it is",
+    source: "EfficientLLM-A: the paper",
     needs: &[],
     moments: Moments::None,
     makes_bias: false,
