@@ -157,12 +157,12 @@ impl EncodedTask {
     ///
     /// # Errors
     /// The scorer fails.
-    pub fn evaluate(self, scorer: &mut dyn Scorer) -> Result<TaskResult, EvalError> {
+    pub fn evaluate(&self, scorer: &mut dyn Scorer) -> Result<TaskResult, EvalError> {
         let requests: Vec<Vec<TokenRequest>> = self.items.iter().map(|item| item.requests.clone()).collect();
         let scores = score(scorer, &requests)?;
         let records = self.items.iter().zip(&scores).map(|(item, scores)| record(self.task, item, scores));
         let result = TaskResult::of(self.task, records.collect(), self.context_length);
-        Ok(TaskResult { set_aside: self.set_aside, ..result })
+        Ok(TaskResult { set_aside: self.set_aside.clone(), ..result })
     }
 }
 

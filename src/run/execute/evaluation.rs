@@ -2,12 +2,12 @@
 //!
 //! Scores are kept as they come in a journal beside the stage's checkpoints, so a stage that is stopped at any moment goes on
 //! at the item, and costs what it would have cost.
-use super::super::executor::{Progress, StageFailure, Task};
+use super::super::executor::StageFailure;
 use super::super::memory::peak_memory_bytes;
 use super::super::scores;
+use super::Evaluate;
 use super::model::{self, Summary};
-use crate::data::Prepared;
-use crate::eval::{self, EncodedTask, EvalError, Journal, Journalled, Limit, NetworkScorer, TaskResult};
+use crate::eval::{self, EvalError, Journal, Journalled, Limit, NetworkScorer, TaskResult};
 use crate::model::flops::forward_flops_per_token;
 use crate::model::{Engine, ModelConfig, Rank};
 use crate::prune::{CandidateRecord, EventRecord, Goal};
@@ -26,22 +26,12 @@ use std::time::Instant;
 const JOURNAL: &str = "scores.jsonl";
 
 /// Scores the model of `arm` and writes the run's record to the stage's folder; `tell` is given what a reader of the scores
-/// must know of how they came about, before anything is scored.
-pub(super) fn write<B: Backend>(
-    rank: Rank<'_, B>,
-    arm: &ArmSpec,
-    engine: &Engine,
-    task: &Task<'_>,
-    data: &Prepared,
-    progress: &dyn Progress,
-    tell: &dyn Fn(String),
-) -> Result<(), StageFailure> {
+/// must know of how they came about.
+pub(super) fn write<B: Backend>(rank: Rank<'_, B>, asked: &Evaluate<'_>) -> Result<(), StageFailure> {
+    let Evaluate { arm, engine, task, data, benchmarks, progress, tell } = *asked;
     let started = Instant::now();
     let Rank { backend, network, at_once, .. } = rank;
     let spec = &task.stage.spec;
-    let benchmarks =
-        eval::encoded_items(&spec.eval, &spec.data.corpus, &data.tokenizer, spec.data.context_length)?;
-    benchmarks.iter().flat_map(EncodedTask::notes).for_each(tell);
     let folder = task.inputs.model.as_deref().unwrap_or(task.folder);
     let (config, weights) = model::load(backend, folder)?;
     let _held = backend.hold(&weights.leaves());
@@ -76,7 +66,7 @@ pub(super) fn write<B: Backend>(
         !progress.interrupted()
     };
     let mut journalled = Journalled { journal: &mut journal, scorer: &mut scorer, watch: &mut watch };
-    let results = benchmarks.into_iter().map(|benchmark| benchmark.evaluate(&mut journalled));
+    let results = benchmarks.iter().map(|benchmark| benchmark.evaluate(&mut journalled));
     let results = results.collect::<Result<Vec<TaskResult>, _>>().map_err(stopped)?;
     let held_out = eval::held_out(&mut journalled, &windows, &data.tokenizer, sequences).map_err(stopped)?;
     let divergences = match &source {

@@ -6,10 +6,11 @@ mod latency;
 mod model;
 mod retry;
 
-use self::items::LookedAt;
+use self::items::Items;
 use self::retry::with_less_at_once;
 use super::executor::{Executor, Progress, StageFailure, Task};
 use crate::data::Prepared;
+use crate::eval::EncodedTask;
 use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::StageKind;
@@ -27,18 +28,13 @@ pub struct EngineExecutor {
     corpora: Mutex<HashMap<PathBuf, Arc<Prepared>>>,
     /// What was said on standard error: every run would say the same of a benchmark.
     told: Mutex<HashSet<String>>,
-    items: LookedAt,
+    items: Items,
 }
 
 impl EngineExecutor {
     /// An executor that gives each run one of `groups` of devices, at least one; a group has a device for each rank.
     pub fn new(groups: Vec<Vec<usize>>) -> Self {
-        EngineExecutor {
-            groups,
-            corpora: Mutex::default(),
-            told: Mutex::default(),
-            items: LookedAt::default(),
-        }
+        EngineExecutor { groups, corpora: Mutex::default(), told: Mutex::default(), items: Items::default() }
     }
 
     /// Each group has as many workers as any other, or one more.
@@ -91,9 +87,13 @@ impl Executor for EngineExecutor {
             StageKind::Evaluation(arm) => {
                 let data = self.corpus(corpus()?)?;
                 let data = data.as_ref();
+                let benchmarks = self.items.of(task, data)?;
+                let benchmarks = benchmarks.as_slice();
+                benchmarks.iter().flat_map(EncodedTask::notes).for_each(|note| self.tell(note));
                 let tell: &dyn Fn(String) = &|note| self.tell(note);
-                let evaluate =
-                    |engine: &Engine| engine.run(Evaluate { arm, engine, task, data, progress, tell });
+                let evaluate = |engine: &Engine| {
+                    engine.run(Evaluate { arm, engine, task, data, benchmarks, progress, tell })
+                };
                 with_less_at_once(engine, may_halve, evaluate)?
             }
             StageKind::Latency(_) => engine.run(Measure { task, progress })?,
@@ -131,6 +131,7 @@ struct Evaluate<'a> {
     engine: &'a Engine,
     task: &'a Task<'a>,
     data: &'a Prepared,
+    benchmarks: &'a [EncodedTask],
     progress: &'a dyn Progress,
     tell: &'a dyn Fn(String),
 }
@@ -139,8 +140,7 @@ impl OnRank for Evaluate<'_> {
     type Output = Result<(), StageFailure>;
 
     fn on<B: Backend>(self, rank: Rank<'_, B>) -> Self::Output {
-        let Evaluate { arm, engine, task, data, progress, tell } = self;
-        evaluation::write(rank, arm, engine, task, data, progress, tell)
+        evaluation::write(rank, &self)
     }
 }
 
