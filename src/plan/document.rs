@@ -88,7 +88,7 @@ struct StageEntry<'a> {
     identity: &'a Value,
     inputs: Vec<&'a str>,
     kind: String,
-    reads: &'a BTreeSet<String>,
+    reads: &'a BTreeSet<&'static str>,
     seed: Option<u64>,
 }
 

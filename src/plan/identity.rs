@@ -213,21 +213,21 @@ pub(super) fn latency(latency: LatencySpec, model: &str) -> Identity {
 /// An identity and the keys of the experiment that it holds.
 pub(super) struct Identity {
     pub value: Value,
-    pub reads: BTreeSet<String>,
+    pub reads: BTreeSet<&'static str>,
 }
 
 impl Identity {
-    pub(super) fn new(value: Value, reads: &[&str]) -> Self {
-        Identity { value, reads: reads.iter().map(|key| key.to_string()).collect() }
+    pub(super) fn new(value: Value, reads: &[&'static str]) -> Self {
+        Identity { value, reads: reads.iter().copied().collect() }
     }
 
-    fn put(&mut self, name: &str, value: Value, reads: &[&str]) {
+    fn put(&mut self, name: &str, value: Value, reads: &[&'static str]) {
         self.value[name] = value;
         self.read(reads);
     }
 
-    fn read(&mut self, reads: &[&str]) {
-        self.reads.extend(reads.iter().map(|key| key.to_string()));
+    fn read(&mut self, reads: &[&'static str]) {
+        self.reads.extend(reads);
     }
 
     /// A section of the file under its own name, but for the keys that are not used.
@@ -235,8 +235,8 @@ impl Identity {
         let mut value = json!(section);
         if let Value::Object(map) = &mut value {
             unused.iter().for_each(|key| drop(map.remove(*key)));
-            let keys = keys_of(name).into_iter().filter(|key| !unused.contains(&key.as_str()));
-            self.reads.extend(keys.map(|key| format!("{name}.{key}")));
+            let is_used = |key: &&&str| !unused.contains(&&key[name.len() + 1..]);
+            self.reads.extend(keys_of(name).iter().filter(is_used));
         }
         self.value[name] = value;
     }

@@ -81,11 +81,11 @@ pub struct Stage {
     /// Seed of the random streams; `None` for a corpus or a source from disk, which all seeds share.
     pub seed: Option<u64>,
     /// Configuration to carry out; where points of the grid share the stage, that of the first.
-    pub spec: RunSpec,
+    pub spec: Arc<RunSpec>,
     /// The canonical form whose hash is in the id.
     pub identity: serde_json::Value,
     /// Keys of the experiment that the identity holds, its inputs' among them.
-    pub reads: Arc<BTreeSet<String>>,
+    pub reads: Arc<BTreeSet<&'static str>>,
     /// An estimate.
     pub cost: Cost,
 }

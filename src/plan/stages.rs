@@ -22,29 +22,31 @@ pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, 
         reads: HashSet::new(),
         rates: Rc::default(),
         sources: HashMap::new(),
+        corpora: Vec::new(),
+        models: HashMap::new(),
     };
+    let specs: Vec<Specs> = experiment.points.iter().map(Specs::of).collect();
     let mut runs: Vec<Run> = Vec::new();
     // Arms and evaluations that are a run already.
     let mut known: HashSet<(usize, usize)> = HashSet::new();
     let mut coincide = 0;
     for seed in &experiment.seeds {
-        for point in &experiment.points {
+        for (point, specs) in experiment.points.iter().zip(&specs) {
             builder.sources.clear();
+            builder.models.clear();
             for (place, arm) in experiment.arms.iter().enumerate() {
                 let own = point.own.get(place).is_some_and(Option::is_some).then_some(place);
-                let at = At { experiment, point, seed: *seed, own };
-                let (made, evaluation) = builder.run(arm, point.of_arm(place), &at)?;
+                let at = At { experiment, specs, seed: *seed, own };
+                let (made, evaluation) = builder.run(arm, specs.of_arm(place), &at)?;
                 if known.contains(&(place, evaluation)) {
                     coincide += 1;
                     continue;
                 }
                 known.insert((place, evaluation));
                 let run_seed = builder.stages[made].seed.unwrap_or(*seed);
-                let latency = point.of_arm(place).latency.is_some().then_some("latency");
+                let latency = specs.of_arm(place).latency.is_some().then_some("latency");
                 let reads = &builder.stages[evaluation].reads;
-                let read = |key: &str| {
-                    reads.iter().map(String::as_str).chain(latency).any(|read| overlap(read, key))
-                };
+                let read = |key: &str| reads.iter().copied().chain(latency).any(|read| overlap(read, key));
                 // A name is of all that its point sets.
                 let depends = |key: &str| match key {
                     "point" => point.keys.iter().any(|key| read(key)),
@@ -93,10 +95,61 @@ fn slug(arm: &ArmSpec, seed: Option<u64>) -> String {
     }
 }
 
+/// The configurations of a point, which the stages of all seeds share.
+struct Specs {
+    point: Arc<RunSpec>,
+    /// As in [`Point::own`]: the arm's configuration, that of its source, and that of its source scored as the arm is.
+    own: Vec<Option<[Arc<RunSpec>; 3]>>,
+}
+
+impl Specs {
+    fn of(point: &Point) -> Specs {
+        let own = |own: &RunSpec| {
+            let source = of_source(own, &point.spec);
+            let scored = RunSpec { eval: own.eval.clone(), ..source.clone() };
+            [own.clone(), source, scored].map(Arc::new)
+        };
+        let own = point.own.iter().map(|spec| spec.as_ref().map(own)).collect();
+        Specs { point: Arc::new(point.spec.clone()), own }
+    }
+
+    /// The configuration of the arm at this place.
+    fn of_arm(&self, place: usize) -> &Arc<RunSpec> {
+        self.own.get(place).and_then(Option::as_ref).map_or(&self.point, |[own, ..]| own)
+    }
+
+    /// Those of the arm, or of the source of an arm, that follows `spec`.
+    fn beside(&self, spec: &Arc<RunSpec>) -> Option<&[Arc<RunSpec>; 3]> {
+        self.own.iter().flatten().find(|own| own.iter().any(|known| Arc::ptr_eq(known, spec)))
+    }
+
+    /// The configuration of the source of an arm that follows `spec`, which is one of these.
+    fn of_source(&self, spec: &Arc<RunSpec>) -> &Arc<RunSpec> {
+        self.beside(spec).map_or(&self.point, |[_, source, _]| source)
+    }
+
+    /// The same, scored as the arm is.
+    fn of_source_scored(&self, spec: &Arc<RunSpec>) -> &Arc<RunSpec> {
+        self.beside(spec).map_or(&self.point, |[.., scored]| scored)
+    }
+}
+
+/// The configuration of the source of an arm that follows `own` at a point that says `point`: what an arm sets for itself of
+/// pruning and training does not change what it starts from.
+fn of_source(own: &RunSpec, point: &RunSpec) -> RunSpec {
+    RunSpec {
+        model: own.model.clone(),
+        source: own.source.clone(),
+        recovery: own.recovery,
+        budget: own.budget.clone(),
+        ..point.clone()
+    }
+}
+
 /// Where in the grid an arm is planned.
 struct At<'a> {
     experiment: &'a Experiment,
-    point: &'a Point,
+    specs: &'a Specs,
     seed: u64,
     /// Place of the arm that is planned, where it has a configuration of its own here.
     own: Option<usize>,
@@ -104,13 +157,13 @@ struct At<'a> {
 
 impl At<'_> {
     /// The arm called `name` with its configuration here; one that is not listed is the built-in one.
-    fn named(&self, name: &str) -> Result<(ArmSpec, &RunSpec), PlanError> {
+    fn named(&self, name: &str) -> Result<(ArmSpec, &Arc<RunSpec>), PlanError> {
         let arms = &self.experiment.arms;
         if let Some(place) = arms.iter().position(|arm| arm.name == name) {
-            return Ok((arms[place].clone(), self.point.of_arm(place)));
+            return Ok((arms[place].clone(), self.specs.of_arm(place)));
         }
         let arm = ArmSpec::built_in(name).ok_or_else(|| PlanError::NoArm { name: name.to_string() })?;
-        Ok((arm, &self.point.spec))
+        Ok((arm, &self.specs.point))
     }
 
     /// `spec`, for an arm that prunes to the widths of another with the target that these come of: what costs are estimated by.
@@ -128,18 +181,6 @@ impl At<'_> {
     fn source_seed(&self, spec: &RunSpec) -> u64 {
         if spec.source.per_seed { self.seed } else { self.experiment.seeds[0] }
     }
-
-    /// The configuration of the source of an arm that follows `spec`: what an arm sets for itself of pruning and training
-    /// does not change what it starts from.
-    fn of_source(&self, spec: &RunSpec) -> RunSpec {
-        RunSpec {
-            model: spec.model.clone(),
-            source: spec.source.clone(),
-            recovery: spec.recovery,
-            budget: spec.budget.clone(),
-            ..self.point.spec.clone()
-        }
-    }
 }
 
 struct Builder {
@@ -149,15 +190,19 @@ struct Builder {
     /// Place of the stage with an id.
     places: HashMap<String, usize>,
     /// Keys that stages read; the stages of all seeds share them.
-    reads: HashSet<Arc<BTreeSet<String>>>,
+    reads: HashSet<Arc<BTreeSet<&'static str>>>,
     rates: Rc<cost::KnownRates>,
     /// Source and its evaluation at the present point, for arms without a configuration of their own and for each with one.
     sources: HashMap<Option<usize>, (usize, usize)>,
+    /// Corpora that are planned, by what they come of.
+    corpora: Vec<(Arc<RunSpec>, usize)>,
+    /// Sources that are planned at the present point, by kind and configuration.
+    models: HashMap<(&'static str, *const RunSpec), usize>,
 }
 
 impl Builder {
     /// The model of `arm` and its evaluation, with everything that they need.
-    fn run(&mut self, arm: &ArmSpec, spec: &RunSpec, at: &At<'_>) -> Result<(usize, usize), PlanError> {
+    fn run(&mut self, arm: &ArmSpec, spec: &Arc<RunSpec>, at: &At<'_>) -> Result<(usize, usize), PlanError> {
         let corpus = self.corpus(spec)?;
         let made = self.model(arm, spec, at)?;
         let (source, source_evaluation) = match ArmSpec::built_in("source") {
@@ -165,10 +210,7 @@ impl Builder {
                 let known = self.sources.get(&at.own).copied();
                 let (source, evaluation) = match known {
                     Some(places) => places,
-                    None => {
-                        let spec = RunSpec { eval: spec.eval.clone(), ..at.of_source(spec) };
-                        self.run(&source, &spec, at)?
-                    }
+                    None => self.run(&source, at.specs.of_source_scored(spec), at)?,
                 };
                 self.sources.insert(at.own, (source, evaluation));
                 (Some(source), Some(evaluation))
@@ -207,9 +249,18 @@ impl Builder {
         Ok((made, evaluation))
     }
 
-    fn corpus(&mut self, spec: &RunSpec) -> Result<usize, PlanError> {
+    fn corpus(&mut self, spec: &Arc<RunSpec>) -> Result<usize, PlanError> {
+        let same = |(known, _): &&(Arc<RunSpec>, usize)| {
+            Arc::ptr_eq(known, spec)
+                || known.data.corpus == spec.data.corpus
+                    && known.data.tokenizer == spec.data.tokenizer
+                    && known.source.model == spec.source.model
+        };
+        if let Some((_, place)) = self.corpora.iter().find(same) {
+            return Ok(*place);
+        }
         let identity = self.files.corpus(spec)?;
-        self.add(Draft {
+        let place = self.add(Draft {
             slug: "corpus".into(),
             kind: StageKind::Corpus,
             inputs: Inputs::default(),
@@ -218,11 +269,13 @@ impl Builder {
             identity,
             set: &[],
             cost: &|| Ok(cost::corpus(&spec.data.corpus)),
-        })
+        })?;
+        self.corpora.push((spec.clone(), place));
+        Ok(place)
     }
 
     /// A fold over the arm's answers: what it starts from, whose widths it takes, whom it learns from, and then itself.
-    fn model(&mut self, arm: &ArmSpec, spec: &RunSpec, at: &At<'_>) -> Result<usize, PlanError> {
+    fn model(&mut self, arm: &ArmSpec, spec: &Arc<RunSpec>, at: &At<'_>) -> Result<usize, PlanError> {
         if let (true, Some(model)) = (arm.is_source(), &spec.source.model) {
             return self.source_model(arm, model, spec);
         }
@@ -231,9 +284,17 @@ impl Builder {
             arm.train.is_some_and(|train| matches!(train.tokens, Tokens::Source | Tokens::SourceStable));
         let seed = if of_source { at.source_seed(spec) } else { at.seed };
         let pays_in_flops = matches!(arm.train.map(|train| train.tokens), Some(Tokens::TotalFlops { .. }));
-        let mut source_called = |name: &str| -> Result<Option<usize>, PlanError> {
+        let mut source_called = |name: &'static str| -> Result<Option<usize>, PlanError> {
+            let of_source = at.specs.of_source(spec);
+            let key = (name, Arc::as_ptr(of_source));
+            if let Some(place) = self.models.get(&key) {
+                return Ok(Some(*place));
+            }
             let arm = ArmSpec::built_in(name).ok_or_else(|| PlanError::NoArm { name: name.to_string() })?;
-            self.model(&arm, &at.of_source(spec), at).map(Some)
+            let place = self.model(&arm, of_source, at)?;
+            // The address is that of a configuration of the point, which outlives what is known of the point.
+            self.models.insert(key, place);
+            Ok(Some(place))
         };
         let source = match arm.from {
             Start::Source if branches(arm, spec) => source_called("source_stable")?,
@@ -276,7 +337,7 @@ impl Builder {
         &mut self,
         arm: &ArmSpec,
         model: &SourceModel,
-        spec: &RunSpec,
+        spec: &Arc<RunSpec>,
     ) -> Result<usize, PlanError> {
         let identity = self.files.source_model(model, spec.source.tokens)?;
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
@@ -295,8 +356,8 @@ impl Builder {
 
     /// The measurement of the model `made`, where its spec asks for one.
     fn latency(&mut self, arm: &ArmSpec, made: usize) -> Result<Option<usize>, PlanError> {
+        let Some(asked) = self.stages[made].spec.latency else { return Ok(None) };
         let Stage { id, seed, spec, .. } = self.stages[made].clone();
-        let Some(asked) = spec.latency else { return Ok(None) };
         let vocab_size = vocab_size(&spec.data.tokenizer).map_err(PlanError::Vocabulary)?;
         let rates = self.rates.clone();
         let draft = Draft {
@@ -322,11 +383,13 @@ impl Builder {
             };
         }
         // A key that the arm sets for itself is read from nowhere else.
-        let is_set =
-            |key: &String| set.iter().any(|(set, _)| key == set || key.starts_with(&format!("{set}.")));
-        let mut reads: BTreeSet<String> = identity.reads.into_iter().filter(|key| !is_set(key)).collect();
+        let is_within = |key: &str, set: &str| {
+            key.strip_prefix(set).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut reads = identity.reads;
+        reads.retain(|key| !set.iter().any(|(set, _)| is_within(key, set)));
         for input in inputs.iter() {
-            reads.extend(self.stages[input].reads.iter().cloned());
+            reads.extend(self.stages[input].reads.iter());
         }
         let reads = match self.reads.get(&reads) {
             Some(known) => known.clone(),
@@ -357,7 +420,7 @@ struct Draft<'a> {
     kind: StageKind,
     inputs: Inputs,
     seed: Option<u64>,
-    spec: &'a RunSpec,
+    spec: &'a Arc<RunSpec>,
     identity: Identity,
     /// Keys that the arm sets for itself.
     set: &'a [(String, String)],

@@ -36,6 +36,7 @@ pub use types::*;
 use crate::base::input;
 use crate::base::suggest::nearest;
 use places::Places;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -115,9 +116,9 @@ pub fn parse(
     grid::experiment(&tree::parse(text)?, name, &Places { folder, describe })
 }
 
-/// The keys of a section of the file that the reader knows, without the section's name.
-pub fn keys_of(section: &str) -> Vec<String> {
-    static KNOWN: OnceLock<Vec<String>> = OnceLock::new();
+/// The keys of a section of the file that the reader knows, each with the section's name: of `prune`, `prune.saliency` and so on.
+pub fn keys_of(section: &str) -> &'static [&'static str] {
+    static KNOWN: OnceLock<BTreeMap<&'static str, Vec<&'static str>>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
         let nothing = tree::Node { line: 0, value: tree::Value::Table(Vec::new()) };
         let findings = read::findings();
@@ -126,10 +127,17 @@ pub fn keys_of(section: &str) -> Vec<String> {
             &reader::Table::root(&nothing, &findings),
             &Places { folder: Path::new("/"), describe: &describe },
         );
-        findings.known()
+        let mut sections: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for key in findings.known() {
+            // Once for the process: the keys of the format are as static as its code.
+            let key: &'static str = key.leak();
+            if let Some((section, _)) = key.rsplit_once('.') {
+                sections.entry(section).or_default().push(key);
+            }
+        }
+        sections
     });
-    let within = |key: &String| key.strip_prefix(section)?.strip_prefix('.').map(str::to_string);
-    known.iter().filter_map(within).filter(|key| !key.contains('.')).collect()
+    known.get(section).map_or(&[], Vec::as_slice)
 }
 
 /// Name of the folder for `…/<name>/experiment.toml`, name of the file without extension for any other.
