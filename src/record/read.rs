@@ -130,8 +130,9 @@ impl Results {
             gram_age_steps: Option<u64>,
         }
         let header = csv.header()?;
+        let ranges = Range::of_all(&header);
         csv.rows(|line, cells| {
-            let parse = Parser { path: &csv.path, line, header: &header };
+            let parse = Parser { path: &csv.path, line, header: &header, ranges: &ranges };
             let name = cells.get(0).unwrap_or_default();
             let Some(&run) = index.get(name) else {
                 return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
@@ -187,9 +188,10 @@ impl Results {
         let missing = all.len() - names.len();
         self.axes = header.iter().skip(first).take(last - first).map(String::from).collect();
         let mut seen = std::collections::BTreeSet::new();
+        let ranges = Range::of_all(&header);
         csv.rows(|line, row| {
             let at = |from: usize, to: usize| row.iter().skip(from).take(to - from).collect();
-            let parse = Parser { path, line, header: &header };
+            let parse = Parser { path, line, header: &header, ranges: &ranges };
             let entry = RunEntry {
                 identity: parse.row(at(0, first), 0)?,
                 axes: self.axes.iter().cloned().zip(row.iter().skip(first).map(String::from)).collect(),
@@ -306,9 +308,10 @@ fn read_keyed<T: DeserializeOwned>(
         return Err(wrong_header(&csv.path, &names, &fixed));
     }
     let missing = fixed.len() - names.len();
+    let ranges = Range::of_all(&header);
     let mut out = Vec::new();
     csv.rows(|line, row| {
-        let parse = Parser { path: &csv.path, line, header: &header };
+        let parse = Parser { path: &csv.path, line, header: &header, ranges: &ranges };
         let name = row.get(0).unwrap_or_default();
         let Some(&run) = index.get(name) else {
             return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
@@ -356,6 +359,8 @@ struct Parser<'a> {
     path: &'a Path,
     line: u64,
     header: &'a csv::StringRecord,
+    /// Of each column of the header.
+    ranges: &'a [Range],
 }
 
 impl Parser<'_> {
@@ -366,8 +371,9 @@ impl Parser<'_> {
     /// The cells as a `T`; `offset` is the column of the first.
     fn row<T: DeserializeOwned>(&self, cells: csv::StringRecord, offset: usize) -> Result<T> {
         let name = |i: usize| self.header.get(offset + i).unwrap_or_default();
-        for (i, value) in cells.iter().enumerate() {
-            if let Some(message) = range_fault(name(i), value) {
+        let ranges = self.ranges.get(offset..).unwrap_or_default();
+        for (i, (value, range)) in cells.iter().zip(ranges).enumerate() {
+            if let Some(message) = range.fault(value) {
                 return Err(self.cell(name(i), message));
             }
         }
@@ -417,22 +423,50 @@ const SHARES: [&str; 8] = [
     "average_usual",
 ];
 
-/// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
-fn range_fault(column: &str, value: &str) -> Option<String> {
-    let number: f64 = value.parse().ok()?;
-    if TEXT.contains(&column) {
-        return None;
+/// Which numbers a column may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Range {
+    /// Text, which may look like a number.
+    Any,
+    Finite,
+    NotNegative,
+    /// 0 to 1.
+    Share,
+}
+
+impl Range {
+    fn of_all(header: &csv::StringRecord) -> Vec<Range> {
+        header.iter().map(Range::of).collect()
     }
-    if !number.is_finite() {
-        return Some(format!("`{value}` is not a finite number; leave the cell empty"));
+
+    fn of(column: &str) -> Range {
+        let of = column.trim_end_matches("_low").trim_end_matches("_high").trim_end_matches("_stderr");
+        if TEXT.contains(&column) {
+            Range::Any
+        } else if SHARES.contains(&of) || column.starts_with("pruned_share") {
+            Range::Share
+        } else if SIGNED.contains(&of) {
+            Range::Finite
+        } else {
+            Range::NotNegative
+        }
     }
-    let of = column.trim_end_matches("_low").trim_end_matches("_high").trim_end_matches("_stderr");
-    let share = SHARES.contains(&of) || column.starts_with("pruned_share");
-    if share && !(0.0..=1.0).contains(&number) {
-        return Some(format!("`{value}` is not a share between 0 and 1"));
+
+    /// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
+    fn fault(self, value: &str) -> Option<String> {
+        if self == Range::Any {
+            return None;
+        }
+        let number: f64 = value.parse().ok()?;
+        if !number.is_finite() {
+            return Some(format!("`{value}` is not a finite number; leave the cell empty"));
+        }
+        match self {
+            Range::Share if !(0.0..=1.0).contains(&number) => {
+                Some(format!("`{value}` is not a share between 0 and 1"))
+            }
+            Range::NotNegative if number < 0.0 => Some(format!("`{value}` is negative")),
+            _ => None,
+        }
     }
-    if number < 0.0 && !SIGNED.contains(&of) {
-        return Some(format!("`{value}` is negative"));
-    }
-    None
 }

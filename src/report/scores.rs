@@ -27,7 +27,8 @@ enum Key<'a> {
     Named(&'a str, usize),
 }
 
-type Items<'a> = BTreeMap<Key<'a>, &'a ItemChoice>;
+/// In the order of their keys, each once.
+type Items<'a> = Vec<(Key<'a>, &'a ItemChoice)>;
 
 /// Every item's outcome, by run, task and item.
 pub struct Scores<'a> {
@@ -106,7 +107,18 @@ impl<'a> Scores<'a> {
                     Key::Named(&k.row.item, *before - 1)
                 }
             };
-            by_run[k.run].entry(k.row.task.as_str()).or_default().insert(key, &k.row);
+            by_run[k.run].entry(k.row.task.as_str()).or_default().push((key, &k.row));
+        }
+        for items in by_run.iter_mut().flat_map(BTreeMap::values_mut) {
+            items.sort_by_key(|(key, _)| *key);
+            // Of two rows of one item the later one counts.
+            items.dedup_by(|later, kept| {
+                let is_same = later.0 == kept.0;
+                if is_same {
+                    kept.1 = later.1;
+                }
+                is_same
+            });
         }
         let mut tasks: Vec<&str> = Vec::new();
         for k in &results.evals {
@@ -173,20 +185,27 @@ impl<'a> Scores<'a> {
     pub fn shared(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Shared<'a>> {
         let tables: Option<Vec<&Items>> = runs.iter().map(|r| self.by_run[*r].get(task)).collect();
         let tables = tables?;
-        let mut shared: Vec<(&'a ItemChoice, Vec<f64>)> = Vec::new();
-        for (key, first) in tables.first()?.iter() {
-            let of = |table: &&Items<'a>| table.get(key).and_then(|item| metric.of_item(item));
-            if let Some(values) = tables.iter().map(of).collect::<Option<Vec<f64>>>() {
-                shared.push((first, values));
+        let mut items: Vec<&'a ItemChoice> = Vec::new();
+        let mut values: Vec<Vec<f64>> = vec![Vec::new(); runs.len()];
+        for (place, (key, first)) in tables.first()?.iter().enumerate() {
+            // Runs of one experiment have the same items, so that the place is nearly always the same, too.
+            let find = |table: &&Items<'a>| match table.get(place) {
+                Some((other, item)) if other == key => Some(*item),
+                _ => table.binary_search_by_key(key, |(key, _)| *key).ok().map(|place| table[place].1),
+            };
+            let of = |table: &&Items<'a>| find(table).and_then(|item| metric.of_item(item));
+            let is_shared = values.iter_mut().zip(&tables).all(|(values, table)| {
+                of(table).is_some_and(|value| {
+                    values.push(value);
+                    true
+                })
+            });
+            match is_shared {
+                true => items.push(first),
+                false => values.iter_mut().for_each(|values| values.truncate(items.len())),
             }
         }
-        if shared.is_empty() {
-            return None;
-        }
-        let values =
-            (0..runs.len()).map(|run| shared.iter().map(|(_, values)| values[run]).collect()).collect();
-        let items: Vec<&ItemChoice> = shared.into_iter().map(|(item, _)| item).collect();
-        Some(Shared { values, clusters: clusters_of(&items), items })
+        (!items.is_empty()).then(|| Shared { values, clusters: clusters_of(&items), items })
     }
 
     /// The tasks that a mean of `metric` is over, of `tasks`; `None` where one that belongs to it is missing.

@@ -7,6 +7,7 @@ use super::groups::Group;
 use crate::record::{LayerWidths, Results};
 use crate::stats::descriptive::{mean, standard_deviation};
 use crate::stats::overlap::{jaccard, jaccard_by_chance};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Agreement of the kept groups of one type, averaged over layers and pairs of seeds.
@@ -33,55 +34,98 @@ pub struct Overlap {
 
 /// Removed groups by layer, and the number of groups that a layer of the source has.
 #[derive(Default)]
-struct Removed {
-    layers: BTreeMap<String, BTreeSet<u64>>,
+struct Removed<'a> {
+    layers: BTreeMap<Cow<'a, str>, BTreeSet<u64>>,
     total: Option<u64>,
 }
 
-fn removed(results: &Results, run: usize, group_type: &str) -> Removed {
-    let mut out = Removed::default();
-    for event in results.prune.iter().filter(|k| k.run == run && k.row.group_type == group_type) {
-        for (position, index) in event.row.index.split(';').enumerate() {
-            if let Ok(index) = index.trim().parse() {
-                let layer =
-                    if event.row.layer == "all" { position.to_string() } else { event.row.layer.clone() };
-                out.layers.entry(layer).or_default().insert(index);
+/// What every run removed of every type.
+pub struct Removals<'a> {
+    types: Vec<&'static str>,
+    of: BTreeMap<(usize, &'a str), Removed<'a>>,
+}
+
+impl<'a> Removals<'a> {
+    pub fn of(results: &'a Results) -> Removals<'a> {
+        let mut of: BTreeMap<(usize, &str), Removed> = BTreeMap::new();
+        for event in &results.prune {
+            let removed = of.entry((event.run, &event.row.group_type)).or_default();
+            for (position, index) in event.row.index.split(';').enumerate() {
+                if let Ok(index) = index.trim().parse() {
+                    let layer = match event.row.layer.as_str() {
+                        "all" => Cow::Owned(position.to_string()),
+                        layer => Cow::Borrowed(layer),
+                    };
+                    removed.layers.entry(layer).or_default().insert(index);
+                }
             }
         }
+        let mut last_share: BTreeMap<(usize, &str), Option<f64>> = BTreeMap::new();
+        for k in &results.candidates {
+            last_share.insert((k.run, &k.row.group_type), k.row.pruned_share);
+        }
+        let mut recorded: BTreeMap<usize, usize> = BTreeMap::new();
+        results.widths.iter().for_each(|k| *recorded.entry(k.run).or_default() += 1);
+        for (key, removed) in &mut of {
+            // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts. A layer
+            // that lost nothing has no events, but its groups are in the total; the stem is one layer.
+            let count: usize = removed.layers.values().map(BTreeSet::len).sum();
+            let recorded = match key.1 {
+                "stem" | "layer" => 1,
+                _ => recorded.get(&key.0).copied().unwrap_or(0),
+            };
+            let layers = removed.layers.len().max(recorded);
+            let share = last_share.get(key).copied().flatten();
+            removed.total = share
+                .filter(|s| *s > 0.0 && count > 0)
+                .map(|s| (count as f64 / s / layers as f64).round() as u64);
+        }
+        Removals { types: group_types(results), of }
     }
-    let mut shares = results.candidates.iter().filter(|k| k.run == run && k.row.group_type == group_type);
-    let last_share = shares.next_back().and_then(|k| k.row.pruned_share);
-    // The share is removed / total; layers of a non-uniform model differ in what they lost, so the sum counts. A layer
-    // that lost nothing has no events, but its groups are in the total; the stem is one layer.
-    let count: usize = out.layers.values().map(BTreeSet::len).sum();
-    let recorded = if ["stem", "layer"].contains(&group_type) {
-        1
-    } else {
-        results.widths.iter().filter(|k| k.run == run).count()
-    };
-    let layers = out.layers.len().max(recorded);
-    out.total = last_share
-        .filter(|s| *s > 0.0 && count > 0)
-        .map(|s| (count as f64 / s / layers as f64).round() as u64);
-    out
+
+    /// Types of groups that the results tell of.
+    pub fn types(&self) -> &[&'static str] {
+        &self.types
+    }
+
+    /// True where `run` removed groups of `group_type`.
+    pub fn pruned(&self, run: usize, group_type: &str) -> bool {
+        self.of.contains_key(&(run, group_type))
+    }
+
+    /// Overlap of the kept groups of two runs in every layer that either of them pruned, in the order of the layers.
+    pub fn overlaps(&self, a: usize, b: usize, group_type: &str) -> Vec<Overlap> {
+        let none = Removed::default();
+        let of = |run: usize| self.of.get(&(run, group_type)).unwrap_or(&none);
+        between(of(a), of(b))
+    }
+
+    /// Agreement of the seeds of `group`, for each type it pruned; empty with fewer than two seeds.
+    pub fn agreements(&self, group: &Group) -> Vec<Agreement> {
+        let mut out = Vec::new();
+        for group_type in &self.types {
+            let mut found = vec![];
+            for (i, run) in group.runs.iter().enumerate() {
+                group.runs[..i]
+                    .iter()
+                    .for_each(|other| found.extend(self.overlaps(*run, *other, group_type)));
+            }
+            let over = |value: fn(&Overlap) -> f64| mean(&found.iter().map(value).collect::<Vec<_>>());
+            if let (Ok(jaccard), Ok(chance)) = (over(|o| o.jaccard), over(|o| o.chance)) {
+                let seeds = group.runs.len();
+                out.push(Agreement { group_type: group_type.to_string(), jaccard, chance, seeds });
+            }
+        }
+        out
+    }
 }
 
-/// True where `run` removed groups of `group_type`.
-pub fn pruned(results: &Results, run: usize, group_type: &str) -> bool {
-    results.prune.iter().any(|k| k.run == run && k.row.group_type == group_type)
-}
-
-/// Overlap of the kept groups of two runs in every layer that either of them pruned, in the order of the layers.
-pub fn overlaps(results: &Results, a: usize, b: usize, group_type: &str) -> Vec<Overlap> {
-    between(&removed(results, a, group_type), &removed(results, b, group_type))
-}
-
-fn between(a: &Removed, b: &Removed) -> Vec<Overlap> {
+fn between(a: &Removed<'_>, b: &Removed<'_>) -> Vec<Overlap> {
     let Some(total) = a.total.or(b.total) else { return vec![] };
-    let mut layers: Vec<&String> = a.layers.keys().chain(b.layers.keys()).collect();
+    let mut layers: Vec<&Cow<str>> = a.layers.keys().chain(b.layers.keys()).collect();
     layers.sort_by_key(|layer| (layer.len(), *layer));
     layers.dedup();
-    let of = |layer: &String| {
+    let of = |layer: &Cow<str>| {
         let kept = |r: &Removed| -> BTreeSet<u64> {
             let gone = r.layers.get(layer);
             (0..total).filter(|g| gone.is_none_or(|s| !s.contains(g))).collect()
@@ -89,28 +133,9 @@ fn between(a: &Removed, b: &Removed) -> Vec<Overlap> {
         let (x, y) = (kept(a), kept(b));
         let kept = [x.len() as u64, y.len() as u64];
         let chance = jaccard_by_chance(kept[0], kept[1], total).ok()?;
-        Some(Overlap { layer: layer.clone(), total, kept, jaccard: jaccard(&x, &y), chance })
+        Some(Overlap { layer: layer.to_string(), total, kept, jaccard: jaccard(&x, &y), chance })
     };
     layers.into_iter().filter_map(of).collect()
-}
-
-/// Agreement of the seeds of `group`, for each type it pruned; empty with fewer than two seeds.
-pub fn agreements(results: &Results, group: &Group) -> Vec<Agreement> {
-    let mut out = Vec::new();
-    for group_type in group_types(results) {
-        let per_run: Vec<Removed> = group.runs.iter().map(|r| removed(results, *r, group_type)).collect();
-        let mut found = vec![];
-        for i in 0..per_run.len() {
-            for j in 0..i {
-                found.extend(between(&per_run[i], &per_run[j]));
-            }
-        }
-        let over = |value: fn(&Overlap) -> f64| mean(&found.iter().map(value).collect::<Vec<_>>());
-        if let (Ok(jaccard), Ok(chance)) = (over(|o| o.jaccard), over(|o| o.chance)) {
-            out.push(Agreement { group_type: group_type.into(), jaccard, chance, seeds: per_run.len() });
-        }
-    }
-    out
 }
 
 /// Mean of a width over layers and seeds, and its standard deviation over seeds (of the mean over layers).

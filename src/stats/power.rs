@@ -7,7 +7,7 @@
 //!
 //! With the few degrees of freedom of three seeds z promises far too much: what z calls 80 % of power is 35 % by t. What is told
 //! to people is by t, at the level that is left after correction for the number of comparisons.
-use super::special::{noncentral_t_cdf, normal_quantile, root, student_two_sided_quantile};
+use super::special::{NoncentralT, normal_quantile, root, student_two_sided_quantile};
 use super::{Result, StatsError, check_open};
 
 /// Probability that a two-sided t test at `alpha` with `df` degrees of freedom finds a true difference of `effect`, measured
@@ -17,7 +17,7 @@ pub fn power_by_t(effect: f64, standard_error: f64, df: f64, alpha: f64) -> Resu
     check_open("standard error", standard_error, 0.0, f64::INFINITY)?;
     check_open("degrees of freedom", df, 0.0, f64::INFINITY)?;
     let (t, shift) = (student_two_sided_quantile(alpha, df), effect.abs() / standard_error);
-    Ok(1.0 - noncentral_t_cdf(t, df, shift) + noncentral_t_cdf(-t, df, shift))
+    Ok(NoncentralT::new(df).beyond(t, shift))
 }
 
 /// Smallest true difference that a two-sided t test at `alpha` with `df` degrees of freedom and standard error
@@ -47,8 +47,8 @@ pub fn minimum_detectable_effect_beyond(
     check_open("critical value", critical, 0.0, f64::INFINITY)?;
     check_open("standard error", standard_error, -f64::MIN_POSITIVE, f64::INFINITY)?;
     check_open("degrees of freedom", df, 0.0, f64::INFINITY)?;
-    let found =
-        |shift: f64| 1.0 - noncentral_t_cdf(critical, df, shift) + noncentral_t_cdf(-critical, df, shift);
+    let distribution = NoncentralT::new(df);
+    let found = |shift: f64| distribution.beyond(critical, shift);
     check_open("power", power, found(0.0), 1.0)?;
     let (mut low, mut high) = (0.0, 1.0);
     while found(high) < power {

@@ -57,33 +57,47 @@ pub fn student_two_sided_quantile(alpha: f64, df: f64) -> f64 {
     bisect(|t| alpha - student_two_sided(t, df), 0.0, high)
 }
 
-/// P(T ≤ t) of the noncentral t distribution: T = (Z + `shift`)/√(V/df), Z standard normal, V χ² with `df` > 0.
+/// The noncentral t distribution: T = (Z + shift)/√(V/df), Z standard normal, V χ² with `df` > 0.
 ///
 /// ```text
-/// P = ∫ Φ(t·w − shift) f(w) dw,   w = √(V/df),   f(w)·w ∝ w^df exp(−df·w²/2)
+/// P(T ≤ t) = ∫ Φ(t·w − shift) f(w) dw,   w = √(V/df),   f(w)·w ∝ w^df exp(−df·w²/2)
 /// ```
 ///
 /// In x = ln w the integrand falls off faster than any exponential at both ends, so the trapezoid rule converges faster than
-/// any power of its step; both integrals are taken on the same points, so no constant is needed.
-pub fn noncentral_t_cdf(t: f64, df: f64, shift: f64) -> f64 {
-    // ln of f(w)·w against its highest value, at w = 1.
-    let log_weight = |x: f64| df * (x - 0.5 * ((2.0 * x).exp() - 1.0));
-    let step = (0.125 / df.sqrt()).min(1.0 / 32.0);
-    let (mut total, mut below) = (0.0, 0.0);
-    let mut add = |x: f64| {
-        let weight = log_weight(x).exp();
-        total += weight;
-        below += weight * normal_cdf(t * x.exp() - shift);
-        weight > 1e-20
-    };
-    add(0.0);
-    for direction in [-1.0, 1.0] {
-        let mut place = 1.0;
-        while add(direction * place * step) {
-            place += 1.0;
+/// any power of its step; both integrals are taken on the same points, so no constant is needed. The points depend on `df`
+/// alone: whoever looks for a shift or a t computes them once.
+pub struct NoncentralT {
+    /// w and its share of the weight.
+    points: Vec<(f64, f64)>,
+}
+
+impl NoncentralT {
+    pub fn new(df: f64) -> NoncentralT {
+        // ln of f(w)·w against its highest value, at w = 1.
+        let log_weight = |x: f64| df * (x - 0.5 * ((2.0 * x).exp() - 1.0));
+        let step = (0.125 / df.sqrt()).min(1.0 / 32.0);
+        let mut points = vec![(1.0, 1.0)];
+        for direction in [-1.0, 1.0] {
+            let at = |place: i32| {
+                let x = direction * step * f64::from(place);
+                (x.exp(), log_weight(x).exp())
+            };
+            points.extend((1..).map(at).take_while(|(_, weight)| *weight > 1e-20));
         }
+        let total: f64 = points.iter().map(|(_, weight)| weight).sum();
+        points.iter_mut().for_each(|(_, weight)| *weight /= total);
+        NoncentralT { points }
     }
-    below / total
+
+    /// P(T ≤ t).
+    pub fn cdf(&self, t: f64, shift: f64) -> f64 {
+        self.points.iter().map(|(w, weight)| weight * normal_cdf(t * w - shift)).sum()
+    }
+
+    /// P(|T| > t), t ≥ 0.
+    pub fn beyond(&self, t: f64, shift: f64) -> f64 {
+        1.0 - self.cdf(t, shift) + self.cdf(-t, shift)
+    }
 }
 
 /// Quantile of Beta(a, b), a, b > 0.
@@ -167,11 +181,11 @@ mod tests {
             (-1.5, 3.0, 0.7, 0.0341514742185305),
             (4.302652729911275, 2.0, 3.0, 0.612610649819822),
         ] {
-            assert_close(noncentral_t_cdf(t, df, shift), want, 1e-11);
+            assert_close(NoncentralT::new(df).cdf(t, shift), want, 1e-11);
         }
         // Without a shift it is Student's; with many degrees of freedom a normal.
-        assert_close(noncentral_t_cdf(2.0, 4.0, 0.0), 1.0 - 0.5 * student_two_sided(2.0, 4.0), 1e-12);
-        assert_close(noncentral_t_cdf(1.0, 1e6, 0.5), normal_cdf(0.5), 1e-5);
+        assert_close(NoncentralT::new(4.0).cdf(2.0, 0.0), 1.0 - 0.5 * student_two_sided(2.0, 4.0), 1e-12);
+        assert_close(NoncentralT::new(1e6).cdf(1.0, 0.5), normal_cdf(0.5), 1e-5);
     }
 
     #[test]

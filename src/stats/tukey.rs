@@ -74,7 +74,7 @@ impl RangeTable {
 /// P(Q ≤ q) of Tukey's studentized range of k levels with ν degrees of freedom of the error.
 ///
 /// ```text
-/// P = ∫ P(R ≤ q·w) f(w) dw,   w = √(χ²_ν/ν),   f(w)·w ∝ w^ν exp(−ν·w²/2)          (as `special::noncentral_t_cdf`)
+/// P = ∫ P(R ≤ q·w) f(w) dw,   w = √(χ²_ν/ν),   f(w)·w ∝ w^ν exp(−ν·w²/2)          (as `special::NoncentralT`)
 /// ```
 fn studentized(table: &RangeTable, q: f64, freedom: f64) -> f64 {
     let log_weight = |x: f64| freedom * (x - 0.5 * ((2.0 * x).exp() - 1.0));

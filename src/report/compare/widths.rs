@@ -1,9 +1,8 @@
 //! Final widths layer by layer, and which groups of the source both sides kept.
 use super::Sides;
 use crate::record::{LayerWidths, Results};
-use crate::report::figures::prune_curves::group_types;
 use crate::report::groups::mean_over;
-use crate::report::stability::{overlaps, pruned};
+use crate::report::stability::Removals;
 use crate::stats::descriptive::mean;
 
 /// Widths of one layer, means over the runs of either side; `None` where the side has no such layer.
@@ -70,21 +69,23 @@ pub struct LayerOverlap {
 
 /// Overlap of every type that a side pruned.
 pub fn overlap(results: &Results, sides: &Sides) -> Vec<TypeOverlap> {
-    let of = |group_type: &'static str| {
-        let some = |side: usize| sides.runs(side).into_iter().any(|run| pruned(results, run, group_type));
+    let removals = Removals::of(results);
+    let of = |group_type: &&'static str| {
+        let group_type = *group_type;
+        let some = |side: usize| sides.runs(side).into_iter().any(|run| removals.pruned(run, group_type));
         match (some(0), some(1)) {
             (false, false) => None,
             (true, true) => {
-                Some(TypeOverlap::Both { group_type, layers: layers(results, sides, group_type) })
+                Some(TypeOverlap::Both { group_type, layers: layers(&removals, sides, group_type) })
             }
             (first, _) => Some(TypeOverlap::OneSide { group_type, side: usize::from(!first) }),
         }
     };
-    group_types(results).into_iter().filter_map(of).collect()
+    removals.types().iter().filter_map(of).collect()
 }
 
-fn layers(results: &Results, sides: &Sides, group_type: &str) -> Vec<LayerOverlap> {
-    let found: Vec<_> = sides.pairs.iter().flat_map(|(a, b)| overlaps(results, *a, *b, group_type)).collect();
+fn layers(removals: &Removals<'_>, sides: &Sides, group_type: &str) -> Vec<LayerOverlap> {
+    let found: Vec<_> = sides.pairs.iter().flat_map(|(a, b)| removals.overlaps(*a, *b, group_type)).collect();
     let mut names: Vec<&String> = found.iter().map(|o| &o.layer).collect();
     names.sort_by_key(|name| (name.len(), *name));
     names.dedup();

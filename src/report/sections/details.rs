@@ -6,7 +6,7 @@ use crate::report::document::{Block, Table};
 use crate::report::format;
 use crate::report::groups::Group;
 use crate::report::metric::Metric;
-use crate::report::stability::{agreements, spread};
+use crate::report::stability::{Removals, spread};
 
 /// A width of a layer.
 type Width = fn(&LayerWidths) -> u64;
@@ -78,8 +78,9 @@ impl Context<'_> {
         let mut header = self.key_header();
         header.extend(["type", "Jaccard", "chance", "seeds"].map(String::from));
         let mut rows = Vec::new();
+        let removals = Removals::of(self.results);
         for group in &self.groups {
-            for a in agreements(self.results, group) {
+            for a in removals.agreements(group) {
                 let mut row = self.key(group);
                 row.extend([
                     a.group_type,
