@@ -258,6 +258,7 @@ def effect(group):
 
 
 scores["activation"] = reduce(READERS, activation)
+scores["ifv"] = reduce(READERS, lambda group: float(sum(X[site][:, c].var(axis=0, ddof=1).sum() for site, c in sites(group))))
 scores["fisher_group"] = reduce(READERS, lambda group: float((effect(group) ** 2).mean()))
 scores["activation_taylor"] = reduce(READERS, lambda group: float(np.abs(effect(group)).mean()))
 config = {
