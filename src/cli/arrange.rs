@@ -56,11 +56,14 @@ pub(super) fn choose(
     let text =
         timed.iter().fold(String::from("cores:"), |mut text, (Arrangement { workers, threads }, seconds)| {
             let all = if text.ends_with(':') { "" } else { ";" };
-            let _ = write!(
-                text,
-                "{all} {workers} runs at once on {threads} threads each, about {}",
-                units::seconds(*seconds)
-            );
+            let runs = if *workers == 1 { "one run".into() } else { format!("{workers} runs at once") };
+            let threads = match (*workers, *threads) {
+                (1, 1) => "one thread".into(),
+                (_, 1) => "one thread each".into(),
+                (1, threads) => format!("{threads} threads"),
+                (_, threads) => format!("{threads} threads each"),
+            };
+            let _ = write!(text, "{all} {runs} on {threads}, about {}", units::seconds(*seconds));
             text
         });
     (best, Some(format!("{text} (measured); {} at once", best.workers)))
