@@ -2,7 +2,7 @@
 //! `EFFICIENTLLM_FUZZ_CASES` in all, shared among the tests of one reader.
 //!
 //! ```sh
-//! EFFICIENTLLM_FUZZ_CASES=1000000 TMPDIR=/dev/shm cargo test --lib fuzz -- --test-threads 1
+//! EFFICIENTLLM_FUZZ_CASES=1000000 TMPDIR=/dev/shm cargo test --release --lib fuzz
 //! ```
 
 use std::path::PathBuf;

@@ -53,6 +53,21 @@ pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, SealError> {
     Ok(serde_json::from_slice(bytes)?)
 }
 
+/// The sealed text whose part before the seal is what `change` makes of that of `bytes`: what a writer of another version, or a
+/// stranger, might have sealed.
+#[cfg(test)]
+pub(crate) fn resealed(bytes: &[u8], change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let seal = BEFORE.len() + DIGITS + AFTER.len();
+    let mut text = change(&bytes[..bytes.len() - seal]);
+    text.extend(BEFORE.as_bytes());
+    let place = text.len()..text.len() + DIGITS;
+    text.resize(place.end, b'0');
+    text.extend(AFTER.as_bytes());
+    let digits = sha256_with_zeros(&text, place.clone());
+    text[place].copy_from_slice(digits.as_bytes());
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +80,9 @@ mod tests {
         let mut back: Value = open(&bytes).unwrap();
         back.as_object_mut().unwrap().remove("sha256").unwrap();
         assert_eq!(back, value);
+        assert_eq!(resealed(&bytes, <[u8]>::to_vec), bytes);
+        let other = resealed(&bytes, |text| [text, b",\n  \"d\": 1"].concat());
+        assert_eq!(open::<Value>(&other).unwrap()["d"], 1);
         assert!(matches!(seal(&json!([])), Err(SealError::Missing)));
         assert!(matches!(open::<Value>(b""), Err(SealError::Missing)));
         assert!(matches!(open::<Value>(b"{\n}\n"), Err(SealError::Missing)));

@@ -349,4 +349,6 @@ impl Prepared {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -94,15 +94,29 @@ impl Tokens {
         files.push(&stored.ends);
         let mut maps: Vec<Mmap> =
             files.into_par_iter().map(|file| map(folder, file)).collect::<Result<_, _>>()?;
-        let ends = maps.pop().filter(|ends| ends.len() as u64 == 8 * stored.documents);
+        let ends = maps.pop().filter(|ends| Some(ends.len() as u64) == stored.documents.checked_mul(8));
         let (mut parts, mut len) = (Vec::with_capacity(maps.len()), 0);
         for map in maps {
             let num_bytes = map.len() as u64;
-            parts
-                .push((len, if stored.bytes_per_token == 2 { Words::Narrow(map) } else { Words::Wide(map) }));
-            len += num_bytes / stored.bytes_per_token.max(1);
+            let words = match stored.bytes_per_token {
+                2 => Words::Narrow(map),
+                4 => Words::Wide(map),
+                _ => {
+                    return Err(damaged(
+                        &folder.join(&stored.ends.name),
+                        "its tokens have neither 2 nor 4 bytes",
+                    ));
+                }
+            };
+            parts.push((len, words));
+            len += num_bytes / stored.bytes_per_token;
         }
-        let whole = |ends: &Mmap| stored.documents > 0 && end_of(ends, stored.documents - 1) == len;
+        let whole = |ends: &Mmap| {
+            let end = |document| end_of(ends, document);
+            stored.documents > 0
+                && end(stored.documents - 1) == len
+                && (1..stored.documents).all(|document| end(document - 1) <= end(document))
+        };
         match ends {
             Some(ends) if len == stored.tokens && whole(&ends) => {
                 Ok(Tokens(Arc::new(Inner { parts, len, ends: Ends::Mapped(ends) })))
@@ -382,6 +396,9 @@ mod tests {
             Stored { documents: 39, ..stored.clone() },
             Stored { bytes_per_token: 4, ..stored.clone() },
             Stored { bytes_per_token: 0, ..stored.clone() },
+            Stored { bytes_per_token: 3, ..stored.clone() },
+            // Eight times as many would be the bytes of the file, but for what does not fit 64 bits.
+            Stored { documents: stored.documents + (1 << 61), ..stored.clone() },
             Stored { shards: stored.shards[1..].to_vec(), ..stored.clone() },
         ] {
             assert!(

@@ -396,9 +396,20 @@ mod tests {
 
     mod fuzz_tests {
         use super::*;
-        use crate::base::fuzz::{cases, mutation};
+        use crate::base::fuzz::{cases, folder, mutation};
         use proptest::prelude::*;
         use proptest::test_runner::RngSeed;
+        use std::sync::LazyLock;
+
+        /// A journal of four items, and what is known from it.
+        static WHOLE: LazyLock<(Vec<u8>, HashMap<String, Vec<f64>>)> = LazyLock::new(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("journal.jsonl");
+            let items: [&[u32]; 4] = [&[1, 2], &[3, 4], &[5, 6], &[7, 8, 9]];
+            score(&path, &items);
+            let known = Journal::open(&path, "model").expect("a journal").known;
+            (fs::read(path).expect("read"), known)
+        });
 
         proptest! {
             #![proptest_config(ProptestConfig {
@@ -411,19 +422,16 @@ mod tests {
             /// Scores that are known after any damage are those that were written, or the journal is another model's.
             #[test]
             fn damaged_lines_are_scored_again(changes in prop::collection::vec(mutation(), 1..4)) {
-                let folder = tempfile::tempdir().expect("a folder");
-                let path = folder.path().join("journal.jsonl");
-                let items: [&[u32]; 4] = [&[1, 2], &[3, 4], &[5, 6], &[7, 8, 9]];
-                score(&path, &items);
-                let whole = Journal::open(&path, "model").expect("a journal").known;
-                let bytes = changes.iter().fold(fs::read(&path).expect("read"), |bytes, change| {
+                let path = folder().join("journal.jsonl");
+                let (whole, known) = &*WHOLE;
+                let bytes = changes.iter().fold(whole.clone(), |bytes, change| {
                     if bytes.is_empty() { bytes } else { change.of(&bytes) }
                 });
                 fs::write(&path, bytes).expect("written");
                 match Journal::open(&path, "model") {
                     Ok(journal) => {
                         for (item, scores) in &journal.known {
-                            prop_assert_eq!(whole.get(item), Some(scores));
+                            prop_assert_eq!(known.get(item), Some(scores));
                         }
                     }
                     Err(error) => prop_assert!(matches!(error, EvalError::OtherJournal { .. }), "{error}"),

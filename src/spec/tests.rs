@@ -37,6 +37,18 @@ fn the_example_is_valid() {
     assert_eq!(experiment.base.prune.schedule, PruneSchedule::line(409_600));
 }
 
+/// As many as a file of another kind may hold: the first are told with their lines, the others counted.
+#[test]
+fn unknown_keys_without_end_are_told_in_short() {
+    let keys: String = (0..50_000).map(|key| format!("key_{key} = {key}\n")).collect();
+    let started = std::time::Instant::now();
+    let faults = faults(&(keys + EXAMPLE));
+    let unknown = faults.iter().filter(|fault| fault.contains("unknown key")).count();
+    assert_eq!((faults.len(), unknown), (21, 21), "{:?}", &faults[..3]);
+    assert!(faults.iter().any(|fault| fault.contains("49980 more unknown keys from here on")));
+    assert!(started.elapsed() < std::time::Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
 #[test]
 fn every_experiment_of_the_repository_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments");

@@ -171,7 +171,7 @@ impl Claims {
             Some((generation, None)) if !self.is_silent(&format!("{name}.{generation}"), None) => {
                 return Ok(None);
             }
-            Some((generation, _)) => generation + 1,
+            Some((generation, _)) => generation.saturating_add(1),
             None => 1,
         };
         let number = self.next.fetch_add(1, Ordering::Relaxed);

@@ -267,38 +267,40 @@ fn files_name_themselves() {
     assert!(error.starts_with(&format!("`{}` at byte ", path.display())), "{error}");
 }
 
-/// Property tests below, which share the cases of a long run.
-const GGUF_FUZZ_TESTS: u32 = 3;
+/// Against damage.
+mod fuzz_tests {
+    use super::*;
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: crate::base::fuzz::cases(400, GGUF_FUZZ_TESTS),
-        rng_seed: proptest::test_runner::RngSeed::Fixed(11),
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: crate::base::fuzz::cases(400, 3),
+            rng_seed: proptest::test_runner::RngSeed::Fixed(11),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
-    /// Whatever bytes of the header are overwritten, reading ends in a model or an error.
-    #[test]
-    fn no_damage_panics(at in 0usize..12_000, values in prop::collection::vec(any::<u8>(), 1..9)) {
-        let mut bytes = tiny();
-        for (target, value) in bytes.iter_mut().skip(at).zip(values) {
-            *target = value;
+        /// Whatever bytes of the header are overwritten, reading ends in a model or an error.
+        #[test]
+        fn no_damage_panics(at in 0usize..12_000, values in prop::collection::vec(any::<u8>(), 1..9)) {
+            let mut bytes = tiny();
+            for (target, value) in bytes.iter_mut().skip(at).zip(values) {
+                *target = value;
+            }
+            let _ = read_tiny(&bytes);
         }
-        let _ = read_tiny(&bytes);
-    }
 
-    /// Small changes of single bytes reach deeper: counts off by one, types swapped.
-    #[test]
-    fn no_nudge_panics(at in 0usize..2_000, value in 0u8..40) {
-        let mut bytes = tiny();
-        bytes[at] = value;
-        let _ = read_tiny(&bytes);
-    }
+        /// Small changes of single bytes reach deeper: counts off by one, types swapped.
+        #[test]
+        fn no_nudge_panics(at in 0usize..2_000, value in 0u8..40) {
+            let mut bytes = tiny();
+            bytes[at] = value;
+            let _ = read_tiny(&bytes);
+        }
 
-    #[test]
-    fn every_truncation_is_an_error(length in 0usize..74_000) {
-        prop_assert!(read_tiny(&tiny()[..length]).is_err());
+        #[test]
+        fn every_truncation_is_an_error(length in 0usize..74_000) {
+            prop_assert!(read_tiny(&tiny()[..length]).is_err());
+        }
     }
 }
 
