@@ -3,6 +3,7 @@
 //! A result is written to a temporary file of the same folder, synced, renamed over its final name, and the
 //! folder is synced: a crash at any moment leaves the old contents or the new ones, never a part.
 use super::process::Process;
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -158,6 +159,14 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether `error`, or what it comes from, is a disk without room, or a quota that is used up.
+pub fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let of_itself = error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    });
+    of_itself || error.source().is_some_and(is_full)
+}
+
 /// The folder that holds `path`; the current one for a bare name.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -293,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_known_by_its_kind_however_deep() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot write: {source}")]
+        struct Wrapped {
+            source: io::Error,
+        }
+        let wrapped = |source| is_full(&Wrapped { source });
+        // The numbers are those of Linux.
+        #[cfg(target_os = "linux")]
+        for code in [28, 122] {
+            assert!(is_full(&io::Error::from_raw_os_error(code)), "{code}");
+            assert!(wrapped(io::Error::from_raw_os_error(code)), "{code}");
+        }
+        assert!(wrapped(io::ErrorKind::StorageFull.into()));
+        assert!(!wrapped(io::ErrorKind::PermissionDenied.into()));
+        assert!(!wrapped(io::Error::other("No space left on device (os error 28)")), "not by its text");
+    }
+
+    #[test]
     fn a_folder_appears_under_its_name_only_when_committed() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("stage");
@@ -364,11 +392,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(".tmp-abc"), "half").unwrap();
         fs::create_dir(folder.path().join(".tmp-dir")).unwrap();
+        // As safetensors names its own.
+        fs::write(folder.path().join(".tmpA1b2C3"), "half").unwrap();
         fs::write(folder.path().join("runs.csv"), "whole").unwrap();
         let ended = Process { started: 1, ..Process::current().clone() };
         fs::write(folder.path().join(format!(".tmp-{ended}-x1")), "half").unwrap();
         let at_work = temporary_folder(folder.path()).unwrap();
-        assert_eq!(remove_leftovers(folder.path()).unwrap(), 3);
+        assert_eq!(remove_leftovers(folder.path()).unwrap(), 4);
         assert!(at_work.path().exists());
         assert!(folder.path().join("runs.csv").exists());
         assert_eq!(remove_leftovers(&folder.path().join("absent")).unwrap(), 0);

@@ -6,6 +6,7 @@ pub mod files;
 pub(crate) mod fuzz;
 pub mod hash;
 pub mod input;
+pub mod json;
 pub mod lock;
 #[macro_use]
 pub mod output;

@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 /// Everything that a test can ask for, with what it is.
-pub const REQUIREMENTS: [(&str, &str); 15] = [
+pub const REQUIREMENTS: [(&str, &str); 16] = [
     ("cxx", "a C++ compiler (`c++`)"),
     ("asan", "AddressSanitizer of that compiler"),
     ("nvrtc", "libnvrtc, NVIDIA's run-time compiler"),
@@ -20,6 +20,7 @@ pub const REQUIREMENTS: [(&str, &str); 15] = [
     ("llama_cpp", "a Python with xllamacpp"),
     ("smollm2", "the weights of SmolLM2-135M-Instruct"),
     ("slurm", "a Slurm that can be started here"),
+    ("tmpfs", "leave to mount a small tmpfs (root), and `unshare`"),
     ("pdflatex", "`pdflatex` with booktabs and longtable"),
     ("rsvg", "a program that converts figures (`rsvg-convert`, `cairosvg` or `inkscape`)"),
     ("jsonschema", "a Python with jsonschema"),

@@ -249,6 +249,8 @@ mod tests {
         assert_eq!(workers(6, EngineKind::Cuda, &groups, 1, &plan), 6);
         assert_eq!(workers(5, EngineKind::Cpu, &[vec![0]], 1, &plan), 5);
         assert_eq!(workers(0, EngineKind::Cpu, &[vec![0]], usize::MAX / 2, &plan), 1);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(workers(1000, EngineKind::Cpu, &[vec![0]], 1, &plan), 1000.min(MOST_PER_CORE * cores));
     }
 
     #[test]

@@ -9,6 +9,8 @@ mod doctor;
 mod engine;
 mod eval;
 mod export;
+#[cfg(test)]
+mod fuzz_tests;
 mod gc;
 mod items;
 mod model;
@@ -202,6 +204,13 @@ impl Place {
 
     fn results(&self, name: &str) -> PathBuf {
         self.results.clone().unwrap_or_else(|| Path::new("results").join(name))
+    }
+
+    /// The command line of `command` for this place.
+    fn command(&self, command: &str) -> String {
+        let results = self.results.as_ref();
+        let results = results.map_or(String::new(), |folder| format!(" --results {}", folder.display()));
+        format!("efficientllm {command} {}{results}", self.experiment.display())
     }
 
     /// The results folder, which holds the tables of at least one attempt. The experiment's own files need not be there.

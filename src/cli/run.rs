@@ -2,6 +2,7 @@
 use super::{Place, SOME_FAILED, Settings, WRONG_REQUEST, arrange, engine};
 use crate::base::units;
 use crate::plan::{Plan, plan};
+use crate::record::derived;
 use crate::report;
 use crate::run::{self, Outcome, RunError, StageState, Style, Wanted, carry_out, plan_hash};
 use anyhow::{Result, bail};
@@ -99,12 +100,15 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options, mode: 
     };
     summary(&outcome, &plan, &results, started);
     // Always: what a killed process left, a title that was edited or a comparison that was added must not stand there.
-    let reported = report::write(&results);
-    match &reported {
+    match report::write(&results) {
         Ok(written) if written.changed.is_empty() => {}
-        Ok(_) => say!("report in {}", results.join("report.md").display()),
+        Ok(_) => say!("report in {}", results.join(derived::REPORT).display()),
         // It does not undo the runs: they are done, and told in the tables.
-        Err(error) => tell!("warning: no report: {error}\nhint: `efficientllm report` makes it"),
+        Err(error) if error.is_full() => tell!(
+            "warning: the report is not whole: {error}\nnote: the tables are, with every number\nhint: make room, then `{}` makes it",
+            place.command("report")
+        ),
+        Err(error) => tell!("warning: no report: {error}\nhint: `{}` makes it", place.command("report")),
     }
     if outcome.missing > 0 && options.interrupted.load(Ordering::Relaxed) {
         say!("interrupted; run again to go on");

@@ -401,8 +401,10 @@ mod tests {
         use proptest::test_runner::RngSeed;
         use std::sync::LazyLock;
 
+        type Known = HashMap<String, Vec<f64>>;
+
         /// A journal of four items, and what is known from it.
-        static WHOLE: LazyLock<(Vec<u8>, HashMap<String, Vec<f64>>)> = LazyLock::new(|| {
+        static WHOLE: LazyLock<(Vec<u8>, Known)> = LazyLock::new(|| {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("journal.jsonl");
             let items: [&[u32]; 4] = [&[1, 2], &[3, 4], &[5, 6], &[7, 8, 9]];

@@ -28,6 +28,7 @@ pub use document::{Document, declared, document, document_with, freeze};
 pub use error::PlanError;
 pub use estimate::{makespan, training_rate};
 pub use identity::{ENGINE_REVISION, EVALUATION_REVISION};
+pub use stages::EVALUATION;
 
 use crate::spec::{ArmSpec, EngineKind, Experiment, RunSpec};
 use std::collections::BTreeSet;

@@ -12,6 +12,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// What the ids of evaluations begin with.
+pub const EVALUATION: &str = "eval-";
+
 pub(super) fn plan(experiment: &Experiment, engine: EngineKind) -> Result<Plan, PlanError> {
     let identity = identity::engine(engine, &experiment.engine);
     let mut builder = Builder {
@@ -231,7 +234,7 @@ impl Builder {
         let seed = self.stages[made].seed;
         let rates = self.rates.clone();
         let evaluation = self.add(Draft {
-            slug: format!("eval-{}", slug(arm, seed)),
+            slug: format!("{EVALUATION}{}", slug(arm, seed)),
             kind: StageKind::Evaluation(arm.clone()),
             inputs: Inputs {
                 corpus: Some(corpus),

@@ -1,8 +1,9 @@
 //! From the records of the finished runs to the CSV files of an experiment.
+use super::derived;
 use super::dictionary::{
-    self, CANDIDATES, CURVES, DICTIONARY_FILE, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, TIDY,
-    WIDTHS,
+    self, CANDIDATES, CURVES, EVALS, ITEMS, LATENCY, LEDGER, PRUNE, RUNS, SET_ASIDE, TIDY, WIDTHS,
 };
+use super::error::io_of;
 use super::rows::RunRecord;
 use super::snapshot::Draft;
 use super::tidy;
@@ -32,7 +33,7 @@ const TABLES: [(&str, Rows); 11] = [
 /// Writes the rows of one record to a table.
 type Rows = fn(&RunRecord, &mut Table) -> csv::Result<()>;
 
-/// Rewrites every CSV file and the dictionary in `results_dir` from `records`, which are in plan order.
+/// Rewrites every CSV file in `results_dir` from `records`, which are in plan order.
 ///
 /// # Errors
 /// As [`Tables`].
@@ -81,7 +82,7 @@ impl<'a> Tables<'a> {
                 false => Target::File(HashingWriter::new(BufWriter::new(File::create(&path).map_err(io)?))),
             };
             let mut table = Table(csv::WriterBuilder::new().has_headers(false).from_writer(target));
-            table.row(dictionary::header(name, &axes)).map_err(io::Error::from).map_err(io)?;
+            table.row(dictionary::header(name, &axes)).map_err(io_of).map_err(io)?;
             Ok(table)
         };
         let tables = TABLES.iter().map(table).collect::<Result<_>>()?;
@@ -102,19 +103,20 @@ impl<'a> Tables<'a> {
         }
         for ((name, rows), table) in TABLES.iter().zip(&mut self.tables) {
             rows(record, table)
-                .map_err(io::Error::from)
+                .map_err(io_of)
                 .map_err(|source| RecordError::Io { path: self.draft.path(name), source })?;
         }
         Ok(())
     }
 
-    /// Makes these tables, and `others` (name and contents) with them, the results.
+    /// Makes these tables, and `others` (name and contents) with them, the results. A dictionary that does not explain
+    /// these columns is deleted; reports make it again.
     ///
     /// # Errors
     /// `Io` with the path; the old tables count then, or the new ones.
     pub fn commit(self, others: &[(&str, &[u8])]) -> Result<()> {
         let Tables { mut draft, axes, tables, in_memory, .. } = self;
-        let dictionary = dictionary::markdown(&axes);
+        let folder = draft.folder();
         let mut files: Vec<(&str, Vec<u8>)> = Vec::new();
         for ((name, _), table) in TABLES.iter().zip(tables) {
             let path: PathBuf = draft.path(name);
@@ -123,14 +125,13 @@ impl<'a> Tables<'a> {
                 Finished::Memory(bytes) => files.push((name, bytes)),
             }
         }
-        if in_memory {
-            files.push((DICTIONARY_FILE, dictionary.into_bytes()));
-            files.extend(others.iter().map(|(name, bytes)| (*name, bytes.to_vec())));
-            return draft.commit_in_memory(&files);
-        }
-        draft.add_bytes(DICTIONARY_FILE, dictionary.as_bytes())?;
         others.iter().try_for_each(|(name, bytes)| draft.add_bytes(name, bytes))?;
-        draft.commit()
+        match in_memory {
+            true => draft.commit_in_memory(&files)?,
+            false => draft.commit()?,
+        }
+        derived::remove_other_dictionary(folder, &dictionary::markdown(&axes));
+        Ok(())
     }
 }
 

@@ -20,3 +20,19 @@ pub enum RecordError {
     #[error("run `{run}`: {message}")]
     Record { run: String, message: String },
 }
+
+/// What the system said to a writer of CSV, whose own error keeps it to itself.
+pub(super) fn io_of(error: csv::Error) -> std::io::Error {
+    let text = error.to_string();
+    match error.into_kind() {
+        csv::ErrorKind::Io(source) => source,
+        _ => std::io::Error::other(text),
+    }
+}
+
+impl RecordError {
+    /// Whether a disk without room is the reason.
+    pub fn is_full(&self) -> bool {
+        crate::base::files::is_full(self)
+    }
+}

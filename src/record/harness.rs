@@ -107,7 +107,7 @@ pub fn write(folder: &Path, results: &Value, items: &[ItemChoice], set_aside: &[
 /// Rows as CSV with a header.
 fn table(rows: &[impl serde::Serialize]) -> std::io::Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    rows.iter().try_for_each(|row| table.serialize(row)).map_err(std::io::Error::from)?;
+    rows.iter().try_for_each(|row| table.serialize(row)).map_err(super::error::io_of)?;
     table.into_inner().map_err(|e| e.into_error())
 }
 

@@ -9,6 +9,7 @@
 //! Empty cell: not measured. A failed run keeps its row. Only `seconds`, `peak_memory_bytes`, `devices` and what is in
 //! `latency.csv` differ between two runs of the same plan.
 pub mod collect;
+pub mod derived;
 pub mod dictionary;
 mod error;
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! The files of a results folder as one whole: all of one moment, and none changed since.
 //!
-//! `SHA256SUMS` (as `sha256sum -c` reads it) lists the tables, their dictionary, the plan and the provenance. New contents
-//! are put in place in three steps:
+//! `SHA256SUMS` (as `sha256sum -c` reads it) lists the tables, the plan and the provenance; what is made of them (`derived`) can be
+//! made again. The line of `items.csv` begins with `# `, which `sha256sum` takes for a comment: the file is large, results are
+//! passed on without it, and the list is right for them, too. Where the file is there, readers here hold it against its line,
+//! and so does `sed 's/^# //' SHA256SUMS | sha256sum -c`. New contents are put in place in three steps:
 //!
 //! ```text
 //! 1. every file that changes is written and synced as `.new-<name>`      a full disk ends here, and nothing has changed
@@ -9,13 +11,14 @@
 //! 3. every `.new-<name>` is renamed to `<name>`
 //! ```
 //!
-//! Where there is no room for both sets, the list is replaced first and then file by file: a reader in between is refused.
+//! Where there is no room for both sets, the list is replaced first and then file by file: a reader in between is refused. Where
+//! there is none for one file beside its old contents, these are deleted first: they are not what the list says any more.
 //!
 //! A reader takes of `<name>` and `.new-<name>` the one that SHA256SUMS names. So whoever reads while tables are written,
 //! or after a process was killed while it wrote, finds the old tables or the new ones and never some of both.
 use super::dictionary::ITEMS;
 use super::{RecordError, Result};
-use crate::base::files::write_atomic;
+use crate::base::files::{is_full, write_atomic};
 use crate::base::hash::sha256_hex;
 use crate::base::input::{self, InputFault};
 use std::collections::BTreeMap;
@@ -30,6 +33,9 @@ const NEW: &str = ".new-";
 /// A file that is renamed between two looks at it is looked at again.
 const LOOKS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Begins the line of a file that may be missing.
+const MAY_BE_MISSING: &str = "# ";
 
 /// Hashes by file name.
 pub type Sums = BTreeMap<String, String>;
@@ -48,13 +54,18 @@ impl Snapshot {
     /// A file that is listed is missing or not what was written: [`RecordError::Changed`]; `Io` with the path. `items.csv` alone
     /// may be missing: it is large, and results are passed on without it.
     pub fn read(folder: &Path, wanted: &[&str]) -> Result<Snapshot> {
+        Self::look(folder, wanted, LOOKS)
+    }
+
+    /// As [`Snapshot::read`], with so many looks at files that are not what the list says.
+    pub(super) fn look(folder: &Path, wanted: &[&str], most: usize) -> Result<Snapshot> {
         let mut looks = 0;
         loop {
             let sums = read_sums(folder)?;
             let read = read_once(folder, wanted, sums.as_ref());
             looks += 1;
             match read {
-                Err(RecordError::Changed { .. }) if looks < LOOKS || read_sums(folder)? != sums => {
+                Err(RecordError::Changed { .. }) if looks < most || read_sums(folder)? != sums => {
                     std::thread::sleep(PAUSE);
                 }
                 read => return read,
@@ -151,19 +162,27 @@ pub fn read_sums(folder: &Path) -> Result<Option<Sums>> {
     let Some(bytes) = read_file(&path)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| RecordError::Changed { path: path.clone() })?;
     let line = |line: &str| {
+        let line = line.strip_prefix(MAY_BE_MISSING).filter(|rest| rest.ends_with(ITEMS)).unwrap_or(line);
         let (sum, name) = line.split_once("  ")?;
         let is_sum = sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         (is_sum && !name.is_empty() && !name.contains('/')).then(|| (name.to_string(), sum.to_string()))
     };
     let sums: Option<Sums> = text.lines().map(line).collect();
     match sums {
-        Some(sums) if text == listed(&sums) => Ok(Some(sums)),
+        // Earlier versions listed all files alike.
+        Some(sums) if [listed(&sums), lines(&sums, "")].contains(&text) => Ok(Some(sums)),
         _ => Err(RecordError::Changed { path }),
     }
 }
 
 fn listed(sums: &Sums) -> String {
-    sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect()
+    lines(sums, MAY_BE_MISSING)
+}
+
+/// A line each, `mark` before that of `items.csv`.
+fn lines(sums: &Sums, mark: &str) -> String {
+    let mark = |name: &str| if name == ITEMS { mark } else { "" };
+    sums.iter().map(|(name, sum)| format!("{}{sum}  {name}\n", mark(name))).collect()
 }
 
 /// One new set of files for a results folder; nothing counts before [`Draft::commit`].
@@ -196,6 +215,11 @@ impl<'a> Draft<'a> {
         Ok(Draft { folder, old: sums, sums: Sums::new() })
     }
 
+    /// The results folder.
+    pub fn folder(&self) -> &'a Path {
+        self.folder
+    }
+
     /// Where to write the new contents of `name`.
     pub fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.join(format!("{NEW}{name}"))
@@ -224,28 +248,38 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Any failure of the file system.
     pub fn add_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        // What stays the same takes no room for a moment.
+        if read_file(&self.folder.join(name)).ok().flatten().as_deref() == Some(bytes) {
+            self.sums.insert(name.to_string(), sha256_hex(bytes));
+            return Ok(());
+        }
         let path = self.path(name);
         write_atomic(&path, bytes).map_err(|source| RecordError::Io { path, source })?;
         self.add(name, sha256_hex(bytes))
     }
 
-    /// Makes a set the one that counts that is in memory: its list first, then each file, which takes no more room than the
-    /// largest of them.
+    /// Makes a set the one that counts of which `tables` are in memory: its list first, then each table, which takes no more
+    /// room than the tables themselves. What was added before is put in place as always: `plan.json` is never neither.
     ///
     /// # Errors
     /// Any failure of the file system: what is not replaced yet is refused by readers, until the set is written again.
-    pub fn commit_in_memory(mut self, files: &[(&str, Vec<u8>)]) -> Result<()> {
-        self.sums = files.iter().map(|(name, bytes)| (name.to_string(), sha256_hex(bytes))).collect();
-        let text = listed(&self.sums);
-        for (name, bytes) in
-            [(SUMS_FILE, text.as_bytes())].into_iter().chain(files.iter().map(|(n, b)| (*n, b.as_slice())))
-        {
+    pub fn commit_in_memory(mut self, tables: &[(&str, Vec<u8>)]) -> Result<()> {
+        self.sums.extend(tables.iter().map(|(name, bytes)| (name.to_string(), sha256_hex(bytes))));
+        self.replace_list()?;
+        put_in_place(self.folder, &self.old)?;
+        for (name, bytes) in tables {
             let path = self.folder.join(name);
-            if read_file(&path).ok().flatten().as_deref() != Some(bytes) {
-                write_atomic(&path, bytes).map_err(|source| RecordError::Io { path, source })?;
+            if read_file(&path).ok().flatten().as_deref() == Some(bytes) {
+                continue;
             }
+            let written = match write_atomic(&path, bytes) {
+                Err(error) if is_full(&error) => {
+                    fs::remove_file(&path).and_then(|()| write_atomic(&path, bytes))
+                }
+                written => written,
+            };
+            written.map_err(|source| RecordError::Io { path, source })?;
         }
-        self.old = std::mem::take(&mut self.sums);
         Ok(())
     }
 
@@ -254,13 +288,19 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// Any failure of the file system: the old set counts, or the new one where its list was written.
     pub fn commit(mut self) -> Result<()> {
+        self.replace_list()?;
+        put_in_place(self.folder, &self.old)
+    }
+
+    /// From here on the new set counts.
+    fn replace_list(&mut self) -> Result<()> {
         let text = listed(&self.sums);
         let path = self.folder.join(SUMS_FILE);
         if read_file(&path).ok().flatten().as_deref() != Some(text.as_bytes()) {
             write_atomic(&path, text.as_bytes()).map_err(|source| RecordError::Io { path, source })?;
         }
         self.old = std::mem::take(&mut self.sums);
-        put_in_place(self.folder, &self.old)
+        Ok(())
     }
 }
 
@@ -376,6 +416,58 @@ mod tests {
         fs::remove_file(folder.path().join(SUMS_FILE)).unwrap();
         fs::write(&path, "a,b\n7,x\n").unwrap();
         assert_eq!(versions(&Snapshot::read(folder.path(), &FILES).unwrap()), ["7", "1"]);
+    }
+
+    /// As `sha256sum -c` reads the list: comments are left out, every other line must hold.
+    fn holds(folder: &Path) -> bool {
+        let text = fs::read_to_string(folder.join(SUMS_FILE)).unwrap();
+        text.lines().filter(|line| !line.starts_with('#')).all(|line| {
+            let (sum, name) = line.split_once("  ").unwrap();
+            fs::read(folder.join(name)).is_ok_and(|bytes| sha256_hex(&bytes) == sum)
+        })
+    }
+
+    #[test]
+    fn the_list_is_right_with_and_without_every_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ITEMS);
+        let mut whole = draft(folder.path(), 1);
+        whole.add_bytes(ITEMS, b"a,b\n1,2\n").unwrap();
+        whole.commit().unwrap();
+        assert!(
+            holds(folder.path())
+                && fs::read_to_string(folder.path().join(SUMS_FILE)).unwrap().contains("\n# ")
+        );
+        let read = || Snapshot::look(folder.path(), &[FILES[0], ITEMS], 1);
+        assert!(read().unwrap().get(ITEMS).is_some());
+        // What is there is checked here all the same.
+        fs::write(&path, "a,b\n1,3\n").unwrap();
+        assert!(matches!(read(), Err(RecordError::Changed { path: told }) if told == path));
+        fs::remove_file(&path).unwrap();
+        assert!(holds(folder.path()) && read().unwrap().get(ITEMS).is_none());
+        // A list of an earlier version is read as well.
+        let sums = read_sums(folder.path()).unwrap().unwrap();
+        fs::write(folder.path().join(SUMS_FILE), lines(&sums, "")).unwrap();
+        assert_eq!(read_sums(folder.path()).unwrap(), Some(sums));
+    }
+
+    /// What is committed can be checked by anybody who has it.
+    #[test]
+    fn lists_of_committed_results_are_right() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("results");
+        let folders = fs::read_dir(root).unwrap().flatten().map(|entry| entry.path());
+        // Others were made after a checkout, or by versions without lists.
+        let committed = ["quickstart", "saliency", "hessian"];
+        let is_committed = |folder: &std::path::PathBuf| committed.iter().any(|name| folder.ends_with(name));
+        let mut checked = 0;
+        for folder in folders.filter(is_committed) {
+            assert!(holds(&folder), "{}", folder.display());
+            let sums = read_sums(&folder).unwrap().unwrap();
+            let text = fs::read_to_string(folder.join(SUMS_FILE)).unwrap();
+            assert_eq!(text, listed(&sums), "{}", folder.display());
+            checked += 1;
+        }
+        assert_eq!(checked, committed.len());
     }
 
     #[test]

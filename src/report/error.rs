@@ -36,6 +36,13 @@ pub enum ReportError {
     Row { run: String, message: String },
 }
 
+impl ReportError {
+    /// Whether a disk without room is the reason.
+    pub fn is_full(&self) -> bool {
+        crate::base::files::is_full(self)
+    }
+}
+
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

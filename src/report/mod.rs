@@ -52,13 +52,13 @@ pub use metric::Metric;
 pub use request::{At, AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
 
 use crate::base::files::{folder_of, write_atomic};
-use crate::record::dictionary::COMPARISONS;
+use crate::record::dictionary::{self, COMPARISONS, DICTIONARY_FILE};
 use crate::record::read::TABLES;
-use crate::record::{Results, Snapshot};
+use crate::record::{Results, Snapshot, derived};
 use std::path::{Path, PathBuf};
 
 /// Name of the page.
-pub const PAGE_FILE: &str = "report.html";
+pub const PAGE_FILE: &str = derived::PAGE;
 
 pub type Result<T> = std::result::Result<T, ReportError>;
 
@@ -72,6 +72,8 @@ pub struct Report {
     pub figures: Vec<Figure>,
     /// `comparisons.csv`.
     pub comparisons: String,
+    /// `DICTIONARY.md`.
+    pub dictionary: String,
 }
 
 /// Renders the report of `results` for `request`.
@@ -84,6 +86,7 @@ pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
         latex: latex::render(&document),
         figures: document.figures().cloned().collect(),
         comparisons,
+        dictionary: dictionary::markdown(&results.axes),
     })
 }
 
@@ -103,31 +106,52 @@ pub fn of(results_dir: &Path) -> Result<Report> {
 /// What `write` wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// All files of the report, `report.md` first.
+    /// All files of the report.
     pub files: Vec<PathBuf>,
     /// Those whose contents changed.
     pub changed: Vec<PathBuf>,
 }
 
-/// Reads `results_dir` and writes the report into it; files that would not change are left alone.
+/// Reads `results_dir` and writes the report into it, and the dictionary where there is none; files that would not change are
+/// left alone.
 ///
 /// # Errors
-/// Any fault of the CSV files or of `plan.json`, with its place; a file that cannot be written.
+/// Any fault of the CSV files or of `plan.json`, with its place; a file that cannot be written. No file of an earlier report
+/// that differs from this one is left then.
 pub fn write(results_dir: &Path) -> Result<Written> {
     let report = of(results_dir)?;
+    // Numbers first, pictures after: a disk may be full before all is written.
     let mut files = vec![
-        (results_dir.join("report.md"), report.markdown),
-        (results_dir.join(PAGE_FILE), report.html),
-        (results_dir.join("tables.tex"), report.latex),
         (results_dir.join(COMPARISONS), report.comparisons),
+        (results_dir.join(derived::REPORT), report.markdown),
+        (results_dir.join(derived::LATEX), report.latex),
+        (results_dir.join(PAGE_FILE), report.html),
     ];
-    let folder = results_dir.join("figures");
+    let folder = results_dir.join(derived::FIGURES);
     files.extend(report.figures.into_iter().map(|f| (folder.join(format!("{}.svg", f.name)), f.svg)));
+    // Tables of earlier versions keep the dictionary of their columns.
+    let dictionary = results_dir.join(DICTIONARY_FILE);
+    if !dictionary.exists() {
+        files.push((dictionary, report.dictionary));
+    }
     write_files(&files)
 }
 
-/// Writes `files`; those that would not change are left alone.
+/// Writes `files`; those that would not change are left alone. Where one cannot be written, none of them stays that is not what
+/// it should be; on a full disk that also makes room, and they are tried once more.
 fn write_files(files: &[(PathBuf, String)]) -> Result<Written> {
+    write_changed(files).or_else(|error| {
+        for (path, text) in files {
+            if std::fs::read(path).is_ok_and(|old| old != text.as_bytes()) {
+                // What cannot be deleted either is told by the error.
+                let _ = std::fs::remove_file(path);
+            }
+        }
+        if error.is_full() { write_changed(files) } else { Err(error) }
+    })
+}
+
+fn write_changed(files: &[(PathBuf, String)]) -> Result<Written> {
     let io = |path: &Path, source| ReportError::Io { path: path.to_path_buf(), source };
     let mut written = Written::default();
     for (path, text) in files {

@@ -4,7 +4,7 @@ use super::executor::{Executor, Progress, StageFailure};
 use super::progress::{Display, Style};
 use super::store::{Claims, StageKey, Store, keys};
 use super::sweep::{Job, Listener, Outcome, StageState, is_done, stage_states, sweep};
-use super::tables::{Merger, belongs_to, plan_text};
+use super::tables::{Merger, belongs_to, make_room, plan_text};
 use crate::base::files::remove_leftovers;
 use crate::base::hash::sha256_hex;
 use crate::plan::{Plan, Run, Stage};
@@ -65,9 +65,12 @@ pub fn carry_out(
     }
     let store = Store::at(results);
     store.prepare()?;
-    let keys = keys(plan);
-    let claims = store.enter(&plan_hash(plan)?)?;
-    refuse_other_plans(&claims, results, &plan_hash(plan)?)?;
+    let (keys, hash) = (keys(plan), plan_hash(plan)?);
+    let claims = match store.enter(&hash) {
+        Err(error) if error.is_full() && make_room(results) => store.enter(&hash)?,
+        entered => entered?,
+    };
+    refuse_other_plans(&claims, results, &hash)?;
 
     let begun = store.begun();
     for key in &keys {
@@ -103,7 +106,13 @@ pub fn carry_out(
     let stages = to_do().map(|(stage, _)| stage);
     let num_runs = wanted.iter().filter(|wanted| **wanted).count();
     let display = Display::new(options.style, stages, num_runs, done, options.interrupted.clone());
-    let watch = Watch { display: &display, merger: Mutex::new(merger), interrupted: &options.interrupted };
+    let watch = Watch {
+        display: &display,
+        merger: Mutex::new(merger),
+        interrupted: &options.interrupted,
+        results,
+        has_made_room: AtomicBool::new(false),
+    };
     let job = Job {
         plan,
         keys: &keys,
@@ -187,6 +196,9 @@ struct Watch<'a> {
     display: &'a Display,
     merger: Mutex<Merger<'a>>,
     interrupted: &'a AtomicBool,
+    results: &'a Path,
+    /// Once: who looks on may write a page again and again.
+    has_made_room: AtomicBool,
 }
 
 impl Watch<'_> {
@@ -210,6 +222,10 @@ impl Listener for Watch<'_> {
 
     fn interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn make_room(&self) -> bool {
+        !self.has_made_room.swap(true, Ordering::Relaxed) && make_room(self.results)
     }
 
     fn stage_damaged(&self, stage: &Stage, damage: &RunError) {

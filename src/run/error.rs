@@ -29,6 +29,13 @@ pub enum RunError {
     Threads { threads: usize, reason: String },
 }
 
+impl RunError {
+    /// Whether a disk without room is the reason.
+    pub fn is_full(&self) -> bool {
+        crate::base::files::is_full(self)
+    }
+}
+
 fn folder(path: &Path) -> String {
     crate::base::files::folder_of(path).display().to_string()
 }

@@ -1,4 +1,5 @@
 //! What the sweep asks of whoever carries out a stage, so that the sweep can be tested without training.
+use crate::base::files::is_full;
 use crate::plan::{Plan, Stage};
 use crate::tensor::RankError;
 use std::any::Any;
@@ -48,6 +49,8 @@ pub enum StageFailure {
     RankLeft,
     /// What went wrong, in words for the run's row.
     Failed(String),
+    /// The same, where it is that the disk has no room: with room another attempt may do better.
+    Full(String),
 }
 
 impl std::fmt::Display for StageFailure {
@@ -55,7 +58,7 @@ impl std::fmt::Display for StageFailure {
         match self {
             StageFailure::Interrupted => f.write_str("interrupted"),
             StageFailure::RankLeft => RankError::Left.fmt(f),
-            StageFailure::Failed(reason) => f.write_str(reason),
+            StageFailure::Failed(reason) | StageFailure::Full(reason) => f.write_str(reason),
         }
     }
 }
@@ -64,6 +67,7 @@ impl<E: std::error::Error + 'static> From<E> for StageFailure {
     fn from(error: E) -> Self {
         match (&error as &dyn Any).downcast_ref::<RankError>() {
             Some(RankError::Left) => StageFailure::RankLeft,
+            _ if is_full(&error) => StageFailure::Full(error.to_string()),
             _ => StageFailure::Failed(error.to_string()),
         }
     }

@@ -33,4 +33,6 @@ pub use sweep::{Job, Listener, Outcome, StageState, stage_states, sweep};
 pub use tables::write_plan;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

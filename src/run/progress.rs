@@ -103,7 +103,7 @@ impl Display {
             Err(StageFailure::Interrupted) => format!("{} interrupted, its state is kept", stage.id),
             Err(failure) => format!("[{number}/{of}] {} failed: {failure}", stage.id),
         };
-        let is_failure = matches!(result, Err(StageFailure::Failed(_) | StageFailure::RankLeft));
+        let is_failure = result.is_err() && is_over;
         match self.style {
             Style::Bars if is_failure => self.bars.suspend(|| tell!("{line}")),
             Style::Lines => tell!("{line}"),

@@ -3,13 +3,14 @@
 //! Records are written once, by the stages that measure them. To merge them costs time in proportion to all runs, so while
 //! a sweep goes on it is done only so often that it takes a sixtieth of the time, and once more at the end.
 use super::error::RunError;
-use super::store::{Claims, Finished, StageKey, Store};
+use super::store::{Claim, Claims, Finished, StageKey, Store};
 use super::sweep::StageState;
 use crate::base::hash::{sha256_file, sha256_hex};
+use crate::base::json::lines;
 use crate::plan::{Document, Plan, declared, document, document_with, freeze};
 use crate::record::provenance::ENVIRONMENT_FILE;
 use crate::record::rows::{LATENCY_FILE, RECORD_FILE};
-use crate::record::{LatencyRow, RecordError, RunIdentity, RunRecord, Snapshot, Status, Tables};
+use crate::record::{LatencyRow, RecordError, RunIdentity, RunRecord, Snapshot, Status, Tables, derived};
 use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ impl<'a> Merger<'a> {
         if Instant::now() < self.next {
             return Ok(());
         }
-        let Some(claim) = self.claims.take(TABLES_CLAIM, false)? else { return Ok(()) };
+        let Some(claim) = self.claim()? else { return Ok(()) };
         match self.write() {
             // Merged again when that is due, and at the end.
             Err(error) if is_missing(&error) || !claim.holds() => Ok(()),
@@ -65,7 +66,7 @@ impl<'a> Merger<'a> {
     pub fn merge(&mut self) -> Result<(), RunError> {
         let mut disturbed = 0;
         loop {
-            if let Some(claim) = self.claims.take(TABLES_CLAIM, false)? {
+            if let Some(claim) = self.claim()? {
                 let written = self.write();
                 let is_disturbed =
                     !claim.holds() || written.as_ref().is_err_and(is_missing) && self.results.exists();
@@ -78,16 +79,24 @@ impl<'a> Merger<'a> {
         }
     }
 
+    fn claim(&self) -> Result<Option<Claim<'a>>, RunError> {
+        let take = || self.claims.take(TABLES_CLAIM, false);
+        take().or_else(|error| if error.is_full() && make_room(self.results) { take() } else { Err(error) })
+    }
+
     /// Merges all records of finished runs, and the reasons of those that failed, into the tables. A record that is found
-    /// to be damaged now is left out: the next start makes it again.
+    /// to be damaged now is left out: the next start makes it again. Where the disk is full, room is made by what can be made
+    /// again, and tables take the place of the old ones one by one.
     fn write(&mut self) -> Result<(), RunError> {
         let started = Instant::now();
-        match self.write_all(Tables::begin) {
-            Err(RunError::Tables(RecordError::Io { source, .. })) if is_full(&source) => {
-                self.write_all(Tables::begin_in_memory)?;
-            }
-            written => written?,
+        let mut written = self.write_all(Tables::begin);
+        if written.as_ref().is_err_and(RunError::is_full) && make_room(self.results) {
+            written = self.write_all(Tables::begin);
         }
+        if written.as_ref().is_err_and(RunError::is_full) {
+            written = self.write_all(Tables::begin_in_memory);
+        }
+        written?;
         self.next = Instant::now() + LEAST_PAUSE.max(PACE * started.elapsed());
         Ok(())
     }
@@ -212,8 +221,16 @@ fn is_missing(error: &RunError) -> bool {
     matches!(error, RunError::Tables(RecordError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound)
 }
 
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+/// Deletes the report of before, which will not agree with the tables any more, and says so. Returns false where there is none.
+pub(super) fn make_room(results: &Path) -> bool {
+    let removed = derived::remove(results);
+    if removed {
+        tell!(
+            "warning: the disk is full: the report in `{}` is deleted to make room; it is made again at the end",
+            results.display()
+        );
+    }
+    removed
 }
 
 /// The plan as text, without what is frozen beside it: what a process carries out.
@@ -222,36 +239,60 @@ pub(super) fn plan_text(plan: &Plan) -> Result<Vec<u8>, RunError> {
 }
 
 fn text_of(document: &Document<'_>) -> Result<Vec<u8>, RunError> {
-    let mut text = serde_json::to_vec_pretty(document)
-        .map_err(|error| RecordError::Json { path: PLAN_FILE.into(), message: error.to_string() })?;
+    lines(document).map_err(malformed)
+}
+
+/// As earlier versions wrote it.
+fn old_text_of(document: &Document<'_>) -> Result<Vec<u8>, RunError> {
+    let mut text = serde_json::to_vec_pretty(document).map_err(malformed)?;
     text.push(b'\n');
     Ok(text)
 }
 
+fn malformed(error: serde_json::Error) -> RunError {
+    RecordError::Json { path: PLAN_FILE.into(), message: error.to_string() }.into()
+}
+
 /// The contents of `plan.json`: the plan and, under `declared`, the questions that were asked before the first result.
-/// Where there are results already, those of the file that is there, else the plan's own.
+/// Where there are results already, those of the file that is there; without one nobody can tell which they were, and none
+/// counts.
 fn plan_file(results: &Path, plan: &Plan, has_results: bool) -> Result<Vec<u8>, RunError> {
-    let before = if has_results { declared_in(results) } else { None };
-    text_of(&document_with(plan, before.unwrap_or_else(|| declared(plan))))
+    let asked = match has_results {
+        false => declared(plan),
+        true => declared_in(results).unwrap_or_else(|what| {
+            tell!(
+                "warning: {what}\nwarning: which questions were asked before the first result cannot be told without it: all count as exploratory"
+            );
+            freeze(&json!([]), &json!([]))
+        }),
+    };
+    text_of(&document_with(plan, asked))
 }
 
 /// What the plan in this folder declared; one of an earlier version froze nothing, and all it asked counts.
-fn declared_in(results: &Path) -> Option<Value> {
+///
+/// # Errors
+/// Why that cannot be told: there is no plan, or it is not what was written.
+pub(super) fn declared_in(results: &Path) -> Result<Value, String> {
     #[derive(serde::Deserialize)]
     struct Asked {
         declared: Option<Value>,
         comparisons: Option<Value>,
         questions: Option<Value>,
     }
-    let files = Snapshot::read(results, &[PLAN_FILE]).ok()?;
-    let plan: Asked = serde_json::from_slice(files.get(PLAN_FILE)?).ok()?;
+    let path = results.join(PLAN_FILE);
+    let files = Snapshot::read(results, &[PLAN_FILE]).map_err(|error| error.to_string())?;
+    let missing = || format!("`{}` is missing", path.display());
+    let text = files.get(PLAN_FILE).ok_or_else(missing)?;
+    let malformed = |what: &str| format!("`{}` is not what was written: {what}", path.display());
+    let plan: Asked = serde_json::from_slice(text).map_err(|error| malformed(&error.to_string()))?;
     let none = || json!([]);
     let of_earlier = || Some(freeze(&plan.comparisons?, &plan.questions.unwrap_or_else(none)));
-    plan.declared.or_else(of_earlier)
+    plan.declared.or_else(of_earlier).ok_or_else(|| malformed("it asks nothing"))
 }
 
 /// Writes `plan.json` beside no results, or where it is there already. Returns false where the folder has results of
-/// another plan of the same experiment: those keep theirs until `run` makes the new ones.
+/// another plan of the same experiment, or of none that can be read: those keep theirs until `run` makes the new ones.
 ///
 /// # Errors
 /// The folder cannot be created or written to, or holds another experiment's results.
@@ -259,13 +300,16 @@ pub fn write_plan(results: &Path, plan: &Plan) -> Result<bool, RunError> {
     belongs_to(results, &plan.experiment.name)?;
     let path = results.join(PLAN_FILE);
     let unwritable = |source| RunError::Unwritable { path: results.to_path_buf(), source };
-    let has_tables = results.join(crate::record::dictionary::RUNS).exists();
-    let text = plan_file(results, plan, has_tables)?;
-    if sha256_file(&path).is_ok_and(|old| old == sha256_hex(&text)) {
-        return Ok(true);
+    let is_there = |text: &[u8]| sha256_file(&path).is_ok_and(|old| old == sha256_hex(text));
+    // Tables may have been deleted, and be merged again from what was scored.
+    if results.join(crate::record::dictionary::RUNS).exists() || Store::at(results).has_evaluations() {
+        let Ok(asked) = declared_in(results) else { return Ok(false) };
+        let document = document_with(plan, asked);
+        return Ok(is_there(&text_of(&document)?) || is_there(&old_text_of(&document)?));
     }
-    if has_tables {
-        return Ok(false);
+    let text = plan_file(results, plan, false)?;
+    if is_there(&text) {
+        return Ok(true);
     }
     std::fs::create_dir_all(results).map_err(unwritable)?;
     crate::base::files::write_atomic(&path, &text).map_err(unwritable)?;

@@ -25,6 +25,8 @@ struct Mock {
     fails: Option<String>,
     panics: Option<String>,
     interrupts: Option<String>,
+    /// Finds a full disk, once.
+    finds_no_room: Mutex<Option<String>>,
 }
 
 impl Executor for Mock {
@@ -58,6 +60,9 @@ impl Executor for Mock {
         if is(&self.fails) {
             return Err(StageFailure::Failed("loss is NaN".into()));
         }
+        if self.finds_no_room.lock().unwrap().take_if(|name| id.starts_with(name.as_str())).is_some() {
+            return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+        }
         if is(&self.panics) {
             panic!("index out of bounds");
         }
@@ -79,6 +84,8 @@ struct Log {
     decided: Mutex<Decided>,
     damaged: Mutex<Vec<String>>,
     full_disk: AtomicBool,
+    /// Whether there is something to delete.
+    has_old_report: AtomicBool,
 }
 
 struct Quiet;
@@ -95,6 +102,9 @@ impl Listener for Log {
         Box::new(Quiet)
     }
     fn stage_finished(&self, _: usize, _: &Stage, _: &Result<(), StageFailure>, _: f64) {}
+    fn make_room(&self) -> bool {
+        self.has_old_report.swap(false, Ordering::Relaxed)
+    }
     fn stage_damaged(&self, stage: &Stage, _: &RunError) {
         self.damaged.lock().unwrap().push(stage.id.clone());
     }
@@ -223,6 +233,47 @@ fn a_failure_takes_its_dependants_and_nothing_else_and_is_tried_again() {
     // The model, its evaluation, the direct model and its evaluation.
     assert_eq!(mock.executed.lock().unwrap().len(), 4);
     assert_eq!(bench.store.failure(failed), None);
+}
+
+/// Beside results a plan is what froze the questions: it is not written anew, and counts in the form of earlier versions, too.
+#[test]
+fn a_plan_is_written_beside_no_results_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path();
+    let plan = small_plan();
+    let file = results.join("plan.json");
+    assert!(write_plan(results, &plan).unwrap() && write_plan(results, &plan).unwrap());
+    let written = std::fs::read(&file).unwrap();
+    let as_value: serde_json::Value = serde_json::from_slice(&written).unwrap();
+    let document = crate::plan::document_with(&plan, crate::plan::declared(&plan));
+    assert_eq!(serde_json::to_value(document).unwrap(), as_value);
+    std::fs::write(results.join("runs.csv"), "").unwrap();
+    assert!(write_plan(results, &plan).unwrap());
+    std::fs::write(&file, serde_json::to_string_pretty(&as_value).unwrap() + "\n").unwrap();
+    assert!(write_plan(results, &plan).unwrap(), "it is the same plan");
+    std::fs::remove_file(&file).unwrap();
+    assert!(!write_plan(results, &plan).unwrap() && !file.exists());
+    // Nor where tables could be merged from what was scored.
+    std::fs::remove_file(results.join("runs.csv")).unwrap();
+    std::fs::create_dir_all(results.join("store/eval-source-s1-0011aabb")).unwrap();
+    assert!(!write_plan(results, &plan).unwrap() && !file.exists());
+}
+
+/// What can be made again makes room for what cannot, once; without it the stage fails like any other.
+#[test]
+fn a_stage_that_finds_the_disk_full_is_tried_again_where_room_can_be_made() {
+    for has_old_report in [true, false] {
+        let bench = Bench::new();
+        let mock = Mock { finds_no_room: Mutex::new(named("one_shot-s1")), ..Mock::default() };
+        let log = Log { has_old_report: AtomicBool::new(has_old_report), ..Log::default() };
+        let outcome = bench.swept(&mock, &log, 2).unwrap();
+        let failed = if has_old_report { 0 } else { outcome.failed.len() };
+        assert_eq!((outcome.done + failed, outcome.failed.is_empty()), (12, has_old_report));
+        let id = &bench.key("one_shot-s1").id;
+        let tries = mock.executed.lock().unwrap().iter().filter(|executed| *executed == id).count();
+        assert_eq!(tries, if has_old_report { 2 } else { 1 });
+        assert_eq!(bench.store.failure(bench.key("one_shot-s1")).is_some(), !has_old_report);
+    }
 }
 
 #[test]

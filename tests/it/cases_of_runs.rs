@@ -260,6 +260,20 @@ fn an_experiment_in_a_folder_whose_name_is_not_utf8() {
     let (code, told) =
         run(&["eval", "--model", "model", "--tasks", "arc_easy", "--out", "out", "--data"], &folder, &[]);
     assert_eq!(code, Some(0), "{told}");
+    // Results under such a name are like any others, for all that reads them.
+    let odd = std::ffi::OsStr::from_bytes(b"odd results \xff");
+    for (arguments, more) in [
+        (&["run"][..], &[][..]),
+        (&["report"], &[]),
+        (&["status"], &[]),
+        (&["export"], &["source/1", "--out", "exported"]),
+    ] {
+        let output =
+            desk.command(arguments).arg(&folder).args(more).arg("--results").arg(odd).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    }
+    assert!(desk.path().join("exported/model.safetensors").exists());
 }
 
 /// A tokenizer of characters and one merge across every `Answer:` and its choice.

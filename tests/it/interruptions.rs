@@ -209,6 +209,24 @@ fn results_do_not_depend_on_workers_or_threads() {
     assert_same_tables(&desk.path().join("other"), &desk.path().join("undisturbed"));
 }
 
+/// What a process left that was killed while it wrote, wherever it wrote, is cleared by the next.
+#[test]
+fn what_killed_processes_left_is_cleared() {
+    let desk = Desk::new();
+    desk.experiment("tiny", &TINY[..TINY.find("[[arms]]\narm = \"pruning_aware\"").unwrap()]);
+    let results = desk.path().join("r");
+    run_to_the_end(&desk, "r");
+    let left =
+        [".tmp-x", "figures/.tmp-x", "store/.tmp-x", "store/partial/.tmp-x", "store/claims/.tmpA1b2C3"];
+    for name in left {
+        fs::write(results.join(name), "half").unwrap();
+    }
+    run_to_the_end(&desk, "r");
+    for name in left {
+        assert!(!results.join(name).exists(), "{name}");
+    }
+}
+
 #[test]
 fn a_second_run_does_nothing_and_a_report_is_made_anew_to_the_byte() {
     let desk = Desk::new();

@@ -139,6 +139,33 @@ fn a_worker_saves_its_state_on_every_signal_and_another_goes_on_from_it() {
     assert_same_tables(&desk.path().join("r"), &desk.path().join("undisturbed"));
 }
 
+/// More workers than a machine can use are told, and are neither started nor an abort.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_thousand_workers_are_as_many_as_are_of_use() {
+    let desk = Desk::new();
+    desk.experiment("tiny", &TINY.replace("workers = 2", "workers = 1000"));
+    let shown = desk.show(&["plan", "experiments/tiny", "--results", "r"]);
+    assert!(shown.contains("exit code 0"), "{shown}");
+    let note = "note: 1000 workers were asked for, ";
+    let most = shown.split_once(note).unwrap_or_else(|| panic!("{shown}")).1;
+    let most: usize = most.split(' ').next().unwrap().parse().unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((cores..200).contains(&most), "{most}");
+    let log = fs::File::create(desk.path().join("log")).unwrap();
+    let mut child = desk.command(&["run", "experiments/tiny", "--results", "r"]).stderr(log).spawn().unwrap();
+    let mut threads = 0;
+    while child.try_wait().unwrap().is_none() {
+        let tasks = fs::read_dir(format!("/proc/{}/task", child.id()));
+        threads = threads.max(tasks.map_or(0, |tasks| tasks.count()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let told = fs::read_to_string(desk.path().join("log")).unwrap();
+    assert!(child.wait().unwrap().success() && told.contains(note), "{told}");
+    // A worker's own and those that it computes on, and a few for all.
+    assert!(threads > 1 && threads < 2 * most + 3 * cores + 20, "{threads} threads for {most} workers");
+}
+
 #[test]
 fn status_tells_who_is_at_work_and_never_to_begin_what_is_running() {
     let desk = Desk::new();

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
-pub(super) type Choices = BTreeMap<(String, String, u64), ItemChoice>;
+pub(in crate::cli) type Choices = BTreeMap<(String, String, u64), ItemChoice>;
 
 /// The choices that the evaluation in `folder` scored, by task, item and choice.
-pub(super) fn read(folder: &Path) -> Result<Choices> {
+pub(in crate::cli) fn read(folder: &Path) -> Result<Choices> {
     let path = folder.join(ITEMS_FILE);
     let text = input::read_text(&path, u64::MAX)
         .map_err(|error| anyhow!("--against: cannot read `{}`: {error}", path.display()))?;

@@ -1,5 +1,5 @@
 //! `efficientllm eval`: benchmarks for a model from disk.
-mod against;
+pub(super) mod against;
 mod model;
 mod results;
 

@@ -1,6 +1,8 @@
 //! The real executor: corpus, models, evaluations and latencies by the engine wing.
 mod corpus;
 mod evaluation;
+#[cfg(test)]
+mod fuzz_tests;
 mod items;
 mod latency;
 mod model;

@@ -29,6 +29,7 @@ use crate::base::files::{
 };
 use crate::base::process::Process;
 use crate::base::seal::{self, SealError};
+use crate::plan::EVALUATION;
 use header::HEADER_FILE;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -347,6 +348,15 @@ impl Store {
 
     fn failure_file(&self, key: &StageKey) -> PathBuf {
         self.root.join("failed").join(format!("{}.json", key.long_name()))
+    }
+
+    /// Whether anything has been scored, of whatever plan.
+    pub fn has_evaluations(&self) -> bool {
+        let is_one = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            name.to_string_lossy().starts_with(EVALUATION)
+        };
+        entries(&self.root).unwrap_or_default().iter().any(is_one)
     }
 
     /// Headers of all finished stages that are whole.
