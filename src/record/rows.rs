@@ -6,7 +6,6 @@ use super::scores::{EvalScore, ItemChoice, SetAside};
 use super::{RecordError, Result, SCHEMA_VERSION};
 use crate::base::files::write_atomic;
 use crate::stats::descriptive;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::Path;
 
@@ -309,29 +308,39 @@ impl RunRecord {
     pub fn read(folder: &Path) -> Result<RunRecord> {
         let path = folder.join(RECORD_FILE);
         let bytes = std::fs::read(&path).map_err(|source| RecordError::Io { path: path.clone(), source })?;
-        /// What is the same in every version, so that an old file is told as old and not as malformed.
+        let json = |e: serde_json::Error| RecordError::Json { path: path.clone(), message: e.to_string() };
+        match serde_json::from_slice::<RunRecord>(&bytes) {
+            // Of thousands of records nearly all are of this kind.
+            Ok(record) if record.schema_version == SCHEMA_VERSION && !record.may_be_of_old_events() => {
+                return Ok(record);
+            }
+            _ => {}
+        }
+        /// The version alone, so that an old file is told as old and not as malformed.
         #[derive(Deserialize)]
         struct Version {
             schema_version: u32,
-            candidates: Option<IgnoredAny>,
         }
-        let json = |e: serde_json::Error| RecordError::Json { path: path.clone(), message: e.to_string() };
-        let version: Version = serde_json::from_slice(&bytes).map_err(json)?;
-        let found = version.schema_version;
+        let found = serde_json::from_slice::<Version>(&bytes).map_err(json)?.schema_version;
         if found != SCHEMA_VERSION {
             return Err(RecordError::SchemaVersion { path, found, expected: SCHEMA_VERSION });
-        }
-        if version.candidates.is_some() {
-            return serde_json::from_slice(&bytes).map_err(json);
         }
         let mut record: serde_json::Value = serde_json::from_slice(&bytes).map_err(json)?;
         candidates_of_old_events(&mut record);
         serde_json::from_value(record).map_err(json)
     }
+
+    /// Events without candidates: those of today have some.
+    fn may_be_of_old_events(&self) -> bool {
+        self.candidates.is_empty() && !self.prune.is_empty()
+    }
 }
 
 /// Records were once written with two columns of each event for every type; they become rows.
 fn candidates_of_old_events(record: &mut serde_json::Value) {
+    if record.get("candidates").is_some() {
+        return;
+    }
     let mut rows = Vec::new();
     for event in record["prune"].as_array().into_iter().flatten() {
         for group_type in OLD_TYPES {

@@ -85,8 +85,13 @@ pub fn seeds_needed(
         let error = (seed_variance / seeds as f64 + item_variance).sqrt();
         Ok(power_by_t(effect, error, (seeds - 1) as f64, alpha)? >= power)
     };
-    // Power grows with seeds: doubling, then halving.
-    let (mut low, mut high) = (1, 2);
+    // By z it takes fewer than by t: none where not even that suffices, and the search begins there. Power grows with seeds.
+    let by_z = seed_variance / (effect * effect / power_constant(power, alpha)? - item_variance);
+    if !(by_z >= 0.0 && by_z <= most as f64) {
+        return Ok(None);
+    }
+    let mut low = (by_z.floor() as u64).saturating_sub(2).max(1);
+    let mut high = (low + 4).min(most.max(2));
     while !enough(high)? {
         if high >= most {
             return Ok(None);
@@ -146,6 +151,25 @@ mod tests {
         for (effect, power, alpha, want) in [(1.0, 0.8, 0.05, 10), (0.5, 0.8, 0.05, 34), (2.0, 0.9, 0.01, 8)]
         {
             assert_eq!(seeds_needed(effect, 1.0, 0.0, power, alpha, 1000).unwrap(), Some(want));
+        }
+    }
+
+    /// Wherever the search begins, it ends at the first that is enough.
+    #[test]
+    fn seeds_needed_are_the_fewest() {
+        for (effect, of_seed, of_items, alpha) in [
+            (1.0, 0.04, 0.01, 0.05),
+            (1.0, 1.0, 0.05, 0.01),
+            (1.0, 2.0, 0.11, 0.05),
+            (3.0, 0.0, 0.2, 0.05),
+            (1.0, 1.0, 0.2, 0.05),
+        ] {
+            let enough = |seeds: &u64| {
+                let error = (of_seed / *seeds as f64 + of_items).sqrt();
+                power_by_t(effect, error, (*seeds - 1) as f64, alpha).unwrap() >= 0.8
+            };
+            let want = (2..=200).find(enough);
+            assert_eq!(seeds_needed(effect, of_seed, of_items, 0.8, alpha, 200).unwrap(), want);
         }
     }
 
