@@ -53,13 +53,21 @@ pub enum TrainError {
     )]
     NoProportionalModel { target: u64, least: u64 },
     #[error(
-        "{events} pruning events left {params} parameters, more than the target's {target}, when the budget was spent\nhint: nearest valid `prune.schedule.steps`: about {steps}; or raise `budget.tokens` or `prune.block`"
+        "{events} pruning events left {params} parameters, more than the target's {target}, when the budget was spent\nhint: {}", way_out(*steps)
     )]
+    /// `steps`: between events that would do, to judge by those that there were; 0 where one after every step would not.
     TargetMissed { events: u64, params: u64, target: u64, steps: u64 },
     #[error("there is no {0} to begin with: the plan is broken")]
     NoInput(&'static str),
     #[error("interrupted at {tokens_seen} tokens; run again to go on from there")]
     Interrupted { tokens_seen: u64 },
+}
+
+fn way_out(steps: u64) -> String {
+    match steps {
+        0 => "one event after every step is too few: raise `budget.tokens` or `prune.block`, or let `prune.schedule` be a `line`".into(),
+        _ => format!("nearest valid `prune.schedule.steps`: about {steps}; or raise `budget.tokens` or `prune.block`"),
+    }
 }
 
 impl TrainError {
@@ -432,7 +440,7 @@ fn target_missed(pruner: &Pruner, total_steps: u64) -> TrainError {
     let needed =
         (u128::from(events) * u128::from(removed + params - target)).div_ceil(u128::from(removed.max(1)));
     let steps = (u128::from(total_steps) / needed.max(1)) as u64;
-    TrainError::TargetMissed { events, params, target, steps: steps.max(1) }
+    TrainError::TargetMissed { events, params, target, steps }
 }
 
 /// Adds a point to the curve where one is due after this step; whether it did.

@@ -326,6 +326,10 @@ fn a_missed_target_is_an_error_with_a_faster_schedule() {
     assert!((1..10).contains(&steps), "{steps}");
     let state = run(&train_spec(), Some(&every(steps)), 20, None, &mut Silent).expect("fast enough");
     assert!(state.config.num_params() <= config().num_params() * 9 / 10);
+
+    let error = run(&train_spec(), Some(&every(1)), 2, None, &mut Silent).err().expect("too few steps");
+    assert!(matches!(error, TrainError::TargetMissed { steps: 0, .. }), "{error}");
+    assert!(!error.to_string().contains("schedule.steps"), "{error}");
 }
 
 /// Pruning to half and updating the rest must hurt the loss on the calibration text less than not updating.
