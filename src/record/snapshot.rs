@@ -273,9 +273,11 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let written = match write_atomic(&path, bytes) {
-                Err(error) if is_full(&error) => {
-                    fs::remove_file(&path).and_then(|()| write_atomic(&path, bytes))
-                }
+                Err(error) if is_full(&error) => match fs::remove_file(&path) {
+                    Ok(()) => write_atomic(&path, bytes),
+                    // There was nothing to make room by.
+                    Err(_) => Err(error),
+                },
                 written => written,
             };
             written.map_err(|source| RecordError::Io { path, source })?;
@@ -416,6 +418,17 @@ mod tests {
         fs::remove_file(folder.path().join(SUMS_FILE)).unwrap();
         fs::write(&path, "a,b\n7,x\n").unwrap();
         assert_eq!(versions(&Snapshot::read(folder.path(), &FILES).unwrap()), ["7", "1"]);
+    }
+
+    #[test]
+    fn a_set_with_tables_in_memory_is_as_whole_as_any() {
+        let folder = tempfile::tempdir().unwrap();
+        draft(folder.path(), 1).commit().unwrap();
+        let mut other = Draft::begin(folder.path()).unwrap();
+        other.add_bytes(FILES[1], b"a,b\n2,x\n").unwrap();
+        other.commit_in_memory(&[(FILES[0], b"a,b\n2,x\n".to_vec())]).unwrap();
+        assert_eq!(versions(&Snapshot::read(folder.path(), &FILES).unwrap()), ["2", "2"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left");
     }
 
     /// As `sha256sum -c` reads the list: comments are left out, every other line must hold.

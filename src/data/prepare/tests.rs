@@ -5,6 +5,8 @@ use super::super::world::World;
 use super::*;
 use crate::spec::Shuffle;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
 
 fn world(documents: usize, context_length: usize) -> DataSpec {
     DataSpec {
@@ -122,6 +124,48 @@ fn short_and_empty_corpora_are_faults() {
     // A document longer than the context is cut into windows like any other.
     let spec = DataSpec { corpus: mixture(text(&full, &full)), ..world(1, 8) };
     assert!(prepared(&spec).expect("data").batches(&spec, 1).is_ok());
+}
+
+/// The library that trains a tokenizer cannot be stopped; whoever waits for it can.
+#[test]
+fn the_training_of_a_tokenizer_can_be_stopped() {
+    struct Late {
+        length: u64,
+        read: Mutex<Option<Instant>>,
+    }
+    impl Watch for Late {
+        fn on_read(&self, done: u64, _: u64) {
+            if done >= self.length {
+                self.read.lock().expect("no panic").get_or_insert_with(Instant::now);
+            }
+        }
+        /// Some time after the training text was read.
+        fn interrupted(&self) -> bool {
+            self.read.lock().expect("no panic").is_some_and(|at| at.elapsed() > Duration::from_millis(300))
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("words.txt");
+    let mut state = 1u64;
+    let mut word = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        format!("{:x} ", state >> 24)
+    };
+    let text: String = (0..200_000).map(|_| word()).collect();
+    fs::write(&path, &text).expect("written");
+    let files = vec![path.display().to_string()];
+    let spec = DataSpec {
+        corpus: CorpusSpec::Text { train: files.clone(), validation: files },
+        tokenizer: TokenizerSpec::Bpe { vocab_size: 60_000 },
+        context_length: 32,
+        shuffle: Shuffle::Windows,
+        packing: Packing::Crossing,
+    };
+    let watch = Late { length: text.len() as u64, read: Mutex::default() };
+    let stopped = prepare(&spec, None, &folder.path().join("out"), &watch);
+    assert!(matches!(stopped, Err(DataError::Interrupted)), "{:?}", stopped.err());
+    let read = watch.read.into_inner().expect("no panic").expect("it was read");
+    assert!(read.elapsed() < Duration::from_secs(5), "{:?}", read.elapsed());
 }
 
 #[test]
