@@ -9,10 +9,11 @@
 //!                                    runs.csv evals.csv curves.csv … ─stats→ estimates ─report→ report.md, report.html
 //! ```
 //!
-//! Two wings share the ground floors (and a model's shape and FLOPs, which `plan` counts with) and meet in `run` and `cli`: the
-//! *paper wing* (`plan`, `record`, `stats`, `report`) knows no tensor, the *engine wing* (`tensor`, `model`, `data`, `prune`,
-//! `eval`, `train`) knows no CSV. Models from disk come in by `model::checkpoint`, for `cli`'s `eval` and `export` too.
-//! Rooms import only downward; `tests/it/rooms.rs` holds the table of allowed imports and fails on any other.
+//! The modules form two halves, which share the lowest layers (and a model's shape and FLOPs, which `plan` counts with) and meet in
+//! `run` and `cli`: `plan`, `record`, `stats` and `report` use no tensors; `tensor`, `model`, `data`, `prune`, `eval` and `train` read and
+//! write no CSV files. `questions` is what an experiment asks and a report answers. Models from disk are read by `model::checkpoint`,
+//! also for `eval` and `export`. Modules import only downward; `tests/it/modules.rs` has the table of allowed imports and fails on
+//! any other.
 #[macro_use]
 pub mod base;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod eval;
 pub mod model;
 pub mod plan;
 pub mod prune;
+pub mod questions;
 pub mod record;
 pub mod report;
 pub mod rules;

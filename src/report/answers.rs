@@ -11,9 +11,10 @@ use super::family::{Corrected, Test, correct};
 use super::grid::{Factor, Grid, Interaction, Pair, Ranking, Slope, factors, interaction, ranking, slope};
 use super::groups::Group;
 use super::metric::Metric;
-use super::request::{AxisQuestion, ReportRequest};
+use super::request::ReportRequest;
 use super::scores::Scores;
 use super::twins::representatives;
+use crate::questions::AxisQuestion;
 use crate::record::Results;
 use std::collections::BTreeMap;
 
@@ -119,7 +120,7 @@ fn metrics(request: &ReportRequest, arm: &str) -> Vec<Metric> {
 fn arm_answers(grid: &Grid, request: &ReportRequest, arm: &str, factors: &[&Factor]) -> ArmAnswers {
     let pairs = (0..factors.len()).flat_map(|a| (a + 1..factors.len()).map(move |b| (a, b)));
     let slope_of = |factor: &&&Factor| {
-        let asked = |q: &&AxisQuestion| q.slope && q.is_about(arm, grid.metric, &[&factor.name]);
+        let asked = |q: &&AxisQuestion| q.slope && q.is_about(arm, grid.metric.name(), &[&factor.name]);
         request.questions.iter().find(asked)?;
         let number = |level: &String| request.labels.original(&factor.name, level).parse().ok();
         slope(grid, factor, &factor.levels.iter().map(number).collect::<Option<Vec<f64>>>()?)
@@ -141,8 +142,9 @@ fn declared<'r>(
     slope: bool,
 ) -> Option<&'r AxisQuestion> {
     let (arm, metric) = answers;
-    let is_it =
-        |q: &&AxisQuestion| q.slope == slope && q.is_about(arm, metric, axes) && request.declares_question(q);
+    let is_it = |q: &&AxisQuestion| {
+        q.slope == slope && q.is_about(arm, metric.name(), axes) && request.declares_question(q)
+    };
     request.questions.iter().find(is_it)
 }
 

@@ -18,10 +18,11 @@ use super::format;
 use super::grid::{ALPHA, Estimate, Grid, POWER, SeedsNeeded, Weights};
 use super::groups::Group;
 use super::metric::Metric;
-use super::request::{At, DeclaredComparison, ReportRequest};
+use super::request::ReportRequest;
 use super::scores::{LEVEL, Scores};
 use super::select::{Pairing, pairings};
 use crate::base::random;
+use crate::questions::{At, Comparison};
 use crate::record::Results;
 use crate::stats::Interval;
 use crate::stats::bootstrap::hierarchical;
@@ -75,7 +76,7 @@ pub struct Equivalent {
 /// One comparison at one axis point, or of the means over all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compared {
-    pub declared: DeclaredComparison,
+    pub declared: Comparison,
     /// Asked after there were results.
     pub exploratory: bool,
     /// What the two sides are called.
@@ -185,7 +186,7 @@ fn common(pairings: &[&Pairing], axes: usize) -> Vec<String> {
     (0..axes).map(cell).collect()
 }
 
-fn blank(declared: &DeclaredComparison, metric: Metric) -> Compared {
+fn blank(declared: &Comparison, metric: Metric) -> Compared {
     Compared {
         declared: declared.clone(),
         exploratory: false,

@@ -1,57 +1,13 @@
-//! Names that people print for arms, axes and values (`[labels]` of the experiment, kept in `plan.json`).
-use super::request::{Asked, AxisQuestion, Declared, DeclaredComparison, ReportRequest};
+//! Results and questions in the names that people print; CSV files keep those of the experiment file.
+use super::request::{Asked, Declared, ReportRequest};
+use crate::questions::{AxisQuestion, Comparison, Labels};
 use crate::record::Results;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-/// What is not here is called by its own name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Labels {
-    pub arms: BTreeMap<String, String>,
-    /// By key path.
-    pub axes: BTreeMap<String, String>,
-    /// By key path and value.
-    pub values: BTreeMap<String, BTreeMap<String, String>>,
-}
 
 impl Labels {
-    /// What the arm called `name` is printed as.
-    pub fn arm(&self, name: &str) -> String {
-        self.arms.get(name).cloned().unwrap_or_else(|| name.to_string())
-    }
-
-    /// What the axis of this key path is printed as.
-    pub fn axis(&self, key: &str) -> String {
-        self.axes.get(key).cloned().unwrap_or_else(|| key.to_string())
-    }
-
-    /// What a value of that axis is printed as.
-    pub fn value(&self, key: &str, value: &str) -> String {
-        let label = self.values.get(key).and_then(|values| values.get(value));
-        label.cloned().unwrap_or_else(|| value.to_string())
-    }
-
-    /// The arm that is printed as `label`.
-    pub fn original_arm<'a>(&'a self, label: &'a str) -> &'a str {
-        self.arms.iter().find(|(_, printed)| *printed == label).map_or(label, |(name, _)| name)
-    }
-
-    /// The key path of the axis that is printed as `label`.
-    pub fn original_axis<'a>(&'a self, label: &'a str) -> &'a str {
-        self.axes.iter().find(|(_, printed)| *printed == label).map_or(label, |(key, _)| key)
-    }
-
-    /// The value of the axis printed as `axis` that is printed as `label`.
-    pub fn original<'a>(&'a self, axis: &'a str, label: &'a str) -> &'a str {
-        let values = self.values.get(self.original_axis(axis)).into_iter().flatten();
-        values.into_iter().find(|(_, printed)| *printed == label).map_or(label, |(value, _)| value)
-    }
-
-    /// The results with every name as it is printed; CSV files keep theirs.
+    /// The results with every name as it is printed.
     pub fn of_results<'r>(&self, results: &'r Results) -> Cow<'r, Results> {
-        if *self == Labels::default() {
+        if self.is_empty() {
             return Cow::Borrowed(results);
         }
         let mut results = results.clone();
@@ -66,33 +22,9 @@ impl Labels {
         Cow::Owned(results)
     }
 
-    /// The same for a declared comparison.
-    pub fn of_comparison(&self, comparison: &DeclaredComparison) -> DeclaredComparison {
-        let at = |at: &BTreeMap<String, String>| {
-            at.iter().map(|(key, value)| (self.axis(key), self.value(key, value))).collect()
-        };
-        DeclaredComparison {
-            variant: self.arm(&comparison.variant),
-            variant_at: at(&comparison.variant_at),
-            baseline: self.arm(&comparison.baseline),
-            baseline_at: at(&comparison.baseline_at),
-            ..comparison.clone()
-        }
-    }
-
-    /// The same for a question about axes.
-    pub fn of_question(&self, question: &AxisQuestion) -> AxisQuestion {
-        AxisQuestion {
-            arm: self.arm(&question.arm),
-            axes: question.axes.iter().map(|key| self.axis(key)).collect(),
-            ..question.clone()
-        }
-    }
-
     /// The same for all that a report is asked.
     pub fn of_request(&self, request: &ReportRequest) -> ReportRequest {
-        let comparisons =
-            |all: &[DeclaredComparison]| all.iter().map(|one| self.of_comparison(one)).collect();
+        let comparisons = |all: &[Comparison]| all.iter().map(|one| self.of_comparison(one)).collect();
         let questions = |all: &[AxisQuestion]| all.iter().map(|one| self.of_question(one)).collect();
         let declared = request.declared.as_ref().map(|declared| Declared {
             sha256: declared.sha256.clone(),

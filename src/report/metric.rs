@@ -153,6 +153,8 @@ mod tests {
             assert!(metric.is_of_items() != (metric.of_run(&totals()).is_some()), "{metric:?}");
         }
         assert_eq!(Metric::parse("accuracy"), None);
+        // An experiment file can ask for every one of them, and for no other.
+        assert_eq!(Metric::ALL.map(Metric::name), crate::questions::METRICS);
         let item = |task: &str| ItemChoice {
             task: task.into(),
             acc: Some(1),

@@ -46,10 +46,9 @@ mod twins;
 
 pub use document::Figure;
 pub use error::ReportError;
-pub use labels::Labels;
 pub use live::{Live, LiveCurve, write_live};
 pub use metric::Metric;
-pub use request::{At, AxisQuestion, DeclaredComparison, PLAN_FILE, ReportRequest};
+pub use request::{PLAN_FILE, ReportRequest};
 
 use crate::base::files::{folder_of, write_atomic};
 use crate::record::dictionary::{self, COMPARISONS, DICTIONARY_FILE};

@@ -12,9 +12,10 @@ use super::format;
 use super::grid::{ALPHA, Estimate, POWER, Pair, Ranking, SeedsNeeded, factors};
 use super::groups::{Group, groups};
 use super::metric::Metric;
-use super::request::{At, DeclaredComparison, PlannedRun, ReportRequest};
+use super::request::{PlannedRun, ReportRequest};
 use super::scores::Scores;
 use super::select::pairings;
+use crate::questions::{At, Comparison};
 use crate::record::Results;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -145,7 +146,7 @@ fn planned_tests(request: &ReportRequest) -> BTreeMap<Option<String>, usize> {
     let groups = planned_groups(&request.runs, &axes);
     let mut tests: BTreeMap<Option<String>, usize> = BTreeMap::new();
     for comparison in &request.comparisons {
-        let DeclaredComparison { at, margin, family, .. } = comparison;
+        let Comparison { at, margin, family, .. } = comparison;
         let met = pairings(&groups, &axes, comparison).iter().filter(|p| p.baseline.is_some()).count();
         let count = if *at == At::Pooled { met.min(1) } else { met };
         *tests.entry(family.clone()).or_default() += count * if margin.is_some() { 2 } else { 1 };

@@ -1,8 +1,8 @@
 //! What the report must answer: read from `plan.json`, where it was put before the first run.
-use super::labels::Labels;
 use super::metric::Metric;
 use super::{ReportError, Result};
 use crate::base::hash::sha256_hex;
+use crate::questions::{AxisQuestion, Comparison, Labels};
 use crate::record::Snapshot;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +18,7 @@ pub struct ReportRequest {
     /// Name of the experiment.
     pub title: String,
     pub question: String,
-    pub comparisons: Vec<DeclaredComparison>,
+    pub comparisons: Vec<Comparison>,
     /// What is asked of the axes of an arm; none in plans of earlier versions.
     #[serde(default)]
     pub questions: Vec<AxisQuestion>,
@@ -46,7 +46,7 @@ pub struct Declared {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     #[serde(default)]
-    pub comparisons: Vec<DeclaredComparison>,
+    pub comparisons: Vec<Comparison>,
     #[serde(default)]
     pub questions: Vec<AxisQuestion>,
 }
@@ -78,89 +78,9 @@ pub struct PlannedRun {
     pub axes: BTreeMap<String, Option<String>>,
 }
 
-/// A question about the axes of one arm.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AxisQuestion {
-    pub arm: String,
-    /// One axis: which of its values is best. Two: whether they interact.
-    pub axes: Vec<String>,
-    /// As of a [`DeclaredComparison`].
-    pub metric: String,
-    /// Asks, of one numeric axis, what the metric gains per doubling of it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub slope: bool,
-    /// Questions of one family are corrected together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
-}
-
-impl AxisQuestion {
-    /// Whether it asks about these axes, in any order, of this arm on this metric.
-    pub fn is_about(&self, arm: &str, metric: Metric, axes: &[&str]) -> bool {
-        let named = |axis: &String| axes.contains(&axis.as_str());
-        self.arm == arm
-            && self.metric == metric.name()
-            && self.axes.len() == axes.len()
-            && self.axes.iter().all(named)
-    }
-}
-
-/// At which points of the grid a comparison is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum At {
-    /// One comparison at each point.
-    #[default]
-    Each,
-    /// One comparison of means over all points.
-    Pooled,
-}
-
-impl At {
-    fn is_each(&self) -> bool {
-        *self == At::Each
-    }
-}
-
-/// A comparison of two arms, or of arms at values of axes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct DeclaredComparison {
-    /// Arm that should be better.
-    pub variant: String,
-    /// Values of axes at which it is taken, by key path.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub variant_at: BTreeMap<String, String>,
-    /// Arm it is held against.
-    pub baseline: String,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub baseline_at: BTreeMap<String, String>,
-    /// Name of a [`Metric`].
-    pub metric: String,
-    #[serde(default, skip_serializing_if = "At::is_each")]
-    pub at: At,
-    /// Asks whether the difference is smaller than this, too: percentage points of a share, else the metric's unit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub margin: Option<f64>,
-    /// As of an [`AxisQuestion`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
-}
-
-impl DeclaredComparison {
-    /// What the two sides are called: the arm, and the values at which it is taken.
-    pub fn names(&self) -> [String; 2] {
-        let name = |arm: &String, at: &BTreeMap<String, String>| {
-            let parts: Vec<&str> =
-                std::iter::once(arm.as_str()).chain(at.values().map(String::as_str)).collect();
-            parts.join(" · ")
-        };
-        [name(&self.variant, &self.variant_at), name(&self.baseline, &self.baseline_at)]
-    }
-}
-
 impl ReportRequest {
     /// Whether this comparison was asked before there was a result.
-    pub fn declares(&self, comparison: &DeclaredComparison) -> bool {
+    pub fn declares(&self, comparison: &Comparison) -> bool {
         self.declared.as_ref().is_none_or(|declared| declared.asked.comparisons.contains(comparison))
     }
 

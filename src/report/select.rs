@@ -6,7 +6,7 @@
 //! empty cell       an arm that an axis does not touch stands at every point of it
 //! ```
 use super::groups::Group;
-use super::request::DeclaredComparison;
+use crate::questions::Comparison;
 use std::collections::BTreeMap;
 
 /// A group of the variant with the group of the baseline that it meets.
@@ -20,8 +20,8 @@ pub struct Pairing {
 }
 
 /// Every pairing of the comparison, in the order of the variant's groups.
-pub fn pairings(groups: &[Group], axes: &[String], comparison: &DeclaredComparison) -> Vec<Pairing> {
-    let DeclaredComparison { variant, variant_at, baseline, baseline_at, .. } = comparison;
+pub fn pairings(groups: &[Group], axes: &[String], comparison: &Comparison) -> Vec<Pairing> {
+    let Comparison { variant, variant_at, baseline, baseline_at, .. } = comparison;
     // What one side names holds for the other as well, where that says nothing of its own.
     let whole = |own: &BTreeMap<String, String>, other: &BTreeMap<String, String>| {
         let mut at = other.clone();
@@ -108,12 +108,12 @@ mod tests {
         baseline: (&str, &[(&str, &str)]),
     ) -> Vec<(String, Option<String>)> {
         let axes = ["rule".to_string(), "budget".to_string()];
-        let comparison = DeclaredComparison {
+        let comparison = Comparison {
             variant: variant.0.into(),
             variant_at: at(variant.1),
             baseline: baseline.0.into(),
             baseline_at: at(baseline.1),
-            ..DeclaredComparison::default()
+            ..Comparison::default()
         };
         let groups = groups();
         let name = |i: usize| format!("{}{}", groups[i].arm, groups[i].point.join("/"));

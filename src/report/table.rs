@@ -4,10 +4,10 @@
 use super::answers::{Answers, ArmAnswers};
 use super::comparisons::{Compared, Outcome};
 use super::grid::{ALPHA, Estimate, SeedsNeeded};
-use super::labels::Labels;
 use super::metric::Metric;
 use super::request::ReportRequest;
 use super::scores::LEVEL;
+use crate::questions::{AxisQuestion, Labels};
 use crate::record::dictionary::{self, COMPARISONS};
 use crate::stats::tukey::AllPairs;
 use serde::Serialize;
@@ -137,8 +137,7 @@ fn of_arm(answers: &ArmAnswers, request: &ReportRequest) -> Vec<Row> {
     let (labels, metric) = (&request.labels, answers.metric);
     let arm = labels.original_arm(&answers.arm);
     let family = |axes: &[&str], slope: bool| -> String {
-        let is_it =
-            |q: &&super::request::AxisQuestion| q.slope == slope && q.is_about(&answers.arm, metric, axes);
+        let is_it = |q: &&AxisQuestion| q.slope == slope && q.is_about(&answers.arm, metric.name(), axes);
         request.questions.iter().find(is_it).and_then(|q| q.family.clone()).unwrap_or_default()
     };
     let mut rows = Vec::new();

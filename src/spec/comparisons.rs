@@ -14,10 +14,9 @@
 //! margin = 1.0                                       # is the difference smaller than one point?
 //! ```
 use super::grid::{same, settings};
-use super::names::METRICS;
 use super::reader::Table;
 use super::tree::Value;
-use super::types::{At, Axis, Comparison};
+use super::types::{At, Axis, Comparison, METRICS};
 use crate::base::suggest::nearest;
 use std::collections::BTreeMap;
 
@@ -47,7 +46,7 @@ pub(super) fn read(root: &Table<'_>, arms: &[&str], axes: &[Axis]) -> Vec<Compar
                 let message = format!("`{variant}` is compared with itself");
                 root.findings().add(t.path_of("baseline"), t.line_of("baseline"), message, None);
             } else if comparisons.contains(&comparison) {
-                let message = "the same comparison stands twice";
+                let message = "duplicate comparison";
                 root.findings().add(t.path_of("variant"), t.line_of("variant"), message, None);
             }
         }

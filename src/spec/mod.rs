@@ -26,7 +26,7 @@ mod widths;
 pub use arm::{ArmSpec, How, Pruning, Shape, Start, Tokens, Training};
 pub use check::task_folder;
 pub use error::{Fault, SpecError};
-pub use names::{FOLDER_TASKS, METRICS, TASKS};
+pub use names::{FOLDER_TASKS, TASKS};
 #[cfg(test)]
 pub(crate) use places::no_model;
 pub use places::{Describe, ModelDescription, NoSource};
@@ -48,8 +48,8 @@ const MAX_FILE_BYTES: u64 = 1 << 24;
 
 /// Reads and checks the experiment at `path`: a folder that holds an `experiment.toml`, or the file itself.
 ///
-/// Relative paths within the file are taken from the file's folder. `settings` (`key.path=value`) stand in the place of
-/// what the file says, their relative paths are taken from the current folder. `describe` looks at source models.
+/// Relative paths within the file are taken from the file's folder. `settings` (`key.path=value`) override
+/// what the file says; their relative paths are taken from the current folder. `describe` looks at source models.
 ///
 /// # Errors
 /// [`SpecError::Missing`] and [`SpecError::Read`] where there is no readable file, [`SpecError::Invalid`] with every

@@ -73,21 +73,6 @@ pub const TASKS: [&str; 7] =
     ["arc_easy", "arc_challenge", "boolq", "hellaswag", "openbookqa", "piqa", "winogrande"];
 /// Tasks that need a folder of benchmark files.
 pub const FOLDER_TASKS: [&str; 3] = ["social_iqa", "mmlu", "mmlu_continuation"];
-/// Metrics that a comparison can be made on.
-pub const METRICS: [&str; 11] = [
-    "acc",
-    "acc_norm",
-    "average_usual",
-    "gold_probability",
-    "gold_probability_norm",
-    "gold_nll",
-    "margin",
-    "choice_log_loss",
-    "agreement",
-    "bits_per_byte",
-    "kl_to_source",
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,9 +13,8 @@
 //! slopes = ["budget.tokens"]                         # and what the metric gains per doubling of a numeric axis
 //! family = "rules"                                   # corrected together; without a name all of the file are one family
 //! ```
-use super::names::METRICS;
 use super::reader::Table;
-use super::types::{Axis, AxisQuestion};
+use super::types::{Axis, AxisQuestion, METRICS};
 use crate::base::suggest::nearest;
 
 /// Both tables of the file, as single questions in the order of the file, each once.

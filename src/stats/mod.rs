@@ -12,6 +12,7 @@
 //! | replicates *and* items are both samples | [`crossed`] (interval, p), [`bootstrap`] (check) |
 //! | several comparisons at once | [`multiplicity`], [`nemenyi`] |
 //! | all pairs of several levels on the same seeds | [`tukey`] |
+//! | the largest of several means less the smallest | [`range`] |
 //! | how often an arm is the best of several | [`ranking`] |
 //! | many tasks, few runs | [`aggregate`] |
 //! | agreement of rankings and of kept sets | [`correlation`], [`overlap`] |
@@ -35,6 +36,7 @@ pub mod paired;
 pub mod permutation;
 pub mod power;
 pub mod proportion;
+pub mod range;
 pub mod ranking;
 mod special;
 pub mod tukey;

@@ -2,29 +2,12 @@
 //!
 //! ```text
 //! CD = q_α √(k(k+1)/6N),   q_α = Q_α(k, ∞)/√2
-//! P(Q ≤ q) = k ∫ φ(z) (Φ(z) − Φ(z−q))^{k−1} dz        (studentized range, infinite degrees of freedom)
 //! ```
 //!
-//! The integrand is smooth and falls off like φ, so the trapezoid rule converges faster than any power of its step.
-use super::special::{bisect, normal_cdf, normal_pdf};
+//! Q_α is the quantile of the range of k standard normals ([`super::range`]).
+use super::range::range_cdf;
+use super::special::bisect;
 use super::{Result, StatsError, check_open};
-
-/// P(range of `k` standard normals ≤ q).
-pub fn studentized_range_cdf(q: f64, k: usize) -> f64 {
-    if q <= 0.0 {
-        return 0.0;
-    }
-    // [−9, 9 + q] holds all but 1e-18 of the mass; 1/32 is far below what double precision resolves.
-    let step = 1.0 / 32.0;
-    let steps = ((18.0 + q) / step).ceil() as usize;
-    let sum: f64 = (0..=steps)
-        .map(|i| {
-            let z = -9.0 + i as f64 * step;
-            normal_pdf(z) * (normal_cdf(z) - normal_cdf(z - q)).powi(k as i32 - 1)
-        })
-        .sum();
-    k as f64 * sum * step
-}
 
 /// q_α of Nemenyi's test for `k` ≥ 2 arms.
 pub fn nemenyi_q(alpha: f64, k: usize) -> Result<f64> {
@@ -32,7 +15,7 @@ pub fn nemenyi_q(alpha: f64, k: usize) -> Result<f64> {
     if k < 2 {
         return Err(StatsError::TooFew { what: "arms", needed: 2, got: k });
     }
-    let q = bisect(|q| studentized_range_cdf(q, k) - (1.0 - alpha), 0.0, 64.0);
+    let q = bisect(|q| range_cdf(q, k) - (1.0 - alpha), 0.0, 64.0);
     Ok(q / std::f64::consts::SQRT_2)
 }
 

@@ -1,4 +1,4 @@
-//! Tests of the whole: golden numbers, the rooms' imports, and the program as people meet it.
+//! Tests of the whole: golden numbers, imports between modules, and the program as people meet it.
 mod axis_values;
 mod cases;
 mod cases_of_runs;
@@ -14,14 +14,14 @@ mod golden;
 mod gpu_check;
 mod interruptions;
 mod llama_cpp;
+mod modules;
 mod questions;
 mod report;
-mod rooms;
 mod slurm;
 mod source;
 mod stand_in;
 mod toy_rule;
+mod workers;
 
 // A file of the library that `stand_in` compiles again names it by its path there.
 use efficientllm::base;
-mod workers;

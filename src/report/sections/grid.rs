@@ -1,5 +1,6 @@
 //! What the grid says, arm by arm: the best value of every axis, what is not told from it, and whether two axes interact.
 use super::Context;
+use crate::questions::AxisQuestion;
 use crate::report::Result;
 use crate::report::answers::{Answers, ArmAnswers};
 use crate::report::comparisons::{could_find, could_have_found};
@@ -7,17 +8,20 @@ use crate::report::document::{Block, Table};
 use crate::report::format;
 use crate::report::grid::{ALPHA, Estimate, Factor, Interaction, Ranking, Slope};
 use crate::report::metric::Metric;
-use crate::report::request::AxisQuestion;
 
 impl Context<'_> {
     /// Nothing where no arm has an axis of two values.
-    pub(super) fn grid_section(&self, answers: &Answers) -> Result<Vec<Block>> {
+    pub(super) fn grid_section(&self, answers: &Answers, asked: &[AxisQuestion]) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         for arm in answers.arms.iter().filter(|arm| !arm.rankings.is_empty()) {
-            blocks.extend(self.arm_blocks(arm)?);
+            blocks.extend(self.arm_blocks(arm, asked)?);
         }
         if !blocks.is_empty() {
-            blocks.insert(0, Block::Heading("What the grid says".into()));
+            let first = match asked.is_empty() {
+                true => vec![],
+                false => vec![Block::Text("What was asked of the axes is answered above; this is the rest, and the numbers behind both.".into())],
+            };
+            blocks.splice(0..0, std::iter::once(Block::Heading("What the grid says".into())).chain(first));
         }
         Ok(blocks)
     }
@@ -55,15 +59,17 @@ impl Context<'_> {
         })
     }
 
-    fn arm_blocks(&self, answers: &ArmAnswers) -> Result<Vec<Block>> {
-        let ArmAnswers { arm, metric, rankings, interactions, slopes } = answers;
+    fn arm_blocks(&self, answers: &ArmAnswers, asked: &[AxisQuestion]) -> Result<Vec<Block>> {
+        let ArmAnswers { arm, metric, rankings, interactions, .. } = answers;
+        // What is asked stands among the answers; slopes are found only where they are asked for.
+        let open = |axes: &[&str]| !asked.iter().any(|q| !q.slope && q.is_about(arm, metric.name(), axes));
         let mut sentences = Vec::new();
-        for ranking in rankings {
+        for ranking in rankings.iter().filter(|ranking| open(&[&ranking.factor.name])) {
             sentences.push(ranking_sentence(*metric, ranking, &self.identical_levels(&ranking.factor)));
         }
-        sentences.extend(interactions.iter().map(|interaction| interaction_sentence(*metric, interaction)));
-        sentences.extend(slopes.iter().map(|slope| slope_sentence(*metric, slope)));
-        let mut blocks = vec![Block::List(sentences)];
+        let interacting = interactions.iter().filter(|interaction| open(&interaction.axes()));
+        sentences.extend(interacting.map(|interaction| interaction_sentence(*metric, interaction)));
+        let mut blocks = if sentences.is_empty() { vec![] } else { vec![Block::List(sentences)] };
         blocks.extend(self.ranking_figures(arm, *metric, rankings)?);
         for interaction in interactions {
             blocks.extend(self.cell_figures(arm, *metric, &interaction.factors)?);

@@ -1,16 +1,18 @@
-//! Rooms import only downward: the table of the house, held against `use crate::…` and `crate::…` in `src/`.
+//! Modules import only downward: a table of allowed imports, compared with `use crate::…` and `crate::…` in `src/`.
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Room, what it is for, and what it may import; a room may always import itself. Floors rise down the list, and every
-/// entry stands above the rooms that it imports.
-const ROOMS: &[(&str, &str, &[&str])] = &[
+/// Module, what it is for, and what it may import; a module may always import itself. The lowest layer comes first, and every
+/// module comes after those that it imports.
+const MODULES: &[(&str, &str, &[&str])] = &[
     ("base", "files, hashes, random streams, units: knows nobody", &[]),
     // Counts, costs, checks and tensors are folds over one description: it stands below all that make them.
+    // Said by the experiment file, frozen by the run, answered by the report: below all three.
+    ("questions", "what is asked of results, and what things are called", &[]),
     ("schema", "which parameters a model has, and what they run along", &["base"]),
     // Declarations and equations, below the specification that names them.
     ("rules", "saliency and update rules: names, needs, mathematics", &["base"]),
-    ("spec", "what the user asked for", &["base", "rules", "schema"]),
+    ("spec", "what the user asked for", &["base", "questions", "rules", "schema"]),
     ("stats", "pure mathematics on slices", &["base"]),
     ("tensor", "buffers and backends", &["base"]),
     // The Llama family; the spec names its shapes.
@@ -25,7 +27,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         &["base", "rules", "schema", "spec", "tensor", "model"],
     ),
     ("eval", "tasks and scores", &["base", "spec", "tensor", "data", "model"]),
-    ("report", "records + statistics → pages", &["base", "record", "stats"]),
+    ("report", "records + statistics → pages", &["base", "questions", "record", "stats"]),
     (
         "train",
         "the loop, the ledger, resume",
@@ -46,55 +48,58 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-fn allowed(room: &str) -> &'static [&'static str] {
-    ROOMS
+fn allowed(module: &str) -> &'static [&'static str] {
+    MODULES
         .iter()
-        .find(|(name, _, _)| *name == room)
-        .unwrap_or_else(|| panic!("the table has no room `{room}`"))
+        .find(|(name, _, _)| *name == module)
+        .unwrap_or_else(|| panic!("the table has no module `{module}`"))
         .2
 }
 
 #[test]
-fn every_room_is_in_the_table_and_the_table_points_down() {
+fn every_module_is_in_the_table_and_the_table_points_down() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut rooms: Vec<String> = fs::read_dir(&source)
+    let mut modules: Vec<String> = fs::read_dir(&source)
         .unwrap()
         .flatten()
         .filter(|entry| entry.path().is_dir())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    rooms.sort();
-    let mut table: Vec<&str> = ROOMS.iter().map(|(name, _, _)| *name).collect();
-    for (place, (name, _, imports)) in ROOMS.iter().enumerate() {
+    modules.sort();
+    let mut table: Vec<&str> = MODULES.iter().map(|(name, _, _)| *name).collect();
+    for (place, (name, _, imports)) in MODULES.iter().enumerate() {
         for import in *imports {
-            let room = import.split("::").next().unwrap();
-            assert!(table[..place].contains(&room), "{name} imports {room}, which does not stand above it");
+            let module = import.split("::").next().unwrap();
+            assert!(
+                table[..place].contains(&module),
+                "{name} imports {module}, which does not come before it"
+            );
         }
     }
     table.sort();
-    assert_eq!(rooms, table);
+    assert_eq!(modules, table);
 }
 
 #[test]
-fn rooms_import_only_what_the_table_allows() {
+fn modules_import_only_what_the_table_allows() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut wrong = Vec::new();
-    for (room, _, imports) in ROOMS {
-        for file in rust_files(&source.join(room)) {
-            let depth = file.strip_prefix(source.join(room)).unwrap().components().count();
+    for (module, _, imports) in MODULES {
+        for file in rust_files(&source.join(module)) {
+            let depth = file.strip_prefix(source.join(module)).unwrap().components().count();
             let text = fs::read_to_string(&file).unwrap();
             for (number, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or("");
                 let place = format!("{}:{}", file.strip_prefix(&source).unwrap().display(), number + 1);
                 for path in crate_paths(code) {
                     let fits = |import: &str| path == import || path.starts_with(&format!("{import}::"));
-                    if !fits(room) && !imports.iter().any(|import| fits(import)) {
-                        wrong.push(format!("{place}: {room} imports {path}"));
+                    if !fits(module) && !imports.iter().any(|import| fits(import)) {
+                        wrong.push(format!("{place}: {module} imports {path}"));
                     }
                 }
-                // More `super`s than folders would leave the room by the back door; a nested test module adds one.
+                // More `super`s than folders would leave the module; a nested test module adds one.
                 if code.matches("super::").count() > depth + 1 {
-                    wrong.push(format!("{place}: leaves the room by `super`"));
+                    wrong.push(format!("{place}: leaves the module by `super`"));
                 }
             }
         }
