@@ -1,5 +1,6 @@
 //! Rows of every table: one arm at one point of the grid, with its replicates.
-use crate::record::{Results, Status};
+use crate::record::{Keyed, Results, Status};
+use std::collections::BTreeMap;
 
 /// The finished replicates of one arm at one axis point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,13 @@ pub fn groups(results: &Results) -> Vec<Group> {
     for group in &mut out {
         group.runs.sort_by_key(|r| results.runs[*r].identity.seed);
     }
+    out
+}
+
+/// The rows of each run, in their order.
+pub fn by_run<T>(rows: &[Keyed<T>]) -> BTreeMap<usize, Vec<&T>> {
+    let mut out: BTreeMap<usize, Vec<&T>> = BTreeMap::new();
+    rows.iter().for_each(|keyed| out.entry(keyed.run).or_default().push(&keyed.row));
     out
 }
 

@@ -5,11 +5,12 @@
 //! n(L*)                                           tokens of the run at which its loss first is L*, by linear interpolation
 //! ratio = exp( mean_s ln(n_variant/n_baseline) )   interval: Student's t over seeds of the logarithms
 //! ```
-use super::groups::Group;
+use super::groups::{Group, by_run};
 use super::scores::LEVEL;
-use crate::record::Results;
+use crate::record::{CurvePoint, Results};
 use crate::stats::paired::paired_t;
 use crate::stats::{Interval, descriptive};
+use std::collections::BTreeMap;
 
 /// Two groups to one loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,10 +25,19 @@ pub struct SameLoss {
     pub seeds: usize,
 }
 
-/// Held-out losses along a run: tokens and loss.
-fn curve(results: &Results, run: usize) -> Vec<(f64, f64)> {
-    let of_run = results.curves.iter().filter(|k| k.run == run);
-    of_run.filter_map(|k| Some((k.row.tokens_seen as f64, k.row.held_out_loss?))).collect()
+/// Held-out losses along every run: tokens and loss.
+pub struct HeldOut(BTreeMap<usize, Vec<(f64, f64)>>);
+
+impl HeldOut {
+    pub fn of(results: &Results) -> HeldOut {
+        let point = |row: &&CurvePoint| Some((row.tokens_seen as f64, row.held_out_loss?));
+        let curves = by_run(&results.curves).into_iter();
+        HeldOut(curves.map(|(run, rows)| (run, rows.iter().filter_map(point).collect())).collect())
+    }
+
+    fn curve(&self, run: usize) -> &[(f64, f64)] {
+        self.0.get(&run).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Tokens at which the loss of `curve` first is `loss`; at its first measurement where it is lower there already.
@@ -43,14 +53,19 @@ fn tokens_to(curve: &[(f64, f64)], loss: f64) -> Option<f64> {
 }
 
 /// `None` where no seed of both has held-out losses along its run.
-pub fn same_loss(results: &Results, variant: &Group, baseline: &Group) -> Option<SameLoss> {
+pub fn same_loss(
+    results: &Results,
+    held_out: &HeldOut,
+    variant: &Group,
+    baseline: &Group,
+) -> Option<SameLoss> {
     let seed = |run: usize| results.runs[run].identity.seed;
     let lowest = |curve: &[(f64, f64)]| curve.iter().map(|(_, loss)| *loss).reduce(f64::min);
     let one = |run: &usize| {
         let other = baseline.runs.iter().find(|other| seed(**other) == seed(*run))?;
-        let (a, b) = (curve(results, *run), curve(results, *other));
-        let loss = lowest(&a)?.max(lowest(&b)?);
-        let (a, b) = (tokens_to(&a, loss)?, tokens_to(&b, loss)?);
+        let (a, b) = (held_out.curve(*run), held_out.curve(*other));
+        let loss = lowest(a)?.max(lowest(b)?);
+        let (a, b) = (tokens_to(a, loss)?, tokens_to(b, loss)?);
         (a > 0.0 && b > 0.0).then_some((loss, a, b))
     };
     let found: Vec<(f64, f64, f64)> = variant.runs.iter().filter_map(one).collect();
@@ -113,6 +128,8 @@ mod tests {
     #[test]
     fn tokens_are_interpolated_at_the_loss_that_both_reach() {
         let results = results([&[4.0, 2.0], &[5.0, 3.5], &[5.0, 4.0, 3.0], &[4.0, 3.0, 2.5]]);
+        let same_loss =
+            |results: &Results, a: &Group, b: &Group| same_loss(results, &HeldOut::of(results), a, b);
         let found = same_loss(&results, &group([0, 1]), &group([2, 3])).unwrap();
         assert_close(found.loss, 3.25, 1e-12);
         assert_eq!((found.tokens, found.seeds), ([175.0, 225.0], 2));

@@ -1,6 +1,7 @@
 //! A sheet to draw on, in CSS pixels, on the SVG backend of `plotters`.
 //!
 //! The backend rounds to whole units, so everything is drawn eight times as large and shown through the view box.
+use super::simplify::simplified;
 use crate::report::{ReportError, Result};
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -8,6 +9,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Drawing units of one CSS pixel.
 const SCALE: f64 = 8.0;
+/// Units by which a line may be off: a quarter of a pixel.
+const TOLERANCE: f64 = 2.0;
 /// The backend divides font sizes by this.
 const FONT_FACTOR: f64 = 1.24;
 /// Size of ordinary text in CSS pixels.
@@ -123,7 +126,7 @@ impl Canvas<'_> {
         if points.len() < 2 {
             return Ok(());
         }
-        self.check(self.area.draw(&PathElement::new(points, style)))
+        self.check(self.area.draw(&PathElement::new(simplified(&points, TOLERANCE), style)))
     }
 
     /// Dashes of `dash` pixels along a straight line.

@@ -6,8 +6,9 @@ use super::encoding::{Encoding, encode};
 use super::series::{mean_by_step, smoothed};
 use crate::record::{CurvePoint, Results};
 use crate::report::Result;
-use crate::report::groups::Group;
+use crate::report::groups::{Group, by_run};
 use crate::stats::descriptive::quantile;
+use std::collections::BTreeMap;
 
 /// What of `curves.csv` is drawn, and how.
 pub struct Curve {
@@ -45,8 +46,9 @@ pub fn curve_figure(
     let encoding = encode(&groups.iter().collect::<Vec<_>>(), &results.axes);
     let mut panels: Vec<(String, Vec<Line>)> =
         encoding.panels.iter().map(|title| (title.clone(), Vec::new())).collect();
+    let points = by_run(&results.curves);
     for (group, (colour, panel)) in groups.iter().zip(&encoding.places) {
-        if let Some(mut line) = line_of(results, group, curve) {
+        if let Some(mut line) = line_of(&points, group, curve) {
             line.label.clone_from(&encoding.colours[*colour]);
             line.colour = *colour;
             panels[*panel].1.push(line);
@@ -75,10 +77,10 @@ pub fn labels(encoding: &Encoding, alone: bool) -> Labels {
     }
 }
 
-fn line_of(results: &Results, group: &Group, curve: &Curve) -> Option<Line> {
+fn line_of(points: &BTreeMap<usize, Vec<&CurvePoint>>, group: &Group, curve: &Curve) -> Option<Line> {
     let of_run = |run: &usize| {
-        let rows = results.curves.iter().filter(|k| k.run == *run);
-        rows.filter_map(|k| Some((k.row.step, (curve.point)(&k.row)?))).collect::<Vec<_>>()
+        let rows = points.get(run).into_iter().flatten();
+        rows.filter_map(|row| Some((row.step, (curve.point)(row)?))).collect::<Vec<_>>()
     };
     let seeds: Vec<Vec<(u64, Point)>> = group.runs.iter().map(of_run).filter(|c| c.len() > 1).collect();
     if seeds.is_empty() {

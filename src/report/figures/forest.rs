@@ -1,6 +1,7 @@
-//! Forest plot: each declared difference with its interval, against no difference; a block for each metric.
+//! Forest plot: each difference with its interval, against no difference; a block for each metric. What was asked after there were
+//! results is grey.
 use super::axes::Domain;
-use super::canvas::Sheet;
+use super::canvas::{GREY, Sheet};
 use super::rows::{Mark, Row, RowBlock, RowPlot, draw};
 use crate::report::metric::Metric;
 use crate::report::{Result, format};
@@ -15,6 +16,8 @@ pub struct Difference {
     pub metric: Metric,
     pub value: f64,
     pub interval: Option<Interval>,
+    /// Asked after there were results.
+    pub exploratory: bool,
 }
 
 /// Draws `differences`; `None` where there are none.
@@ -33,11 +36,10 @@ pub fn forest_figure(sheet: Sheet, differences: &[Difference]) -> Result<Option<
 fn block(metric: Metric, differences: &[Difference]) -> RowBlock {
     let rows: Vec<Row> = differences.iter().filter(|d| d.metric == metric).map(row).collect();
     let ends = rows.iter().flat_map(|row| row.marks.iter().flat_map(Mark::ends)).chain([0.0]);
-    let unit = if metric.is_share() { "percentage points" } else { metric.unit() };
     RowBlock {
         heading: String::new(),
         domain: Domain::of(ends, 0.08),
-        axis: Some(format!("difference in {}, variant − baseline ({unit})", metric.name())),
+        axis: Some(format!("variant − baseline in {} ({})", metric.name(), metric.unit())),
         zero: Some(match metric.lower_is_better() {
             true => ["← variant better", "baseline better →"],
             false => ["← baseline better", "variant better →"],
@@ -54,11 +56,12 @@ fn row(d: &Difference) -> Row {
         None => show(d.value),
     };
     let interval = d.interval.map(|i| (scale * i.low, scale * i.high));
+    let mark = Mark::new(scale * d.value, interval, 0);
     Row {
         label: d.label.clone(),
         detail: format!("− {}", d.against),
         note,
-        marks: vec![Mark::new(scale * d.value, interval, 0)],
+        marks: vec![if d.exploratory { Mark { colour: GREY, ..mark } } else { mark }],
         reference: None,
     }
 }

@@ -8,7 +8,7 @@
 //! | [`curves`] | parameters and loss against tokens and FLOPs |
 //! | [`prune_curves`] | pruned share and candidate saliency of each group type |
 //! | [`accuracy`] | accuracy per task and configuration against chance |
-//! | [`forest`] | declared differences with their intervals, any metric |
+//! | [`forest`] | differences with their intervals, any metric |
 //! | [`levels`] | the values of every axis from the best to the worst |
 //! | [`heat_map`] | the cells of two axes |
 //! | [`interaction`] | what one axis does at each value of another |
@@ -18,6 +18,7 @@
 //! | [`critical_difference`] | mean ranks over tasks and seeds, with Nemenyi's critical difference |
 //! | [`chart`], [`rows`] | lines in panels, values in rows: what most of the above are drawn by |
 //! | [`canvas`], [`axes`], [`legend`], [`series`] | text and lines; scales and frames; legends; means and smoothing |
+//! | [`simplify`] | lines without the points that cannot be seen |
 pub mod accuracy;
 pub mod axes;
 pub mod canvas;
@@ -35,6 +36,7 @@ pub mod prune_curves;
 mod rows;
 pub mod scaling;
 mod series;
+mod simplify;
 #[cfg(test)]
 mod snapshot_tests;
 #[cfg(test)]

@@ -4,9 +4,9 @@ use super::canvas::{Point, Sheet};
 use super::chart::{Chart, Labels, Line, MAX_PANELS, Panel, draw};
 use super::curves::Drawn;
 use super::series::{last_per_token, mean_of_steps, stairs};
-use crate::record::{CandidateRow, Keyed, Results};
+use crate::record::{CandidateRow, Results};
 use crate::report::Result;
-use crate::report::groups::Group;
+use crate::report::groups::{Group, by_run};
 use std::collections::BTreeMap;
 
 /// Types of groups that every figure of them names.
@@ -38,8 +38,7 @@ pub fn prune_figure(
     let types = group_types(results);
     let tokens: BTreeMap<(usize, u64), u64> =
         results.prune.iter().map(|k| ((k.run, k.row.event), k.row.tokens_seen)).collect();
-    let mut by_run: BTreeMap<usize, Vec<&Keyed<CandidateRow>>> = BTreeMap::new();
-    results.candidates.iter().for_each(|k| by_run.entry(k.run).or_default().push(k));
+    let candidates = by_run(&results.candidates);
     let at = |run: usize, row: &CandidateRow| -> Option<Point> {
         Some((*tokens.get(&(run, row.event))? as f64, (curve.value)(row)?))
     };
@@ -48,8 +47,9 @@ pub fn prune_figure(
         let mut lines = Vec::new();
         for (colour, group_type) in types.iter().enumerate() {
             let of_run = |run: &usize| {
-                let rows = by_run.get(run).into_iter().flatten().filter(|k| k.row.group_type == *group_type);
-                last_per_token(rows.filter_map(|k| at(*run, &k.row)).filter(|p| !curve.log || p.1 > 0.0))
+                let rows = candidates.get(run).into_iter().flatten();
+                let rows = rows.filter(|row| row.group_type == *group_type);
+                last_per_token(rows.filter_map(|row| at(*run, row)).filter(|p| !curve.log || p.1 > 0.0))
             };
             let seeds: Vec<Vec<Point>> = group.runs.iter().map(of_run).filter(|c| c.len() > 1).collect();
             if seeds.is_empty() {

@@ -1,7 +1,7 @@
 //! Values with intervals in rows, one below the other: what forest plots, rankings and accuracies are drawn by.
 //!
 //! Rows stand in blocks; each block has its own scale, or shares that of the next. A label is left of its row, on a narrow
-//! sheet above it; a note says the same in figures, right of the row or beside the label.
+//! sheet above it; a note says the same in figures, right of the row, or above it where there is room beside the label, else below.
 use super::axes::{Domain, Scale};
 use super::canvas::{Anchor, Canvas, GREY, INK, LIGHT, SHADE, SMALL, Sheet, TEXT, colour, figure};
 use super::legend::Legend;
@@ -89,13 +89,22 @@ impl Columns {
         Columns { left: label_room + 26.0, right, narrow: false, label_room, note_room }
     }
 
+    /// On a narrow sheet: the line above the marks in which the note has room to the right of what else is in it.
+    fn note_line(&self, row: &Row) -> usize {
+        let free =
+            |text: &str, size: f64| width(text, size) + 12.0 + width(&row.note, SMALL) <= self.label_room;
+        match (free(&row.label, TEXT), free(&row.detail, SMALL)) {
+            _ if row.note.is_empty() => 0,
+            (true, _) => 0,
+            (_, true) => 1,
+            _ => 2,
+        }
+    }
+
     /// Height of a row, and of the text above its marks.
     fn heights(&self, row: &Row) -> (f64, f64) {
-        let above = match (self.narrow, row.detail.is_empty()) {
-            (false, _) => 0.0,
-            (true, true) => LINE + 4.0,
-            (true, false) => 2.0 * LINE + 4.0,
-        };
+        let lines = (1 + usize::from(!row.detail.is_empty())).max(1 + self.note_line(row));
+        let above = if self.narrow { LINE * lines as f64 + 4.0 } else { 0.0 };
         let marks = MARK_PITCH * row.marks.len() as f64 + 7.0;
         let least = match (self.narrow, row.detail.is_empty()) {
             (true, _) => 16.0,
@@ -176,11 +185,27 @@ fn draw_block(canvas: &Canvas, columns: &Columns, block: &RowBlock, (top, end): 
         y += tall;
     }
     let ticks = ticks(&x, right - left);
-    for (value, _) in &ticks {
-        canvas.line(&[(x.pixel(*value), rows_top), (x.pixel(*value), bottom)], LIGHT, 1.0, 1.0)?;
+    // On a narrow sheet texts stand above the marks of their row: lines leave them room.
+    let mut stretches = vec![(rows_top, bottom)];
+    if columns.narrow {
+        let mut below = rows_top;
+        stretches = block
+            .rows
+            .iter()
+            .map(|row| {
+                let (tall, above) = columns.heights(row);
+                below += tall;
+                (below - tall + above, below)
+            })
+            .collect();
     }
-    if block.zero.is_some() {
-        canvas.line(&[(x.pixel(0.0), rows_top), (x.pixel(0.0), bottom)], INK, 1.3, 1.0)?;
+    for (from, to) in stretches {
+        for (value, _) in &ticks {
+            canvas.line(&[(x.pixel(*value), from), (x.pixel(*value), to)], LIGHT, 1.0, 1.0)?;
+        }
+        if block.zero.is_some() {
+            canvas.line(&[(x.pixel(0.0), from), (x.pixel(0.0), to)], INK, 1.3, 1.0)?;
+        }
     }
     let mut y = rows_top;
     for row in &block.rows {
@@ -219,12 +244,12 @@ fn draw_row(
 ) -> Result<()> {
     let (tall, above) = columns.heights(row);
     let middle = top + above + 0.5 * (tall - above);
-    let note_width = width(&row.note, SMALL);
     if columns.narrow {
-        let label = fitted(&row.label, TEXT, columns.label_room - note_width - 12.0);
+        let label = fitted(&row.label, TEXT, columns.label_room);
         canvas.text(&label, (12.0, top + 0.5 * LINE + 3.0), TEXT, INK, Anchor::Left)?;
         let note = fitted(&row.note, SMALL, columns.note_room);
-        let note_at = (columns.right + 8.0, top + 0.5 * LINE + 3.0);
+        let line = columns.note_line(row) as f64;
+        let note_at = (columns.right + 8.0, top + (line + 0.5) * LINE + 3.0 - 2.0 * line.min(1.0));
         canvas.text(&note, note_at, SMALL, INK, Anchor::Right)?;
         let detail = fitted(&row.detail, SMALL, columns.label_room);
         canvas.text(&detail, (12.0, top + 1.5 * LINE + 1.0), SMALL, GREY, Anchor::Left)?;

@@ -38,6 +38,7 @@ fn forest() {
         metric,
         value,
         interval: Some(Interval::around(value, half)),
+        exploratory: metric == Metric::GoldProbability,
     };
     let rows = [
         difference(Metric::Acc, 0.031, 0.02),
@@ -46,6 +47,8 @@ fn forest() {
         difference(Metric::BitsPerByte, -0.021, 0.01),
     ];
     insta::assert_snapshot!("forest", checked("forest", |sheet| forest_figure(sheet, &rows)));
+    let narrow = forest_figure(super::Sheet::NARROW, &rows).unwrap().unwrap();
+    assert!(!narrow.contains('…'), "a label is cut short: {narrow}");
     assert_eq!(forest_figure(super::Sheet::WIDE, &[]).unwrap(), None);
 }
 

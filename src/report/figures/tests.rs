@@ -1,4 +1,4 @@
-//! What every figure holds to: no label leaves the canvas, on a page as in a column.
+//! What every figure holds to, on a page as in a column: no label leaves the canvas, lies on another, or is crossed by a line.
 use super::canvas::Sheet;
 use super::text::width;
 
@@ -78,16 +78,86 @@ pub fn overlaps(svg: &str) -> Vec<(String, String)> {
     out
 }
 
+/// Texts of `svg` that a line, a curve or a stroke runs through.
+pub fn struck_out(svg: &str) -> Vec<String> {
+    let (_, boxes) = text_boxes(svg);
+    let mut out = Vec::new();
+    for tag in svg.split("<polyline").skip(1).filter_map(|part| part.split('>').next()) {
+        let points = attribute(tag, "points").unwrap_or_default();
+        let points: Vec<(f64, f64)> = points
+            .split_whitespace()
+            .filter_map(|point| point.split_once(','))
+            .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
+            .collect();
+        for ends in points.windows(2) {
+            for text in &boxes {
+                // The letters themselves: a box has space above and below them.
+                let [left, top, right, bottom] = text.corners;
+                let letters = [left, top + 0.2 * (bottom - top), right, bottom - 0.2 * (bottom - top)];
+                if crosses(ends[0], ends[1], letters) {
+                    out.push(text.text.clone());
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Whether the stretch from `a` to `b` has a point within a box (Liang and Barsky 1984).
+fn crosses(a: (f64, f64), b: (f64, f64), [left, top, right, bottom]: [f64; 4]) -> bool {
+    let (dx, dy) = (b.0 - a.0, b.1 - a.1);
+    let (mut from, mut to) = (0.0_f64, 1.0_f64);
+    for (step, room) in [(-dx, a.0 - left), (dx, right - a.0), (-dy, a.1 - top), (dy, bottom - a.1)] {
+        if step == 0.0 {
+            if room <= 0.0 {
+                return false;
+            }
+        } else if step < 0.0 {
+            from = from.max(room / step);
+        } else {
+            to = to.min(room / step);
+        }
+    }
+    from < to
+}
+
+/// All of that for a figure drawn on both sheets.
+pub fn assert_legible(name: &str, wide: &str, narrow: &str) {
+    for (sheet, svg) in [("wide", wide), ("narrow", narrow)] {
+        let name = format!("{name} {sheet}");
+        assert_nothing_clipped(&name, svg);
+        assert_eq!(overlaps(svg), [], "{name}");
+        assert_eq!(struck_out(svg), [] as [String; 0], "{name}");
+    }
+}
+
 /// Draws on both sheets, checks both, keeps them where a person wants to look, and returns the page's.
 pub fn checked(name: &str, draw: impl Fn(Sheet) -> crate::report::Result<Option<String>>) -> String {
     let [wide, narrow] = [Sheet::WIDE, Sheet::NARROW].map(|sheet| draw(sheet).unwrap().expect("a figure"));
+    assert_legible(name, &wide, &narrow);
     for (sheet, svg) in [("wide", &wide), ("narrow", &narrow)] {
-        assert_nothing_clipped(&format!("{name} {sheet}"), svg);
-        assert_eq!(overlaps(svg), [], "{name} {sheet}");
         if let Ok(folder) = std::env::var("EFFICIENTLLM_REPORT_PREVIEW") {
             std::fs::create_dir_all(&folder).unwrap();
             std::fs::write(std::path::Path::new(&folder).join(format!("{name}-{sheet}.svg")), svg).unwrap();
         }
     }
     wide
+}
+
+#[test]
+fn lines_through_texts_are_found() {
+    let line = |points: &str| format!("<polyline stroke=\"#282828\" points=\"{points}\"/>");
+    let page = |lines: &str| {
+        format!(
+            "<svg width=\"50\" height=\"50\" viewBox=\"0 0 400 400\">{lines}<text x=\"100\" y=\"200\" font-size=\"96\">\nword\n</text></svg>"
+        )
+    };
+    let through =
+        [line("150,0 150,400 "), line("0,200 400,200"), line("0,0 400,400"), line("90,190 160,200")];
+    for line in through {
+        assert_eq!(struck_out(&page(&line)), ["word"], "{line}");
+    }
+    let beside =
+        line("50,0 50,400 ") + &line("0,140 400,140") + &line("0,300 400,300") + &line("380,0 380,400");
+    assert_eq!(struck_out(&page(&beside)), [] as [String; 0]);
 }

@@ -6,7 +6,7 @@ use super::curves::{Drawn, labels};
 use super::encoding::encode;
 use crate::record::{LayerWidths, Results};
 use crate::report::Result;
-use crate::report::groups::Group;
+use crate::report::groups::{Group, by_run};
 
 /// A width of a layer; `None` where it is not recorded.
 type Width = fn(&LayerWidths) -> Option<u64>;
@@ -21,9 +21,10 @@ const WIDTHS: [(&str, Width); 5] = [
 
 /// Draws the widths that differ between layers or configurations; `None` where none does.
 pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result<Option<Drawn>> {
+    let widths = by_run(&results.widths);
     let of_run = |run: &usize, width: Width| -> Vec<Point> {
-        let rows = results.widths.iter().filter(|k| k.run == *run);
-        rows.filter_map(|k| Some((k.row.layer as f64, width(&k.row)? as f64))).collect()
+        let rows = widths.get(run).into_iter().flatten();
+        rows.filter_map(|row| Some((row.layer as f64, width(row)? as f64))).collect()
     };
     // Of all groups, so that a configuration has one colour in all figures.
     let encoding = encode(&groups.iter().collect::<Vec<_>>(), &results.axes);

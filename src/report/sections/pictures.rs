@@ -13,7 +13,7 @@ use crate::report::grid::{Factor, Grid, factors};
 use crate::report::groups::mean_over;
 use crate::report::metric::Metric;
 
-/// The declared differences that have an answer, for the forest plot.
+/// The differences that have an answer, for the forest plot.
 pub(super) fn differences(compared: &[Compared]) -> Vec<Difference> {
     let difference = |c: &Compared| {
         let point = c.point.iter().filter(|value| !value.is_empty()).cloned();
@@ -23,6 +23,7 @@ pub(super) fn differences(compared: &[Compared]) -> Vec<Difference> {
             metric: c.metric,
             value: c.difference?,
             interval: c.interval,
+            exploratory: c.exploratory,
         })
     };
     compared.iter().filter_map(difference).collect()

@@ -4,11 +4,12 @@ use crate::report::answers::Answers;
 use crate::report::document::{Block, Table};
 use crate::report::format;
 use crate::report::grid::Weights;
-use crate::report::same_loss::same_loss;
+use crate::report::same_loss::{HeldOut, same_loss};
 
 impl Context<'_> {
     /// Nothing where no held-out loss was taken along the runs of a comparison.
     pub(super) fn same_loss_section(&self, answers: &Answers) -> Vec<Block> {
+        let held_out = HeldOut::of(self.results);
         let mut seen: Vec<&Weights> = Vec::new();
         let mut rows = Vec::new();
         // At single points: a mean over points has no one loss to reach.
@@ -20,9 +21,8 @@ impl Context<'_> {
             let of =
                 |sign: f64| c.weights.iter().find(|(_, weight)| weight * sign > 0.0).map(|(group, _)| *group);
             let (Some(variant), Some(baseline)) = (of(1.0), of(-1.0)) else { continue };
-            let Some(found) = same_loss(self.results, &self.groups[variant], &self.groups[baseline]) else {
-                continue;
-            };
+            let (variant, baseline) = (&self.groups[variant], &self.groups[baseline]);
+            let Some(found) = same_loss(self.results, &held_out, variant, baseline) else { continue };
             let mut row: Vec<String> = c.names.iter().map(|name| format!("`{name}`")).collect();
             row.extend(c.point.iter().cloned());
             row.extend([
