@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
-"""Golden numbers of src/report/grid/tests.rs and src/report/questions_tests.rs: contrasts of a 3 x 2 grid with four seeds, by
-scipy and statsmodels.
+"""Golden numbers of src/report/grid/tests.rs, src/report/questions_tests.rs, src/stats/range.rs and src/stats/tukey.rs: contrasts of
+3 x 2 grids with known effects, by scipy and statsmodels.
 
-Needs scipy and statsmodels; prints differences with 95 % intervals, p-values and their Holm correction, slopes, smallest
-detectable differences, seeds needed, and tests of equivalence.
+Needs scipy, statsmodels and pandas; prints differences with 95 % intervals, p-values and their Holm correction, slopes, smallest
+detectable differences, seeds needed, and tests of equivalence: of numbers of runs (four seeds), then of numbers of items (three
+seeds, forty items, one by one and in clusters).
 """
 import itertools
 
 import numpy as np
-from scipy import stats
+import pandas as pd
+import statsmodels.api as sm
+from scipy import optimize, stats
+from statsmodels.formula.api import ols
 from statsmodels.stats import power, weightstats
 from statsmodels.stats.multitest import multipletests
 
@@ -73,3 +77,65 @@ for i, j in itertools.combinations(range(3), 2):
 for q, k, df in [(3.5, 3, 6), (4.0, 14, 52), (2.0, 4, 2), (9.0, 5, 3), (3.3, 3, 2000)]:
     print(f"studentized range: P(Q <= {q}), k {k}, df {df}:", stats.studentized_range.cdf(q, k, df))
 print("studentized range, 95 % quantile, k 14, df 52:", stats.studentized_range.ppf(0.95, 14, 52))
+
+# Numbers of items: the first axis adds 0.2 and 0.26, the second adds 0.1 at the second value of the first alone; seeds and items
+# add what all cells share, and a fixed noise. Means over seeds and items are samples of both, which are crossed.
+GAINS = [0.0, 0.2, 0.26]
+ITEM_SEEDS, ITEMS = 3, 40
+
+
+def score(a, b, seed, item):
+    shared = 0.01 * (item % 17) + 0.02 * seed
+    noise = 0.002 * ((item * 7 + seed * 3 + a * 5 + b) % 11) + 0.004 * ((item // 4 * 5 + a * 3) % 7)
+    return 0.3 + shared + noise + GAINS[a] + (0.1 if (a, b) == (1, 1) else 0)
+
+
+cells = np.array(
+    [[[[score(a, b, s, i) for i in range(ITEMS)] for s in range(1, ITEM_SEEDS + 1)] for b in range(2)] for a in range(3)]
+)
+
+
+def variances(d, size):
+    """v_S, v_E and max(v_I - v_E, 0) of d[seed][item]: by the mean squares of the two-way layout, or, of items in clusters of
+    `size`, by cluster-robust covariances of a mean."""
+    seeds, items = d.shape
+    s, i = np.meshgrid(range(seeds), range(items), indexing="ij")
+    table = sm.stats.anova_lm(ols("d ~ C(s) + C(i)", pd.DataFrame({"d": d.ravel(), "s": s.ravel(), "i": i.ravel()})).fit())
+    v_s, v_i, v_e = (table["mean_sq"][name] / d.size for name in ["C(s)", "C(i)", "Residual"])
+    if size > 1:
+        groups = np.arange(items) // size
+
+        def of_mean(x):
+            return sm.OLS(x, np.ones(items)).fit(cov_type="cluster", cov_kwds={"groups": groups}).cov_params()[0, 0]
+
+        residual = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0, keepdims=True) + d.mean()
+        v_i = of_mean(d.mean(axis=0))
+        v_e = sum(of_mean(row) for row in residual) / (seeds * (seeds - 1))
+    return v_s, v_e, max(v_i - v_e, 0.0)
+
+
+def half_width(v, quantiles):
+    """Cochran's combination: seeds and items keep their own quantiles."""
+    (v_s, v_e, v_i), (q_s, q_i) = v, quantiles
+    return np.sqrt(max(q_s**2 * v_s, q_i**2 * v_e) + q_i**2 * v_i)
+
+
+for size in (1, 4):
+    item_df = ITEMS // size - 1
+    print(f"items in clusters of {size}")
+    t = lambda alpha: (stats.t.ppf(1 - alpha / 2, ITEM_SEEDS - 1), stats.t.ppf(1 - alpha / 2, item_df))
+    p_of = lambda d, v, q: np.exp(optimize.brentq(lambda x: abs(d) - half_width(v, q(np.exp(x))), -27, -1e-9, xtol=1e-13))
+    effect = (cells[:, 1] - cells[:, 0]).mean(axis=0)
+    v = variances(effect, size)
+    print("  second axis:", effect.mean(), "+-", half_width(v, t(0.05)), "p", p_of(effect.mean(), v, t))
+    tetrad = cells[1, 1] - cells[1, 0] - cells[0, 1] + cells[0, 0]
+    v = variances(tetrad, size)
+    print("  tetrad (1, 1):", tetrad.mean(), "+-", half_width(v, t(0.05)), "p", p_of(tetrad.mean(), v, t))
+    y = cells.mean(axis=1)
+    pairs = list(itertools.combinations(range(3), 2))
+    shared = np.mean([variances(y[i] - y[j], size) for i, j in pairs], axis=0)
+    q = lambda alpha: tuple(stats.studentized_range.ppf(1 - alpha, 3, df) / np.sqrt(2) for df in (2 * (ITEM_SEEDS - 1), item_df))
+    print("  half width of all pairs of the first axis:", half_width(shared, q(0.05)))
+    for i, j in pairs:
+        d = (y[i] - y[j]).mean()
+        print(f"  levels {i} - {j}:", d, "p", p_of(d, shared, q) if half_width(shared, q(1e-9)) > abs(d) else "< 1e-9")

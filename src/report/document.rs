@@ -21,6 +21,8 @@ pub struct Table {
     pub footer: usize,
     /// Rows before which a rule is drawn, ascending.
     pub rules: Vec<usize>,
+    /// Rows that are titles of those below them, ascending: their first cell goes across all columns.
+    pub titles: Vec<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Table {
             rows,
             footer: 0,
             rules: Vec::new(),
+            titles: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Dark and light follow the reader's setting, figures included: they are inline, and the style names their colours again
 //! (a test holds the two together). On a small screen figures are drawn narrow.
 #[cfg(test)]
-mod browser_tests;
+pub mod browser_tests;
 
 use super::document::{Align, Block, Document, Figure, Table, spans};
 use std::fmt::Write;
@@ -71,22 +71,41 @@ fn figure(f: &Figure) -> String {
 
 fn table(t: &Table) -> String {
     let row = |cells: &[String], tag: &str| {
-        let cell = |(text, align): (&String, &Align)| {
+        let cell = |(place, (text, align)): (usize, (&String, &Align))| {
             let class = if *align == Align::Right { " class=\"r\"" } else { "" };
-            format!("<{tag}{class}>{}</{tag}>", interval_below(&inline(text)))
+            let text = interval_below(&inline(text));
+            // On a small screen the first column is narrow: names break after their underscores.
+            let text = if place == 0 { text.replace('_', "_<wbr>") } else { text };
+            format!("<{tag}{class}>{text}</{tag}>")
         };
-        format!("<tr>{}</tr>\n", cells.iter().zip(&t.align).map(cell).collect::<String>())
+        format!("<tr>{}</tr>\n", cells.iter().zip(&t.align).enumerate().map(cell).collect::<String>())
     };
-    let rows = |rows: &[Vec<String>]| rows.iter().map(|r| row(r, "td")).collect::<String>();
+    let head = row(&t.header, "th");
     let (body, foot) = t.rows.split_at(t.rows.len() - t.footer.min(t.rows.len()));
-    let foot = if foot.is_empty() { String::new() } else { format!("<tfoot>\n{}</tfoot>\n", rows(foot)) };
+    let foot = match foot {
+        [] => String::new(),
+        foot => format!("<tfoot>\n{}</tfoot>\n", foot.iter().map(|r| row(r, "td")).collect::<String>()),
+    };
+    // A body for each title, so that rows are sorted below their own.
+    let row = |(place, cells): (usize, &Vec<String>)| {
+        if !t.titles.contains(&place) {
+            return row(cells, "td");
+        }
+        let body = if place > 0 { "</tbody>\n<tbody>\n" } else { "" };
+        let title = inline(&cells[0]);
+        format!(
+            "{body}<tr class=\"title\"><th colspan=\"{}\" scope=\"rowgroup\">{title}</th></tr>\n",
+            cells.len()
+        )
+    };
+    let body: String = body.iter().enumerate().map(row).collect();
     format!(
         "<p class=\"caption\" id=\"{}\">{}</p>\n<div class=\"wide\" tabindex=\"0\"><table>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n\
          {foot}</table></div>",
         escape(&t.name),
         inline(&t.caption),
-        row(&t.header, "th"),
-        rows(body)
+        head,
+        body
     )
 }
 

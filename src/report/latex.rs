@@ -26,14 +26,26 @@ pub fn render(document: &Document) -> String {
 }
 
 fn table(out: &mut String, t: &Table) {
-    let compact = Table {
-        rows: t.rows.iter().map(|row| row.iter().map(|cell| plus_minus(cell)).collect()).collect(),
+    let with = |interval: fn(&str) -> String| Table {
+        rows: t.rows.iter().map(|row| row.iter().map(|cell| interval(cell)).collect()).collect(),
         ..t.clone()
     };
-    let parts = parts(&compact);
+    let mut compact = with(plus_minus);
+    let mut all = parts(&compact);
+    if all.len() > 1 {
+        // Narrower, where that keeps it whole.
+        let narrow = with(raised);
+        let whole = parts(&narrow);
+        if whole.len() == 1 {
+            compact = narrow;
+            compact.caption += RAISED;
+            all = whole;
+        }
+    }
+    let parts = all;
     for (i, part) in parts.iter().enumerate() {
         let (caption, label) = match parts.len() {
-            1 => (inline(&t.caption), t.name.clone()),
+            1 => (inline(&compact.caption), t.name.clone()),
             n if i == 0 => (format!("{} (Part 1 of {n}.)", inline(&t.caption)), t.name.clone()),
             n => (
                 format!("Part {} of {n} of Table~\\ref{{tab:{}}}.", i + 1, t.name),
@@ -53,7 +65,7 @@ fn one(out: &mut String, t: &Table, part: &Part, caption: &str, label: &str) {
     };
     let columns: String = part.columns.iter().map(column).collect();
     let cells = |cells: &[String]| {
-        let cells: Vec<String> = part.places.iter().map(|at| inline(&cells[*at])).collect();
+        let cells: Vec<String> = part.places.iter().map(|at| cell(&cells[*at])).collect();
         format!("  {} \\\\\n", cells.join(" & "))
     };
     let heads: Vec<String> =
@@ -64,7 +76,18 @@ fn one(out: &mut String, t: &Table, part: &Part, caption: &str, label: &str) {
         if t.rules.contains(&i) || (t.footer > 0 && i > 0 && i + t.footer == t.rows.len()) {
             body += "  \\midrule\n";
         }
-        body += &cells(row);
+        body += &match t.titles.contains(&i) {
+            true => {
+                let wide = layout::title(&row[0], part.size);
+                let lines = wide.map_or("l".to_string(), |points| format!("p{{{points:.1}pt}}"));
+                format!(
+                    "  \\multicolumn{{{}}}{{@{{}}{lines}@{{}}}}{{\\emph{{{}}}}} \\\\\n",
+                    part.places.len(),
+                    inline(&row[0])
+                )
+            }
+            false => cells(row),
+        };
     }
     let size = part.size.command;
     let gap = 0.5 * part.gap;
@@ -89,7 +112,7 @@ fn one(out: &mut String, t: &Table, part: &Part, caption: &str, label: &str) {
 
 /// A header, its words below each other where it has several.
 fn head(text: &str, column: Column) -> String {
-    let words: Vec<String> = text.split(' ').map(inline).collect();
+    let words: Vec<String> = layout::header_lines(text).into_iter().map(inline).collect();
     if text.contains('`') || words.len() == 1 || matches!(column, Column::Lines(_)) {
         return inline(text);
     }
@@ -97,21 +120,59 @@ fn head(text: &str, column: Column) -> String {
     format!("\\shortstack[{side}]{{{}}}", words.join("\\\\"))
 }
 
+/// A cell as `45.2 (43.1 to 47.3)`: the mean, the ends of its interval as printed, and how far they are, to the mean's digits.
+struct Spread<'c> {
+    mean: &'c str,
+    ends: [&'c str; 2],
+    below: f64,
+    above: f64,
+    digits: usize,
+}
+
+fn spread(cell: &str) -> Option<Spread<'_>> {
+    let (mean, rest) = cell.split_once(" (")?;
+    let (low, high) = rest.strip_suffix(')')?.split_once(" to ")?;
+    let number = |text: &str| text.trim_matches(['*', '†', ' ']).replace('−', "-").parse::<f64>().ok();
+    let digits = mean.trim_end_matches(['*', '†']).split('.').nth(1).map_or(0, str::len);
+    let (m, l, h) = (number(mean)?, number(low)?, number(high)?);
+    Some(Spread { mean, ends: [low, high], below: m - l, above: h - m, digits })
+}
+
 /// `45.2 (43.1 to 47.3)` as `45.2 ± 2.1` where the interval is symmetric to the digits printed, else as `45.2 [43.1, 47.3]`.
 fn plus_minus(cell: &str) -> String {
-    let Some((mean, rest)) = cell.split_once(" (") else { return cell.to_string() };
-    let Some((low, high)) = rest.strip_suffix(')').and_then(|rest| rest.split_once(" to ")) else {
+    let Some(Spread { mean, ends: [low, high], below, above, digits }) = spread(cell) else {
         return cell.to_string();
     };
-    let number = |text: &str| text.trim_matches(['*', '†', ' ']).replace('−', "-").parse::<f64>().ok();
-    let [Some(m), Some(l), Some(h)] = [number(mean), number(low), number(high)] else {
-        return cell.to_string();
-    };
-    let digits = mean.trim_end_matches(['*', '†']).split('.').nth(1).map_or(0, str::len);
-    let unit = 10f64.powi(-(digits as i32));
-    match ((h - m) - (m - l)).abs() <= 2.01 * unit {
-        true => format!("{mean}±{:.digits$}", 0.5 * (h - l)),
+    match (above - below).abs() <= 2.01 * 10f64.powi(-(digits as i32)) {
+        true => format!("{mean}±{:.digits$}", 0.5 * (above + below)),
         false => format!("{mean} [{low}, {high}]"),
+    }
+}
+
+/// Says what [`raised`] does.
+const RAISED: &str = " Raised and lowered: how far the ends of the 95 % interval are from the mean.";
+
+/// The same in less room: `45.2` with `+2.1` above and `−3.0` below, written here as `45.2⁺2.1₋3.0`.
+fn raised(cell: &str) -> String {
+    match spread(cell) {
+        Some(Spread { mean, below, above, digits, .. }) => {
+            format!("{mean}⁺{above:.digits$}₋{below:.digits$}")
+        }
+        None => cell.to_string(),
+    }
+}
+
+/// The parts of a cell that [`raised`] wrote.
+fn scripts(cell: &str) -> Option<[&str; 3]> {
+    let (mean, ends) = cell.split_once('⁺')?;
+    let (above, below) = ends.split_once('₋')?;
+    Some([mean, above, below])
+}
+
+fn cell(text: &str) -> String {
+    match scripts(text) {
+        Some([mean, above, below]) => format!("{}$^{{+{above}}}_{{-{below}}}$", inline(mean)),
+        None => inline(text),
     }
 }
 

@@ -27,6 +27,12 @@ fn table(t: &Table) -> String {
     };
     let rule: Vec<&str> = t.align.iter().map(|a| if *a == Align::Left { "---" } else { "---:" }).collect();
     let mut out = line(&t.header) + &format!("|{}|\n", rule.join("|"));
-    t.rows.iter().for_each(|row| out += &line(row));
+    for (place, row) in t.rows.iter().enumerate() {
+        let mut row = row.clone();
+        if t.titles.contains(&place) {
+            row[0] = format!("*{}*", row[0]);
+        }
+        out += &line(&row);
+    }
     out
 }

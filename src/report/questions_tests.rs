@@ -5,8 +5,9 @@ use super::grid::SeedsNeeded;
 use super::grid::tests::{grid_of_runs, record};
 use super::groups::groups;
 use super::metric::Metric;
-use super::request::{Asked, At, AxisQuestion, Declared, DeclaredComparison, ReportRequest};
+use super::request::{Asked, Declared, ReportRequest};
 use super::scores::Scores;
+use crate::questions::{At, AxisQuestion, Comparison, Labels};
 use crate::record::{EvalScore, ItemChoice, Results, RunRecord, collect};
 use crate::stats::assert_close;
 use std::collections::BTreeMap;
@@ -27,15 +28,15 @@ fn at(axis: &str, value: &str) -> BTreeMap<String, String> {
 }
 
 /// One saliency against another, of the arm of the grid, on bits per byte.
-fn levels(variant: &str, baseline: &str) -> DeclaredComparison {
-    DeclaredComparison {
+fn levels(variant: &str, baseline: &str) -> Comparison {
+    Comparison {
         variant: "pruning_aware".into(),
         variant_at: at("prune.saliency", variant),
         baseline: "pruning_aware".into(),
         baseline_at: at("prune.saliency", baseline),
         metric: "bits_per_byte".into(),
         at: At::Pooled,
-        ..DeclaredComparison::default()
+        ..Comparison::default()
     }
 }
 
@@ -49,11 +50,11 @@ fn about(axes: &[&str], slope: bool) -> AxisQuestion {
     }
 }
 
-fn asking(comparisons: Vec<DeclaredComparison>, questions: Vec<AxisQuestion>) -> ReportRequest {
+fn asking(comparisons: Vec<Comparison>, questions: Vec<AxisQuestion>) -> ReportRequest {
     ReportRequest { comparisons, questions, ..ReportRequest::default() }
 }
 
-fn compared(records: &[RunRecord], comparison: DeclaredComparison) -> Vec<Compared> {
+fn compared(records: &[RunRecord], comparison: Comparison) -> Vec<Compared> {
     answers(records, &asking(vec![comparison], vec![])).compared
 }
 
@@ -72,7 +73,7 @@ fn points_are_compared_at_each_point_or_pooled_over_them() {
         "{}",
         c.verdict
     );
-    let each = compared(&records, DeclaredComparison { at: At::Each, ..levels("first", "second") });
+    let each = compared(&records, Comparison { at: At::Each, ..levels("first", "second") });
     let points: Vec<&[String]> = each.iter().map(|c| c.point.as_slice()).collect();
     assert_eq!(points, [["".to_string(), "none".into()], ["".into(), "layerwise".into()]]);
     assert!(
@@ -102,7 +103,7 @@ fn all_questions_are_one_family_unless_the_file_names_more() {
     // The other axis was not asked about: its own pairs, no verdict.
     let other = &found.arm("pruning_aware", Metric::BitsPerByte).unwrap().rankings[1];
     assert_eq!((other.declared, other.tests), (false, 1));
-    let comparison = DeclaredComparison { family: Some("alone".into()), ..levels("first", "third") };
+    let comparison = Comparison { family: Some("alone".into()), ..levels("first", "third") };
     let found = answers(&grid_of_runs(4), &asking(vec![comparison], vec![about(&["prune.saliency"], false)]));
     assert_eq!((found.compared[0].tests, found.compared[0].p_holm), (1, found.compared[0].p));
 }
@@ -123,7 +124,7 @@ fn what_could_have_been_found_is_by_t_at_the_corrected_level() {
 #[test]
 fn equivalence_is_asked_by_a_margin() {
     let within = |margin: f64| {
-        let comparison = DeclaredComparison { margin: Some(margin), ..levels("second", "third") };
+        let comparison = Comparison { margin: Some(margin), ..levels("second", "third") };
         compared(&grid_of_runs(4), comparison).remove(0)
     };
     let c = within(0.1);
@@ -140,7 +141,7 @@ fn equivalence_is_asked_by_a_margin() {
         let wobble = [0.001, -0.002, 0.004, -0.003][record.identity.seed as usize - 1];
         record.totals.bits_per_byte = Some(third + wobble);
     }
-    let close = DeclaredComparison { margin: Some(0.5), ..levels("second", "third") };
+    let close = Comparison { margin: Some(0.5), ..levels("second", "third") };
     let c = compared(&records, close).remove(0);
     assert_eq!(c.outcome, Outcome::Equivalent, "{}", c.verdict);
     assert!(c.verdict.contains(": equivalent within 0.500 bits per byte, Holm-adjusted p"), "{}", c.verdict);
@@ -173,8 +174,7 @@ fn one_seed_gives_no_verdict_and_no_p() {
     // With items there is an interval, and it is said what it is over.
     let mut records = grid_of_runs(1);
     records.iter_mut().for_each(|record| score(record, 30));
-    let c = compared(&records, DeclaredComparison { metric: "acc".into(), ..levels("first", "second") })
-        .remove(0);
+    let c = compared(&records, Comparison { metric: "acc".into(), ..levels("first", "second") }).remove(0);
     assert!(c.interval.is_some() && c.p.is_none());
     assert!(c.verdict.contains("; over items alone, the 95 % interval is "), "{}", c.verdict);
 }
@@ -333,6 +333,29 @@ fn a_pilot_tells_what_a_plan_can_find() {
     assert!(lines[0].contains("nothing to go by"), "{lines:?}");
 }
 
+/// The example in `language` of `experiments/README.md`, run by `program` in a folder of results; what it printed.
+fn example(language: &str, program: &str, run: &[&str]) -> String {
+    let page = include_str!("../../experiments/README.md");
+    let fence = format!("```{language}\n");
+    let start = page.find(&fence).expect("an example") + fence.len();
+    let example = &page[start..start + page[start..].find("```").unwrap()];
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = grid_of_runs(3);
+    records.iter_mut().for_each(|record| score(record, 30));
+    collect(folder.path(), &records).unwrap();
+    let request = asking(vec![levels("first", "second")], vec![about(&["prune.saliency"], false)]);
+    std::fs::write(folder.path().join("plan.json"), serde_json::to_vec(&request).unwrap()).unwrap();
+    super::write(folder.path()).unwrap();
+    let output = std::process::Command::new(program)
+        .args(run)
+        .arg(example)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// The Python of `experiments/README.md` reads what the program writes.
 #[test]
 fn the_example_in_python_runs() {
@@ -344,32 +367,26 @@ fn the_example_in_python_runs() {
             &format!("`{python}` has no pandas; EFFICIENTLLM_PYTHON names another"),
         );
     }
-    let page = include_str!("../../experiments/README.md");
-    let start = page.find("```python\n").expect("an example") + "```python\n".len();
-    let example = &page[start..start + page[start..].find("```").unwrap()];
-    let folder = tempfile::tempdir().unwrap();
-    let mut records = grid_of_runs(3);
-    records.iter_mut().for_each(|record| score(record, 30));
-    collect(folder.path(), &records).unwrap();
-    let request = asking(vec![levels("first", "second")], vec![about(&["prune.saliency"], false)]);
-    std::fs::write(folder.path().join("plan.json"), serde_json::to_vec(&request).unwrap()).unwrap();
-    super::write(folder.path()).unwrap();
-    let output = std::process::Command::new(&python)
-        .args(["-c", example])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let (told, fault) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{fault}");
+    let told = example("python", &python, &["-c"]);
+    assert!(told.contains("pruning_aware") && told.contains("outcome") && told.contains("worse"), "{told}");
+}
+
+/// And so does its R.
+#[test]
+fn the_example_in_r_runs() {
+    if std::process::Command::new("Rscript").arg("--version").output().is_err() {
+        return eprintln!("skipped: `Rscript` is not installed");
+    }
+    let told = example("r", "Rscript", &["--vanilla", "-e"]);
     assert!(told.contains("pruning_aware") && told.contains("outcome") && told.contains("worse"), "{told}");
 }
 
 /// Every row of `comparisons.csv` has the header's columns, in the words of the dictionary; names are the file's, not labels.
 #[test]
 fn comparisons_are_a_table_with_everything_a_verdict_rests_on() {
-    let labels = super::Labels {
+    let labels = Labels {
         arms: BTreeMap::from([("pruning_aware".to_string(), "Ours".to_string())]),
-        ..super::Labels::default()
+        ..Labels::default()
     };
     let request = ReportRequest {
         labels,

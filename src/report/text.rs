@@ -61,13 +61,18 @@ fn table(t: &Table) -> String {
     let t = &Table { rows: t.rows.iter().map(plain).collect(), ..t.clone() };
     let widths = widths(t);
     let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
-    let rows = t.rows.iter().map(|row| line(t, row, &widths));
+    let rows = t.rows.iter().enumerate().map(|(place, row)| match t.titles.contains(&place) {
+        true => wrap(&row[0], WIDTH).join("\n") + "\n",
+        false => line(t, row, &widths),
+    });
     [line(t, &t.header, &widths), line(t, &rule, &widths)].into_iter().chain(rows).collect()
 }
 
 /// As wide as the widest cell, the widest columns narrowed until the page holds them all.
 fn widths(t: &Table) -> Vec<usize> {
-    let cells = |i: usize| std::iter::once(&t.header).chain(&t.rows).filter_map(move |row| row.get(i));
+    let plain =
+        || t.rows.iter().enumerate().filter(|(place, _)| !t.titles.contains(place)).map(|(_, row)| row);
+    let cells = |i: usize| std::iter::once(&t.header).chain(plain()).filter_map(move |row| row.get(i));
     let mut widths: Vec<usize> =
         (0..t.header.len()).map(|i| cells(i).map(|cell| length(cell)).max().unwrap_or(0)).collect();
     let room = WIDTH.saturating_sub(GAP.len() * t.header.len().saturating_sub(1));

@@ -39,8 +39,8 @@ fn one_command_puts_our_rows_below_published_ones() {
     let page = read("paper_table.md");
     let at = |row: &str| page.find(row).unwrap_or_else(|| panic!("no {row} in {page}"));
     assert!(
-        at("| Llama3.2-1B |") < at("| pruning_aware |")
-            && at("| SmolLM2-135M.gguf | 135 M |") > at("| OPT-125M |")
+        at("| Llama3.2-1B |") < at("| pruning aware |")
+            && at("| SmolLM2-135M.gguf | 135M |") > at("| OPT-125M |")
     );
     assert!(page.contains("**60.75**") && !page.contains("secret"), "{page}");
     // acc_norm of three tasks and acc of four: (3 · 25 + 4 · 50) / 7.
@@ -149,4 +149,52 @@ fn experiments_are_valid_by_the_schema() {
     let done = Command::new(&python).args(["-c", script]).arg(root()).output().unwrap();
     let told = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(told.lines().count() == 1 && told.ends_with("files\n"), "{told}");
+}
+
+/// What `plan --pilot` says can be found with the seeds of the committed quickstart is what its report says could have been found.
+#[test]
+fn a_plan_says_what_it_can_find_by_the_spread_of_a_pilot() {
+    let desk = Desk::new();
+    desk.experiment("quickstart", include_str!("../../experiments/quickstart/experiment.toml"));
+    let pilot = root().join("results/quickstart");
+    let shown = desk.show(&["plan", "experiments/quickstart", "--pilot", pilot.to_str().unwrap()]);
+    assert!(shown.contains("exit code 0"), "{shown}");
+    assert!(shown.contains("smallest true differences that 3 seeds can find, by the spread in "), "{shown}");
+    for (baseline, detectable, observed, seeds) in [
+        ("direct_searched_recovery_tokens", "0.196", "−0.206", 3),
+        ("direct_searched_total_tokens", "0.105", "+0.013", 25),
+        ("one_shot_recover", "0.009", "+0.002", 9),
+    ] {
+        let head = format!(
+            "  `pruning_aware` against `{baseline}` on `bits_per_byte`: {detectable} bits per byte with 80 % "
+        );
+        let tail = format!("; the pilot's {observed} bits per byte takes about {seeds} seeds");
+        assert!(
+            shown.lines().any(|line| line.starts_with(&head) && line.ends_with(&tail)),
+            "{head}…{tail}\n{shown}"
+        );
+    }
+    let missing = desk.show(&["plan", "experiments/quickstart", "--pilot", "nowhere"]);
+    assert!(
+        missing.contains("exit code 2") && missing.contains("no results in `nowhere`\nhint: "),
+        "{missing}"
+    );
+}
+
+/// On a grid a run is named by arm, values of axes and seed; where that is not enough the message says what would do.
+#[test]
+fn runs_of_a_grid_are_compared_by_arm_and_seed() {
+    let desk = Desk::new();
+    let [experiment, results] = ["experiments/hessian", "results/hessian"].map(|at| root().join(at));
+    let [experiment, results] = [&experiment, &results].map(|path| path.to_str().unwrap());
+    let compare = |a: &str, b: &str| desk.show(&["compare", experiment, a, b, "--results", results]);
+    let shown = compare("one_shot · none · none/2", "pruning_aware · none · none/2");
+    assert!(shown.contains("exit code 0"), "{shown}");
+    assert!(shown.contains("pruning_aware · none · none/2 against one_shot · none · none/2"), "{shown}");
+    let shown = compare("one_shot/2", "pruning_aware/2");
+    assert!(shown.contains("exit code 2"), "{shown}");
+    assert!(
+        shown.contains("arm `one_shot/2` stands at several points of the axes\nhint: name one of `one_shot · none · none/2`, "),
+        "{shown}"
+    );
 }

@@ -212,3 +212,45 @@ fn scores(results: &Results, run: usize) -> Vec<Score> {
     }
     scores
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{RunIdentity, RunTotals};
+
+    /// Two values of an axis by two seeds; the last run failed.
+    fn grid() -> Results {
+        let mut results = Results { axes: vec!["prune.saliency".into()], ..Results::default() };
+        for (rule, seed) in [("random", 1), ("random", 2), ("taylor1", 1), ("taylor1", 2)] {
+            let failed = (rule, seed) == ("taylor1", 2);
+            let identity = RunIdentity {
+                run: format!("pruning_aware-s{seed}-{rule}0123abcd"),
+                arm: "pruning_aware".into(),
+                seed,
+                status: if failed { Status::Failed } else { Status::Ok },
+                reason: failed.then(|| "loss became NaN".into()),
+                stage: None,
+            };
+            let axes = vec![("prune.saliency".into(), rule.into())];
+            results.runs.push(RunEntry { identity, axes, totals: RunTotals::default() });
+        }
+        results
+    }
+
+    #[test]
+    fn a_run_is_named_by_arm_axes_and_seed() {
+        let results = grid();
+        let found = |name: &str| choose(&results, name).map_err(|fault| fault.to_string());
+        assert_eq!(found("pruning_aware · taylor1/1"), Ok(2));
+        assert_eq!(found("pruning_aware-s2-random0123abcd"), Ok(1));
+        // One finished run of an arm at a point needs no seed.
+        assert_eq!(found("pruning_aware · taylor1"), Ok(2));
+        // What would do is named by what a reader knows, not by hashes.
+        let several = "`pruning_aware/1` names 2 runs\nhint: name one of `pruning_aware · random/1`, `pruning_aware · taylor1/1`";
+        assert_eq!(found("pruning_aware/1"), Err(several.into()));
+        let failed = "run `pruning_aware-s2-taylor10123abcd` failed: loss became NaN";
+        assert_eq!(found("pruning_aware · taylor1/2"), Err(failed.into()));
+        let unknown = "no run `pruning_awar/1` in the results\nhint: did you mean `pruning_aware/1`?";
+        assert_eq!(found("pruning_awar/1"), Err(unknown.into()));
+    }
+}

@@ -153,3 +153,89 @@ fn contrasts_of_items_cancel_what_items_and_seeds_share() {
         assert!((found.estimate.value.unwrap() - 0.1).abs() < 3e-3, "{found:?}");
     });
 }
+
+/// Numbers of items of the script: the first axis adds 0.2 and 0.26, the second 0.1 at the second value of the first alone. Items
+/// are one by one, or in clusters of `size`.
+fn grid_of_items(size: u64) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for (a, level) in LEVELS.iter().enumerate() {
+        for (b, update) in UPDATES.iter().enumerate() {
+            for seed in 1..=3u64 {
+                let mut r = record(level, update, seed);
+                for place in 0..40u64 {
+                    let (x, y) = (a as u64, b as u64);
+                    let shared = 0.01 * (place % 17) as f64 + 0.02 * seed as f64;
+                    let noise = 0.002 * ((place * 7 + seed * 3 + x * 5 + y) % 11) as f64
+                        + 0.004 * ((place / 4 * 5 + x * 3) % 7) as f64;
+                    let gain = [0.0, 0.2, 0.26][a] + if (a, b) == (1, 1) { 0.1 } else { 0.0 };
+                    r.items.push(ItemChoice {
+                        task: "piqa".into(),
+                        item: place.to_string(),
+                        place: Some(place),
+                        cluster: (size > 1).then_some(place / size),
+                        acc: Some(1),
+                        gold_probability: Some(0.3 + shared + noise + gain),
+                        ..ItemChoice::default()
+                    });
+                }
+                r.evals.push(EvalScore::from_choices("piqa", &r.items, Some(0.5)));
+                records.push(r);
+            }
+        }
+    }
+    records
+}
+
+/// Seeds, items and clusters of items: the mean squares and cluster-robust covariances of statsmodels, the studentized range of scipy.
+#[test]
+fn contrasts_of_items_are_those_of_scipy_and_statsmodels() {
+    /// Of one size of clusters: estimate, half width and p of the second axis and of a tetrad; half width of all pairs, and p of a pair.
+    struct Golden {
+        size: u64,
+        update: [f64; 3],
+        tetrad: [f64; 3],
+        all_pairs: f64,
+        pair: [f64; 2],
+    }
+    let golden = [
+        Golden {
+            size: 1,
+            update: [0.03337777777777777, 0.0006129523367303922, 3.3521491867861363e-06],
+            tetrad: [0.09963333333333332, 0.0019140198168279463, 3.3858782936268505e-06],
+            all_pairs: 0.0051407210183578855,
+            pair: [-0.010716666666666697, 2.8632843128873954e-05],
+        },
+        Golden {
+            size: 4,
+            update: [0.03337777777777777, 0.0002629398890402293, 3.352149186786154e-06],
+            tetrad: [0.09963333333333332, 0.002137183953166696, 3.385878293626604e-06],
+            all_pairs: 0.012084284889015199,
+            pair: [-0.010716666666666697, 0.08169998471916246],
+        },
+    ];
+    for Golden { size, update, tetrad, all_pairs, pair } in golden {
+        on(&grid_of_items(size), Metric::GoldProbability, |grid, factors| {
+            let same = |estimate: &Estimate, [value, half, p]: [f64; 3]| {
+                assert_close(estimate.value.unwrap(), value, 1e-9);
+                assert_close(estimate.interval.unwrap().high - value, half, 1e-8);
+                assert_close(estimate.p.unwrap(), p, 1e-6);
+            };
+            // `layerwise` less `none`.
+            let second = ranking(grid, &factors[1]).unwrap();
+            same(&second.pairs[0].difference.negated(), update);
+            let interaction = interaction(grid, &factors[0], &factors[1]).unwrap();
+            let found = interaction.tetrads.iter().find(|found| found.levels == [1, 1]).unwrap();
+            same(&found.estimate, tetrad);
+            let first = ranking(grid, &factors[0]).unwrap();
+            assert_close(first.error.as_ref().unwrap().half_width(0.05), all_pairs, 1e-6);
+            // The second less the third.
+            assert_eq!(first.pairs[2].levels, [1, 2]);
+            assert_close(first.pairs[2].difference.value.unwrap(), pair[0], 1e-9);
+            assert_close(first.pairs[2].p_holm.unwrap(), pair[1], 1e-5);
+            assert_eq!(
+                first.levels.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(),
+                ["third", "second", "first"]
+            );
+        });
+    }
+}

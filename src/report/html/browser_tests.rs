@@ -35,11 +35,34 @@ fn page() -> Document {
 
 /// The page's elements after it was loaded `wide` pixels wide and `script` was run at its end; `None` without a browser.
 fn shown(wide: u32, options: &[&str], script: &str) -> Option<String> {
+    scripted(&render(&page(), None), wide, options, script)
+}
+
+/// Windows of a browser are not narrower than this.
+const NARROWEST_WINDOW: u32 = 520;
+
+fn scripted(html: &str, wide: u32, options: &[&str], script: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("page.html");
-    let html = render(&page(), None).replace("</body>", &format!("<script>{script}</script></body>"));
+    let tell = "parent.postMessage(document.title, '*');";
+    let html = html.replace("</body>", &format!("<script>{script}; {tell}</script></body>"));
     std::fs::write(&file, html).unwrap();
-    run(&file, wide, options)
+    if wide >= NARROWEST_WINDOW {
+        return run(&file, wide, options);
+    }
+    // A frame may be narrower than a window.
+    let frame = folder.path().join("frame.html");
+    let listen = "<script>addEventListener('message', (event) => { document.title = event.data; });</script>";
+    let page = format!(
+        "<!DOCTYPE html><title>no title</title>{listen}<iframe src=\"page.html\" style=\"border:0;width:{wide}px;height:900px\"></iframe>"
+    );
+    std::fs::write(&frame, page).unwrap();
+    run(&frame, 1000, options)
+}
+
+/// The title that `script` gives a page shown `wide` pixels wide; `None` without a browser.
+pub fn told_of(html: &str, wide: u32, script: &str) -> Option<String> {
+    scripted(html, wide, &[], script).map(|dom| told(&dom).to_string())
 }
 
 fn run(file: &Path, wide: u32, options: &[&str]) -> Option<String> {
@@ -102,7 +125,9 @@ fn the_page_is_as_wide_as_the_screen() {
                   const box = document.querySelector('.wide'); box.scrollLeft = 300;\
                   const first = document.querySelector('td').getBoundingClientRect().left - box.getBoundingClientRect().left;\
                   document.title = [document.documentElement.scrollWidth <= window.innerWidth, box.scrollWidth > box.clientWidth ? 'scrolls' : 'fits', Math.round(first), wide('.narrow'), wide('.wide-sheet')].join(' ');";
-    for (width, expected) in [(520, "true scrolls 0 true false"), (1000, "true scrolls 0 false true")] {
+    let narrow = "true scrolls 0 true false";
+    let wide = "true scrolls 0 false true";
+    for (width, expected) in [(400, narrow), (520, narrow), (1000, wide), (1600, wide)] {
         let Some(dom) = shown(width, &[], script) else { return };
         assert_eq!(told(&dom), expected, "{width}");
     }

@@ -7,7 +7,7 @@ use crate::report::document::{Align, Table, spans};
 const LINE: f64 = 338.0;
 /// Points between two columns; those of tables that fit in no other way.
 const GAP: f64 = 7.0;
-const TIGHT_GAP: f64 = 3.6;
+const TIGHT_GAPS: [f64; 2] = [3.6, 2.8];
 /// A text column is not made narrower than this, nor than its longest piece that does not break.
 const MIN_TEXT: f64 = 48.0;
 /// Characters of a name after which it may break anyway.
@@ -39,12 +39,27 @@ fn natural(t: &Table, size: Size) -> Vec<f64> {
         if text.contains('`') {
             size.width(text)
         } else {
-            text.split(' ').map(|w| size.width(w)).fold(0.0, f64::max)
+            header_lines(text).iter().map(|line| size.width(line)).fold(0.0, f64::max)
         }
     };
     (0..t.header.len())
-        .map(|at| t.rows.iter().map(|row| size.width(&row[at])).fold(header(&t.header[at]), f64::max))
+        .map(|at| plain_rows(t).map(|row| size.width(&row[at])).fold(header(&t.header[at]), f64::max))
         .collect()
+}
+
+/// A header in lines: a word each, broken after hyphens.
+pub fn header_lines(text: &str) -> Vec<&str> {
+    text.split(' ').flat_map(|word| word.split_inclusive('-')).collect()
+}
+
+/// The rows that are no titles, which go across all columns.
+fn plain_rows(t: &Table) -> impl Iterator<Item = &Vec<String>> {
+    t.rows.iter().enumerate().filter(|(place, _)| !t.titles.contains(place)).map(|(_, row)| row)
+}
+
+/// The points of a line for a title that is longer; `None` where it fits one.
+pub fn title(text: &str, size: Size) -> Option<f64> {
+    (size.width(text) > LINE).then_some(LINE)
 }
 
 /// The least width of each column as lines of text: that of its longest piece without a place to break.
@@ -52,7 +67,7 @@ fn least(t: &Table, size: Size) -> Vec<f64> {
     let pieces = |text: &str| -> f64 {
         let mut longest: f64 = 0.0;
         for (code, part) in spans(text) {
-            let breaks = |c: char| if code { "_.-/=, ".contains(c) } else { "_ ".contains(c) };
+            let breaks = |c: char| if code { "_.-/=, ".contains(c) } else { "_- ".contains(c) };
             for piece in part.split_inclusive(breaks) {
                 let wide = match code {
                     true => size.width(&format!("`{}`", "x".repeat(piece.chars().count().min(MAX_RUN + 1)))),
@@ -63,7 +78,7 @@ fn least(t: &Table, size: Size) -> Vec<f64> {
         }
         longest
     };
-    let of = |at: usize| t.rows.iter().map(|row| pieces(&row[at])).fold(pieces(&t.header[at]), f64::max);
+    let of = |at: usize| plain_rows(t).map(|row| pieces(&row[at])).fold(pieces(&t.header[at]), f64::max);
     (0..t.header.len()).map(|at| of(at).max(MIN_TEXT)).collect()
 }
 
@@ -102,7 +117,7 @@ fn whole(t: &Table, size: Size, gap: f64) -> Option<Part> {
 
 /// The parts of `t`, at least one.
 pub fn parts(t: &Table) -> Vec<Part> {
-    let tries = SIZES.map(|size| (size, GAP)).into_iter().chain([(SIZES[2], TIGHT_GAP)]);
+    let tries = SIZES.map(|size| (size, GAP)).into_iter().chain(TIGHT_GAPS.map(|gap| (SIZES[2], gap)));
     if let Some(part) = tries.into_iter().find_map(|(size, gap)| whole(t, size, gap)) {
         return vec![part];
     }

@@ -10,6 +10,10 @@ fn intervals_are_half_widths_where_they_are_symmetric() {
     assert_eq!(plus_minus("−3.1 (−5.0 to −1.2)"), "−3.1±1.9");
     assert_eq!(plus_minus("99.0† (95.0 to 100.0)"), "99.0† [95.0, 100.0]");
     assert_eq!(plus_minus("plain (text)"), "plain (text)");
+    // Narrower: the ends above and below the line.
+    assert_eq!(cell(&raised("67.2* (49.5 to 81.0)")), "67.2*$^{+13.8}_{-17.7}$");
+    assert_eq!(cell(&raised("**9.0** (8.0 to 10.5)")), "\\textbf{9.0}$^{+1.5}_{-1.0}$");
+    assert_eq!(cell(&raised("plain")), "plain");
 }
 
 #[test]
@@ -48,7 +52,15 @@ fn hard() -> Document {
     let mut keys = Table::new("keys", "Many columns of text.", 5, text(7), vec![text(7), text(7)]);
     keys.align[5] = Align::Left;
     keys.footer = 1;
-    Document { title: "hard\ncases".into(), blocks: [wide, long, keys].map(Block::Table).to_vec() }
+    let mut titled =
+        Table::new("titled", "Parts with titles.", 1, header(3), vec![row("Llama-3.2-1B", 3); 4]);
+    titled.rows[0][0] =
+        "published: a table with a title that is longer than any of the names below it".into();
+    titled.rows[2][0] =
+        "ours: ".to_string() + &"a title that is longer than a whole line of the page ".repeat(3);
+    titled.titles = vec![0, 2];
+    titled.rules = vec![2];
+    Document { title: "hard\ncases".into(), blocks: [wide, long, keys, titled].map(Block::Table).to_vec() }
 }
 
 /// Runs `pdflatex` on `tables`; `None` where it is not installed. Its complaints: errors and boxes wider than their line.

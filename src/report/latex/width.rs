@@ -12,6 +12,8 @@ const ROMAN: [u16; 95] = [
 ];
 /// Of every character of cmtt10.
 const TYPEWRITER: f64 = 525.0;
+/// Digits that are raised or lowered: smaller, in a design that is wider for its size.
+const SCRIPT: f64 = 0.86;
 /// Bold letters (cmbx10) are about this much wider.
 const BOLD: f64 = 1.16;
 
@@ -33,6 +35,10 @@ pub const SIZES: [Size; 3] = [
 impl Size {
     /// Points that `text` (with `code` and **bold**) takes.
     pub fn width(self, text: &str) -> f64 {
+        if let Some([mean, above, below]) = super::scripts(text) {
+            let ends = [above, below].map(|end| self.width(&format!("+{end}")));
+            return self.width(mean) + SCRIPT * ends[0].max(ends[1]);
+        }
         let scale = self.points * self.stretch / 1000.0;
         let mut bold = false;
         let mut sum = 0.0;

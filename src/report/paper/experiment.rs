@@ -34,7 +34,7 @@ pub fn rows(results: &Results, request: &ReportRequest) -> (Vec<Row>, Vec<String
     }
     let rows = groups.iter().filter(|group| !group.runs.is_empty()).filter_map(|group| {
         let marked = better.iter().any(|(arm, point)| *arm == group.arm && reaches(&group.point, point));
-        row(results, &scores, group, marked)
+        row(results, &scores, (group, name(group, request)), marked)
     });
     (rows.collect(), notes)
 }
@@ -44,11 +44,19 @@ fn reaches(own: &[String], point: &[String]) -> bool {
     own.iter().zip(point).all(|(own, other)| own.is_empty() || own == other)
 }
 
+/// What a reader calls the group: its label, and where the experiment names none, the arm in words instead of a key.
+fn name(group: &Group, request: &ReportRequest) -> String {
+    let is_label = request.labels.arms.values().any(|label| *label == group.arm);
+    let arm = if is_label { group.arm.clone() } else { group.arm.replace('_', " ") };
+    let values = group.point.iter().filter(|value| !value.is_empty()).cloned();
+    std::iter::once(arm).chain(values).collect::<Vec<_>>().join(" · ")
+}
+
 /// `None` where none of the tasks was scored.
-fn row(results: &Results, scores: &Scores, group: &Group, marked: bool) -> Option<Row> {
+fn row(results: &Results, scores: &Scores, (group, model): (&Group, String), marked: bool) -> Option<Row> {
     let of = |run: usize| &results.runs[run].totals;
     let mut row = Row {
-        model: group.label.clone(),
+        model,
         params: mean_over(&group.runs, |run| of(run).params.map(|x| x as f64)),
         tokens: mean_over(&group.runs, |run| of(run).total_tokens.map(|x| x as f64)),
         seeds: group.runs.len(),

@@ -6,6 +6,8 @@
 mod evaluated;
 mod experiment;
 mod published;
+#[cfg(test)]
+mod tests;
 
 use super::document::{Align, Block, Document, Table};
 use super::request::{PLAN_FILE, ReportRequest};
@@ -24,6 +26,8 @@ const TASKS: [&str; 8] =
 const NAMES: [&str; 8] = ["MMLU", "ARC-c", "ARC-e", "BoolQ", "HS", "OBQA", "PIQA", "WG"];
 /// The column of the average.
 const AVERAGE: &str = "average_usual";
+/// Digits that papers print after the point.
+const PRINTED_DIGITS: usize = 2;
 /// Stem of the files.
 const STEM: &str = "paper_table";
 
@@ -125,20 +129,22 @@ pub fn write(origins: &[Origin], folder: &Path) -> Result<(String, Written)> {
         same
     });
     blocks.sort_by_key(|block| !block.published);
-    let full = document(&blocks, true);
+    let full = document(&blocks, true, PRINTED_DIGITS);
     let files = [
         ("md", markdown::render(&full)),
         ("html", html::render(&full, None)),
-        ("tex", latex::render(&full)),
+        // A line has no room for the second digit of others beside the only one of ours; the CSV file has all.
+        ("tex", latex::render(&document(&blocks, true, 1))),
         ("csv", csv_of(&blocks)),
     ];
     let files: Vec<(PathBuf, String)> =
         files.map(|(ending, text)| (folder.join(format!("{STEM}.{ending}")), text)).into();
     // A terminal is too narrow for intervals beside nine columns.
-    Ok((text::render(&document(&blocks, false)), write_files(&files)?))
+    Ok((text::render(&document(&blocks, false, PRINTED_DIGITS)), write_files(&files)?))
 }
 
-fn document(blocks: &[Rows], intervals: bool) -> Document {
+/// Published rows have `digits` after the point, ours have one.
+fn document(blocks: &[Rows], intervals: bool, digits: usize) -> Document {
     let tasks: Vec<&str> = TASKS
         .into_iter()
         .filter(|task| blocks.iter().flat_map(|block| &block.rows).any(|row| row.scores.contains_key(*task)))
@@ -150,7 +156,7 @@ fn document(blocks: &[Rows], intervals: bool) -> Document {
     header.extend(tasks.iter().filter_map(name));
     header.push("average".into());
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut rules = Vec::new();
+    let (mut rules, mut titles) = (Vec::new(), Vec::new());
     for block in blocks {
         if !rows.is_empty() {
             rules.push(rows.len());
@@ -158,13 +164,14 @@ fn document(blocks: &[Rows], intervals: bool) -> Document {
         if blocks.len() > 1 {
             let mut title = vec![String::new(); header.len()];
             title[0] = block.title.clone();
+            titles.push(rows.len());
             rows.push(title);
         }
-        rows.extend(block.rows.iter().map(|row| cells(row, block, &tasks, intervals)));
+        rows.extend(block.rows.iter().map(|row| cells(row, block, &tasks, (intervals, digits))));
     }
     let mut table = Table::new(STEM, &caption(blocks), 1, header, rows);
     table.align[0] = Align::Left;
-    table.rules = rules;
+    (table.rules, table.titles) = (rules, titles);
     let notes: Vec<String> =
         blocks.iter().flat_map(|block| block.notes.iter().map(|n| format!("* {n}"))).collect();
     let mut out = vec![Block::Table(table)];
@@ -194,8 +201,8 @@ fn caption(blocks: &[Rows]) -> String {
     text
 }
 
-fn cells(row: &Row, block: &Rows, tasks: &[&str], intervals: bool) -> Vec<String> {
-    let digits = if block.published { 2 } else { 1 };
+fn cells(row: &Row, block: &Rows, tasks: &[&str], (intervals, digits): (bool, usize)) -> Vec<String> {
+    let digits = if block.published { digits } else { 1 };
     let best = |value: f64, all: &mut dyn Iterator<Item = f64>| {
         let text = format!("{value:.digits$}");
         let highest = all.fold(f64::NEG_INFINITY, f64::max);
@@ -206,8 +213,11 @@ fn cells(row: &Row, block: &Rows, tasks: &[&str], intervals: bool) -> Vec<String
             text
         }
     };
-    let count =
-        |text: &str, value: Option<f64>| if text.is_empty() { format::si(value) } else { text.to_string() };
+    // As papers print it: 134M.
+    let count = |text: &str, value: Option<f64>| match text {
+        "" => format::si(value).replace(' ', ""),
+        text => text.to_string(),
+    };
     let mut cells =
         vec![row.model.clone(), count(&row.params_text, row.params), count(&row.tokens_text, row.tokens)];
     for task in tasks {

@@ -1,4 +1,4 @@
-//! The declared comparisons, and the tables of accuracy and cost of every arm.
+//! The answers, the comparisons, and the tables of accuracy and cost of every arm.
 use super::pictures::differences;
 use super::{Context, figure};
 use crate::record::EvalScore;
@@ -39,8 +39,20 @@ impl Context<'_> {
         if compared.is_empty() {
             return Ok(blocks);
         }
-        let caption = "Declared differences, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.";
-        blocks.extend(figure("differences", caption, |sheet| forest_figure(sheet, &differences(compared)))?);
+        let later = compared.iter().filter(|c| c.exploratory).count();
+        let asked = match later {
+            0 => "Differences that were declared before the run",
+            n if n == compared.len() => "Differences, all asked after there were results",
+            _ => "Differences",
+        };
+        let grey = match later {
+            n if n > 0 && n < compared.len() => " Grey: asked after there were results, so exploratory.",
+            _ => "",
+        };
+        let caption = format!(
+            "{asked}, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.{grey}"
+        );
+        blocks.extend(figure("differences", &caption, |sheet| forest_figure(sheet, &differences(compared)))?);
         let mut header: Vec<String> = ["variant", "baseline"].map(String::from).to_vec();
         header.extend(self.results.axes.iter().map(|a| format!("`{a}`")));
         header.extend(
@@ -57,11 +69,25 @@ impl Context<'_> {
             ]
             .map(String::from),
         );
-        let rows = compared.iter().map(|c| self.comparison_row(c)).collect();
-        let caption = "Declared comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these seeds and items find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
+        if later > 0 {
+            header.push("asked".into());
+        }
+        let row = |c: &Compared| {
+            let asked = if c.exploratory { "later" } else { "before" };
+            let mut row = self.comparison_row(c);
+            row.extend((later > 0).then(|| asked.to_string()));
+            row
+        };
+        let rows = compared.iter().map(row).collect();
+        let caption = "Comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these seeds and items find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
+        let caption = if later > 0 {
+            format!("{caption} `asked`: before there were results, or later.")
+        } else {
+            caption.to_string()
+        };
         blocks.push(Block::Table(Table::new(
             "comparisons",
-            caption,
+            &caption,
             3 + self.results.axes.len(),
             header,
             rows,

@@ -64,7 +64,7 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<(Document, St
         ));
     }
     blocks.extend(context.answers_section(request, &answers, &preliminary)?);
-    blocks.extend(context.grid_section(&answers)?);
+    blocks.extend(context.grid_section(&answers, &request.questions)?);
     blocks.extend(context.accuracy_section()?);
     blocks.extend(context.picture_section()?);
     blocks.extend(context.curve_section()?);

@@ -1,0 +1,375 @@
+//! Grids: what a reader asks of them, and every picture and table of them.
+use super::fake::{ARMS, Arm, fake_run, request, with_everything};
+use super::{assert_compiles, keep, reported};
+use crate::questions::{AxisQuestion, Comparison};
+use crate::record::{Results, RunRecord, Status, collect};
+use crate::report::figures::tests::assert_legible;
+use crate::report::html::browser_tests;
+use crate::report::request::PlannedRun;
+use crate::report::{ReportRequest, render, write};
+
+#[test]
+fn axes_are_row_keys_and_one_family_of_comparisons() {
+    let folder = tempfile::tempdir().unwrap();
+    let axis = |v: &str| vec![("prune.saliency".to_string(), v.to_string())];
+    let mut records = Vec::new();
+    for value in ["random", "taylor1", "taylor_mix"] {
+        for arm in [&ARMS[1], &ARMS[3]] {
+            records.extend((1..=2).map(|seed| fake_run(arm, seed, 40, axis(value))));
+        }
+    }
+    let report = reported(folder.path(), &records, &request());
+    assert!(report.markdown.contains("| arm | `prune.saliency` | seeds |"));
+    assert_eq!(
+        report
+            .markdown
+            .matches("`pruning_aware` against `one_shot_recover` on `acc`, `prune.saliency` = ")
+            .count(),
+        3
+    );
+    keep("grid", &records, &request());
+}
+
+/// An arm that depends on one of two axes is the baseline at every point of the other.
+#[test]
+fn at_two_axes_arms_meet_at_every_point_that_both_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let axes = |saliency: &str, rate: &str| {
+        vec![("prune.saliency".to_string(), saliency.to_string()), ("rate".to_string(), rate.to_string())]
+    };
+    let mut records = Vec::new();
+    for rate in ["1e-3", "3e-3"] {
+        records.extend((1..=2).map(|seed| fake_run(&ARMS[5], seed, 20, axes("", rate))));
+        for saliency in ["random", "taylor1"] {
+            records.extend((1..=2).map(|seed| fake_run(&ARMS[1], seed, 20, axes(saliency, rate))));
+        }
+    }
+    let against = |records: &[RunRecord], variant: &str, baseline: &str| {
+        let comparisons = vec![Comparison {
+            variant: variant.into(),
+            baseline: baseline.into(),
+            metric: "acc".into(),
+            ..Comparison::default()
+        }];
+        let request = ReportRequest { comparisons, ..request() };
+        reported(folder.path(), records, &request).markdown
+    };
+    for (variant, baseline) in [(ARMS[1].name, ARMS[5].name), (ARMS[5].name, ARMS[1].name)] {
+        let page = against(&records, variant, baseline);
+        assert!(!page.contains("no answer"), "{page}");
+        for rate in ["1e-3", "3e-3"] {
+            for saliency in ["random", "taylor1"] {
+                let verdict = format!(
+                    "`{variant}` against `{baseline}` on `acc`, `prune.saliency` = {saliency}, `rate` = {rate}: "
+                );
+                assert_eq!(page.matches(&verdict).count(), 1, "{verdict}\n{page}");
+            }
+        }
+    }
+    // A point that the baseline has not is no point of it.
+    records.retain(|r| r.identity.arm != ARMS[5].name || r.axes[1].1 == "1e-3");
+    let page = against(&records, ARMS[1].name, ARMS[5].name);
+    assert_eq!(page.matches("no answer").count(), 2, "{page}");
+}
+
+/// Four saliencies by two updates, the first much worse than the others, the second update a little better.
+fn two_axes(seeds: std::ops::RangeInclusive<u64>) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    for (skill, saliency) in
+        [(0.15, "random"), (0.40, "magnitude_l2"), (0.42, "taylor1"), (0.44, "taylor_mix")]
+    {
+        for (gain, update) in [(0.0, "none"), (0.2, "layerwise")] {
+            let axes = [("prune.saliency", saliency), ("prune.update", update)];
+            let axes: Vec<_> = axes.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
+            let arm = Arm { skill: skill + gain, ..ARMS[1] };
+            records.extend(seeds.clone().map(|seed| fake_run(&arm, seed, 60, axes.clone())));
+        }
+    }
+    records
+}
+
+/// What `[[effects]] factors = ["prune.saliency", "prune.update"]` asks.
+fn effects() -> ReportRequest {
+    let question = |axes: &[&str]| AxisQuestion {
+        arm: ARMS[1].name.into(),
+        axes: axes.iter().map(|axis| axis.to_string()).collect(),
+        metric: "acc".into(),
+        ..AxisQuestion::default()
+    };
+    let questions = [&["prune.saliency"][..], &["prune.update"], &["prune.saliency", "prune.update"]];
+    ReportRequest {
+        title: "two axes".into(),
+        question: "Which saliency is best, does the update matter, and do they interact?".into(),
+        questions: questions.map(question).to_vec(),
+        ..ReportRequest::default()
+    }
+}
+
+/// The line of `page` that answers the question about these axes.
+fn answer<'p>(page: &'p str, axes: &str) -> &'p str {
+    let head = format!("- `pruning_aware`, {axes} on `acc`: ");
+    let lines: Vec<&str> = page.lines().filter(|line| line.starts_with(&head)).collect();
+    assert_eq!(lines.len(), 1, "{axes} is answered once: {page}");
+    lines[0]
+}
+
+/// The first screen of a grid says which saliency is best and how sure that is, whether the update matters, and whether they
+/// interact: before any table and figure, and within 900 pixels of a browser's window.
+#[test]
+fn a_grid_of_two_axes_is_answered_on_the_first_screen() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = reported(folder.path(), &two_axes(1..=3), &effects());
+    let page = &report.markdown;
+    insta::assert_snapshot!("grid_of_two_axes", page);
+    let first = &page[..page.find("![").unwrap().min(page.find("\n|").unwrap())];
+    let best = answer(first, "`prune.saliency`");
+    assert!(best.contains("came out best (") && best.contains("; not told from it: `"), "{best}");
+    assert!(
+        best.contains("worse: `random`, the last at −") && best.contains("simultaneous 95 % interval −"),
+        "{best}"
+    );
+    assert!(best.contains(", adjusted p ") && best.contains(" seeds find a true difference of "), "{best}");
+    let update = answer(first, "`prune.update`");
+    assert!(
+        update.contains(": `layerwise` is the best (") && update.contains("; the next, `none`, is at −"),
+        "{update}"
+    );
+    let both = answer(first, "`prune.saliency` × `prune.update`");
+    assert!(both.contains(": no interaction was found; the gain of `"), "{both}");
+    // Each is said once on the whole page.
+    for axes in ["`prune.saliency`", "`prune.update`", "`prune.saliency` × `prune.update`"] {
+        answer(page, axes);
+    }
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+    assert!(names.contains(&"levels-pruning_aware-acc"), "{names:?}");
+    assert!(names.contains(&"cells-pruning_aware-prune_saliency-prune_update-acc"), "{names:?}");
+    let script = "const answers = document.querySelector('main ul');\
+                  document.title = [answers.children.length, answers.getBoundingClientRect().bottom <= 900].join(' ');";
+    if let Some(told) = browser_tests::told_of(&report.html, 1280, script) {
+        assert_eq!(told, "3 true");
+    }
+    keep("two-axes", &two_axes(1..=3), &effects());
+}
+
+/// What was not asked before the run is called exploratory, and stands with the grid instead of among the answers.
+#[test]
+fn a_grid_that_nobody_asked_about_is_exploratory() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = reported(folder.path(), &two_axes(1..=3), &request()).markdown;
+    let grid = page.find("## What the grid says").expect("a section");
+    let (answers, grid) = page.split_at(grid);
+    // One of the three was asked.
+    assert!(!answer(answers, "`prune.saliency`").contains("Exploratory"));
+    assert!(!grid.contains("- `pruning_aware`, `prune.saliency` on"), "{grid}");
+    for axes in ["`prune.update`", "`prune.saliency` × `prune.update`"] {
+        assert!(answer(grid, axes).ends_with("Exploratory: not declared before the run."), "{grid}");
+    }
+}
+
+/// One seed has numbers and no verdict.
+#[test]
+fn a_grid_of_one_seed_has_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = reported(folder.path(), &two_axes(2..=2), &effects());
+    insta::assert_snapshot!("grid_of_one_seed", report.markdown);
+    for axes in ["`prune.saliency`", "`prune.update`"] {
+        let told = answer(&report.markdown, axes);
+        assert!(told.ends_with(" with one seed, which says nothing of another: no verdict."), "{told}");
+    }
+    let told = answer(&report.markdown, "`prune.saliency` × `prune.update`");
+    assert!(told.contains(": one seed gives no verdict on whether they interact; "), "{told}");
+    assert!(!report.markdown.contains("Holm-adjusted p") && !report.markdown.contains(", adjusted p"));
+    let verdicts = csv::Reader::from_reader(report.comparisons.as_bytes()).into_records();
+    assert!(verdicts.map(|row| row.unwrap()).all(|row| row.iter().any(|cell| cell == "one_seed")));
+}
+
+/// A cell without a finished run leaves its setting out of what is compared, and a seed that one cell lacks is left out of it.
+#[test]
+fn a_grid_with_failed_runs_says_what_it_leaves_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records = two_axes(1..=3);
+    for record in &mut records {
+        let (run, seed) = (record.identity.run.clone(), record.identity.seed);
+        if run.contains("taylor1-layerwise") || (run.contains("taylor_mix-none") && seed == 2) {
+            let mut identity = record.identity.clone();
+            (identity.status, identity.reason) = (Status::Failed, Some("loss became NaN at step 12".into()));
+            *record = RunRecord::new(identity, record.axes.clone());
+        }
+    }
+    let page = reported(folder.path(), &records, &effects()).markdown;
+    insta::assert_snapshot!("grid_with_failed_runs", page);
+    assert!(page.contains("24 runs in 8 configurations, 3 seeds; 4 failed."), "{page}");
+    let best = answer(&page, "`prune.saliency`");
+    assert!(
+        best.contains("1 setting of the other axes lacks a finished run of some value and is left out."),
+        "{best}"
+    );
+    assert!(best.contains(" These 2 seeds "), "{best}");
+    assert!(
+        answer(&page, "`prune.saliency` × `prune.update`").contains("no answer, since no seed"),
+        "{page}"
+    );
+    assert_eq!(page.matches(": loss became NaN at step 12").count(), 4, "{page}");
+}
+
+/// 15 points, and 60, with long names: no label of any figure is cut off, lies on another or is crossed by a line, and no table is
+/// wider than its line.
+#[test]
+fn many_points_with_long_names_stay_legible() {
+    let rules = |count: usize| (0..count).map(|i| format!("a_rule_with_a_name_as_long_as_number_{i:02}"));
+    let of = |count: usize, updates: &[&str], budgets: &[&str]| {
+        let mut records: Vec<RunRecord> =
+            (1..=2).map(|seed| fake_run(&ARMS[5], seed, 3, axes_of(["", "", ""]))).collect();
+        for (i, rule) in rules(count).enumerate() {
+            for update in updates {
+                for budget in budgets {
+                    let arm = Arm {
+                        name: "pruning_aware_with_a_long_name_of_its_own",
+                        skill: 0.1 + 0.005 * i as f64,
+                        ..ARMS[1]
+                    };
+                    records.extend(
+                        (1..=2).map(|seed| fake_run(&arm, seed, 3, axes_of([rule.as_str(), update, budget]))),
+                    );
+                }
+            }
+        }
+        records.iter_mut().for_each(with_everything);
+        records
+    };
+    let comparison = Comparison {
+        variant: "pruning_aware_with_a_long_name_of_its_own".into(),
+        baseline: ARMS[5].name.into(),
+        metric: "bits_per_byte".into(),
+        ..Comparison::default()
+    };
+    let mut request = ReportRequest { comparisons: vec![comparison.clone()], ..effects() };
+    request.questions.iter_mut().for_each(|question| question.arm.clone_from(&comparison.variant));
+    let long = "layerwise_with_bias_and_damping";
+    for (name, records) in [
+        ("15-points", of(15, &["none"], &["0.5"])),
+        ("60-points", of(15, &["none", long], &["100000", "800000"])),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        collect(folder.path(), &records).unwrap();
+        let report = render(&Results::read(folder.path()).unwrap(), &request).unwrap();
+        for figure in &report.figures {
+            assert_legible(&figure.name, &figure.svg, &figure.narrow);
+        }
+        let kinds = [
+            "differences",
+            "levels-",
+            "ranks-",
+            "accuracy",
+            "pareto",
+            "width_profile",
+            "held_out_loss",
+            "loss_",
+            "params_",
+            "pruned_share",
+            "candidate_saliency",
+        ];
+        for kind in kinds {
+            assert!(report.figures.iter().any(|figure| figure.name.starts_with(kind)), "{name}: no {kind}");
+        }
+        assert_compiles(&report.latex);
+        keep(name, &records, &request);
+    }
+}
+
+/// 4 saliencies × 2 updates × 3 targets: 24 curves in panels of their own colours, and every picture of a grid.
+#[test]
+fn pictures_of_a_grid_of_three_axes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut records: Vec<RunRecord> =
+        (1..=2).map(|seed| fake_run(&ARMS[0], seed, 20, axes_of(["", "", ""]))).collect();
+    for (skill, saliency) in
+        [(0.15, "random"), (0.40, "magnitude_l2"), (0.42, "taylor1"), (0.44, "taylor_mix")]
+    {
+        for update in ["none", "layerwise_bias"] {
+            for target in ["0.3", "0.5", "0.7"] {
+                let arm = Arm { skill, ..ARMS[1] };
+                let axes = || axes_of([saliency, update, target]);
+                records.extend((1..=2).map(|seed| fake_run(&arm, seed, 20, axes())));
+            }
+        }
+    }
+    let report = reported(folder.path(), &records, &request());
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+    for name in [
+        "accuracy",
+        "pareto",
+        "params_tokens",
+        "loss_tokens",
+        "scaling-prune_target_ratio-average_usual",
+        "ranks-pruning_aware-prune_saliency-acc",
+        "interaction-pruning_aware-prune_saliency-prune_update-acc",
+        "width_profile",
+    ] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert_compiles(&report.latex);
+    keep("three-axes", &records, &request());
+}
+
+fn axes_of(values: [&str; 3]) -> Vec<(String, String)> {
+    let keys = ["prune.saliency", "prune.update", "prune.target.ratio"];
+    keys.into_iter().zip(values).map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+/// A grid of 300 runs of 700 items is reported in less than 5 s with less than 500 MB: `EFFICIENTLLM_LARGE_GRID` names the folder
+/// that keeps it, for `efficientllm report` to be timed on. What is measured here counts in an optimised build alone.
+#[test]
+#[ignore = "writes 300 runs; EFFICIENTLLM_LARGE_GRID names the folder"]
+fn a_grid_of_300_runs_is_reported_in_seconds() {
+    let kept = std::env::var("EFFICIENTLLM_LARGE_GRID").ok();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = kept.as_deref().map_or(folder.path(), std::path::Path::new);
+    std::fs::create_dir_all(folder).unwrap();
+    let names = ["prune.saliency", "prune.update", "budget.tokens"];
+    let mut tables = crate::record::Tables::begin(folder, names.map(String::from).to_vec()).unwrap();
+    let mut runs = Vec::new();
+    for saliency in 0..10 {
+        for update in ["none", "layerwise"] {
+            for budget in [1u64, 2, 4, 8, 16] {
+                let values = [format!("rule_{saliency}"), update.to_string(), (budget * 100_000).to_string()];
+                let axes: Vec<_> = names.iter().map(|name| name.to_string()).zip(values).collect();
+                let arm = Arm { skill: 0.2 + 0.02 * saliency as f64 + 0.01 * budget as f64, ..ARMS[1] };
+                for seed in 1..=3 {
+                    let mut record = fake_run(&arm, seed, 100, axes.clone());
+                    record.curve.truncate(100);
+                    runs.push(PlannedRun { run: record.identity.run.clone(), ..PlannedRun::default() });
+                    tables.add(&record).unwrap();
+                }
+            }
+        }
+    }
+    let question = |axes: &[&str], slope: bool| AxisQuestion {
+        arm: ARMS[1].name.into(),
+        axes: axes.iter().map(|axis| axis.to_string()).collect(),
+        metric: "acc".into(),
+        slope,
+        family: None,
+    };
+    let questions = vec![
+        question(&names[..1], false),
+        question(&names[1..2], false),
+        question(&names[..2], false),
+        question(&names[2..], true),
+    ];
+    let request = ReportRequest { runs, questions, comparisons: vec![], ..request() };
+    let mut plan = serde_json::to_value(&request).unwrap();
+    plan["experiment"] = "large".into();
+    tables.commit(&[("plan.json", &serde_json::to_vec(&plan).unwrap())]).unwrap();
+    let started = std::time::Instant::now();
+    write(folder).unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    println!("{seconds:.2} s, {:.0} MB at most", peak.unwrap_or(0.0) / 1e3);
+    if !cfg!(debug_assertions) {
+        assert!(seconds < 5.0 && peak.is_none_or(|kilobytes| kilobytes < 500e3), "{seconds} s, {peak:?} kB");
+    }
+}
