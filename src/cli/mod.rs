@@ -182,14 +182,14 @@ struct Place {
     results: Option<PathBuf>,
 }
 
-/// What stands in the place of the file's own values.
+/// Values that override those of the file.
 #[derive(Args)]
 struct Settings {
-    /// Value in the place of the file's
+    /// Override a value of the file
     #[arg(
         long,
         value_name = "KEY=VALUE",
-        help = "Value in the place of the file's, such as `eval.items=40`; relative paths start at the current folder"
+        help = "Override a value of the file, such as `eval.items=40`; relative paths start at the current folder"
     )]
     set: Vec<String>,
 }

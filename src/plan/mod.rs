@@ -14,7 +14,7 @@
 //! of the grid that differ only in what an arm does not use share the arm's stage: that is one run. An identity tells the
 //! keys that it holds; where none of a run's stages holds the key of an axis, the run's cell for the axis is empty.
 //!
-//! The one thing taken from the engine wing is arithmetic on a model's shape (`ModelConfig`, its FLOPs): a second
+//! The one thing taken from the engine is arithmetic on a model's shape (`ModelConfig`, its FLOPs): a second
 //! copy of the formula here would drift from what the ledger counts.
 mod cost;
 mod document;

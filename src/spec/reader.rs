@@ -375,12 +375,7 @@ impl<'a> Table<'a> {
         for (_, node) in items {
             let label = node.value.label();
             if !seen.insert(label.clone()) {
-                self.findings.add(
-                    self.path_of(key),
-                    node.line,
-                    format!("`{label}` stands twice in the list"),
-                    None,
-                );
+                self.findings.add(self.path_of(key), node.line, format!("duplicate value `{label}`"), None);
             }
         }
     }

@@ -221,7 +221,7 @@ fn targets_beyond_the_model_or_below_the_floors_are_refused() {
 #[test]
 fn arms_and_comparisons_are_checked_against_each_other() {
     let text = with("arm = \"one_shot\"", "arm = \"pruning_aware\"");
-    assert!(faults(&text)[0].contains("`pruning_aware` stands twice"));
+    assert!(faults(&text)[0].contains("duplicate arm `pruning_aware`"));
     let text = with("variant = \"pruning_aware\"", "variant = \"prunning_aware\"");
     assert_eq!(
         faults(&text),
@@ -231,7 +231,7 @@ fn arms_and_comparisons_are_checked_against_each_other() {
         )]
     );
     let text = with("seeds = [1, 2, 3]", "seeds = [1, 2, 1]");
-    assert_eq!(faults(&text), ["seeds (line 2): `1` stands twice in the list"]);
+    assert_eq!(faults(&text), ["seeds (line 2): duplicate value `1`"]);
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn values_of_axes_are_checked_as_if_they_stood_in_the_file() {
     expect("seeds are replicates");
     expect("axes.optimizer");
     let twins = format!("{EXAMPLE}\n[axes]\n\"prune.target\" = [{{ ratio = 0.5 }}, {{ ratio = 0.50 }}]\n");
-    assert!(faults(&twins)[0].contains("stands twice"), "{:?}", faults(&twins));
+    assert!(faults(&twins)[0].contains("duplicate"), "{:?}", faults(&twins));
 }
 
 #[test]
@@ -556,7 +556,7 @@ fn ranks_and_devices_must_fit_together() {
     );
     let found = faults(&engine("devices = [0, 1, 2]\ndata_parallel = 2"));
     assert!(found[0].contains("3 devices do not make groups of data_parallel = 2"), "{found:?}");
-    assert!(faults(&engine("devices = [1, 1]"))[0].contains("stands twice"));
+    assert!(faults(&engine("devices = [1, 1]"))[0].contains("duplicate"));
     assert!(
         faults(&engine("precision = \"fp16\""))[0].contains("precision is one of `bf16`, `f32`"),
         "{:?}",

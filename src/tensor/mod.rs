@@ -1,6 +1,6 @@
 //! Shapes, buffers, the [`Backend`] trait and its implementations ([`cpu`], [`cuda`]), and sums over several of them ([`ranks`]).
 //!
-//! Legend used by every file of the engine wing:
+//! Legend used by every file of the engine:
 //!
 //! ```text
 //! B sequences in a micro-batch      T context length          N = B·T tokens

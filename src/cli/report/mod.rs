@@ -32,7 +32,7 @@ pub(super) struct Options {
     /// Figures for print as well, by commas: pdf, png; one column wide and two, in figures/print
     #[arg(long, value_name = "FORMATS", value_delimiter = ',', value_parser = ["pdf", "png"], conflicts_with_all = ["table", "watch"])]
     figures: Vec<String>,
-    /// Value in the place of the file's, as `run` was given it
+    /// Override a value of the file, as `run` was told to
     #[arg(long, value_name = "KEY=VALUE", requires = "watch")]
     set: Vec<String>,
 }

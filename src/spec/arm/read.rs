@@ -39,7 +39,7 @@ pub(in crate::spec) fn arms(root: &Table<'_>) -> Vec<ArmRead> {
         }
         let Some(read) = read else { continue };
         if let Some(twin) = arms.iter().find(|other| other.arm.name == read.arm.name) {
-            let message = format!("`{}` stands twice", read.arm.name);
+            let message = format!("duplicate arm `{}`", read.arm.name);
             let hint = (twin.arm != read.arm).then(|| "give one of them another `name`".to_string());
             root.findings().add(t.path_of("arm"), t.line_of("arm"), message, hint);
         }

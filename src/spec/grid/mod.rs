@@ -364,7 +364,7 @@ fn unite(
                     faults.push(Fault {
                         key: join(&setting.place, &setting.key),
                         line: setting.line,
-                        message: format!("`{value}` stands twice, or means the same as another value"),
+                        message: format!("duplicate value `{value}`, or one that means the same as another"),
                         hint: None,
                     });
                 }

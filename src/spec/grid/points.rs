@@ -21,7 +21,7 @@ pub(super) fn read(file: &Node, findings: &Findings) -> Vec<Assignment> {
             }
         };
         if points.iter().any(|point| point.name.as_ref() == Some(&name)) {
-            findings.add(join(&place, "name"), table.line, format!("`{name}` stands twice"), None);
+            findings.add(join(&place, "name"), table.line, format!("duplicate point `{name}`"), None);
         }
         let settings = settings(table, &place, &["name"]);
         for setting in &settings {
