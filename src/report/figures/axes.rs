@@ -153,6 +153,14 @@ impl Domain {
     }
 }
 
+/// Height of a row of names below an axis.
+pub const NAME_ROW: f64 = 15.0;
+
+/// Whether words along an axis, `pitch` pixels from each other, take two rows, every other one below.
+pub fn in_two_rows(names: &[String], pitch: f64) -> bool {
+    names.iter().any(|name| name.parse::<f64>().is_err() && width(name, SMALL) > pitch - 6.0)
+}
+
 /// A plot's frame: both scales and where they lie.
 pub struct Frame<'a> {
     pub x: Scale,
@@ -176,6 +184,7 @@ impl Frame<'_> {
 
     fn x_axis(&self, canvas: &Canvas) -> Result<()> {
         let (left, right, bottom) = (self.x.from, self.x.to, self.y.from);
+        let two_rows = in_two_rows(self.names, self.x.pixel(1.0) - self.x.pixel(0.0));
         for (place, name) in self.names.iter().enumerate() {
             let (x, pitch) = (self.x.pixel(place as f64), self.x.pixel(1.0) - self.x.pixel(0.0));
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], INK, 1.0, 1.0)?;
@@ -186,8 +195,13 @@ impl Frame<'_> {
             if is_number && !place.is_multiple_of(every) {
                 continue;
             }
-            let name = if is_number { name.clone() } else { fitted(name, SMALL, pitch - 6.0) };
-            canvas.text(&name, (x, bottom + 14.0), SMALL, INK, Anchor::Centre)?;
+            let (room, below) = match two_rows {
+                true => (2.0 * pitch, NAME_ROW * (place % 2) as f64),
+                false => (pitch, 0.0),
+            };
+            let edge = 2.0 * (x - 3.0).min(canvas.width() - x - 3.0);
+            let name = if is_number { name.clone() } else { fitted(name, SMALL, (room - 6.0).min(edge)) };
+            canvas.text(&name, (x, bottom + 14.0 + below), SMALL, INK, Anchor::Centre)?;
         }
         if !self.names.is_empty() {
             return Ok(());

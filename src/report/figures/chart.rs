@@ -2,7 +2,7 @@
 //!
 //! Colour is one factor, panels are others ([`super::encoding`]). A line is named at its end where there is room beside the
 //! plot, and in a legend above it otherwise. Every panel has its own axes, and no label leaves the canvas.
-use super::axes::{Domain, Frame};
+use super::axes::{Domain, Frame, NAME_ROW, in_two_rows};
 use super::canvas::{Anchor, Canvas, GREY, INK, Point, SMALL, Sheet, TEXT, colour, figure};
 use super::legend::Legend;
 use super::text::{fitted, width, wrapped};
@@ -79,6 +79,8 @@ struct Layout {
     height: f64,
     /// Lines of the panels' titles.
     title_lines: usize,
+    /// Below the panels, for names and numbers.
+    below: f64,
 }
 
 /// Draws `chart`.
@@ -108,7 +110,7 @@ pub fn draw(sheet: Sheet, name: &str, chart: &Chart) -> Result<String> {
             let right = x0 + layout.panel.0 - MARGIN.1 - each;
             let below = TITLE_LINE * (layout.title_lines - 1) as f64;
             let (left, top) = (x0 + MARGIN.0, y0 + MARGIN.2 + below);
-            let bottom = y0 + layout.panel.1 - 28.0;
+            let bottom = y0 + layout.panel.1 - layout.below;
             let (x, y) = (panel.x.scale(left, right), panel.y.scale(bottom, top));
             let frame = Frame { x, y, names: &panel.names };
             frame.draw(canvas)?;
@@ -164,10 +166,16 @@ fn layout(
     let room = wide - MARGIN.0 - 4.0;
     let long = chart.panels.iter().any(|panel| width(&panel.title, TEXT) > room);
     let title_lines = if long { 2 } else { 1 };
-    let tall = tall + TITLE_LINE * (title_lines - 1) as f64;
+    let pitch = |panel: &Panel| {
+        let inner = wide - MARGIN.0 - MARGIN.1 - if each { label_room } else { 0.0 };
+        inner / (panel.x.high - panel.x.low)
+    };
+    let two_rows = chart.panels.iter().any(|panel| in_two_rows(&panel.names, pitch(panel)));
+    let below = 28.0 + if two_rows { NAME_ROW } else { 0.0 };
+    let tall = tall + TITLE_LINE * (title_lines - 1) as f64 + below - 28.0;
     let top = legend.height + 8.0;
     let height = top + tall * count.div_ceil(columns) as f64 + 30.0;
-    Layout { columns, panel: (wide, tall), top, label_room, height, title_lines }
+    Layout { columns, panel: (wide, tall), top, label_room, height, title_lines, below }
 }
 
 fn lines(canvas: &Canvas, frame: &Frame, panel: &Panel) -> Result<()> {

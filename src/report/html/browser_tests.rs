@@ -127,7 +127,8 @@ fn the_page_is_as_wide_as_the_screen() {
                   document.title = [document.documentElement.scrollWidth <= window.innerWidth, box.scrollWidth > box.clientWidth ? 'scrolls' : 'fits', Math.round(first), wide('.narrow'), wide('.wide-sheet')].join(' ');";
     let narrow = "true scrolls 0 true false";
     let wide = "true scrolls 0 false true";
-    for (width, expected) in [(400, narrow), (520, narrow), (1000, wide), (1600, wide)] {
+    let room = "true fits 0 false true";
+    for (width, expected) in [(400, narrow), (520, narrow), (1000, wide), (1600, room)] {
         let Some(dom) = shown(width, &[], script) else { return };
         assert_eq!(told(&dom), expected, "{width}");
     }
