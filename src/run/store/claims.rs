@@ -23,7 +23,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a silent process is believed to be alive.
@@ -93,6 +93,9 @@ pub struct Claims {
     /// Heartbeats as they were seen last, and since when they have been so.
     seen: Mutex<HashMap<String, (Option<SystemTime>, Instant)>>,
     next: AtomicU32,
+    /// Numbers of the claims that this process holds. One that it gave back while the folder was somewhere else is still there
+    /// when the folder is back, and nobody's.
+    mine: Mutex<BTreeSet<u32>>,
     /// How far the stages under way are, by name.
     progress: Arc<Mutex<BTreeMap<String, Told>>>,
     heart: Heart,
@@ -139,8 +142,8 @@ impl Claims {
                 }
             }
         });
-        let (seen, next) = (Mutex::default(), AtomicU32::new(0));
-        Ok(Claims { root: root.to_path_buf(), lease, worker, seen, next, progress, heart })
+        let (seen, next, mine) = (Mutex::default(), AtomicU32::new(0), Mutex::default());
+        Ok(Claims { root: root.to_path_buf(), lease, worker, seen, next, mine, progress, heart })
     }
 
     /// Tells who looks on how far a stage is.
@@ -166,7 +169,7 @@ impl Claims {
         let folder = self.root.join("claims");
         let write = |source| RunError::Write { path: folder.clone(), source };
         let generation = match holder(&folder, name).map_err(write)? {
-            Some((_, Some(record))) if self.is_alive(&record.process) => return Ok(None),
+            Some((_, Some(record))) if self.is_held(&record) => return Ok(None),
             // A file that says nothing was not created by this protocol, or is damaged: it expires as a silent holder does.
             Some((generation, None)) if !self.is_silent(&format!("{name}.{generation}"), None) => {
                 return Ok(None);
@@ -183,14 +186,28 @@ impl Claims {
             alone,
         };
         let json = seal::seal(&record).map_err(io::Error::other).map_err(write)?;
+        // Its own before anybody can see it; dropped where it does not come to be.
+        self.mine().insert(number);
+        let claim = Claim { claims: self, record, generation };
         match write_new(&claim_file(&folder, name, generation), &json) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
             Err(error) => return Err(write(error)),
         }
-        let claim = Claim { claims: self, record, generation };
         // Another may have given a higher generation back between the look and the creation.
         if claim.holds() { Ok(Some(claim)) } else { Ok(None) }
+    }
+
+    fn mine(&self) -> MutexGuard<'_, BTreeSet<u32>> {
+        self.mine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody is still there who holds it.
+    fn is_held(&self, claim: &ClaimRecord) -> bool {
+        match claim.process == self.worker.process {
+            true => self.mine().contains(&claim.number),
+            false => self.is_alive(&claim.process),
+        }
     }
 
     /// Whether the process of that name is still at work.
@@ -244,7 +261,7 @@ impl Claims {
     /// entries, and the folders that they worked in. One that was only suspended finds that it holds nothing any more.
     pub fn clear_dead(&self) {
         for claim in held(&self.root).unwrap_or_default() {
-            if !self.is_alive(&claim.process) {
+            if !self.is_held(&claim) {
                 // Followed and given back, as by anybody who goes on with it: two that do so at once do no harm.
                 drop(self.take(&claim.name, false));
             }
@@ -302,6 +319,8 @@ impl Drop for Claim<'_> {
         if read_claim(&own).as_ref() == Some(&self.record) {
             let _ = fs::remove_file(own);
         }
+        // Whatever became of the file.
+        self.claims.mine().remove(&self.record.number);
     }
 }
 
@@ -481,6 +500,27 @@ mod tests {
         let path = worker_file(folder, &worker.process);
         fs::write(&path, seal::seal(&worker).unwrap()).unwrap();
         path
+    }
+
+    /// What is given back while the folder is somewhere else is still there when it is back, and is nobody's.
+    #[test]
+    fn a_claim_that_could_not_be_deleted_is_taken_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, away) = (folder.path().join("store"), folder.path().join("away"));
+        let claims = Claims::enter(&root, "plan", Lease::default()).unwrap();
+        let claim = claims.take("stage", false).unwrap().expect("it is free");
+        assert!(claims.take("stage", false).unwrap().is_none(), "it is held by this process");
+        fs::rename(&root, &away).unwrap();
+        drop(claim);
+        fs::rename(&away, &root).unwrap();
+        assert_eq!(held(&root).unwrap().len(), 1);
+        let again = claims.take("stage", false).unwrap().expect("nobody holds it");
+        assert!(again.generation == 2 && claims.take("stage", false).unwrap().is_none());
+        fs::rename(&root, &away).unwrap();
+        drop(again);
+        fs::rename(&away, &root).unwrap();
+        claims.clear_dead();
+        assert!(held(&root).unwrap().is_empty());
     }
 
     #[test]
