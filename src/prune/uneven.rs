@@ -26,7 +26,7 @@ pub struct End {
     pub events: u64,
 }
 
-/// The search would take more than [`MOST_STEPS`].
+/// The search would take more than `MOST_STEPS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 

@@ -5,9 +5,9 @@
 //!
 //! | file | declares |
 //! |---|---|
-//! | [`comparison`] | two arms, or arms at values of axes, against each other |
-//! | [`axis`] | the axes of one arm: best value, interaction, slope |
-//! | [`labels`] | the names that tables and figures print |
+//! | `comparison` | two arms, or arms at values of axes, against each other |
+//! | `axis` | the axes of one arm: best value, interaction, slope |
+//! | `labels` | the names that tables and figures print |
 mod axis;
 mod comparison;
 mod labels;

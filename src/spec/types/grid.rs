@@ -36,19 +36,19 @@ pub struct Axis {
 /// One point of the grid: a value of every axis and the configuration that they make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// As in [`Axis::values`], one for each of [`Experiment::axes`].
+    /// As in [`Axis::values`], one for each of [`Experiment::axes`](super::Experiment::axes).
     pub values: Vec<String>,
     /// Of a named point.
     pub name: Option<String>,
     /// Keys that the point puts another value for.
     pub keys: Vec<String>,
     pub spec: RunSpec,
-    /// For each of [`Experiment::arms`] the configuration that its `set` makes of `spec`, where it has one.
+    /// For each of [`Experiment::arms`](super::Experiment::arms) the configuration that its `set` makes of `spec`, where it has one.
     pub own: Vec<Option<RunSpec>>,
 }
 
 impl Point {
-    /// The configuration of the arm at this place of [`Experiment::arms`].
+    /// The configuration of the arm at this place of [`Experiment::arms`](super::Experiment::arms).
     pub fn of_arm(&self, place: usize) -> &RunSpec {
         self.own.get(place).and_then(Option::as_ref).unwrap_or(&self.spec)
     }
