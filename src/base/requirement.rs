@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 /// Everything that a test can ask for, with what it is.
-pub const REQUIREMENTS: [(&str, &str); 16] = [
+pub const REQUIREMENTS: [(&str, &str); 17] = [
     ("cxx", "a C++ compiler (`c++`)"),
     ("asan", "AddressSanitizer of that compiler"),
     ("nvrtc", "libnvrtc, NVIDIA's run-time compiler"),
@@ -17,6 +17,7 @@ pub const REQUIREMENTS: [(&str, &str); 16] = [
     ("shared", "the folder of shared test data"),
     ("python", "a Python with torch and transformers"),
     ("pandas", "a Python with pandas"),
+    ("r", "`Rscript`"),
     ("llama_cpp", "a Python with xllamacpp"),
     ("smollm2", "the weights of SmolLM2-135M-Instruct"),
     ("slurm", "a Slurm that can be started here"),

@@ -375,7 +375,7 @@ fn the_example_in_python_runs() {
 #[test]
 fn the_example_in_r_runs() {
     if std::process::Command::new("Rscript").arg("--version").output().is_err() {
-        return eprintln!("skipped: `Rscript` is not installed");
+        return crate::base::requirement::skip("r", "`Rscript` is not installed");
     }
     let told = example("r", "Rscript", &["--vanilla", "-e"]);
     assert!(told.contains("pruning_aware") && told.contains("outcome") && told.contains("worse"), "{told}");
