@@ -23,6 +23,7 @@ use crate::record::Results;
 use crate::report::scores::LEVEL;
 use crate::stats::descriptive::mean;
 use crate::stats::paired::{differences, paired_t};
+use std::collections::BTreeSet;
 
 /// Everything that tells `a` and `b` apart.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub struct Comparison {
     /// Seeds of the pairs.
     pub seeds: Vec<[u64; 2]>,
     pub columns: Vec<Column>,
+    /// The most tokens that the models of each side saw at once when benchmarks were scored; one number unless it varies.
+    pub context_lengths: [BTreeSet<u64>; 2],
     pub tasks: Vec<TaskScore>,
     /// Means over tasks, each with its metric; none with fewer than two tasks.
     pub means: Vec<MeanScore>,
@@ -51,6 +54,7 @@ pub fn compare(results: &Results, names: [&str; 2], metric: Option<Metric>) -> R
     Ok(Comparison {
         seeds: sides.pairs.iter().map(|(a, b)| [seed(*a), seed(*b)]).collect(),
         columns: configuration::columns(results, &sides)?,
+        context_lengths: [0, 1].map(|side| context_lengths(results, &sides.runs(side))),
         tasks,
         means,
         bits_per_byte: bits_per_byte(results, &sides),
@@ -58,6 +62,10 @@ pub fn compare(results: &Results, names: [&str; 2], metric: Option<Metric>) -> R
         overlap: widths::overlap(results, &sides),
         sides,
     })
+}
+
+fn context_lengths(results: &Results, runs: &[usize]) -> BTreeSet<u64> {
+    results.evals.iter().filter(|k| runs.contains(&k.run)).filter_map(|k| k.row.context_length).collect()
 }
 
 /// Held-out loss over the pairs that have it; Student's paired t over seeds where there are several.

@@ -41,7 +41,7 @@ struct Removed<'a> {
 
 /// What every run removed of every type.
 pub struct Removals<'a> {
-    types: Vec<&'static str>,
+    types: Vec<&'a str>,
     of: BTreeMap<(usize, &'a str), Removed<'a>>,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Removals<'a> {
     }
 
     /// Types of groups that the results tell of.
-    pub fn types(&self) -> &[&'static str] {
+    pub fn types(&self) -> &[&'a str] {
         &self.types
     }
 

@@ -103,6 +103,8 @@ fn a_page_of_a_sweep_in_progress_reads_itself_again_until_it_ends() {
     assert!(status.success());
     let last = fs::read_to_string(&page).unwrap();
     assert!(!last.contains("http-equiv=\"refresh\"") && last.contains("Accuracy and cost of every arm"));
+    // The context length at which it scores is said, since `eval` takes the model's.
+    assert!(last.contains("scored with at most 32 tokens at once"), "{last}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::report::format::{difference, fixed, p_value, signed_fixed, value};
 use crate::report::metric::Metric;
 use crate::stats::Interval;
 use crate::stats::descriptive::mean;
+use std::collections::BTreeSet;
 
 pub fn document(c: &Comparison, flips: usize) -> Document {
     let [a, b] = &c.sides.names;
@@ -125,6 +126,20 @@ fn scores(c: &Comparison) -> Vec<Block> {
     );
     let header = header(&["task", "metric", "items", "a", "b", "b − a", "interval", "p", "p (Holm)"]);
     blocks.push(Block::Table(Table::new("scores", &caption, 2, header, rows)));
+    let [a, b] = &c.context_lengths;
+    if a != b {
+        let lengths = |side: &BTreeSet<u64>| {
+            if side.is_empty() {
+                return "an unknown number of".into();
+            }
+            side.iter().map(u64::to_string).collect::<Vec<_>>().join(" or ")
+        };
+        blocks.push(Block::Text(format!(
+            "Scored at different context lengths: a saw at most {} tokens at once, b {}. Part of a difference may come from that.",
+            lengths(a),
+            lengths(b)
+        )));
+    }
     blocks
 }
 
@@ -218,7 +233,7 @@ fn overlap(c: &Comparison) -> Vec<Block> {
                         .collect::<Vec<_>>()
                 };
                 for l in layers {
-                    let name = if *group_type == "stem" { "" } else { l.layer.as_str() };
+                    let name = if group_type == "stem" { "" } else { l.layer.as_str() };
                     let sizes = [Some(l.total), Some(l.kept[0]), Some(l.kept[1])];
                     rows.push(cells(name, sizes, l.jaccard, l.chance));
                 }

@@ -214,10 +214,9 @@ fn kept_groups_against_chance() {
     prune(&mut b, "ffn", "0", "1", 2.0 / 8.0);
     prune(&mut b, "head", "0", "0", 1.0 / 4.0);
     let c = compare(&read(&[a, b]), [A, B], None).unwrap();
-    let [TypeOverlap::Both { group_type: "ffn", layers }, head] = &c.overlap[..] else {
-        panic!("{:?}", c.overlap)
-    };
-    assert_eq!(*head, TypeOverlap::OneSide { group_type: "head", side: 1 });
+    let [TypeOverlap::Both { group_type, layers }, head] = &c.overlap[..] else { panic!("{:?}", c.overlap) };
+    assert_eq!(group_type, "ffn");
+    assert_eq!(*head, TypeOverlap::OneSide { group_type: "head".into(), side: 1 });
     assert_eq!((layers[0].layer.as_str(), layers[0].total, layers[0].kept), ("0", 4.0, [3.0, 2.0]));
     assert_close(layers[0].jaccard, 2.0 / 3.0, 1e-12);
     assert_close(layers[0].chance, 11.0 / 24.0, 1e-12);
@@ -340,4 +339,16 @@ fn a_continuous_metric_is_compared_like_accuracy() {
     assert!(page.contains("margin") && page.contains("(nats)") && !page.contains("Flipped"), "{page}");
     // A metric that was not recorded gives no scores, not zeros.
     assert!(compare(&read(&pair()), [A, B], Some(Metric::Margin)).unwrap().tasks.is_empty());
+}
+
+/// One number is not the other's where the models saw different lengths of text.
+#[test]
+fn different_context_lengths_are_told() {
+    let [mut a, mut b] = pair();
+    let text = |records: &[RunRecord; 2]| compare(&read(records), [A, B], None).unwrap().to_text(0);
+    assert!(!text(&[a.clone(), b.clone()]).contains("context length"));
+    a.evals.iter_mut().for_each(|score| score.context_length = Some(128));
+    b.evals.iter_mut().for_each(|score| score.context_length = Some(512));
+    let told = text(&[a, b]).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("a saw at most 128 tokens at once, b 512."), "{told}");
 }

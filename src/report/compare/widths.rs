@@ -48,11 +48,11 @@ pub fn shapes(results: &Results, sides: &Sides) -> Vec<LayerShape> {
 pub enum TypeOverlap {
     /// Only one side (0 or 1) removed groups of this type.
     OneSide {
-        group_type: &'static str,
+        group_type: String,
         side: usize,
     },
     Both {
-        group_type: &'static str,
+        group_type: String,
         layers: Vec<LayerOverlap>,
     },
 }
@@ -70,15 +70,18 @@ pub struct LayerOverlap {
 /// Overlap of every type that a side pruned.
 pub fn overlap(results: &Results, sides: &Sides) -> Vec<TypeOverlap> {
     let removals = Removals::of(results);
-    let of = |group_type: &&'static str| {
+    let of = |group_type: &&str| {
         let group_type = *group_type;
         let some = |side: usize| sides.runs(side).into_iter().any(|run| removals.pruned(run, group_type));
         match (some(0), some(1)) {
             (false, false) => None,
             (true, true) => {
-                Some(TypeOverlap::Both { group_type, layers: layers(&removals, sides, group_type) })
+                let layers = layers(&removals, sides, group_type);
+                Some(TypeOverlap::Both { group_type: group_type.into(), layers })
             }
-            (first, _) => Some(TypeOverlap::OneSide { group_type, side: usize::from(!first) }),
+            (first, _) => {
+                Some(TypeOverlap::OneSide { group_type: group_type.into(), side: usize::from(!first) })
+            }
         }
     };
     removals.types().iter().filter_map(of).collect()

@@ -7,17 +7,15 @@ use super::series::{last_per_token, mean_of_steps, stairs};
 use crate::record::{CandidateRow, Results};
 use crate::report::Result;
 use crate::report::groups::{Group, by_run};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Types of groups that every figure of them names.
+/// Types of groups that every figure of them names, whether a run prunes them or not.
 pub const TYPES: [&str; 3] = ["ffn", "head", "stem"];
-/// And those that a figure names where a run prunes them.
-pub const OTHER_TYPES: [&str; 2] = ["head_dim", "layer"];
 
-/// The types that figures and tables of `results` tell apart.
-pub fn group_types(results: &Results) -> Vec<&'static str> {
-    let pruned = |name: &&str| results.candidates.iter().any(|k| k.row.group_type == **name);
-    TYPES.into_iter().chain(OTHER_TYPES.into_iter().filter(pruned)).collect()
+/// The types that figures and tables of `results` tell apart: [`TYPES`], then every other that a run prunes, by its name.
+pub fn group_types(results: &Results) -> Vec<&str> {
+    let pruned: BTreeSet<&str> = results.candidates.iter().map(|k| k.row.group_type.as_str()).collect();
+    TYPES.into_iter().chain(pruned.into_iter().filter(|name| !TYPES.contains(name))).collect()
 }
 
 /// What is drawn.
@@ -81,4 +79,26 @@ pub fn prune_figure(
     let panels = panels.into_iter().map(|(title, lines)| Panel::new(title, x, y, lines)).collect();
     let titles = ["tokens trained on by the run", curve.title].map(String::from);
     draw(sheet, curve.name, &Chart { titles, panels, labels }).map(|svg| Some(Drawn { svg, omitted }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Keyed;
+
+    /// A type that no figure names of itself keeps its own name; it is no other type's line.
+    #[test]
+    fn every_type_of_group_is_named_as_the_record_names_it() {
+        let candidates = ["stem", "expert", "ffn", "layer", "expert"];
+        let row = |name: &&str| CandidateRow {
+            event: 0,
+            group_type: name.to_string(),
+            saliency: None,
+            pruned_share: Some(0.5),
+        };
+        let candidates = candidates.iter().map(|name| Keyed { run: 0, row: row(name) }).collect();
+        let results = Results { candidates, ..Results::default() };
+        assert_eq!(group_types(&results), ["ffn", "head", "stem", "expert", "layer"]);
+        assert_eq!(group_types(&Results::default()), TYPES);
+    }
 }

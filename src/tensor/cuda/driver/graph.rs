@@ -1,4 +1,5 @@
 //! Commands as a CUDA graph: captured from the stream, then launched as one.
+use super::waits::capturing;
 use super::{Context, failed};
 use crate::tensor::cuda::device::DeviceError;
 use cudarc::driver::{result, sys};
@@ -45,13 +46,15 @@ impl CudaGraph {
         // Runs on other threads share the device: their calls are none of this capture's business. Calls of this thread that
         // the capture would miss (an allocation, a module loaded late) are refused instead of being left out.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream lives as long as the context.
-        unsafe { result::stream::begin_capture(context.stream, mode) }
-            .map_err(|error| failed("cuStreamBeginCapture", error))?;
-        let issued = issue();
-        // Whatever was refused: until its capture ends, the stream carries nothing out.
-        // SAFETY: as above, in the thread that began.
-        let ended = unsafe { result::stream::end_capture(context.stream) }.map(Captured);
+        let (issued, ended) = capturing(|| {
+            // SAFETY: the stream lives as long as the context.
+            unsafe { result::stream::begin_capture(context.stream, mode) }
+                .map_err(|error| failed("cuStreamBeginCapture", error))?;
+            let issued = issue();
+            // Whatever was refused: until its capture ends, the stream carries nothing out.
+            // SAFETY: as above, in the thread that began.
+            Ok((issued, unsafe { result::stream::end_capture(context.stream) }.map(Captured)))
+        })?;
         issued?;
         let captured = ended.map_err(|error| failed("cuStreamEndCapture", error))?;
         // SAFETY: the capture ended well, and so the graph is whole.

@@ -7,6 +7,7 @@ mod graph;
 mod modules;
 mod product;
 mod staging;
+mod waits;
 
 use super::compile;
 use super::device::{Command, Device, DeviceError, Launch, Multiplication};
@@ -17,6 +18,7 @@ use product::Products;
 use staging::Staging;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
+use waits::between_captures;
 
 /// Remedy of failures that no setting explains.
 const REPORT: &str = "run `efficientllm doctor`, and `compute-sanitizer` on the same command to find the first fault; then report both";
@@ -91,7 +93,7 @@ impl Drop for CudaMemory {
     fn drop(&mut self) {
         if self.context.enter().is_ok() {
             // SAFETY: allocated by `CudaDevice::allocate`, freed once; the call waits for work that still uses it.
-            let _ = unsafe { result::free_sync(self.address) };
+            let _ = between_captures(|| unsafe { result::free_sync(self.address) });
         }
     }
 }

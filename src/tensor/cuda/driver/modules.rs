@@ -1,5 +1,6 @@
 //! Kernels by name: compiled at first use, kept on disk between processes and loaded once per process.
 use super::failed;
+use super::waits::between_captures;
 use crate::base::files::write_atomic;
 use crate::tensor::cuda::compile;
 use crate::tensor::cuda::device::{DeviceError, Launch};
@@ -35,7 +36,7 @@ impl Drop for Module {
     fn drop(&mut self) {
         // Runs that follow one another on a device that others keep open would else pile them up.
         // SAFETY: loaded once, unloaded once; `CudaDevice`'s drop has waited for its kernels.
-        let _ = unsafe { result::module::unload(self.0) };
+        let _ = between_captures(|| unsafe { result::module::unload(self.0) });
     }
 }
 

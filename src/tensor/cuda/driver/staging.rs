@@ -1,4 +1,5 @@
 //! Uploads through pinned memory: the host copies into a ring of buffers, and the device fetches from there in stream order.
+use super::waits::between_captures;
 use super::{Context, failed};
 use crate::tensor::cuda::device::DeviceError;
 use cudarc::driver::{result, sys};
@@ -73,7 +74,7 @@ impl Drop for Staging {
             unsafe {
                 let _ = result::event::synchronize(slot.fetched);
                 let _ = result::event::destroy(slot.fetched);
-                let _ = result::free_host(slot.host);
+                let _ = between_captures(|| result::free_host(slot.host));
             }
         }
     }

@@ -87,3 +87,47 @@ fn sums_over_ranks_go_through_nccl() {
     let Some(mut command) = again("nccl::tests::the_sum") else { return };
     passes(&mut command);
 }
+
+#[test]
+fn memory_is_freed_between_the_captures_of_other_threads() {
+    let Some(mut command) = again("driver::tests::on_device_a_capture") else { return };
+    passes(&mut command);
+}
+
+/// Two runs share a device, and the memory of one is freed while the other captures: neither breaks a rule of CUDA.
+#[test]
+fn on_device_a_capture_and_a_free_take_turns() {
+    let [one, other] = match [CudaDevice::open(0), CudaDevice::open(0)] {
+        [Ok(one), Ok(other)] => [one, other],
+        [Err(error), _] | [_, Err(error)] => {
+            return crate::base::requirement::skip("device", &error.to_string());
+        }
+    };
+    let captured = one.allocate(4).unwrap();
+    let freed = other.allocate(4).unwrap();
+    // SAFETY: four bytes of live memory, and nobody else uses the stream.
+    unsafe { one.upload(captured.address, &[1; 4]) }.unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let graph = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            begins.recv().unwrap();
+            drop(freed);
+        });
+        one.context.enter().unwrap();
+        CudaGraph::capture(&one.context, || {
+            begun.send(()).unwrap();
+            // Time enough for the other thread to reach its call.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            // SAFETY: as above.
+            unsafe { one.zero(captured.address, 4) }
+        })
+        .unwrap()
+    });
+    let mut bytes = [2; 4];
+    // SAFETY: as above.
+    unsafe {
+        one.replay(&graph).unwrap();
+        one.download(captured.address, &mut bytes).unwrap();
+    }
+    assert_eq!(bytes, [0; 4]);
+}
