@@ -20,6 +20,7 @@ pub mod read;
 pub mod rows;
 pub mod scores;
 pub mod snapshot;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod tidy;

@@ -1,6 +1,6 @@
 //! Where results come from: code, machine, engine.
 use super::snapshot::Snapshot;
-use super::{RecordError, Result, SCHEMA_VERSION};
+use super::{RecordError, Result, SCHEMA_VERSION, sources};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +8,18 @@ use std::process::Command;
 /// Name of the provenance beside the CSV files.
 pub const ENVIRONMENT_FILE: &str = "environment.json";
 
+/// Of the sources that this program was built from.
+const SOURCES: &str = env!("EFFICIENTLLM_SOURCES");
+
 /// What produced a set of results; none of it changes a number but code and engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     pub schema_version: u32,
     pub crate_version: String,
-    /// Commit of the source tree; `None` outside a git checkout.
+    /// SHA-256 of the sources that the program was built from ([`super::sources`]); `None` in files of earlier versions.
+    #[serde(default)]
+    pub source_sha256: Option<String>,
+    /// Commit of the source tree; `None` outside a git checkout, and where the tree has changed since the program was built.
     pub git_commit: Option<String>,
     /// Tracked files differ from that commit.
     pub git_dirty: Option<bool>,
@@ -28,11 +34,14 @@ impl Provenance {
     pub fn gather(source_tree: &Path, engine: &str, threads: usize) -> Provenance {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let os = format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, kernel.trim());
+        let is_built_from = sources::digest(source_tree).is_ok_and(|digest| digest == SOURCES);
+        let git = |arguments: &[&str]| is_built_from.then(|| git(source_tree, arguments)).flatten();
         Provenance {
             schema_version: SCHEMA_VERSION,
             crate_version: env!("CARGO_PKG_VERSION").into(),
-            git_commit: git(source_tree, &["rev-parse", "HEAD"]),
-            git_dirty: git(source_tree, &["status", "--porcelain", "--untracked-files=no"])
+            source_sha256: Some(SOURCES.into()),
+            git_commit: git(&["rev-parse", "HEAD"]),
+            git_dirty: git(&["status", "--porcelain", "--untracked-files=no"])
                 .map(|changes| !changes.is_empty()),
             cpu_model: cpu_model(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             os: os.trim_end().into(),
@@ -90,6 +99,29 @@ mod tests {
         assert_eq!((&gathered.git_commit, gathered.git_dirty), (&None, None));
         std::fs::write(folder.path().join(ENVIRONMENT_FILE), gathered.to_json().unwrap()).unwrap();
         assert_eq!(Provenance::read(folder.path()).unwrap(), Some(gathered));
+    }
+
+    /// A tree that was changed, checked out anew or never this program's says nothing about it.
+    #[test]
+    fn the_commit_of_a_tree_is_recorded_only_where_the_program_was_built_from_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| super::git(tree.path(), arguments);
+        if git(&["init", "--quiet"]).is_none() {
+            return crate::base::requirement::skip("git", "git is not here");
+        }
+        std::fs::write(tree.path().join("Cargo.toml"), "").unwrap();
+        let author = ["-c", "user.name=a", "-c", "user.email=a@b"];
+        git(&["add", "."]).unwrap();
+        git(&[&author[..], &["commit", "--quiet", "-m", "another project"]].concat()).unwrap();
+        let other = Provenance::gather(tree.path(), "cpu", 2);
+        assert_eq!((other.git_commit, other.git_dirty), (None, None));
+        assert_eq!(other.source_sha256.as_deref(), Some(SOURCES));
+
+        let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let gathered = Provenance::gather(own, "cpu", 2);
+        let is_unchanged = sources::digest(own).is_ok_and(|digest| digest == SOURCES);
+        let commit = super::git(own, &["rev-parse", "HEAD"]).filter(|_| is_unchanged);
+        assert_eq!(gathered.git_commit, commit);
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! ```text
 //! L* = max(min L_variant, min L_baseline)         the lowest held-out loss that both reach, seed by seed
 //! n(L*)                                           tokens of the run at which its loss first is L*, by linear interpolation
+//!                                                 over the measurements at its final number of parameters
 //! ratio = exp( mean_s ln(n_variant/n_baseline) )   interval: Student's t over seeds of the logarithms
 //! ```
+//!
+//! A model that is still to be pruned is another, larger one: that it was as good before says nothing about the final one.
 use super::groups::{Group, by_run};
 use super::scores::LEVEL;
 use crate::record::{CurvePoint, Results};
@@ -25,14 +28,18 @@ pub struct SameLoss {
     pub seeds: usize,
 }
 
-/// Held-out losses along every run: tokens and loss.
+/// Held-out losses along every run, from where it has its final number of parameters: tokens and loss.
 pub struct HeldOut(BTreeMap<usize, Vec<(f64, f64)>>);
 
 impl HeldOut {
     pub fn of(results: &Results) -> HeldOut {
-        let point = |row: &&CurvePoint| Some((row.tokens_seen as f64, row.held_out_loss?));
-        let curves = by_run(&results.curves).into_iter();
-        HeldOut(curves.map(|(run, rows)| (run, rows.iter().filter_map(point).collect())).collect())
+        let point = |row: &CurvePoint| Some((row.tokens_seen as f64, row.held_out_loss?));
+        let of_run = |rows: Vec<&CurvePoint>| {
+            let params = rows.last().map(|row| row.params);
+            let rows = rows.iter().filter(|row| Some(row.params) == params);
+            rows.filter_map(|row| point(row)).collect()
+        };
+        HeldOut(by_run(&results.curves).into_iter().map(|(run, rows)| (run, of_run(rows))).collect())
     }
 
     fn curve(&self, run: usize) -> &[(f64, f64)] {
@@ -140,5 +147,15 @@ mod tests {
         let one = Group { runs: vec![0], ..group([0, 1]) };
         assert_eq!(same_loss(&results, &one, &group([2, 3])).unwrap().interval, None);
         assert_eq!(same_loss(&Results { curves: vec![], ..results }, &group([0, 1]), &group([2, 3])), None);
+    }
+
+    /// Run 0 was at 2.0 with all of its parameters, and is again when it is pruned, at 300: not at 100.
+    #[test]
+    fn only_the_final_model_counts() {
+        let mut results = results([&[2.0, 4.0, 2.0], &[2.0, 4.0, 2.0], &[3.0, 2.5, 2.0], &[3.0, 2.5, 2.0]]);
+        let pruned = |row: &CurvePoint| row.tokens_seen == 100;
+        results.curves.iter_mut().filter(|k| k.run < 2 && pruned(&k.row)).for_each(|k| k.row.params = 2);
+        let found = same_loss(&results, &HeldOut::of(&results), &group([0, 1]), &group([2, 3])).unwrap();
+        assert_eq!((found.tokens, found.seeds), ([300.0, 300.0], 2));
     }
 }

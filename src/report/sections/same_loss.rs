@@ -46,8 +46,8 @@ impl Context<'_> {
         );
         let caption = "Tokens that either side of a comparison trained on until it reached the lowest held-out loss that both reach \
                        (nats per token; between two measurements the loss is taken to change evenly with tokens). Means over seeds; the \
-                       ratio variant ÷ baseline is the geometric mean, its interval Student's over the seeds' logarithms. The source's \
-                       tokens are not counted.";
+                       ratio variant ÷ baseline is the geometric mean, its interval Student's over the seeds' logarithms. Measurements \
+                       of a model that is still to be pruned do not count, and the source's tokens are not counted.";
         let table = Table::new("same_loss", caption, 2 + self.results.axes.len(), header, rows);
         vec![Block::Heading("Tokens to the same loss".into()), Block::Table(table)]
     }

@@ -13,7 +13,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{PoisonError, RwLock};
 
-// `RULES`, and a module for every file of this folder: `src/rules/build.rs` lists them.
+// `RULES`, and a module for every file of this folder: `src/rules/list.rs` lists them.
 include!(concat!(env!("OUT_DIR"), "/saliency.rs"));
 
 /// Which approximation of the loss's Hessian a rule reads (method §3).

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::ops::Deref;
 
-// `RULES`, and a module for every file of this folder: `src/rules/build.rs` lists them.
+// `RULES`, and a module for every file of this folder: `src/rules/list.rs` lists them.
 include!(concat!(env!("OUT_DIR"), "/update.rs"));
 
 /// Which second moments of a layer's inputs are factored for a rule.

@@ -1,13 +1,12 @@
 //! Lists the rules before the crate is built: every file of `src/rules/saliency` and `src/rules/update` is one, and nothing else
 //! has to name it. Cargo runs this again when a file comes or goes.
 use std::path::Path;
-use std::{env, fs, io};
+use std::{fs, io};
 
-fn main() -> io::Result<()> {
-    let set = |name: &str| env::var(name).map_err(io::Error::other);
-    let (root, out) = (set("CARGO_MANIFEST_DIR")?, set("OUT_DIR")?);
+/// Writes `saliency.rs` and `update.rs` into `out` for the crate at `root`.
+pub fn list(root: &Path, out: &Path) -> io::Result<()> {
     for (folder, rule) in [("saliency", "SaliencyRule"), ("update", "UpdateRule")] {
-        let files = Path::new(&root).join("src/rules").join(folder);
+        let files = root.join("src/rules").join(folder);
         println!("cargo::rerun-if-changed={}", files.display());
         let mut names = Vec::new();
         for entry in fs::read_dir(&files)? {
@@ -27,7 +26,7 @@ fn main() -> io::Result<()> {
             "/// The rules of this crate, by name.\npub static RULES: &[&{rule}] = &[{}];\n",
             listed.join(", ")
         );
-        fs::write(Path::new(&out).join(format!("{folder}.rs")), modules.collect::<String>() + &list)?;
+        fs::write(out.join(format!("{folder}.rs")), modules.collect::<String>() + &list)?;
     }
     Ok(())
 }
