@@ -5,6 +5,7 @@
 //! usual (Kaplan et al. 2020, arXiv:2001.08361). Seconds are wall time and the only part that is not reproducible.
 use crate::prune::EventRecord;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What tokens and FLOPs were spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,36 +60,46 @@ pub struct Entry {
     pub seconds: f64,
 }
 
-/// Entries by part, in the order of [`Part::ALL`].
+/// Entries by part; written as a list in the order of [`Part::ALL`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ledger {
-    /// Those that an older ledger lacks are zero.
-    #[serde(deserialize_with = "padded")]
+#[serde(from = "Listed", into = "Listed")]
+pub struct Ledger(BTreeMap<Part, Entry>);
+
+/// A ledger in files. The parts that an older one lacks are zero.
+#[derive(Serialize, Deserialize)]
+struct Listed {
     entries: Vec<Entry>,
+}
+
+impl From<Listed> for Ledger {
+    fn from(Listed { entries }: Listed) -> Self {
+        let entries = entries.into_iter().chain(std::iter::repeat(Entry::default()));
+        Ledger(Part::ALL.into_iter().zip(entries).collect())
+    }
+}
+
+impl From<Ledger> for Listed {
+    fn from(ledger: Ledger) -> Self {
+        Listed { entries: Part::ALL.into_iter().map(|part| ledger.entry(part)).collect() }
+    }
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Ledger { entries: vec![Entry::default(); Part::ALL.len()] }
+        Ledger::from(Listed { entries: Vec::new() })
     }
-}
-
-fn padded<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry>, D::Error> {
-    let mut entries = Vec::<Entry>::deserialize(deserializer)?;
-    entries.resize(Part::ALL.len(), Entry::default());
-    Ok(entries)
 }
 
 impl Ledger {
     pub fn add(&mut self, part: Part, tokens: u64, flops: f64, seconds: f64) {
-        let entry = &mut self.entries[part as usize];
+        let entry = self.0.entry(part).or_default();
         entry.tokens += tokens;
         entry.flops += flops;
         entry.seconds += seconds;
     }
 
     pub fn entry(&self, part: Part) -> Entry {
-        self.entries[part as usize]
+        self.0.get(&part).copied().unwrap_or_default()
     }
 
     /// Adds every entry of `other`.
@@ -146,9 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_indexed_in_order() {
-        for (i, part) in Part::ALL.into_iter().enumerate() {
-            assert_eq!(part as usize, i);
+    fn ledgers_are_lists_in_the_order_of_parts() {
+        let mut ledger = Ledger::default();
+        for (tokens, part) in (1..).zip(Part::ALL) {
+            ledger.add(part, tokens, 0.0, 0.0);
         }
+        let json = serde_json::to_value(&ledger).expect("numbers");
+        let entries = json["entries"].as_array().expect("a list");
+        let tokens: Vec<u64> = entries.iter().filter_map(|entry| entry["tokens"].as_u64()).collect();
+        assert_eq!(tokens, (1..=Part::ALL.len() as u64).collect::<Vec<_>>());
+        assert_eq!(serde_json::from_value::<Ledger>(json).expect("a ledger"), ledger);
     }
 }
