@@ -89,6 +89,7 @@ fn one_shot(args: &Args, shape: &Shape) -> Result<()> {
         weights: &mut weights,
         grads: Some(&mut grads),
         fisher: None,
+        lasting: false,
         moments: None,
         companions: vec![],
     };
@@ -129,6 +130,7 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
             weights: &mut weights,
             grads: Some(&mut grads),
             fisher: None,
+            lasting: false,
             moments: Some([&mut moments.m, &mut moments.v]),
             companions: vec![],
         };

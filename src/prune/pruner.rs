@@ -19,7 +19,7 @@ use super::saliency::{GroupScores, SaliencyContext, scores_from};
 use super::schedule::{Allowance, allowance};
 use super::statistics::{Needs, Statistics};
 use super::sums::{Stored, SumStore, TensorSums};
-use super::survivors::Survivors;
+use super::survivors::{Survivors, moved};
 use super::target::{Events, Goal};
 use super::trees::{Trees, Work};
 use super::uneven::End;
@@ -227,7 +227,7 @@ impl Pruner {
             records.push(record);
             config.clone_from(&self.config);
         }
-        work.slice(backend, &mut trees);
+        work.finish(backend, &mut trees);
         Ok(records)
     }
 
@@ -502,15 +502,4 @@ impl Pruner {
 /// the target.
 fn created_biases(spec: &PruneSpec) -> Biases {
     if spec.update.makes_bias { update::biased_projections(&spec.types) } else { Biases::NONE }
-}
-
-/// The parameter in the model that `kept` leaves, where it is left.
-fn moved(id: ParamId, kept: &Survivors) -> Option<ParamId> {
-    match id {
-        ParamId::Layer(layer, part) => {
-            let place = kept.layers.binary_search_by_key(&layer, |kept| kept.layer).ok()?;
-            Some(ParamId::Layer(place, part))
-        }
-        other => Some(other),
-    }
 }

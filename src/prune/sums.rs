@@ -10,7 +10,7 @@
 //! The result equals scoring what is left anew, to the rounding of f64. Sums begin anew with every call of the pruner, so what
 //! rounding does to ties depends on nothing that a checkpoint would have to hold.
 use super::groups::Groups;
-use super::survivors::{Survivors, complement};
+use super::survivors::{KeptAlong, Survivors, complement, moved};
 use crate::model::{ModelConfig, Weights};
 use crate::schema::groups::GroupType;
 use crate::schema::{Axis, Dim, Param, ParamId};
@@ -121,26 +121,21 @@ impl TensorSums {
 
     /// Drops the rows, columns and layers that `kept` does not list.
     fn keep(&mut self, config: &ModelConfig, kept: &Survivors) {
-        let mut left = BTreeMap::new();
-        for (id, mut sums) in std::mem::take(&mut self.0) {
-            let place = |layer: usize| kept.layers.binary_search_by_key(&layer, |kept| kept.layer);
-            let now = match id {
-                ParamId::Layer(layer, part) => match place(layer) {
-                    Ok(place) => ParamId::Layer(place, part),
-                    Err(_) => continue,
-                },
-                other => other,
-            };
+        let along = KeptAlong::new(config, kept, self.0.keys().copied());
+        for (&id, sums) in &mut self.0 {
             let Param { rows, cols, .. } = Param::of(id);
             for (axis, values) in [(rows, &mut sums.rows), (cols, &mut sums.cols)] {
                 // A vector that no type reads may not have been taken.
-                if let Some(kept) = kept.along(config, axis).filter(|_| !values.is_empty()) {
-                    *values = kept.into_iter().map(|i| values[i]).collect();
+                if let Some(kept) = along.of(axis).filter(|_| !values.is_empty()) {
+                    kept.iter().enumerate().for_each(|(to, &from)| values[to] = values[from]);
+                    values.truncate(kept.len());
                 }
             }
-            left.insert(now, sums);
         }
-        self.0 = left;
+        if kept.layers.len() < config.layers.len() {
+            let left = std::mem::take(&mut self.0).into_iter();
+            self.0 = left.filter_map(|(id, sums)| Some((moved(id, kept)?, sums))).collect();
+        }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -155,32 +150,29 @@ impl TensorSums {
         kept: &Survivors,
     ) -> Vec<Slice<B::Tensor>> {
         let mut slices = Vec::new();
-        for &id in self.0.keys() {
-            let goes = |layer| kept.layers.binary_search_by_key(&layer, |kept| kept.layer).is_err();
-            if id.layer().is_some_and(goes) {
-                continue;
-            }
-            let (now, there) = (Param::of(id), Param::of(stored_id(id, stored.left)));
+        let stays = |id: &ParamId| moved(*id, kept).is_some();
+        let place = |id: ParamId| stored_id(id, stored.left);
+        let ids = || self.0.keys().copied().filter(stays);
+        let along = KeptAlong::new(config, kept, ids());
+        let places = KeptAlong::new(stored.config, stored.left, ids().map(place));
+        for id in ids() {
+            let (now, there) = (Param::of(id), Param::of(place(id)));
             for rows in [true, false] {
                 let (axis, across) = if rows { (now.rows, now.cols) } else { (now.cols, now.rows) };
+                let Some(stays) = along.of(axis) else { continue };
                 if !(is_cut(groups, config, across) || !rows && in_whole_layer(groups, id)) {
                     continue;
                 }
-                let Some(stays) = kept.along(config, axis) else { continue };
-                let gone = complement(&stays, config.length(axis));
-                let [row_places, col_places] =
-                    [there.rows, there.cols].map(|axis| stored.left.along(stored.config, axis));
-                let moved = |places: Option<Vec<usize>>| match places {
-                    Some(places) => gone.iter().map(|&i| places[i]).collect(),
-                    None => gone.clone(),
+                let gone = complement(stays, config.length(axis));
+                let [row_places, col_places] = [there.rows, there.cols].map(|axis| places.of(axis));
+                let gone: Vec<usize> = match if rows { row_places } else { col_places } {
+                    Some(places) => gone.into_iter().map(|i| places[i]).collect(),
+                    None => gone,
                 };
-                let (row_places, col_places) = match rows {
-                    true => (Some(moved(row_places)), col_places),
-                    false => (row_places, Some(moved(col_places))),
-                };
+                let (row_places, col_places) =
+                    if rows { (Some(&gone[..]), col_places) } else { (row_places, Some(&gone[..])) };
                 let select = |tree: &Weights<B::Tensor>| {
-                    let leaf = tree.get(there.id)?;
-                    Some(backend.select(leaf, row_places.as_deref(), col_places.as_deref()))
+                    Some(backend.select(tree.get(there.id)?, row_places, col_places))
                 };
                 let Some(weight) = select(trees.weights) else { continue };
                 let [grad, fisher] = trees.read_by(score).map(|tree| tree.and_then(select));

@@ -10,9 +10,10 @@
 //!
 //! Query heads of key-value head j are the contiguous heads j·(H/K) … (j+1)·(H/K) − 1.
 use crate::model::{LayerShape, ModelConfig, Weights};
-use crate::schema::{Axis, Dim, Param};
-use crate::tensor::Backend;
+use crate::schema::{Axis, Dim, Param, ParamId};
+use crate::tensor::{Backend, Retained};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Kept indices of one decoder layer that is kept, ascending.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,9 +167,43 @@ fn ascending(what: &str, indices: &[usize], width: usize) -> Result<(), String> 
     }
 }
 
+/// What is kept along the axes of some parameters, each worked out once.
+pub(super) struct KeptAlong(BTreeMap<Axis, Option<Vec<usize>>>);
+
+impl KeptAlong {
+    /// Of the parameters `ids` of a model of shape `config`, of whose layers none is gone.
+    pub fn new(config: &ModelConfig, kept: &Survivors, ids: impl Iterator<Item = ParamId>) -> Self {
+        let mut known = BTreeMap::new();
+        for id in ids {
+            let Param { rows, cols, .. } = Param::of(id);
+            for axis in [rows, cols] {
+                known.entry(axis).or_insert_with(|| kept.along(config, axis));
+            }
+        }
+        KeptAlong(known)
+    }
+
+    /// As [`Survivors::along`].
+    pub fn of(&self, axis: Axis) -> Option<&[usize]> {
+        self.0.get(&axis)?.as_deref()
+    }
+}
+
+/// The parameter in the model that `kept` leaves, where it is left.
+pub(super) fn moved(id: ParamId, kept: &Survivors) -> Option<ParamId> {
+    match id {
+        ParamId::Layer(layer, part) => {
+            let place = kept.layers.binary_search_by_key(&layer, |kept| kept.layer).ok()?;
+            Some(ParamId::Layer(place, part))
+        }
+        other => Some(other),
+    }
+}
+
 /// Indices of `0..width` that are not in the ascending `kept`.
 pub fn complement(kept: &[usize], width: usize) -> Vec<usize> {
-    (0..width).filter(|i| kept.binary_search(i).is_err()).collect()
+    let mut kept = kept.iter().copied().peekable();
+    (0..width).filter(|&index| kept.next_if_eq(&index).is_none()).collect()
 }
 
 /// Rows of the heads `heads`, `head_dim` each.
@@ -187,17 +222,22 @@ pub fn remove<B: Backend>(
     trees: &mut [&mut Weights<B::Tensor>],
     kept: &Survivors,
 ) {
-    for tree in trees {
-        for (id, leaf) in tree.params_mut() {
-            if id.layer().is_some_and(|layer| kept.layer(layer).is_none()) {
-                continue;
-            }
-            let Param { rows, cols, .. } = Param::of(id);
-            let [rows, cols] = [rows, cols].map(|axis| kept.along(config, axis));
-            if rows.is_some() || cols.is_some() {
-                backend.retain(leaf, rows.as_deref(), cols.as_deref());
-            }
+    let stays = |id: &ParamId| moved(*id, kept).is_some();
+    let along = {
+        let ids = trees.iter().flat_map(|tree| tree.params()).map(|(id, _)| id);
+        KeptAlong::new(config, kept, ids.filter(stays))
+    };
+    let mut changed = Vec::new();
+    for (id, tensor) in trees.iter_mut().flat_map(|tree| tree.params_mut()).filter(|(id, _)| stays(id)) {
+        let Param { rows, cols, .. } = Param::of(id);
+        let [rows, cols] = [rows, cols].map(|axis| along.of(axis));
+        if rows.is_some() || cols.is_some() {
+            changed.push(Retained { tensor, rows, cols });
         }
+    }
+    backend.retain_all(&mut changed);
+    drop(changed);
+    for tree in trees {
         let mut layer = 0;
         tree.layers.retain(|_| {
             layer += 1;

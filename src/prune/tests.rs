@@ -58,6 +58,7 @@ impl Model {
             weights: &mut self.weights,
             grads: Some(&mut self.grads),
             fisher: Some(&mut self.fisher),
+            lasting: true,
             moments: Some([m, v]),
             companions: Vec::new(),
         };
@@ -174,6 +175,23 @@ fn records_say_what_happened() {
     assert_eq!(shares[1], share(6, 2 * layer.num_kv_heads));
     assert_eq!(shares[2], share(12, model.config.hidden_size));
     assert_eq!(model.statistics.grams.as_ref().unwrap().check(&model.config), Ok(()));
+}
+
+/// What is scored in one call alone is left as it is after the last event; everything else is sliced as ever.
+#[test]
+fn what_does_not_last_is_not_sliced() {
+    let source = small_config(true);
+    let mut pruner = Pruner::new(&small_spec(), &source, 1).unwrap();
+    let mut other = pruner.clone();
+    let (mut model, mut expected) = (Model::new(&source, 1), Model::new(&source, 1));
+    let (grads, fisher) = (model.grads.clone(), model.fisher.clone());
+    let (config, trees, statistics) = model.trees();
+    let trees = Trees { lasting: false, ..trees };
+    let records =
+        pruner.prune_to_target(&CpuBackend::new(), config, trees, Some(statistics), 100, 5).unwrap();
+    assert_eq!(records, expected.one_shot(&mut other));
+    assert!(model.weights == expected.weights && model.moments == expected.moments);
+    assert!(model.grads == grads && model.fisher == fisher && model.config == expected.config);
 }
 
 #[test]

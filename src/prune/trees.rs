@@ -11,6 +11,10 @@ pub struct Trees<'a, T> {
     pub grads: Option<&'a mut Weights<T>>,
     /// The Fisher diagonal.
     pub fisher: Option<&'a mut Weights<T>>,
+    /// Whether gradients and Fisher diagonal are read again after this call, as running means are. Others are left as they are once
+    /// nothing is scored any more, too wide for the model, and must be dropped or overwritten: slicing them costs as much as
+    /// slicing the weights.
+    pub lasting: bool,
     /// m and v of the optimiser.
     pub moments: Option<[&'a mut Weights<T>; 2]>,
     /// Whatever else has the model's shape. Sliced, never read.
@@ -28,9 +32,16 @@ impl<T> Trees<'_, T> {
     }
 
     pub(super) fn all(&mut self) -> Vec<&mut Weights<T>> {
+        self.sliced(true)
+    }
+
+    /// All, or all but gradients and Fisher diagonal.
+    fn sliced(&mut self, scored: bool) -> Vec<&mut Weights<T>> {
         let mut all: Vec<&mut Weights<T>> = vec![&mut *self.weights];
-        all.extend(self.grads.as_deref_mut());
-        all.extend(self.fisher.as_deref_mut());
+        if scored {
+            all.extend(self.grads.as_deref_mut());
+            all.extend(self.fisher.as_deref_mut());
+        }
         all.extend(self.moments.iter_mut().flatten().map(|tree| &mut **tree));
         all.extend(self.companions.iter_mut().map(|tree| &mut **tree));
         all
@@ -56,7 +67,16 @@ impl Work {
 
     /// Removes from the trees what is not left any more.
     pub fn slice<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
-        remove(backend, &mut self.stored, &mut trees.all(), &self.left);
+        self.remove(backend, &mut trees.all());
+    }
+
+    /// As [`Work::slice`], after the last event.
+    pub fn finish<B: Backend>(&mut self, backend: &B, trees: &mut Trees<'_, B::Tensor>) {
+        self.remove(backend, &mut trees.sliced(trees.lasting));
+    }
+
+    fn remove<B: Backend>(&mut self, backend: &B, trees: &mut [&mut Weights<B::Tensor>]) {
+        remove(backend, &mut self.stored, trees, &self.left);
         self.left = Survivors::all(&self.stored);
         self.sums.set_behind(false);
     }

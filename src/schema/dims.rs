@@ -24,7 +24,7 @@ pub enum Dim {
 }
 
 /// What the rows (or columns) of a tensor run along: index = outer · (size of inner) + inner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Axis {
     pub outer: Dim,
     pub inner: Dim,

@@ -163,6 +163,13 @@ pub struct Accumulation<'a, T> {
     pub squares: Option<&'a mut T>,
 }
 
+/// One tensor of [`Backend::retain_all`], and what of it is kept: ascending indices, `None` all.
+pub struct Retained<'a, T> {
+    pub tensor: &'a mut T,
+    pub rows: Option<&'a [usize]>,
+    pub cols: Option<&'a [usize]>,
+}
+
 /// One tensor of [`Backend::score_margins`].
 pub struct ScoreLeaf<'a, T> {
     pub weight: &'a T,
@@ -260,6 +267,12 @@ pub trait Backend: Send + Sync + 'static {
     /// `tensor ←` [`Self::select`] of itself.
     fn retain(&self, tensor: &mut Self::Tensor, rows: Option<&[usize]>, cols: Option<&[usize]>) {
         *tensor = self.select(tensor, rows, cols);
+    }
+    /// [`Self::retain`] of each: what a removal takes of all tensors of a model.
+    fn retain_all(&self, all: &mut [Retained<'_, Self::Tensor>]) {
+        for Retained { tensor, rows, cols } in all {
+            self.retain(tensor, *rows, *cols);
+        }
     }
 
     /// `out += Σ_n x[n]` in fixed order: the gradient of a bias. `out` 1 × d, `x` N × d.

@@ -134,6 +134,7 @@ pub fn stage<B: Backend>(
         weights,
         grads: Some(entropy.as_mut().unwrap_or(&mut mean)).filter(|_| pass == Pass::Backward),
         fisher: fisher.as_mut(),
+        lasting: false,
         moments: None,
         companions,
     };

@@ -530,13 +530,15 @@ fn prune_after_step<B: Backend>(
             state;
         let StepGradient { mean, entropy, fisher, .. } = gradient;
         // With running means, these are what is scored, and the step's own are not needed any more.
+        let lasting = mean_gradient.is_some();
         let (scored, fisher) = match mean_gradient {
             Some(mean) => (mean, mean_fisher.as_mut()),
             None => (entropy.as_mut().unwrap_or(mean), fisher.as_mut()),
         };
         let statistics = statistics.as_mut().or(mean_statistics.as_mut());
         let moments = Some([&mut moments.m, &mut moments.v]);
-        let trees = Trees { weights, grads: Some(scored), fisher, moments, companions: Vec::new() };
+        let grads = Some(scored);
+        let trees = Trees { weights, grads, fisher, lasting, moments, companions: Vec::new() };
         let events = pruner.step(backend, config, trees, statistics, progress.tokens_seen, progress.step)?;
         agree_on(rank.communicator, &events)?;
         super::ledger::add_events(&mut progress.ledger, &events, started.elapsed().as_secs_f64());

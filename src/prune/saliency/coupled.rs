@@ -73,6 +73,9 @@ fn by_owner(
 
 /// Sums of runs of `width` values, which belong to the indices of a dimension of `size` in turn, over the groups of these.
 fn by_pattern(pattern: Pattern, size: usize, width: usize, values: &[f64]) -> Vec<f64> {
+    if pattern == Pattern::Blocks(1) && width == 1 {
+        return values.to_vec();
+    }
     let mut own = vec![0.0; pattern.groups(size)];
     match pattern {
         Pattern::Blocks(block) => {

@@ -18,7 +18,7 @@ mod score;
 
 use super::backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedShape, Pointwise, Product, RopeTable, ScoreLeaf,
+    PackedShape, Pointwise, Product, Retained, RopeTable, ScoreLeaf,
 };
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
@@ -189,6 +189,10 @@ impl<T: Real> Backend for CpuBackend<T> {
 
     fn retain(&self, tensor: &mut Matrix<T>, rows: Option<&[usize]>, cols: Option<&[usize]>) {
         elementwise::retain(tensor, rows, cols);
+    }
+
+    fn retain_all(&self, all: &mut [Retained<'_, Matrix<T>>]) {
+        all.par_iter_mut().for_each(|of| elementwise::retain(of.tensor, of.rows, of.cols));
     }
 
     fn add_row(&self, x: &mut Matrix<T>, row: &Matrix<T>) {
