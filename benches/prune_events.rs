@@ -3,22 +3,24 @@
 //! ```text
 //! cargo bench --bench prune_events                                  one shot: 768 single-channel FFN events on SmolLM2-135M's shape
 //! cargo bench --bench prune_events -- --train --shape S             events of one channel along a line, between training steps
+//! cargo bench --bench prune_events -- --search layer,head_dim       events layer by layer, and the search for the last ones
 //! ```
 //!
 //! Weights are random: time does not depend on them. One shot prints `events,gradient_seconds,event_seconds,total_seconds`, where
 //! the gradients are those of `--tokens` tokens and events hold scoring, selection and removal; training prints
-//! `steps,events,step_seconds,pruning_seconds,share`. Before anything is printed the achieved count is checked against the target.
+//! `steps,events,step_seconds,pruning_seconds,share`; the search, at random saliency, prints `events,event_seconds,last_events,
+//! last_seconds,slowest_seconds,parameters_below_target`, where the last events are those that are chosen so that the target is met. Before anything is printed the achieved count is checked against the target.
 #[path = "setup/mod.rs"]
 mod setup;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{ModelConfig, Weights, init};
 use efficientllm::prune::{Pruner, Trees};
-use efficientllm::spec::{GroupType, PruneSpec, Saliency, Target, Update};
+use efficientllm::spec::{GroupType, PruneSchedule, PruneSpec, Saliency, Scope, Target, Update};
 use efficientllm::tensor::CpuBackend;
 use efficientllm::tensor::cpu::Matrix;
 use efficientllm::train::optimizer::{self, Moments, zeros_like};
@@ -43,6 +45,11 @@ struct Args {
     train: bool,
     #[arg(long, default_value_t = 24)]
     steps: u64,
+    /// Prune these types layer by layer to `--ratio` of the parameters.
+    #[arg(long, value_delimiter = ',', value_name = "TYPES")]
+    search: Vec<String>,
+    #[arg(long, default_value_t = 0.5)]
+    ratio: f64,
     /// What `cargo bench` passes to every bench.
     #[arg(long, hide = true)]
     bench: bool,
@@ -144,9 +151,61 @@ fn train(args: &Args, shape: &Shape) -> Result<()> {
     Ok(())
 }
 
+fn search(args: &Args, shape: &Shape) -> Result<()> {
+    let named = |name: &String| GroupType::ALL.into_iter().find(|kind| kind.name() == name);
+    let types: Option<Vec<GroupType>> = args.search.iter().map(named).collect();
+    let types = types.context("types are ffn, head, stem, head_dim and layer")?;
+    let target = Target::Ratio(args.ratio);
+    let spec = PruneSpec {
+        saliency: Saliency::RANDOM,
+        scope: Scope::PerLayer,
+        schedule: PruneSchedule::interval(1),
+        ..spec(target, types, 0)
+    };
+    let backend = Backend::new();
+    let mut config = shape.config();
+    let mut weights = init::random_weights(&backend, &config, 1);
+    let mut pruner = Pruner::new(&spec, &config, 1)?;
+    let (mut events, mut last) = (vec![], vec![]);
+    for step in 1.. {
+        if pruner.is_done() {
+            break;
+        }
+        let trees = Trees {
+            weights: &mut weights,
+            grads: None,
+            fisher: None,
+            lasting: false,
+            moments: None,
+            companions: vec![],
+        };
+        let started = Instant::now();
+        let happened = pruner.step(&backend, &mut config, trees, None, 0, step)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let list = if happened.iter().any(|event| event.completion) { &mut last } else { &mut events };
+        list.push(seconds);
+    }
+    ensure!(config.num_params() <= pruner.goal().limit, "the target is not met");
+    let sum = |seconds: &[f64]| seconds.iter().sum::<f64>();
+    println!("events,event_seconds,last_events,last_seconds,slowest_seconds,parameters_below_target");
+    println!(
+        "{},{:.3},{},{:.3},{:.3},{}",
+        events.len(),
+        sum(&events),
+        last.len(),
+        sum(&last),
+        last.iter().fold(0.0, |a: f64, b| a.max(*b)),
+        pruner.goal().limit - config.num_params()
+    );
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
     let shape = Shape::named(&args.shape)?;
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
+    if !args.search.is_empty() {
+        return search(&args, &shape);
+    }
     if args.train { train(&args, &shape) } else { one_shot(&args, &shape) }
 }

@@ -441,17 +441,27 @@ impl Pruner {
         // The target was checked against the floors, so there is a candidate as long as it is not met.
         let least = self.goal.count(&self.config);
         let stuck = PruneError::TargetBelowFloor { target: self.goal.limit, least };
+        let mut steps = uneven::MOST_STEPS;
         if self.state.completion.is_none() {
             let next = select::choose(candidates, |_| true).ok_or_else(|| stuck.clone())?;
             let after = self.goal.count(&self.after(next));
             if after >= self.goal.limit {
                 return Ok(next.clone());
             }
-            self.complete(after);
+            self.complete(after, &mut steps);
         }
         if let Some(end) = self.state.end {
-            let mut in_order = select::in_order(&self.groups, &self.config, scores).into_iter();
-            return in_order.find(|candidate| self.leads_to(end, candidate)).ok_or(stuck);
+            let in_order = select::in_order(&self.groups, &self.config, scores);
+            for candidate in in_order {
+                match self.leads_to(end, &candidate, &mut steps) {
+                    Ok(true) => return Ok(candidate),
+                    Ok(false) => {}
+                    Err(uneven::TooLarge) => break,
+                }
+            }
+            // Too large a search leaves the numbers of events by type, which are worked out again after each.
+            self.state.end = None;
+            self.state.completion = target::completion(&self.groups, &self.config, self.goal);
         }
         let left = self.state.completion.as_deref().unwrap_or_default();
         let has_events = |kind| left.iter().any(|(other, left)| *other == kind && *left > 0);
@@ -464,10 +474,9 @@ impl Pruner {
     }
 
     /// Works out the last events; one event alone could leave `reachable` parameters, which is too few.
-    fn complete(&mut self, reachable: u64) {
+    fn complete(&mut self, reachable: u64, steps: &mut u64) {
         if uneven::sizes_differ(&self.groups, &self.config) {
-            let end = uneven::best_end(&self.groups, &self.config, self.goal, reachable);
-            // Too large a search leaves the numbers of events by type, which are worked out again after each.
+            let end = uneven::best_end(&self.groups, &self.config, self.goal, reachable, steps);
             self.state.end = end.ok().flatten();
         }
         self.state.completion = match self.state.end {
@@ -477,11 +486,16 @@ impl Pruner {
     }
 
     /// Whether `end` is reached in as many events as it says with this one as the next.
-    fn leads_to(&self, end: End, candidate: &select::Candidate) -> bool {
+    fn leads_to(
+        &self,
+        end: End,
+        candidate: &select::Candidate,
+        steps: &mut u64,
+    ) -> Result<bool, uneven::TooLarge> {
         let after = self.after(candidate);
         let goal = Goal { limit: end.params, ..self.goal };
-        let rest = uneven::best_end(&self.groups, &after, goal, end.params);
-        rest.is_ok_and(|rest| rest.is_some_and(|rest| rest.events + 1 == end.events))
+        let rest = uneven::best_end(&self.groups, &after, goal, end.params, steps)?;
+        Ok(rest.is_some_and(|rest| rest.events + 1 == end.events))
     }
 
     fn records_of(&self, candidates: &[(GroupType, Option<select::Candidate>)]) -> Vec<CandidateRecord> {

@@ -15,8 +15,8 @@ use crate::schema::groups::{GroupType, sizes_come_apart};
 use crate::spec::Scope;
 use serde::{Deserialize, Serialize};
 
-/// Steps of one search, at most: about a second.
-const MOST_STEPS: u64 = 500_000_000;
+/// Steps of the searches of one event, at most: about a second.
+pub const MOST_STEPS: u64 = 500_000_000;
 const UNREACHED: u32 = u32::MAX;
 
 /// Where pruning ends: parameters that count, and the fewest events that lead there.
@@ -26,7 +26,7 @@ pub struct End {
     pub events: u64,
 }
 
-/// The search would take more than `MOST_STEPS`.
+/// The search would take more steps than are left to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -43,7 +43,7 @@ pub fn sizes_differ(groups: &Groups, config: &ModelConfig) -> bool {
 }
 
 /// The end with the largest count that does not exceed the goal's limit and is not below `at_least`, and of these the one of the fewest
-/// events; `None` where there is none.
+/// events; `None` where there is none. What it takes goes off `steps`, so that the searches of one event have one bound.
 ///
 /// # Errors
 /// [`TooLarge`].
@@ -52,6 +52,7 @@ pub fn best_end(
     config: &ModelConfig,
     goal: Goal,
     at_least: u64,
+    steps: &mut u64,
 ) -> Result<Option<End>, TooLarge> {
     let mut best: Option<End> = None;
     for gone in 0..=groups.events_left(GroupType::Stem, config) {
@@ -60,7 +61,7 @@ pub fn best_end(
         let least = count.saturating_sub(goal.limit);
         // Narrower models are smaller still.
         let Some(most) = count.checked_sub(best.map_or(at_least, |best| best.params)) else { break };
-        if let Some((lost, events)) = fewest(groups, &narrow, least, most)? {
+        if let Some((lost, events)) = fewest(groups, &narrow, least, most, steps)? {
             let end = End { params: count - lost, events: events + gone as u64 };
             let better = |best: End| end.params > best.params || end.events < best.events;
             if best.is_none_or(better) {
@@ -122,6 +123,7 @@ fn fewest(
     config: &ModelConfig,
     least: u64,
     most: u64,
+    left: &mut u64,
 ) -> Result<Option<(u64, u64)>, TooLarge> {
     if least == 0 {
         return Ok(Some((0, 0)));
@@ -133,9 +135,7 @@ fn fewest(
     let gone = (groups.events_left(GroupType::Layer, config) as u64).min(most / smallest);
     let cells = most / unit + 1;
     let steps = layers.iter().map(|layer| layer.attention.len() as u64 + 64).sum::<u64>();
-    if cells.saturating_mul((gone + 1) * steps) > MOST_STEPS {
-        return Err(TooLarge);
-    }
+    *left = left.checked_sub(cells.saturating_mul((gone + 1) * steps)).ok_or(TooLarge)?;
     let (cells, gone) = (cells as usize, gone as usize);
     let mut table = vec![vec![UNREACHED; cells]; gone + 1];
     table[0][0] = 0;
@@ -201,7 +201,8 @@ mod tests {
         let whole = config.num_params();
         let end = |lost: u64| {
             let goal = Goal { limit: whole - lost, counts_embedding: true };
-            let end = best_end(&groups, &config, goal, 0).unwrap().unwrap();
+            let mut steps = MOST_STEPS;
+            let end = best_end(&groups, &config, goal, 0, &mut steps).unwrap().unwrap();
             (whole - end.params, end.events)
         };
         assert_eq!(end(0), (0, 0));
@@ -238,6 +239,23 @@ mod tests {
         let spec = PruneSpec { types: GroupType::ALL.to_vec(), scope: Scope::PerLayer, ..small_spec() };
         let groups = Groups::new(&spec, &config).unwrap();
         let goal = Goal { limit: config.num_params() / 2, counts_embedding: true };
-        assert_eq!(best_end(&groups, &config, goal, 0), Err(TooLarge));
+        let mut steps = MOST_STEPS;
+        assert_eq!(best_end(&groups, &config, goal, 0, &mut steps), Err(TooLarge));
+    }
+
+    /// What one search takes is not there for the next.
+    #[test]
+    fn searches_share_a_bound() {
+        let config = config_of([10, 8, 2, 1, 2, 8, 5], true);
+        let spec = PruneSpec { types: GroupType::ALL.to_vec(), scope: Scope::PerLayer, ..small_spec() };
+        let groups = Groups::new(&spec, &config).unwrap();
+        let goal = Goal { limit: config.num_params() / 2, counts_embedding: true };
+        let mut steps = MOST_STEPS;
+        let found = best_end(&groups, &config, goal, 0, &mut steps);
+        assert!(found.is_ok_and(|found| found.is_some()) && steps < MOST_STEPS);
+        let mut few = MOST_STEPS - steps;
+        assert_eq!(best_end(&groups, &config, goal, 0, &mut few), found);
+        assert_eq!(few, 0);
+        assert_eq!(best_end(&groups, &config, goal, 0, &mut few), Err(TooLarge));
     }
 }
