@@ -119,7 +119,7 @@ pub(super) fn model(known: &KnownRates, arm: &ArmSpec, spec: &RunSpec, vocab_siz
     let trained = match arm.train {
         None => 0,
         Some(_) if arm.is_source() && spec.source.model.is_some() => 0,
-        Some(train) => trained_tokens(arm, train.tokens, spec, &r),
+        Some(train) => trained_tokens(arm, train.tokens, start, spec, &r),
     };
     let training = match stages {
         0 if arm.prunes_in_training() => pruning_flops(spec, &r),
@@ -141,7 +141,8 @@ fn ends_whole(arm: &ArmSpec) -> bool {
     arm.prune.is_none() && !matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)))
 }
 
-fn trained_tokens(arm: &ArmSpec, tokens: Tokens, spec: &RunSpec, r: &Rates) -> u64 {
+/// Tokens that `arm` trains on; `start`: forward FLOPs per token of the model that it begins with.
+fn trained_tokens(arm: &ArmSpec, tokens: Tokens, start: f64, spec: &RunSpec, r: &Rates) -> u64 {
     let budget = spec.budget.tokens;
     match tokens {
         Tokens::Source => spec.source.tokens.unwrap_or_default(),
@@ -154,7 +155,8 @@ fn trained_tokens(arm: &ArmSpec, tokens: Tokens, spec: &RunSpec, r: &Rates) -> u
         Tokens::TotalFlops { source_share } => {
             let source =
                 source_share * TRAINING_TO_FORWARD * r.source * spec.source.tokens.unwrap_or_default() as f64;
-            let tokens = (source + pruning_flops(spec, r)) / (TRAINING_TO_FORWARD * r.target);
+            let teaching = if arm.distils() { r.source } else { 0.0 };
+            let tokens = (source + pruning_flops(spec, r)) / (TRAINING_TO_FORWARD * start + teaching);
             let batch = spec.train.batch_tokens as f64;
             ((tokens / batch).floor() * batch) as u64
         }

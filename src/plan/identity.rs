@@ -5,6 +5,7 @@
 use super::error::PlanError;
 use crate::base::hash::{sha256_file, short_hash};
 use crate::rules::saliency::Statistic;
+use crate::schema::Projection;
 use crate::schema::groups::sizes_come_apart;
 use crate::spec::{
     ArmSpec, BadRows, CorpusSpec, DataSpec, EngineKind, EngineSpec, EvalSpec, How, LatencySpec, Packing,
@@ -297,7 +298,12 @@ fn from(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds<'
         Shape::Source => json!("source"),
         Shape::Proportional => {
             identity.read(&["prune.target"]);
-            json!({ "model": spec.model, "target": spec.prune.target })
+            let mut shape = json!({ "model": spec.model, "target": spec.prune.target });
+            // Those of channels were left out once, where there were any.
+            if spec.model.biases.contains(Projection::Gate) || spec.model.biases.contains(Projection::Up) {
+                shape["biases"] = json!("counted");
+            }
+            shape
         }
         Shape::Of(_) => json!({ "widths_of": ids.other }),
     };
@@ -327,6 +333,11 @@ fn pruned(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds
     if spec.prune.scope == Scope::PerLayer && sizes_come_apart(&spec.prune.types) {
         identity.value["end"] = json!("nearest");
     }
+    // Updates read running means of x̄ once.
+    let averages = *how == How::WhileTraining && spec.prune.gradient_ema > 0.0;
+    if averages && spec.prune.update.needs.contains(&Statistic::InputMean) {
+        identity.value["update_means"] = json!("of the step");
+    }
 }
 
 fn trained(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputIds<'_>) {
@@ -348,6 +359,10 @@ fn trained(identity: &mut Identity, arm: &ArmSpec, spec: &RunSpec, ids: &InputId
             identity.put("tokens", json!({ "flops_of": [ids.source, ids.other] }), &[]);
             if source_share != 1.0 {
                 identity.put("source_share", json!(source_share), &[]);
+            }
+            // A teacher's passes were beside the budget once.
+            if train.distils {
+                identity.value["tokens"]["teacher"] = json!("paid");
             }
         }
     }

@@ -15,9 +15,9 @@
 use super::error::PruneError;
 use super::event::{CandidateRecord, EventRecord};
 use super::groups::{GroupId, Groups};
-use super::saliency::{GroupScores, SaliencyContext, scores_from};
+use super::saliency::{GroupScores, SaliencyContext, layerwise_error_flops, scores_from};
 use super::schedule::{Allowance, allowance};
-use super::statistics::{Needs, Statistics};
+use super::statistics::{Grams, Needs, Statistics};
 use super::sums::{Stored, SumStore, TensorSums};
 use super::survivors::{Survivors, moved};
 use super::target::{Events, Goal};
@@ -250,6 +250,10 @@ impl Pruner {
                 work.slice(backend, trees);
             }
         }
+        let mut layerwise_flops = match saliency.needs(Statistic::Gram) {
+            true => layerwise_error_flops(&self.groups, &self.config),
+            false => 0,
+        };
         let scores = self.scores(backend, work, trees, statistics.as_deref())?;
         let candidates = select::candidates(&self.groups, &self.config, &scores);
         let chosen = self.choose(&candidates, &scores)?;
@@ -290,6 +294,7 @@ impl Pruner {
         work.sums.set_behind(true);
         if let Some(statistics) = statistics {
             statistics.keep(&self.groups, &self.config, &kept);
+            layerwise_flops += statistics.grams.as_mut().map_or(0, Grams::take_flops);
         }
         self.config = kept.shape(&self.config);
         if !changed.is_empty() {
@@ -318,7 +323,7 @@ impl Pruner {
             damping: by_update.into_iter().chain(by_saliency).max_by(f64::total_cmp),
             fisher_units,
             sums_from_event: (!work.sums.is_empty()).then_some(work.from_event),
-            saliency_flops: cost::saliency_flops(saliency, self.scored(work)),
+            saliency_flops: cost::saliency_flops(saliency, self.scored(work)) + layerwise_flops,
             update_flops,
         })
     }

@@ -177,6 +177,22 @@ fn records_say_what_happened() {
     assert_eq!(model.statistics.grams.as_ref().unwrap().check(&model.config), Ok(()));
 }
 
+/// Layerwise errors cost inverses of G, what events do to them, and the errors themselves. An event of channels in two layers: of the
+/// seven inputs of width 12 and two of width 8 an inverse each; 8 groups of one column of 12 rows, 2·2·12 each; 7 columns left of 8.
+#[test]
+fn layerwise_errors_are_booked() {
+    let source = small_config(true);
+    let obs = Saliency::named("obs").unwrap();
+    let types = vec![GroupType::Ffn];
+    let spec = PruneSpec { saliency: obs, types, target: Target::Params(1620 - 2 * 72), ..small_spec() };
+    let mut pruner = Pruner::new(&spec, &source, 1).unwrap();
+    let records = Model::new(&source, 1).one_shot(&mut pruner);
+    let inverses = 7 * 12u64.pow(3) + 2 * 8u64.pow(3);
+    let (errors, left) = (|n: u64| 2 * n * 2 * 2 * 12, |k: u64| 2 * (2 * k + 2 * k * k));
+    let flops: Vec<u64> = records.iter().map(|record| record.saliency_flops).collect();
+    assert_eq!(flops, [inverses + errors(8) + left(7), errors(7) + left(6)]);
+}
+
 /// What is scored in one call alone is left as it is after the last event; everything else is sliced as ever.
 #[test]
 fn what_does_not_last_is_not_sliced() {

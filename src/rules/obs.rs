@@ -143,6 +143,23 @@ pub fn eliminated_from_inverse(inverse: &DMatrix<f64>, kept: &[usize]) -> Option
     Some(block(kept, kept) - block(kept, &gone) * solved)
 }
 
+/// FLOPs of the inverse of an n × n matrix by its Cholesky factor: n³/3, and 2n³/3 for the inverse.
+pub fn inverse_flops(n: u64) -> u64 {
+    n.pow(3)
+}
+
+/// FLOPs of [`eliminated_from_inverse`] with `kept` columns left and `gone` not: s³/3 for the factor of G⁻¹_SS, 2s²k and 2k²s for
+/// the products.
+pub fn eliminated_flops([kept, gone]: [u64; 2]) -> u64 {
+    gone.pow(3) / 3 + 2 * gone * gone * kept + 2 * kept * kept * gone
+}
+
+/// FLOPs of [`error_by_inverse`] for `columns` columns of a linear layer of `outputs` rows: s³/3 for the factor, 2s²·d_out for the
+/// solution, 2s·d_out for the trace.
+pub fn error_flops([columns, outputs]: [u64; 2]) -> u64 {
+    columns.pow(3) / 3 + 2 * (columns + 1) * columns * outputs
+}
+
 /// ε_S of columns S with weights `pruned` (W_S), by the block G⁻¹_SS of the inverse: tr(W_S (G⁻¹_SS)⁻¹ W_Sᵀ). NaN where the block
 /// is numerically singular.
 pub fn error_by_inverse(block: DMatrix<f64>, pruned: &DMatrix<f64>) -> f64 {

@@ -17,7 +17,7 @@ use super::pretrain::{Beginning, Observer, TrainError, TrainPlan, train};
 use super::schedule::Rate;
 use super::{CurvePoint, HeldOut, Ledger, Lesson, Part, widths};
 use crate::data::Batches;
-use crate::model::flops::training_flops_per_token;
+use crate::model::flops::{forward_flops_per_token, training_flops_per_token};
 use crate::model::{LayerShape, ModelConfig, Rank, Weights, init};
 use crate::prune::{EventRecord, Goal, PrunerState};
 use crate::spec::{
@@ -89,7 +89,8 @@ impl<B: Backend> Context<'_, '_, B> {
     ) -> Result<Made<B>, TrainError> {
         let Given { source: start, other, source_flops, other_flops, teacher } = given;
         let mut beginning = self.from(arm, source, start, other.as_ref())?;
-        let tokens = self.tokens(arm, &beginning.config, source_flops, other_flops);
+        let taught = teacher.as_ref().filter(|_| arm.distils()).map(|teacher| &teacher.config);
+        let tokens = self.tokens(arm, &beginning.config, taught, source_flops, other_flops);
         beginning.stages = arm.stages();
         beginning.skips_calibration = arm.train.is_some() && self.spec.recovery.subtract_calibration;
         beginning.rate = Some(self.rate(arm, tokens));
@@ -163,8 +164,16 @@ impl<B: Backend> Context<'_, '_, B> {
         }))
     }
 
-    /// Trained: how many tokens, whole batches.
-    fn tokens(&self, arm: &ArmSpec, config: &ModelConfig, source_flops: f64, other_flops: f64) -> u64 {
+    /// Trained: how many tokens, whole batches. FLOPs are those of a model of shape `config` and of the passes of its `teacher`; one
+    /// that is pruned spends less than it may.
+    fn tokens(
+        &self,
+        arm: &ArmSpec,
+        config: &ModelConfig,
+        teacher: Option<&ModelConfig>,
+        source_flops: f64,
+        other_flops: f64,
+    ) -> u64 {
         let (source, recovery) = (&self.spec.source, self.spec.budget.tokens);
         let batch = self.spec.train.batch_tokens as u64;
         let Some(train) = arm.train else { return 0 };
@@ -174,7 +183,10 @@ impl<B: Backend> Context<'_, '_, B> {
             Tokens::Recovery => recovery,
             Tokens::Total { source_share } => source.counted_tokens(source_share) + recovery,
             Tokens::TotalFlops { source_share } => {
-                let per_token = training_flops_per_token(config, self.spec.data.context_length);
+                let context_length = self.spec.data.context_length;
+                let teaching =
+                    teacher.map_or(0.0, |teacher| forward_flops_per_token(teacher, context_length));
+                let per_token = training_flops_per_token(config, context_length) + teaching;
                 let spent = if source_share == 1.0 { source_flops } else { source_share * source_flops };
                 ((spent + other_flops) / per_token) as u64
             }

@@ -117,15 +117,10 @@ pub fn stage<B: Backend>(
     if needs.has(Statistic::Gram) {
         ledger.add(Part::Hessian, tokens, gram_flops, 0.0);
     }
-    let per_token = match pass {
-        Pass::Nothing => 0.0,
-        Pass::Forward => forward_flops_per_token(config, context_length),
-        // The gradients of loss and entropy have a pass each.
-        Pass::Backward => {
-            let passes = u8::from(needs.loss()) + u8::from(needs.has(Statistic::EntropyGradient));
-            f64::from(passes) * training_flops_per_token(config, context_length)
-        }
-    };
+    // The gradients of loss and entropy have a pass each; what is read of inputs beside the latter's has one, too.
+    let differentiated = u8::from(needs.loss()) + u8::from(needs.has(Statistic::EntropyGradient));
+    let per_token = f64::from(u8::from(needs.observes())) * forward_flops_per_token(config, context_length)
+        + f64::from(differentiated) * training_flops_per_token(config, context_length);
     ledger.add(Part::Saliency, tokens, per_token * tokens as f64 + others, started.elapsed().as_secs_f64());
     let started = Instant::now();
     let mut statistics = gradient.statistics(backend, total, (step, pruner.state().events));

@@ -17,7 +17,7 @@ use crate::prune::groups::Groups;
 use crate::prune::saliency::GroupScores;
 use crate::prune::statistics::unit_effect;
 use crate::prune::{Collector, EventRecord, Needs, Statistics};
-use crate::rules::saliency::{Pass, Statistic};
+use crate::rules::saliency::Statistic;
 use crate::spec::{FisherScale, FisherUnit, GroupType};
 use crate::tensor::{Accumulation, Backend, Communicator, Distillation, RankError};
 
@@ -139,7 +139,7 @@ impl<B: Backend> StepGradient<B> {
             }
         } else if differentiates {
             losses = self.loss(rank, config, weights, batch, work);
-        } else if self.needs.as_ref().is_some_and(|needs| needs.pass() >= Pass::Forward) {
+        } else if self.needs.as_ref().is_some_and(Needs::observes) {
             self.observe(rank, config, weights, batch);
         }
         if let Some(entropy) = &mut self.entropy {

@@ -166,6 +166,24 @@ fn one_shot_on_several_ranks_removes_the_same_groups() {
     }
 }
 
+/// Of three ranks one has a micro-batch of the calibration set; scores are those of one rank, to the bit, and all agree on them.
+#[test]
+fn ranks_without_a_micro_batch_score_as_the_others() {
+    for rule in ["activation", "flap", "fisher_group", "obs"] {
+        let prune = prune_spec(named(rule), Update::NONE, 0.8);
+        let prune_with = |rank: &mut Rank<'_, CpuBackend<f32>>| {
+            let weights = init::random_weights(&BACKEND, &config(), 2);
+            calibrate::one_shot(rank, &batches(), &prune, CONTEXT, 8, 100, 2, config(), weights)
+                .unwrap_or_else(|error| panic!("{rule}: {error}"))
+        };
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let one = prune_with(&mut alone(&mut network));
+        for many in on_ranks(3, prune_with) {
+            assert_eq!(many.events, one.events, "{rule}");
+        }
+    }
+}
+
 /// Stopped on all ranks at once by what rank 0 sees, and gone on with from the one checkpoint that it wrote.
 #[test]
 fn resumed_ranks_equal_uninterrupted_ones() {

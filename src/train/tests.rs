@@ -313,6 +313,24 @@ fn pruning_reaches_the_target_along_the_line() {
     }
 }
 
+/// Running means go on in every step; what updates read is collected in those alone that events follow.
+#[test]
+fn updates_find_their_statistics_beside_running_means() {
+    for update in [Update::MEAN_BIAS, Update::LAYERWISE_BIAS] {
+        let prune = PruneSpec {
+            gradient_ema: 0.5,
+            schedule: PruneSchedule::interval(2),
+            types: vec![GroupType::Ffn],
+            ..prune_spec(named("flap"), update, 0.97)
+        };
+        let state = run(&train_spec(), Some(&prune), 20, None, &mut Silent).expect("it prunes");
+        assert!(state.progress.events.iter().all(|event| event.step % 2 == 0));
+        let plain = PruneSpec { saliency: Saliency::TAYLOR1, ..prune };
+        let state = run(&train_spec(), Some(&plain), 20, None, &mut Silent).expect("it prunes");
+        assert!(!state.progress.events.is_empty() && !state.config.biases.is_empty());
+    }
+}
+
 /// A schedule that is too slow for the budget fails, and says which one would do.
 #[test]
 fn a_missed_target_is_an_error_with_a_faster_schedule() {
@@ -390,6 +408,7 @@ fn one_shot_books_the_passes_that_happened() {
         (named("wanda"), Update::NONE, forward),
         (Saliency::TAYLOR1, Update::NONE, 3.0 * forward),
         (named("entropy_taylor"), Update::NONE, 3.0 * forward),
+        (named("entropy_taylor"), Update::MEAN_BIAS, 4.0 * forward),
     ] {
         let prune = PruneSpec { types: vec![GroupType::Ffn], ..prune_spec(saliency, update, 0.9) };
         let mut network = ExplicitNetwork::new(&BACKEND);

@@ -19,14 +19,17 @@ pub fn proportional(source: &ModelConfig, goal: Goal) -> Option<ModelConfig> {
         });
         ModelConfig { hidden_size: round(source.hidden_size), layers: layers.collect(), ..source.clone() }
     };
-    let mut config = (1..=1000).rev().map(scaled).find(|config| goal.count(config) <= goal.limit)?;
-    // One more feed-forward channel in every layer costs 3·d·L.
-    let channel = 3 * config.hidden_size as u64 * config.layers.len() as u64;
-    let spare = (goal.limit - goal.count(&config)).checked_div(channel).unwrap_or(0) as usize;
-    for layer in &mut config.layers {
-        layer.intermediate_size += spare;
-    }
-    Some(config)
+    let config = (1..=1000).rev().map(scaled).find(|config| goal.count(config) <= goal.limit)?;
+    let wider = |channels: usize| {
+        let mut wider = config.clone();
+        wider.layers.iter_mut().for_each(|layer| layer.intermediate_size += channels);
+        wider
+    };
+    // One more feed-forward channel in every layer costs 3·d·L, and what biases there are.
+    let count = goal.count(&config);
+    let channel = goal.count(&wider(1)) - count;
+    let spare = (goal.limit - count).checked_div(channel).unwrap_or(0) as usize;
+    Some(wider(spare))
 }
 
 #[cfg(test)]
@@ -62,6 +65,17 @@ mod tests {
             }
             assert_eq!(proportional(&source(), goal(full)), Some(source()));
             assert_eq!(proportional(&source(), goal(10)), None);
+        }
+    }
+
+    /// A channel of a model with biases costs those of gate and up, too.
+    #[test]
+    fn biases_of_channels_count() {
+        let source = ModelConfig { biases: Biases::MLP, ..source() };
+        for target in (100_000..source.num_params()).step_by(997) {
+            let goal = Goal { limit: target, counts_embedding: true };
+            let found = proportional(&source, goal).map(|config| config.num_params());
+            assert!(found.is_none_or(|params| params <= target), "{found:?} of {target}");
         }
     }
 }

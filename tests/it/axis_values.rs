@@ -8,10 +8,10 @@ use efficientllm::rules::update::{self, UpdateRule};
 use efficientllm::spec::{EngineKind, Experiment, GroupType, NoSource, Scope, load};
 use efficientllm::tensor::cpu::Matrix;
 use efficientllm::tensor::{Alone, CpuBackend};
-use efficientllm::train::HeldOut;
 use efficientllm::train::arms::{Context, Given, Made, Trained};
 use efficientllm::train::optimizer::Moments;
 use efficientllm::train::pretrain::Silent;
+use efficientllm::train::{HeldOut, Part};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -180,6 +180,32 @@ fn every_axis_value_is_planned_and_used() {
         values.push(arm);
     }
     assert!(values.len() >= 35, "{values:?}");
+}
+
+/// A budget in FLOPs pays for the teacher's passes, too.
+#[test]
+fn a_budget_in_flops_holds_every_pass() {
+    let mut models = Models::new();
+    for arm in ["direct", "distil"] {
+        let keys = "shape = \"proportional\"\nbudget = \"total_flops\"";
+        let experiment = short("", &format!("[[arms]]\narm = \"{arm}\"\n{keys}\n"));
+        models.make(&experiment);
+        let plan = plan(&experiment, EngineKind::Cpu).unwrap();
+        let model = |stage: &&efficientllm::plan::Stage| matches!(stage.kind, StageKind::Model(_));
+        let stage = plan.stages.iter().rfind(model).unwrap();
+        let flops =
+            |place: Option<usize>| models.made[&plan.stages[place.unwrap()].id].1.model.ledger.method_flops();
+        let (source, other) = (flops(stage.inputs.source), flops(stage.inputs.other));
+        let ledger = &models.made[&stage.id].1.model.ledger;
+        let (spent, tokens) = (ledger.method_flops(), ledger.method_tokens());
+        // The most whole batches that they pay for.
+        let batch = spent / tokens as f64 * stage.spec.train.batch_tokens as f64;
+        assert!(
+            spent <= source + other && spent + batch > source + other,
+            "{arm}: {spent} of {source} + {other}"
+        );
+        assert_eq!(ledger.entry(Part::Teacher).tokens > 0, arm == "distil");
+    }
 }
 
 /// Rows of rules: what the files of the rules say of themselves.

@@ -4,7 +4,7 @@
 //! | reduction over the coupled tensors | | normaliser | |
 //! |---|---|---|---|
 //! | `sum` `mean` `max` `prod` | of their scores | `none` | |
-//! | `first` | that of gate (`ffn`), q (`head`), embedding (`stem`) | `per_parameter` | by the parameters of the group |
+//! | `first` | that of gate (`ffn`), q (`head`, `head_dim`), embedding (`stem`), first norm (`layer`) | `per_parameter` | by the parameters of the group |
 //! | | | `layer_mean` | by the mean over the groups of its type in its layer |
 //! | | | `layer_zscore` | less that mean, by their standard deviation |
 mod coupled;
@@ -19,8 +19,10 @@ use super::statistics::Statistics;
 use super::sums::SumStore;
 use super::survivors::Survivors;
 use crate::model::{ModelConfig, Weights};
+use crate::rules::obs::error_flops;
 use crate::rules::saliency::{Saliency, Statistic, TensorScores};
-use crate::spec::{Normaliser, Reduction};
+use crate::schema::Param;
+use crate::spec::{GroupType, Normaliser, Reduction};
 use crate::tensor::{Backend, ElementScore};
 use evidence::{ElementSums, GroupEvidence};
 
@@ -121,6 +123,21 @@ pub fn scores_from<B: Backend>(
         scores.set(kind, places.map(of_place).collect::<Result<_, _>>()?);
     }
     Ok(scores)
+}
+
+/// FLOPs of the layerwise errors of all groups of the allowed types, once.
+pub(super) fn layerwise_error_flops(groups: &Groups, config: &ModelConfig) -> u64 {
+    let of_place = |kind: GroupType, place: usize| {
+        let outputs = coupled::readers(config, kind, place)
+            .into_iter()
+            .map(|(_, id)| config.length(Param::of(id).rows) as u64);
+        let columns = coupled::channels_of(groups, config, kind, place);
+        let of_linear =
+            |outputs| columns.iter().map(|own| error_flops([own.len() as u64, outputs])).sum::<u64>();
+        outputs.map(of_linear).sum::<u64>()
+    };
+    let places = |&kind: &GroupType| (0..groups.places(kind, config)).map(move |place| (kind, place));
+    groups.types().iter().flat_map(places).map(|(kind, place)| of_place(kind, place)).sum()
 }
 
 /// Joins the lists of the coupled tensors; the position of a group whose product no number can hold.

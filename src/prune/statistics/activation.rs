@@ -18,7 +18,8 @@ pub struct ActivationSums<B: Backend> {
     head_dim: usize,
     /// Of N × n, N × H, sequences × n, and 1 × n.
     scratch: [B::Tensor; 4],
-    context_length: usize,
+    /// T; 1 where nothing has been seen, as by a rank that had no micro-batch.
+    pub(super) context_length: usize,
 }
 
 impl<B: Backend> ActivationSums<B> {

@@ -11,7 +11,7 @@ use crate::model::ModelConfig;
 use crate::model::taps::{Observation, Site};
 use crate::prune::error::PruneError;
 use crate::prune::survivors::Survivors;
-use crate::rules::obs::{FactoredGram, eliminated_from_inverse};
+use crate::rules::obs::{FactoredGram, eliminated_flops, eliminated_from_inverse, inverse_flops};
 use crate::tensor::{Backend, Product, Scalar};
 use nalgebra::DMatrix;
 
@@ -31,12 +31,14 @@ pub struct Grams {
     pub num_tokens: u64,
     /// The most damping that an inverse needed.
     pub damping: Option<f64>,
+    /// FLOPs of inverses, and of what events did to them, since [`Grams::take_flops`].
+    flops: u64,
 }
 
 impl Grams {
     pub fn new(sites: Vec<(Site, DMatrix<f64>)>, num_tokens: u64) -> Self {
         let sites = sites.into_iter().map(|(site, gram)| SiteGram { site, gram, inverse: None }).collect();
-        Grams { sites, num_tokens, damping: None }
+        Grams { sites, num_tokens, damping: None, flops: 0 }
     }
 
     pub fn of(&self, site: Site) -> Option<&DMatrix<f64>> {
@@ -71,6 +73,7 @@ impl Grams {
         use rayon::prelude::*;
         let tokens = self.num_tokens;
         let missing: Vec<&mut SiteGram> = self.sites.iter_mut().filter(|at| at.inverse.is_none()).collect();
+        let flops: u64 = missing.iter().map(|at| inverse_flops(at.gram.nrows() as u64)).sum();
         let used: Result<Vec<f64>, PruneError> = missing
             .into_par_iter()
             .map(|at| {
@@ -80,15 +83,26 @@ impl Grams {
             })
             .collect();
         self.damping = used?.into_iter().chain(self.damping).max_by(f64::total_cmp);
+        self.flops += flops;
         Ok(())
+    }
+
+    /// FLOPs of inverses, and of what events did to them, since the last call.
+    pub fn take_flops(&mut self) -> u64 {
+        std::mem::take(&mut self.flops)
     }
 
     /// Deletes the rows and columns of inputs that `kept` (positions in the model of shape `config`) does not list.
     pub fn keep(&mut self, config: &ModelConfig, kept: &Survivors) {
+        let flops = &mut self.flops;
         self.sites.retain_mut(|SiteGram { site, gram, inverse }| {
             let Some(now) = moved(kept, *site) else { return false };
             let indices = kept_channels(config, kept, *site);
             if indices.len() < gram.nrows() {
+                if inverse.is_some() {
+                    *flops +=
+                        eliminated_flops([indices.len(), gram.nrows() - indices.len()].map(|n| n as u64));
+                }
                 *gram = gram.select_rows(&indices).select_columns(&indices);
                 // Without what is gone the inverse is that of a smaller matrix, not a part of this one.
                 *inverse = inverse.take().and_then(|inverse| eliminated_from_inverse(&inverse, &indices));

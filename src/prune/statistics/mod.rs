@@ -100,6 +100,11 @@ impl Needs {
         self.wanted.iter().filter(of_loss).any(|statistic| statistic.pass() == Pass::Backward)
     }
 
+    /// Whether inputs of layers are read and no gradient of the loss, so that they take a forward pass of their own.
+    pub fn observes(&self) -> bool {
+        !self.loss() && self.wanted.iter().any(|statistic| statistic.pass() == Pass::Forward)
+    }
+
     /// Whether gradients of single sequences or micro-batches are wanted.
     pub fn by_unit(&self) -> bool {
         let squared = self.has(Statistic::Fisher) || self.has(Statistic::SquaredEffect);
@@ -191,6 +196,11 @@ impl<B: Backend> Collector<B> {
             communicator.sum_tensors(backend, &mut sums)?;
             self.num_tokens = communicator.sum(self.num_tokens as f64)? as u64;
         }
+        if let Some(activation) = &mut self.activation {
+            let all = communicator.gather(&[activation.context_length as f64])?;
+            activation.context_length =
+                all.iter().flat_map(|own| own.iter()).fold(1.0, |a, b| b.max(a)) as usize;
+        }
         Ok(())
     }
 
@@ -261,16 +271,19 @@ impl Statistics {
         }
     }
 
-    /// `self ← β·self + (1 − β)·new`, of what both have; G is the new one.
+    /// `self ← β·self + (1 − β)·new`, beginning with the new one where there was none. G and x̄, which updates read, are the new
+    /// ones: they are of the network as it is now, and second moments are centred by the mean of the same tokens.
     pub fn blend(&mut self, decay: f64, new: Statistics) {
-        for (statistic, channels) in &mut self.channels {
-            if let Some(new) = new.channels.get(statistic) {
-                channels.blend(decay, new);
+        for (statistic, new) in new.channels {
+            match self.channels.get_mut(&statistic) {
+                Some(mean) if statistic != Statistic::InputMean => mean.blend(decay, &new),
+                _ => _ = self.channels.insert(statistic, new),
             }
         }
-        for (statistic, scores) in &mut self.effects {
-            if let Some(new) = new.effects.get(statistic) {
-                scores.blend(decay, new);
+        for (statistic, new) in new.effects {
+            match self.effects.get_mut(&statistic) {
+                Some(mean) => mean.blend(decay, &new),
+                None => _ = self.effects.insert(statistic, new),
             }
         }
         (self.num_tokens, self.step, self.events, self.units) =

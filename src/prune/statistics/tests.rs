@@ -256,12 +256,14 @@ fn statistics_of_inputs_are_those_of_the_values_that_pass() {
         of(&sliced, Statistic::InputNorm, Site::DownIn(0)),
         of(&found, Statistic::InputNorm, Site::DownIn(0))[1..]
     );
-    // A running mean that is half of each.
+    // A running mean that is half of each; x̄ is the last.
     let mut mean = found.clone();
     let mut other = found.clone();
     other.channels.values_mut().for_each(|channels| *channels = channels.clone().map(|x| 3.0 * x));
     mean.blend(0.5, other);
-    close(of(&mean, Statistic::InputMean, site)[0], 2.0 * of(&found, Statistic::InputMean, site)[0], "blend");
+    let first = |statistic| of(&found, statistic, site)[0];
+    close(of(&mean, Statistic::InputVariance, site)[0], 2.0 * first(Statistic::InputVariance), "blend");
+    close(of(&mean, Statistic::InputMean, site)[0], 3.0 * first(Statistic::InputMean), "mean of the step");
 }
 
 /// On a device, everything that any rule needs comes to the same as on the processor.
@@ -322,4 +324,42 @@ fn a_device_collects_the_same() {
             alike(&wide(backend.to_host(found)), &wide(expected.data.clone()), &name);
         }
     }
+}
+
+/// Second moments are centred by the mean of their own tokens, whatever running means there are, and what is collected for events alone
+/// is there at the first one that comes.
+#[test]
+fn what_updates_read_is_no_running_mean() {
+    let (config, site) = (config(13, 8, 2, false, &[(4, 2, 3)]), Site::DownIn(0));
+    let of = |x: [f64; 3], y: [f64; 3], wanted: &[Statistic]| {
+        let channels = |statistic: &Statistic| {
+            let row = |j: usize| match statistic {
+                Statistic::InputMean => (x[j] + y[j]) / 2.0,
+                _ => (x[j] * x[j] + y[j] * y[j]).sqrt(),
+            };
+            (*statistic, sites::Channels::new(false, vec![(site, (0..3).map(row).collect())]))
+        };
+        let gram = nalgebra::DMatrix::from_fn(3, 3, |i, j| x[i] * x[j] + y[i] * y[j]);
+        Statistics {
+            num_tokens: 2,
+            channels: wanted.iter().map(channels).collect(),
+            grams: Some(Grams::new(vec![(site, gram)], 2)),
+            ..Statistics::default()
+        }
+    };
+    let (norm, mean) = (Statistic::InputNorm, Statistic::InputMean);
+    let mut running = of([3.0, 0.0, 4.0], [0.0, 0.0, 0.0], &[norm]);
+    running.blend(0.5, of([1.0, 2.0, 3.0], [5.0, 2.0, 1.0], &[norm, mean]));
+    running.blend(0.5, of([1.0, 0.0, 0.0], [3.0, 4.0, 2.0], &[norm, mean]));
+    let value =
+        |statistic, j: usize| running.channels(statistic).and_then(|c| c.of(site)).map(|values| values[j]);
+    // ((3 + √26)/2 + √10)/2, and the last mean.
+    close(value(norm, 0).unwrap(), ((3.0 + 26f64.sqrt()) / 2.0 + 10f64.sqrt()) / 2.0, "norm");
+    assert_eq!([0, 1, 2].map(|j| value(mean, j)), [Some(2.0), Some(2.0), Some(1.0)]);
+    let grams = running.grams.as_ref().unwrap();
+    assert_eq!(grams.check(&config), Ok(()));
+    let means = running.channels(mean).and_then(|channels| channels.of(site)).unwrap();
+    let centred = gram::centred(grams.of(site).unwrap(), means, grams.num_tokens);
+    // Deviations of ±1, ∓2 and ∓1: of rank one, and no variance below zero.
+    assert_eq!([centred[(0, 0)], centred[(1, 1)], centred[(2, 2)], centred[(0, 1)]], [2.0, 8.0, 2.0, 4.0]);
 }

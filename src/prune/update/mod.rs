@@ -88,6 +88,15 @@ pub fn biased_projections(types: &[GroupType]) -> Biases {
     types.iter().flat_map(of).collect()
 }
 
+/// What `update` does to an output head, which has no bias to move anything into.
+pub(super) fn of_head(update: Update) -> Option<Update> {
+    match (update.makes_bias, update.moments) {
+        (true, Moments::None) => None,
+        (true, _) => Some(Update::LAYERWISE),
+        (false, _) => Some(update),
+    }
+}
+
 /// A linear layer that loses columns; an output head has no bias.
 struct Reader<'a, T> {
     weight: &'a mut T,
@@ -120,12 +129,11 @@ fn update_input<B: Backend>(
     site: Site,
     readers: Vec<Reader<'_, B::Tensor>>,
 ) -> Result<Option<f64>, PruneError> {
-    // An output head has no bias to move anything into.
-    let update = match (site, update.makes_bias, update.moments) {
-        (Site::HeadIn, true, Moments::None) => return Ok(None),
-        (Site::HeadIn, true, _) => Update::LAYERWISE,
-        _ => update,
+    let update = match site {
+        Site::HeadIn => of_head(update),
+        _ => Some(update),
     };
+    let Some(update) = update else { return Ok(None) };
     let UpdateContext { backend, config, kept, damping, .. } = *context;
     let width = sites::width(config, site);
     let columns = complement(&sites::kept_channels(config, kept, site), width);
