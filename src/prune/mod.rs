@@ -35,6 +35,8 @@ pub mod uneven;
 pub mod update;
 
 #[cfg(test)]
+mod silent_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
