@@ -18,6 +18,9 @@ use crate::spec::{Fisher, FisherScale, FisherUnit, GroupType, Normaliser, PruneS
 use crate::tensor::Backend;
 use rand::seq::SliceRandom;
 
+/// Types of which groups are probed: those that linear layers read, so that every rule has evidence on them.
+pub const PROBED: &[GroupType] = &[GroupType::Ffn, GroupType::Head, GroupType::Stem];
+
 /// What is probed, and on what.
 pub struct ProbePlan<'a> {
     pub prune: &'a PruneSpec,
@@ -78,7 +81,10 @@ pub fn probe<B: Backend>(
     weights: &Weights<B::Tensor>,
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Probe, TrainError> {
-    let groups = Groups::new(plan.prune, config)?;
+    let types = PROBED.iter().copied().filter(|kind| plan.prune.types.contains(kind)).collect();
+    // The end of pruning is none of a probe's business.
+    let prune = PruneSpec { types, fixed_shape: None, ..plan.prune.clone() };
+    let groups = Groups::new(&prune, config)?;
     let mut scores = Vec::new();
     for (calibration, batches) in calibrations.iter().enumerate() {
         for unit in [FisherUnit::Position, FisherUnit::Sequence] {
@@ -165,9 +171,7 @@ fn score<B: Backend>(
 /// Groups of every allowed type, drawn by the seed in each layer.
 fn sample(plan: &ProbePlan<'_>, config: &ModelConfig, groups: &Groups) -> Vec<(GroupType, usize, usize)> {
     let mut all = Vec::new();
-    // Groups that linear layers read: every rule has evidence on them.
-    let read = [GroupType::Ffn, GroupType::Head, GroupType::Stem];
-    for (number, kind) in read.into_iter().enumerate().filter(|(_, kind)| groups.allows(*kind)) {
+    for (number, kind) in PROBED.iter().copied().enumerate().filter(|(_, kind)| groups.allows(*kind)) {
         for layer in 0..groups.places(kind, config) {
             let count = groups.count(kind, config, layer);
             // A model keeps at least one.
@@ -215,4 +219,49 @@ fn loss<B: Backend>(
         tokens += batch.targets.len();
     }
     sum / tokens.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{BACKEND, CONTEXT, alone, batches, config, prune_spec};
+    use super::*;
+    use crate::model::init;
+    use crate::model::network::ExplicitNetwork;
+    use crate::rules::saliency::RULES;
+    use crate::spec::Update;
+    use std::collections::BTreeSet;
+
+    /// Every rule that needs no optimiser scores what is probed, by both units of F where it reads one, whatever else is pruned.
+    #[test]
+    fn every_rule_is_held_against_the_change_of_loss() {
+        let prune =
+            PruneSpec { types: GroupType::ALL.to_vec(), ..prune_spec(Saliency::TAYLOR1, Update::NONE, 0.5) };
+        let plan = ProbePlan {
+            prune: &prune,
+            context_length: CONTEXT,
+            micro_batch: 4,
+            first_sequence: 0,
+            groups_per_layer: 2,
+            seed: 1,
+        };
+        let (config, weights) = (config(), init::random_weights(&BACKEND, &config(), 2));
+        let mut network = ExplicitNetwork::new(&BACKEND);
+        let (sets, held_out) = ([batches()], [batches().batch(40, 4)]);
+        let rank = &mut alone(&mut network);
+        let probe =
+            probe(rank, &sets, &held_out, &plan, &config, &weights, &mut |_, _| true).expect("it probes");
+        // Two of each type and layer, and of the stem.
+        assert_eq!(probe.groups.len(), 2 * 2 + 2 * 2 + 2);
+        let finite = |scores: &RuleScores| scores.scores.iter().all(|score| score.is_finite());
+        assert!(probe.scores.iter().all(finite) && probe.groups.iter().all(|group| group.delta.is_finite()));
+        let found: BTreeSet<(&str, Option<&str>)> =
+            probe.scores.iter().map(|of| (of.rule.name, of.fisher_unit.map(FisherUnit::name))).collect();
+        let expected = RULES.iter().filter(|rule| !rule.needs(Statistic::Moments)).flat_map(|rule| {
+            let squares = rule.needs(Statistic::Fisher) || rule.needs(Statistic::SquaredEffect);
+            let units = if squares { vec![Some("position"), Some("sequence")] } else { vec![None] };
+            units.into_iter().map(|unit| (rule.name, unit))
+        });
+        // Tests of other files may have registered rules.
+        assert!(expected.into_iter().all(|rule| found.contains(&rule)), "{found:?}");
+    }
 }

@@ -10,7 +10,7 @@ use crate::model::rank::Rank;
 use crate::plan::{Plan, Stage, StageKind, plan};
 use crate::run::{Store, keys};
 use crate::tensor::Backend;
-use crate::train::probe::{Probe, ProbePlan, probe};
+use crate::train::probe::{PROBED, Probe, ProbePlan, probe};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::io::{IsTerminal, Write};
@@ -52,8 +52,12 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         store.verify(&finished)?;
         Ok(finished.folder)
     };
-    let (corpus, source_folder) = (folder_of(corpus)?, folder_of(source)?);
     let spec = &source.spec;
+    if !PROBED.iter().any(|kind| spec.prune.types.contains(kind)) {
+        let names: Vec<String> = PROBED.iter().map(|kind| format!("`{}`", kind.name())).collect();
+        bail!("prune.types has none that can be probed\nhint: add one of {}", names.join(", "));
+    }
+    let (corpus, source_folder) = (folder_of(corpus)?, folder_of(source)?);
     let data = Prepared::open(&corpus)?;
     let seed = source.seed.or(experiment.seeds.first().copied()).unwrap_or_default();
     let calibrations: Vec<Batches> = (0..u64::from(options.calibrations))
