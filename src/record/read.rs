@@ -85,27 +85,43 @@ impl Results {
         let evals = Csv::of(files, results_dir, EVALS)?.without(&results.axes)?;
         results.evals = read_keyed(evals, 3, &index, all)?;
         // It may be left out of results that are passed on: it is larger than all others together.
-        if files.get(ITEMS).is_some() {
-            results.items = read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index, keep)?;
-        }
-        results.curves = read_keyed(Csv::of(files, results_dir, CURVES)?, 3, &index, all)?;
-        let events = Csv::of(files, results_dir, PRUNE)?;
+        let items = || match files.get(ITEMS) {
+            Some(_) => read_keyed(Csv::of(files, results_dir, ITEMS)?, 3, &index, keep),
+            None => Ok(Vec::new()),
+        };
+        let (items, others) = rayon::join(items, || results.read_others(files, results_dir, &index));
+        // Of two faults that of the items, whichever was found first.
+        results.items = items?;
+        others?;
+        Ok(results)
+    }
+
+    /// All tables but runs, evals and items.
+    fn read_others(
+        &mut self,
+        files: &Snapshot,
+        results_dir: &Path,
+        index: &BTreeMap<String, usize>,
+    ) -> Result<()> {
+        let of = |file| Csv::of(files, results_dir, file);
+        self.curves = read_keyed(of(CURVES)?, 3, index, all)?;
+        let events = of(PRUNE)?;
         if events.header()?.iter().take(OLD_PRUNE.len()).eq(OLD_PRUNE) {
-            results.read_old_events(events, &index)?;
+            self.read_old_events(events, index)?;
         } else {
-            results.prune = read_keyed(events, 1, &index, all)?;
-            results.candidates = read_keyed(Csv::of(files, results_dir, CANDIDATES)?, 1, &index, all)?;
+            self.prune = read_keyed(events, 1, index, all)?;
+            self.candidates = read_keyed(of(CANDIDATES)?, 1, index, all)?;
         }
-        results.widths = read_keyed(Csv::of(files, results_dir, WIDTHS)?, 3, &index, all)?;
-        results.ledger = read_keyed(Csv::of(files, results_dir, LEDGER)?, 3, &index, all)?;
+        self.widths = read_keyed(of(WIDTHS)?, 3, index, all)?;
+        self.ledger = read_keyed(of(LEDGER)?, 3, index, all)?;
         // Results of versions that did not measure it have no such file.
         if files.get(LATENCY).is_some() {
-            results.latency = read_keyed(Csv::of(files, results_dir, LATENCY)?, 3, &index, all)?;
+            self.latency = read_keyed(of(LATENCY)?, 3, index, all)?;
         }
         if files.get(SET_ASIDE).is_some() {
-            results.set_aside = read_keyed(Csv::of(files, results_dir, SET_ASIDE)?, 3, &index, all)?;
+            self.set_aside = read_keyed(of(SET_ASIDE)?, 3, index, all)?;
         }
-        Ok(results)
+        Ok(())
     }
 
     /// Events of a version in which every type had columns of its own.
@@ -138,7 +154,7 @@ impl Results {
                 return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
             };
             let own = OLD_PRUNE.len() - 1;
-            let row: OldEvent = parse.row(cells.iter().skip(1).take(own).collect(), 1)?;
+            let row: OldEvent = parse.row(&cells.iter().skip(1).take(own).collect(), 1)?;
             let weakest = [row.candidate_ffn, row.candidate_head, row.candidate_stem];
             let shares = [row.pruned_share_ffn, row.pruned_share_head, row.pruned_share_stem];
             for ((group_type, saliency), pruned_share) in OLD_TYPES.into_iter().zip(weakest).zip(shares) {
@@ -190,12 +206,13 @@ impl Results {
         let mut seen = std::collections::BTreeSet::new();
         let ranges = Range::of_all(&header);
         csv.rows(|line, row| {
-            let at = |from: usize, to: usize| row.iter().skip(from).take(to - from).collect();
+            let at =
+                |from: usize, to: usize| row.iter().skip(from).take(to - from).collect::<csv::StringRecord>();
             let parse = Parser { path, line, header: &header, ranges: &ranges };
             let entry = RunEntry {
-                identity: parse.row(at(0, first), 0)?,
+                identity: parse.row(&at(0, first), 0)?,
                 axes: self.axes.iter().cloned().zip(row.iter().skip(first).map(String::from)).collect(),
-                totals: parse.row(filled(at(last, header.len()), missing), last)?,
+                totals: parse.row(&filled(at(last, header.len()), missing), last)?,
             };
             if entry.identity.status == Status::Failed && entry.identity.reason.is_none() {
                 return Err(parse.cell("reason", "empty, but the run failed".into()));
@@ -251,12 +268,15 @@ impl<'a> Csv<'a> {
     }
 
     /// Hands every row to `with`, with its line; one row at a time is in memory.
-    fn rows(&self, mut with: impl FnMut(u64, csv::StringRecord) -> Result<()>) -> Result<()> {
+    fn rows(&self, mut with: impl FnMut(u64, &csv::StringRecord) -> Result<()>) -> Result<()> {
         let mut reader = self.reader();
         let mut row = csv::StringRecord::new();
         while reader.read_record(&mut row).map_err(|e| self.fault(&e))? {
             let line = row.position().map_or(0, csv::Position::line);
-            with(line, self.kept(row.clone()))?;
+            match self.left_out.is_empty() {
+                true => with(line, &row)?,
+                false => with(line, &self.kept(row.clone()))?,
+            }
         }
         Ok(())
     }
@@ -310,14 +330,26 @@ fn read_keyed<T: DeserializeOwned>(
     let missing = fixed.len() - names.len();
     let ranges = Range::of_all(&header);
     let mut out = Vec::new();
+    let mut cells = csv::StringRecord::new();
+    // Rows of a run stand together.
+    let mut last: Option<(&str, usize)> = None;
     csv.rows(|line, row| {
         let parse = Parser { path: &csv.path, line, header: &header, ranges: &ranges };
         let name = row.get(0).unwrap_or_default();
-        let Some(&run) = index.get(name) else {
-            return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
+        let run = match last {
+            Some((same, run)) if same == name => run,
+            _ => {
+                let Some((name, &run)) = index.get_key_value(name) else {
+                    return Err(parse.cell("run", format!("`{name}` is not in {RUNS}")));
+                };
+                last = Some((name.as_str(), run));
+                run
+            }
         };
-        let cells = filled(row.iter().skip(keys).collect(), missing);
-        let row = parse.row(cells, keys)?;
+        cells.clear();
+        row.iter().skip(keys).for_each(|cell| cells.push_field(cell));
+        (0..missing).for_each(|_| cells.push_field(""));
+        let row = parse.row(&cells, keys)?;
         if keep(&row) {
             out.push(Keyed { run, row });
         }
@@ -369,7 +401,7 @@ impl Parser<'_> {
     }
 
     /// The cells as a `T`; `offset` is the column of the first.
-    fn row<T: DeserializeOwned>(&self, cells: csv::StringRecord, offset: usize) -> Result<T> {
+    fn row<T: DeserializeOwned>(&self, cells: &csv::StringRecord, offset: usize) -> Result<T> {
         let name = |i: usize| self.header.get(offset + i).unwrap_or_default();
         let ranges = self.ranges.get(offset..).unwrap_or_default();
         for (i, (value, range)) in cells.iter().zip(ranges).enumerate() {
@@ -454,7 +486,7 @@ impl Range {
 
     /// Numbers that parse but cannot be: shares outside 0 to 1, negative costs, NaN.
     fn fault(self, value: &str) -> Option<String> {
-        if self == Range::Any {
+        if self == Range::Any || value.is_empty() {
             return None;
         }
         let number: f64 = value.parse().ok()?;

@@ -26,6 +26,7 @@ use crate::questions::{At, Comparison};
 use crate::record::Results;
 use crate::stats::Interval;
 use crate::stats::bootstrap::hierarchical;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Resamples of the hierarchical bootstrap.
@@ -131,7 +132,7 @@ pub fn compare(
         let blank = Compared { exploratory: !request.declares(declared), ..blank(declared, metric) };
         match declared.at {
             _ if met.is_empty() => out.push(blank),
-            At::Each => out.extend(met.iter().map(|pairing| {
+            At::Each => out.par_extend(met.par_iter().map(|pairing| {
                 let one = Compared { point: pairing.point.clone(), ..blank.clone() };
                 match pairing.baseline {
                     Some(baseline) => one_of(&grid, one, vec![(pairing.variant, 1.0), (baseline, -1.0)]),

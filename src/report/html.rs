@@ -146,12 +146,12 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::canvas::{GREY, INK, LIGHT, SHADE};
+    use crate::report::figures::canvas::{FAINT, GREY, INK, LIGHT, SHADE};
 
     /// A colour of the page's furniture that the dark style did not name would be drawn as on white.
     #[test]
     fn the_dark_style_names_the_colours_of_figures() {
-        for colour in [INK, GREY, LIGHT, SHADE] {
+        for colour in [INK, GREY, LIGHT, FAINT, SHADE] {
             let hex = format!("\"#{:02X}{:02X}{:02X}\"", colour.0, colour.1, colour.2);
             assert!(STYLE.contains(&hex), "{hex}");
         }

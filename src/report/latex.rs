@@ -232,6 +232,7 @@ fn escape(text: &str) -> String {
             '≤' => out.push_str("$\\leq$"),
             'Δ' => out.push_str("$\\Delta$"),
             'Σ' => out.push_str("$\\Sigma$"),
+            'ρ' => out.push_str("$\\rho$"),
             '‖' => out.push_str("$\\|$"),
             '–' => out.push_str("--"),
             '…' => out.push_str("\\dots{}"),

@@ -41,7 +41,7 @@ pub fn write_live(results_dir: &Path, live: &Live) -> Result<Written> {
         None => Results { axes: live.axes.clone(), ..Results::default() },
     };
     let (results, request) = (request.labels.of_results(&results), request.labelled());
-    let (mut document, _) = sections::build(&results, &request)?;
+    let (mut document, _) = sections::build(&results, None, &request)?;
     let mut top = vec![Block::Heading("Now".into()), Block::List(live.lines.clone())];
     top.extend(sections::curves_so_far(&request.labels.of_results(&with_curves(&results, live)))?);
     document.blocks.splice(0..0, top);

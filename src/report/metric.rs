@@ -65,15 +65,21 @@ impl Metric {
         Metric::ALL.map(Metric::name).join(", ")
     }
 
-    /// The item's number, from its first row; `None` where it has none.
+    /// The metric of the items of `task`: for the average of usual metrics that of the task, where it belongs to them.
+    pub fn on_task(self, task: &str) -> Option<Metric> {
+        match self {
+            Metric::AverageUsual if USUALLY_NORMALISED.contains(&task) => Some(Metric::AccNorm),
+            Metric::AverageUsual => COMMON_SENSE.contains(&task).then_some(Metric::Acc),
+            metric => Some(metric),
+        }
+    }
+
+    /// The item's number, from its first row, of a metric [`on_task`](Metric::on_task); `None` where it has none.
     pub fn of_item(self, item: &ItemChoice) -> Option<f64> {
         let share = |right: Option<u8>| right.map(f64::from);
-        let task = item.task.as_str();
         match self {
             Metric::Acc => share(item.acc),
             Metric::AccNorm => share(item.acc_norm),
-            Metric::AverageUsual if USUALLY_NORMALISED.contains(&task) => share(item.acc_norm),
-            Metric::AverageUsual if COMMON_SENSE.contains(&task) => share(item.acc),
             Metric::GoldProbability => item.gold_probability,
             Metric::GoldProbabilityNorm => item.gold_probability_norm,
             Metric::GoldNll => item.gold_nll,
@@ -86,12 +92,9 @@ impl Metric {
 
     /// The mean over the items of a task, of a metric of items.
     pub fn of_task(self, score: &EvalScore) -> Option<f64> {
-        let task = score.task.as_str();
-        match self {
+        match self.on_task(&score.task)? {
             Metric::Acc => score.acc,
             Metric::AccNorm => score.acc_norm,
-            Metric::AverageUsual if USUALLY_NORMALISED.contains(&task) => score.acc_norm,
-            Metric::AverageUsual if COMMON_SENSE.contains(&task) => score.acc,
             Metric::GoldProbability => score.gold_probability,
             Metric::GoldProbabilityNorm => score.gold_probability_norm,
             Metric::GoldNll => score.gold_nll,
@@ -162,7 +165,7 @@ mod tests {
             gold_nll: Some(0.25),
             ..ItemChoice::default()
         };
-        let usual = |task: &str| Metric::AverageUsual.of_item(&item(task));
+        let usual = |task: &str| Metric::AverageUsual.on_task(task)?.of_item(&item(task));
         assert_eq!((usual("piqa"), usual("hellaswag"), usual("mmlu")), (Some(1.0), Some(0.0), None));
         assert_eq!(Metric::GoldNll.of_item(&item("piqa")), Some(0.25));
         assert_eq!(Metric::Margin.of_item(&item("piqa")), None);

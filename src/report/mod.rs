@@ -1,8 +1,8 @@
 //! From the CSV files of an experiment to `report.md`, `report.html`, `tables.tex` and `figures/*.svg`; from several of them
 //! to the table of a paper ([`paper`]).
 //!
-//! Nothing but `results/<experiment>/` is read: the CSV files and, for the question and the declared comparisons,
-//! `plan.json`. The same files give the same bytes. The flow is
+//! Nothing but `results/<experiment>/` is read: the CSV files, those of `probe` where there are any, and, for the question and the
+//! declared comparisons, `plan.json`. The same files give the same bytes. The flow is
 //!
 //! ```text
 //! Results ─groups→ arms × axis points ─scores, comparisons, costs, stability→ numbers ─document→ blocks ─markdown│html│latex→ text
@@ -30,6 +30,7 @@ pub mod metric;
 pub mod paper;
 pub mod pilot;
 pub mod print;
+mod probe;
 #[cfg(test)]
 mod questions_tests;
 mod request;
@@ -49,6 +50,8 @@ pub use error::ReportError;
 pub use live::{Live, LiveCurve, write_live};
 pub use metric::Metric;
 pub use request::{PLAN_FILE, ReportRequest};
+
+use probe::Probe;
 
 use crate::base::files::{folder_of, write_atomic};
 use crate::record::dictionary::{self, COMPARISONS, DICTIONARY_FILE};
@@ -77,12 +80,20 @@ pub struct Report {
 
 /// Renders the report of `results` for `request`.
 pub fn render(results: &Results, request: &ReportRequest) -> Result<Report> {
+    render_with(results, None, request)
+}
+
+fn render_with(results: &Results, probe: Option<&Probe>, request: &ReportRequest) -> Result<Report> {
     let labelled = request.labels.of_results(results);
-    let (document, comparisons) = sections::build(&labelled, &request.labelled())?;
+    let (document, comparisons) = sections::build(&labelled, probe, &request.labelled())?;
+    let (html, (latex, markdown)) = rayon::join(
+        || html::render(&document, None),
+        || (latex::render(&document), markdown::render(&document)),
+    );
     Ok(Report {
-        markdown: markdown::render(&document),
-        html: html::render(&document, None),
-        latex: latex::render(&document),
+        markdown,
+        html,
+        latex,
         figures: document.figures().cloned().collect(),
         comparisons,
         dictionary: dictionary::markdown(&results.axes),
@@ -99,7 +110,7 @@ pub fn of(results_dir: &Path) -> Result<Report> {
     let (results, request) =
         (Results::of_items(&files, results_dir)?, ReportRequest::of(&files, results_dir)?);
     drop(files);
-    render(&results, &request)
+    render_with(&results, Probe::read(results_dir)?.as_ref(), &request)
 }
 
 /// What `write` wrote.

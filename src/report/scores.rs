@@ -184,7 +184,7 @@ impl<'a> Scores<'a> {
     /// or a run has no such task.
     pub fn shared(&self, runs: &[usize], task: &str, metric: Metric) -> Option<Shared<'a>> {
         let tables: Option<Vec<&Items>> = runs.iter().map(|r| self.by_run[*r].get(task)).collect();
-        let tables = tables?;
+        let (tables, metric) = (tables?, metric.on_task(task)?);
         let mut items: Vec<&'a ItemChoice> = Vec::new();
         let mut values: Vec<Vec<f64>> = vec![Vec::new(); runs.len()];
         for (place, (key, first)) in tables.first()?.iter().enumerate() {

@@ -3,13 +3,14 @@
 //! Names are those of the experiment file, not labels, and numbers are in the metric's own unit: shares, not points.
 use super::answers::{Answers, ArmAnswers};
 use super::comparisons::{Compared, Outcome};
-use super::grid::{ALPHA, Estimate, SeedsNeeded};
+use super::grid::{ALPHA, Estimate, Pair, Ranking, SeedsNeeded};
 use super::metric::Metric;
 use super::request::ReportRequest;
 use super::scores::LEVEL;
 use crate::questions::{AxisQuestion, Labels};
 use crate::record::dictionary::{self, COMPARISONS};
 use crate::stats::tukey::AllPairs;
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// A row; the columns are explained in the dictionary.
@@ -45,7 +46,7 @@ struct Row {
 /// The file; `request` is as it is labelled.
 pub fn comparisons_csv(answers: &Answers, axes: &[String], request: &ReportRequest) -> String {
     let labels = &request.labels;
-    let mut rows: Vec<Row> = answers.compared.iter().map(|c| comparison(c, axes, labels)).collect();
+    let mut rows: Vec<Row> = answers.compared.par_iter().map(|c| comparison(c, axes, labels)).collect();
     rows.extend(answers.arms.iter().flat_map(|arm| of_arm(arm, request)));
     let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
     // Writing to memory does not fail, and every row has the columns of the header.
@@ -56,10 +57,41 @@ pub fn comparisons_csv(answers: &Answers, axes: &[String], request: &ReportReque
     writer.into_inner().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
+/// What an estimate rests on, and what it could have found.
+struct Power {
+    standard_error: Option<f64>,
+    freedom: Option<f64>,
+    detectable: Option<f64>,
+    needed: Option<SeedsNeeded>,
+}
+
+impl Power {
+    /// Of an estimate with an error of its own, corrected for `tests`.
+    fn of(estimate: &Estimate, tests: usize) -> Power {
+        let alpha = ALPHA / tests.max(1) as f64;
+        let fit = estimate.fit.as_ref();
+        Power {
+            standard_error: fit.map(|fit| fit.standard_error()),
+            freedom: fit.filter(|_| estimate.p.is_some()).map(|fit| fit.freedom(ALPHA)),
+            detectable: estimate.detectable(alpha),
+            needed: estimate.seeds_needed(alpha),
+        }
+    }
+
+    /// Of a pair of a ranking, whose error may be that of all pairs.
+    fn of_pair(ranking: &Ranking, pair: &Pair, found: (Option<f64>, Option<SeedsNeeded>)) -> Power {
+        let (error, fit) = (ranking.error.as_ref(), pair.difference.fit);
+        Power {
+            standard_error: error.map(AllPairs::standard_error).or(fit.map(|fit| fit.standard_error())),
+            freedom: error.map(AllPairs::freedom).or_else(|| fit.map(|fit| fit.freedom(ALPHA))),
+            detectable: found.0,
+            needed: found.1,
+        }
+    }
+}
+
 /// What every row has of an estimate that is corrected for `tests`.
-fn row(metric: Metric, estimate: &Estimate, level: f64, tests: usize) -> Row {
-    let alpha = ALPHA / tests.max(1) as f64;
-    let fit = estimate.fit.as_ref();
+fn row(metric: Metric, estimate: &Estimate, level: f64, tests: usize, power: Power) -> Row {
     let is_tested = estimate.p.is_some();
     Row {
         metric: metric.name(),
@@ -70,12 +102,12 @@ fn row(metric: Metric, estimate: &Estimate, level: f64, tests: usize) -> Row {
         level: estimate.interval.map(|_| level),
         p: estimate.p,
         tests: is_tested.then_some(tests),
-        standard_error: fit.map(|fit| fit.standard_error()),
-        freedom: fit.filter(|_| is_tested).map(|fit| fit.freedom(ALPHA)),
+        standard_error: power.standard_error,
+        freedom: power.freedom,
         seeds: estimate.seeds,
         items: (estimate.items > 0).then_some(estimate.items),
-        detectable: estimate.detectable(alpha),
-        seeds_needed: seeds(estimate.seeds_needed(alpha)),
+        detectable: power.detectable,
+        seeds_needed: seeds(power.needed),
         ..Row::default()
     }
 }
@@ -114,7 +146,7 @@ fn comparison(c: &Compared, axes: &[String], labels: &Labels) -> Row {
         p_equivalence: equivalence.and_then(|e| e.p),
         p_equivalence_corrected: equivalence.and_then(|e| e.p_holm),
         outcome: c.outcome.name(),
-        ..row(c.metric, &c.estimate, LEVEL, c.tests)
+        ..row(c.metric, &c.estimate, LEVEL, c.tests, Power::of(&c.estimate, c.tests))
     }
 }
 
@@ -144,8 +176,8 @@ fn of_arm(answers: &ArmAnswers, request: &ReportRequest) -> Vec<Row> {
     for ranking in &answers.rankings {
         let axis = ranking.factor.name.as_str();
         let name = |level: usize| format!("{arm} · {}", labels.original(axis, &ranking.factor.levels[level]));
-        rows.extend(ranking.pairs.iter().map(|pair| {
-            let (detectable, needed) = ranking.detectable(&pair.difference, ranking.tests);
+        rows.extend(ranking.pairs.iter().zip(ranking.detectable_of_pairs()).map(|(pair, found)| {
+            let power = Power::of_pair(ranking, pair, found);
             Row {
                 question: "ranking",
                 asked: asked(ranking.declared),
@@ -154,25 +186,13 @@ fn of_arm(answers: &ArmAnswers, request: &ReportRequest) -> Vec<Row> {
                 baseline: name(pair.levels[1]),
                 p_corrected: pair.p_holm,
                 outcome: outcome(metric, &pair.difference, pair.p_holm, ranking.declared).name(),
-                detectable,
-                seeds_needed: seeds(needed),
-                standard_error: ranking
-                    .error
-                    .as_ref()
-                    .map(AllPairs::standard_error)
-                    .or(pair.difference.fit.map(|f| f.standard_error())),
-                freedom: ranking
-                    .error
-                    .as_ref()
-                    .map(AllPairs::freedom)
-                    .or(pair.difference.fit.map(|f| f.freedom(ALPHA))),
-                ..row(metric, &pair.difference, LEVEL, ranking.tests)
+                ..row(metric, &pair.difference, LEVEL, ranking.tests, power)
             }
         }));
     }
     for interaction in &answers.interactions {
         let axes = interaction.axes();
-        rows.extend(interaction.tetrads.iter().map(|tetrad| {
+        let of_tetrads = interaction.tetrads.par_iter().map(|tetrad| {
             let [[a, a_0], [b, b_0]] = interaction.names(tetrad);
             let name =
                 |a, b| format!("{arm} · {} × {}", labels.original(axes[0], a), labels.original(axes[1], b));
@@ -184,9 +204,16 @@ fn of_arm(answers: &ArmAnswers, request: &ReportRequest) -> Vec<Row> {
                 baseline: name(a_0, b_0),
                 p_corrected: tetrad.p_holm,
                 outcome: outcome(metric, &tetrad.estimate, tetrad.p_holm, interaction.declared).name(),
-                ..row(metric, &tetrad.estimate, LEVEL, interaction.tests)
+                ..row(
+                    metric,
+                    &tetrad.estimate,
+                    LEVEL,
+                    interaction.tests,
+                    Power::of(&tetrad.estimate, interaction.tests),
+                )
             }
-        }));
+        });
+        rows.par_extend(of_tetrads);
     }
     rows.extend(answers.slopes.iter().map(|slope| Row {
         question: "slope",
@@ -195,7 +222,7 @@ fn of_arm(answers: &ArmAnswers, request: &ReportRequest) -> Vec<Row> {
         variant: format!("{arm} · {}", labels.original_axis(&slope.factor.name)),
         p_corrected: slope.p_holm,
         outcome: outcome(metric, &slope.estimate, slope.p_holm, slope.declared).name(),
-        ..row(metric, &slope.estimate, LEVEL, slope.tests)
+        ..row(metric, &slope.estimate, LEVEL, slope.tests, Power::of(&slope.estimate, slope.tests))
     }));
     rows
 }

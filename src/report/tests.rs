@@ -12,7 +12,7 @@ use fake::{ARMS, fake_experiment, fake_run, request};
 fn reported(folder: &std::path::Path, records: &[RunRecord], request: &ReportRequest) -> Report {
     collect(folder, records).unwrap();
     std::fs::write(folder.join("plan.json"), serde_json::to_vec(request).unwrap()).unwrap();
-    for block in sections::build(&Results::read(folder).unwrap(), request).unwrap().0.blocks {
+    for block in sections::build(&Results::read(folder).unwrap(), None, request).unwrap().0.blocks {
         if let document::Block::Table(t) = block {
             assert!(t.rows.iter().all(|row| row.len() == t.header.len()), "{}: ragged", t.name);
         }
@@ -185,6 +185,26 @@ fn nothing_measured_is_blank_and_no_panic() {
     let report = reported(folder.path(), &[bare], &request());
     assert!(report.markdown.contains("| `pruning_aware` | 1 |  |  |  |  |  |  |  |"), "{}", report.markdown);
     assert!(report.figures.is_empty());
+}
+
+/// What `probe` left beside the tables is on the page: rank correlations, and the true change of loss along each rule's order.
+#[test]
+fn a_probe_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let without = reported(folder.path(), &fake_experiment()[..3], &request());
+    probe::tests::write(folder.path());
+    let report = of(folder.path()).unwrap();
+    assert!(!without.markdown.contains("## What removing a group does"));
+    assert!(
+        report.markdown.contains(
+            "is predicted of 40 `ffn` groups best by `fisher_group (position)`, ρ = 1.00 (0.90 to 1.10)."
+        ),
+        "{}",
+        report.markdown
+    );
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+    assert!(names.contains(&"predictiveness") && names.contains(&"predicted-ffn"), "{names:?}");
+    assert_compiles(&report.latex);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use super::crossed::check_design;
 use super::{Result, StatsError, check_lengths};
 use rand::{Rng, RngExt};
+use std::collections::BTreeMap;
 
 /// Scores of one arm: `[task][seed][item]`.
 pub type ArmScores = Vec<Vec<Vec<f64>>>;
@@ -32,19 +33,23 @@ pub fn probability_of_being_best(
     }
     let sign = if lower_is_better { -1.0 } else { 1.0 };
     let mut wins = vec![0.0; arms.len()];
-    let mut times = vec![0.0; seeds];
+    // With few seeds the same draw of them comes again and again.
+    let mut drawn: BTreeMap<Vec<u32>, Vec<Vec<f64>>> = BTreeMap::new();
+    let most_draws = MAX_SUMS / (arms.len() * first.iter().map(|task| task[0].len()).sum::<usize>()).max(1);
     for _ in 0..samples {
-        times.fill(0.0);
-        (0..seeds).for_each(|_| times[rng.random_range(0..seeds)] += 1.0);
+        let mut times = vec![0; seeds];
+        (0..seeds).for_each(|_| times[rng.random_range(0..seeds)] += 1);
+        if drawn.len() >= most_draws && !drawn.contains_key(&times) {
+            drawn.clear();
+        }
+        let of_items = drawn.entry(times).or_insert_with_key(|times| summed(arms, times, sign));
         let mut totals = vec![0.0; arms.len()];
-        for task in 0..first.len() {
-            let count = first[task][0].len();
+        for (task, of_items) in first.iter().zip(of_items) {
+            let count = task[0].len();
             for _ in 0..count {
                 let item = rng.random_range(0..count);
-                for (total, arm) in totals.iter_mut().zip(arms) {
-                    let of_seed = arm[task].iter().zip(&times).map(|(row, times)| times * row[item]);
-                    *total += sign * of_seed.sum::<f64>() / (count * seeds) as f64;
-                }
+                let of_item = &of_items[item * arms.len()..(item + 1) * arms.len()];
+                totals.iter_mut().zip(of_item).for_each(|(total, x)| *total += x);
             }
         }
         let best = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -54,6 +59,25 @@ pub fn probability_of_being_best(
         }
     }
     Ok(wins.into_iter().map(|win| win / samples.max(1) as f64).collect())
+}
+
+/// Sums that are kept: 32 MB.
+const MAX_SUMS: usize = 4_000_000;
+
+/// What each item adds to the mean of each arm where seed s is drawn `times[s]` times: `[task][item × arm]`.
+fn summed(arms: &[ArmScores], times: &[u32], sign: f64) -> Vec<Vec<f64>> {
+    let of_task = |task: usize| {
+        let count = arms[0][task][0].len();
+        let mut out = Vec::with_capacity(count * arms.len());
+        for item in 0..count {
+            out.extend(arms.iter().map(|arm| {
+                let of_seed = arm[task].iter().zip(times).map(|(row, times)| f64::from(*times) * row[item]);
+                sign * of_seed.sum::<f64>() / (count * times.len()) as f64
+            }));
+        }
+        out
+    };
+    (0..arms[0].len()).map(of_task).collect()
 }
 
 #[cfg(test)]

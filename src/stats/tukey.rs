@@ -16,6 +16,7 @@ use super::power::minimum_detectable_effect_beyond;
 use super::range::RangeTable;
 use super::special::root;
 use super::{Interval, Result, StatsError, check_open};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The error of all differences between k levels.
@@ -148,8 +149,32 @@ impl AllPairs {
 
     /// Fewest seeds with which `effect` is found; `None` where not even `most` suffice.
     pub fn seeds_needed(&self, effect: f64, power: f64, alpha: f64, most: usize) -> Option<usize> {
-        let enough =
-            |seeds: usize| self.with_seeds(seeds).detectable(power, alpha).is_ok_and(|d| d <= effect.abs());
+        self.detectable_by_seeds(power, alpha).needed(effect, most)
+    }
+
+    /// What is found by how many seeds, for many effects.
+    pub fn detectable_by_seeds(&self, power: f64, alpha: f64) -> DetectableBySeeds<'_> {
+        DetectableBySeeds { pairs: self, power, alpha, known: BTreeMap::new() }
+    }
+}
+
+/// [`AllPairs::detectable`] by number of seeds: each is a search over integrals, and the same for every pair.
+pub struct DetectableBySeeds<'a> {
+    pairs: &'a AllPairs,
+    power: f64,
+    alpha: f64,
+    known: BTreeMap<usize, Option<f64>>,
+}
+
+impl DetectableBySeeds<'_> {
+    fn at(&mut self, seeds: usize) -> Option<f64> {
+        let (pairs, power, alpha) = (self.pairs, self.power, self.alpha);
+        *self.known.entry(seeds).or_insert_with(|| pairs.with_seeds(seeds).detectable(power, alpha).ok())
+    }
+
+    /// As [`AllPairs::seeds_needed`].
+    pub fn needed(&mut self, effect: f64, most: usize) -> Option<usize> {
+        let mut enough = |seeds: usize| self.at(seeds).is_some_and(|detectable| detectable <= effect.abs());
         let (mut low, mut high) = (1, 2);
         while !enough(high) {
             if high >= most {
@@ -191,6 +216,11 @@ mod tests {
         assert_close(pairs.detectable(0.8, 0.05).unwrap(), expected, 1e-6);
         assert_eq!(pairs.seeds_needed(expected * 1.0001, 0.8, 0.05, 100), Some(5));
         assert_eq!(pairs.p(0.0), 1.0);
+        // What is known of one effect serves the next.
+        let mut found = pairs.detectable_by_seeds(0.8, 0.05);
+        for effect in [0.4, 1.3, 0.7, 1.3] {
+            assert_eq!(found.needed(effect, 100), pairs.seeds_needed(effect, 0.8, 0.05, 100));
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::model::checkpoint;
 use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::{Plan, Stage, StageKind, plan};
+use crate::record::dictionary::RUNS;
+use crate::report::{PAGE_FILE, PLAN_FILE};
 use crate::run::{Store, keys};
 use crate::tensor::Backend;
 use crate::train::probe::{PROBED, Probe, ProbePlan, probe};
@@ -92,6 +94,11 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         results.join(tables::GROUPS).display(),
         results.join(tables::RULES).display()
     );
+    // Where the sweep has results already, their report shows what was found.
+    if results.join(RUNS).exists() && results.join(PLAN_FILE).exists() {
+        crate::report::write(&results)?;
+        say!("report in {}", results.join(PAGE_FILE).display());
+    }
     Ok(0)
 }
 

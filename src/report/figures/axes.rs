@@ -1,6 +1,6 @@
 //! Scales, ticks and the frame of a plot.
 use super::canvas::{Anchor, Canvas, GREY, INK, LIGHT, Point, SMALL};
-use super::text::{fitted, width};
+use super::text::{fitted_apart, width};
 use crate::base::units;
 use crate::report::Result;
 
@@ -184,24 +184,27 @@ impl Frame<'_> {
 
     fn x_axis(&self, canvas: &Canvas) -> Result<()> {
         let (left, right, bottom) = (self.x.from, self.x.to, self.y.from);
-        let two_rows = in_two_rows(self.names, self.x.pixel(1.0) - self.x.pixel(0.0));
-        for (place, name) in self.names.iter().enumerate() {
-            let (x, pitch) = (self.x.pixel(place as f64), self.x.pixel(1.0) - self.x.pixel(0.0));
+        let pitch = self.x.pixel(1.0) - self.x.pixel(0.0);
+        let two_rows = in_two_rows(self.names, pitch);
+        let widest = self.names.iter().map(|name| width(name, SMALL)).fold(0.0, f64::max);
+        let every = ((widest + 6.0) / pitch).ceil().max(1.0) as usize;
+        let room = |place: usize| {
+            let x = self.x.pixel(place as f64);
+            let edge = 2.0 * (x - 3.0).min(canvas.width() - x - 3.0);
+            (if two_rows { 2.0 * pitch - 6.0 } else { pitch - 6.0 }).min(edge)
+        };
+        let shown = fitted_apart(self.names, SMALL, room);
+        for (place, (name, shown)) in self.names.iter().zip(&shown).enumerate() {
+            let x = self.x.pixel(place as f64);
             canvas.line(&[(x, bottom), (x, bottom + 4.0)], INK, 1.0, 1.0)?;
-            let widest = self.names.iter().map(|name| width(name, SMALL)).fold(0.0, f64::max);
-            let every = ((widest + 6.0) / pitch).ceil().max(1.0) as usize;
             // Numbers are left out where they do not fit, words are cut.
             let is_number = name.parse::<f64>().is_ok();
             if is_number && !place.is_multiple_of(every) {
                 continue;
             }
-            let (room, below) = match two_rows {
-                true => (2.0 * pitch, NAME_ROW * (place % 2) as f64),
-                false => (pitch, 0.0),
-            };
-            let edge = 2.0 * (x - 3.0).min(canvas.width() - x - 3.0);
-            let name = if is_number { name.clone() } else { fitted(name, SMALL, (room - 6.0).min(edge)) };
-            canvas.text(&name, (x, bottom + 14.0 + below), SMALL, INK, Anchor::Centre)?;
+            let below = if two_rows { NAME_ROW * (place % 2) as f64 } else { 0.0 };
+            let name = if is_number { name } else { shown };
+            canvas.text(name, (x, bottom + 14.0 + below), SMALL, INK, Anchor::Centre)?;
         }
         if !self.names.is_empty() {
             return Ok(());

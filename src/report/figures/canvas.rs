@@ -40,6 +40,8 @@ impl Sheet {
 pub const INK: RGBColor = RGBColor(40, 40, 40);
 pub const GREY: RGBColor = RGBColor(110, 110, 110);
 pub const LIGHT: RGBColor = RGBColor(225, 225, 225);
+/// Dots that are there for comparison.
+pub const FAINT: RGBColor = RGBColor(200, 200, 200);
 /// Behind every other row.
 pub const SHADE: RGBColor = RGBColor(246, 246, 246);
 
@@ -142,7 +144,12 @@ impl Canvas<'_> {
     }
 
     pub fn dot(&self, at: Point, radius: f64, colour: RGBColor) -> Result<()> {
-        let style = ShapeStyle { color: colour.mix(1.0), filled: true, stroke_width: 0 };
+        self.speck(at, radius, colour, 1.0)
+    }
+
+    /// A dot through which others are seen, `opacity` 0 to 1.
+    pub fn speck(&self, at: Point, radius: f64, colour: RGBColor, opacity: f64) -> Result<()> {
+        let style = ShapeStyle { color: colour.mix(opacity), filled: true, stroke_width: 0 };
         self.check(self.area.draw(&Circle::new(unit(at), (radius * SCALE) as i32, style)))
     }
 

@@ -3,10 +3,11 @@
 //! Colour is one factor, panels are others ([`super::encoding`]). A line is named at its end where there is room beside the
 //! plot, and in a legend above it otherwise. Every panel has its own axes, and no label leaves the canvas.
 use super::axes::{Domain, Frame, NAME_ROW, in_two_rows};
-use super::canvas::{Anchor, Canvas, GREY, INK, Point, SMALL, Sheet, TEXT, colour, figure};
+use super::canvas::{Anchor, Canvas, FAINT, GREY, INK, Point, SMALL, Sheet, TEXT, colour, figure};
 use super::legend::Legend;
-use super::text::{fitted, width, wrapped};
+use super::text::{fitted, fitted_apart, width, wrapped};
 use crate::report::Result;
+use std::collections::BTreeMap;
 
 /// Panels of one figure at most.
 pub const MAX_PANELS: usize = 24;
@@ -32,6 +33,8 @@ pub struct Line {
     pub strokes: Vec<(f64, f64, f64)>,
     /// A dot at every point of the mean.
     pub dots: bool,
+    /// Small dots that let each other be seen.
+    pub specks: Vec<Point>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,11 +47,13 @@ pub struct Panel {
     pub names: Vec<String>,
     /// A dashed line behind the others.
     pub guide: Vec<Point>,
+    /// Small grey dots behind all: what other panels show.
+    pub others: Vec<Point>,
 }
 
 impl Panel {
     pub fn new(title: impl Into<String>, x: Domain, y: Domain, lines: Vec<Line>) -> Panel {
-        Panel { title: title.into(), x, y, lines, names: Vec::new(), guide: Vec::new() }
+        Panel { title: title.into(), x, y, lines, names: Vec::new(), guide: Vec::new(), others: Vec::new() }
     }
 }
 
@@ -67,6 +72,24 @@ pub struct Chart {
     pub titles: [String; 2],
     pub panels: Vec<Panel>,
     pub labels: Labels,
+}
+
+/// A chart of which some panels may have been left out.
+pub struct Drawing {
+    pub chart: Chart,
+    pub omitted: usize,
+}
+
+impl Drawing {
+    /// Of the first [`MAX_PANELS`] of `panels`; `None` where there are none.
+    pub fn new(titles: [String; 2], mut panels: Vec<Panel>, labels: Labels) -> Option<Drawing> {
+        if panels.is_empty() {
+            return None;
+        }
+        let omitted = panels.len().saturating_sub(MAX_PANELS);
+        panels.truncate(MAX_PANELS);
+        Some(Drawing { chart: Chart { titles, panels, labels }, omitted })
+    }
 }
 
 /// Where panels lie.
@@ -99,6 +122,11 @@ pub fn draw(sheet: Sheet, name: &str, chart: &Chart) -> Result<String> {
         _ => Legend::new("", &entries, sheet.width - 24.0),
     };
     let layout = layout(sheet, chart, &entries, &legend, at_ends);
+    let titles = panel_titles(chart, &layout);
+    // The same name in every panel.
+    let names: Vec<String> = entries.iter().map(|(label, _)| label.clone()).collect();
+    let names = fitted_apart(&names, SMALL, |_| layout.label_room - 28.0);
+    let names: BTreeMap<usize, String> = entries.iter().map(|(_, colour)| *colour).zip(names).collect();
     figure(sheet, name, layout.height, |canvas| {
         legend.draw(canvas, (12.0, 6.0))?;
         let last = chart.panels.len().saturating_sub(1);
@@ -114,14 +142,13 @@ pub fn draw(sheet: Sheet, name: &str, chart: &Chart) -> Result<String> {
             let (x, y) = (panel.x.scale(left, right), panel.y.scale(bottom, top));
             let frame = Frame { x, y, names: &panel.names };
             frame.draw(canvas)?;
-            let title = wrapped(&panel.title, TEXT, layout.panel.0 - MARGIN.0 - 4.0, layout.title_lines);
-            for (line, text) in title.iter().enumerate() {
+            for (line, text) in titles[i].iter().enumerate() {
                 let y = y0 + 13.0 + TITLE_LINE * line as f64;
                 canvas.text(text, (left, y), TEXT, INK, Anchor::Left)?;
             }
             lines(canvas, &frame, panel)?;
             if labelled {
-                end_labels(canvas, &frame, panel, (right, top, bottom), layout.label_room)?;
+                end_labels(canvas, &frame, panel, (right, top, bottom), &names)?;
             }
         }
         let [x_title, y_title] = &chart.titles;
@@ -151,7 +178,8 @@ fn layout(
         _ => 3,
     };
     let widest = entries.iter().map(|(label, _)| width(label, TEXT)).fold(0.0, f64::max);
-    let label_room = if at_ends { (widest + 30.0).min(0.3 * sheet.width) } else { 0.0 };
+    let most = if each { 0.32 * (sheet.width - 22.0) / columns as f64 } else { 0.3 * sheet.width };
+    let label_room = if at_ends { (widest + 30.0).min(most) } else { 0.0 };
     let beside = if each { 0.0 } else { label_room };
     let wide = (sheet.width - 22.0 - beside) / columns as f64;
     let tall = match (columns, sheet.is_narrow()) {
@@ -178,8 +206,26 @@ fn layout(
     Layout { columns, panel: (wide, tall), top, label_room, height, title_lines, below }
 }
 
+/// The titles of the panels in lines, no two alike.
+fn panel_titles(chart: &Chart, layout: &Layout) -> Vec<Vec<String>> {
+    let room = layout.panel.0 - MARGIN.0 - 4.0;
+    let in_lines = |titles: &[String]| -> Vec<Vec<String>> {
+        titles.iter().map(|title| wrapped(title, TEXT, room, layout.title_lines)).collect()
+    };
+    let titles: Vec<String> = chart.panels.iter().map(|panel| panel.title.clone()).collect();
+    let plain = in_lines(&titles);
+    let number = |titles: &Vec<Vec<String>>| titles.iter().collect::<std::collections::BTreeSet<_>>().len();
+    if number(&plain) == titles.iter().collect::<std::collections::BTreeSet<_>>().len() {
+        return plain;
+    }
+    // Broken into lines, some room is lost at their ends.
+    let whole = 0.8 * room * layout.title_lines as f64;
+    in_lines(&fitted_apart(&titles, TEXT, |_| whole))
+}
+
 fn lines(canvas: &Canvas, frame: &Frame, panel: &Panel) -> Result<()> {
     let within = |y: f64| y.clamp(panel.y.low, panel.y.high);
+    panel.others.iter().try_for_each(|(x, y)| canvas.dot(frame.point((*x, within(*y))), 2.2, FAINT))?;
     for ends in panel.guide.windows(2) {
         canvas.dashed(frame.point(ends[0]), frame.point(ends[1]), GREY, 1.2, 4.0)?;
     }
@@ -190,6 +236,8 @@ fn lines(canvas: &Canvas, frame: &Frame, panel: &Panel) -> Result<()> {
             let lower = line.band.iter().rev().map(|(x, low, _)| frame.point((*x, within(*low))));
             canvas.area(&upper.chain(lower).collect::<Vec<_>>(), tint, 0.14)?;
         }
+        let speck = |(x, y): &Point| canvas.speck(frame.point((*x, within(*y))), 2.2, tint, 0.45);
+        line.specks.iter().try_for_each(speck)?;
         line.seeds.iter().try_for_each(|seed| frame.series(canvas, seed, tint, 1.0, 0.35))?;
     }
     for line in &panel.lines {
@@ -212,7 +260,7 @@ fn end_labels(
     frame: &Frame,
     panel: &Panel,
     (right, top, bottom): (f64, f64, f64),
-    room: f64,
+    names: &BTreeMap<usize, String>,
 ) -> Result<()> {
     let mut ends: Vec<(f64, &Line, Point)> = panel
         .lines
@@ -225,11 +273,13 @@ fn end_labels(
         .collect();
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let wanted: Vec<f64> = ends.iter().map(|(y, ..)| *y).collect();
-    for ((_, line, end), y) in ends.into_iter().zip(apart(&wanted, LABEL_PITCH, top + 6.0, bottom - 6.0)) {
+    let places = apart(&wanted, LABEL_PITCH, top + 6.0, bottom - 6.0);
+    for ((_, line, end), y) in ends.into_iter().zip(places) {
         let at = right + 20.0;
         canvas.line(&[(end.0 + 2.0, end.1), (right + 6.0, end.1), (at - 3.0, y)], GREY, 0.8, 0.7)?;
         canvas.line(&[(at - 3.0, y), (at + 3.0, y)], colour(line.colour), 3.0, 1.0)?;
-        canvas.text(&fitted(&line.label, SMALL, room - 28.0), (at + 7.0, y), SMALL, INK, Anchor::Left)?;
+        let name = names.get(&line.colour).map_or("", String::as_str);
+        canvas.text(name, (at + 7.0, y), SMALL, INK, Anchor::Left)?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! 5 % does not tell apart.
 use super::axes::Scale;
 use super::canvas::{Anchor, GREY, INK, LIGHT, SMALL, Sheet, TEXT, figure};
-use super::text::{fitted, width};
+use super::text::{fitted, fitted_apart, width};
 use crate::report::Result;
 
 /// Ranks of the levels of a factor.
@@ -58,7 +58,9 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
             let ends = [(x.pixel(places[*first]) - 4.0, y), (x.pixel(places[*last]) + 4.0, y)];
             canvas.line(&ends, INK, 4.0, 1.0)?;
         }
-        for (i, (label, rank)) in levels.iter().enumerate() {
+        let labels: Vec<String> = levels.iter().map(|(label, _)| label.clone()).collect();
+        let labels = fitted_apart(&labels, TEXT, |_| room - 42.0);
+        for (i, ((_, rank), text)) in levels.iter().zip(&labels).enumerate() {
             let on_left = i < half;
             // The outermost names lie highest on the left, and lowest on the right: strokes do not cross.
             let row = if on_left { i } else { levels.len() - 1 - i };
@@ -67,12 +69,11 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
             let end = if on_left { left - 6.0 } else { right + 6.0 };
             canvas.line(&[(px, line), (px, y), (end, y)], LIGHT, 1.4, 1.0)?;
             canvas.dot((px, line), 3.2, INK)?;
-            let text = fitted(label, TEXT, room - 42.0);
             let (name_at, rank_at, anchor) = match on_left {
                 true => (end - 40.0, end - 4.0, Anchor::Right),
                 false => (end + 40.0, end + 4.0, Anchor::Left),
             };
-            canvas.text(&text, (name_at, y), TEXT, INK, anchor)?;
+            canvas.text(text, (name_at, y), TEXT, INK, anchor)?;
             canvas.text(&format!("{rank:.2}"), (rank_at, y), SMALL, GREY, anchor)?;
         }
         Ok(())

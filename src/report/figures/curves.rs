@@ -1,11 +1,10 @@
 //! Curves against tokens and FLOPs: thin lines are seeds, the thick one is their mean.
 use super::axes::Domain;
-use super::canvas::{NUM_COLOURS, Point, Sheet};
-use super::chart::{Chart, Labels, Line, MAX_PANELS, Panel, draw};
+use super::canvas::{NUM_COLOURS, Point};
+use super::chart::{Drawing, Labels, Line, MAX_PANELS, Panel};
 use super::encoding::{Encoding, encode};
 use super::series::{mean_by_step, smoothed};
 use crate::record::{CurvePoint, Results};
-use crate::report::Result;
 use crate::report::groups::{Group, by_run};
 use crate::stats::descriptive::quantile;
 use std::collections::BTreeMap;
@@ -29,19 +28,8 @@ pub enum CurveScale {
     Loss,
 }
 
-/// A figure with its file's stem, and how many of its panels were left out.
-pub struct Drawn {
-    pub svg: String,
-    pub omitted: usize,
-}
-
-/// Draws `curve` for all groups; `None` where no run has one.
-pub fn curve_figure(
-    sheet: Sheet,
-    results: &Results,
-    groups: &[Group],
-    curve: &Curve,
-) -> Result<Option<Drawn>> {
+/// `curve` of all groups; `None` where no run has one.
+pub fn curve_figure(results: &Results, groups: &[Group], curve: &Curve) -> Option<Drawing> {
     // Of all groups, so that a configuration has one colour in all figures.
     let encoding = encode(&groups.iter().collect::<Vec<_>>(), &results.axes);
     let mut panels: Vec<(String, Vec<Line>)> =
@@ -56,16 +44,17 @@ pub fn curve_figure(
     }
     panels.retain(|(_, lines)| !lines.is_empty());
     if panels.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let omitted = panels.len().saturating_sub(MAX_PANELS);
+    let all = panels.len();
     panels.truncate(MAX_PANELS);
-    let alone = panels.len() == 1;
+    let omitted = all - panels.len();
+    let alone = all == 1;
     let panels =
         if curve.scale == CurveScale::FromZero { from_zero(panels) } else { losses(panels, curve.scale) };
     let labels = labels(&encoding, alone);
-    let chart = Chart { titles: curve.titles.map(String::from), panels, labels };
-    draw(sheet, curve.name, &chart).map(|svg| Some(Drawn { svg, omitted }))
+    let drawing = Drawing::new(curve.titles.map(String::from), panels, labels)?;
+    Some(Drawing { omitted, ..drawing })
 }
 
 /// How the lines of `encoding` are named; `alone`: in one panel, or in one with an enlarged end beside it.

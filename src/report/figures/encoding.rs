@@ -2,7 +2,7 @@
 //! panel have one colour.
 use super::canvas::NUM_COLOURS;
 use crate::report::groups::Group;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where each of some groups is drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,17 +52,26 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
                 levels.push(v);
             }
         });
+        // What does not depend on the factor comes last.
+        levels.sort_by_key(|v| v.is_empty());
         levels
     };
     let factors: Vec<(usize, Vec<&str>)> =
         (0..=axes.len()).map(|factor| (factor, levels(factor))).filter(|(_, l)| l.len() > 1).collect();
-    // As many levels as there are colours for, so that panels are few; where every factor has more, the one with the fewest
-    // is cut into pieces.
-    let fits = factors.iter().filter(|(_, l)| l.len() <= NUM_COLOURS).max_by_key(|(_, l)| l.len());
-    let Some((factor, levels)) = fits.or_else(|| factors.iter().min_by_key(|(_, l)| l.len())) else {
-        return Encoding::default();
+    // The one with which panels are fewest; more levels than colours are cut into pieces, which comes second to a factor
+    // whose colours fit.
+    let pieces = |levels: &[&str]| levels.len().div_ceil(NUM_COLOURS);
+    let panels = |(factor, levels): &&(usize, Vec<&str>)| {
+        let others = |group: &&Group| -> Vec<String> {
+            let of = |(other, _): &(usize, Vec<&str>)| value(group, *other).to_string();
+            factors.iter().filter(|(other, _)| other != factor).map(of).collect()
+        };
+        let settings: BTreeSet<Vec<String>> = groups.iter().map(others).collect();
+        (settings.len() * pieces(levels), pieces(levels), std::cmp::Reverse(levels.len()))
     };
-    let pieces = levels.len().div_ceil(NUM_COLOURS);
+    let Some((factor, levels)) = factors.iter().min_by_key(panels) else { return Encoding::default() };
+    let pieces = pieces(levels);
+    let count = levels.iter().filter(|level| !level.is_empty()).count();
     let mut panels: BTreeMap<(Vec<&str>, usize), usize> = BTreeMap::new();
     let mut names = Vec::new();
     let mut places = Vec::new();
@@ -75,9 +84,9 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
         let panel = *panels.entry((key.clone(), piece)).or_insert(next);
         if panel == next {
             let mut name = key.iter().filter(|v| !v.is_empty()).copied().collect::<Vec<_>>().join(" · ");
-            if pieces > 1 {
-                let last = levels.len().min((piece + 1) * NUM_COLOURS);
-                let part = format!("{} to {last} of {}", piece * NUM_COLOURS + 1, levels.len());
+            if pieces > 1 && !levels[level].is_empty() {
+                let last = count.min((piece + 1) * NUM_COLOURS);
+                let part = format!("{} to {last} of {count}", piece * NUM_COLOURS + 1);
                 name = if name.is_empty() { part } else { format!("{name} · {part}") };
             }
             names.push(name);
@@ -92,7 +101,6 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn groups(arms: &[&str], axes: &[usize]) -> Vec<Group> {
         let mut points: Vec<Vec<String>> = vec![vec![]];
@@ -152,5 +160,9 @@ mod tests {
             ("saliency", 4, 4)
         );
         assert_eq!(encoding.panels[0], "a1v0 · a2v0");
+        // Fifteen rules in two pieces make four panels, two updates would make fifteen.
+        let all = groups(&["pruning_aware"], &[15, 2]);
+        let encoding = encode(&all.iter().collect::<Vec<_>>(), &names);
+        assert_eq!((encoding.factor.as_str(), encoding.panels.len()), ("saliency", 4));
     }
 }

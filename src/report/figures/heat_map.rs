@@ -1,6 +1,6 @@
 //! A table of cells as a heat map: one factor down, one across, the mean of each cell in colour and in figures.
 use super::canvas::{Anchor, GREY, INK, SMALL, Sheet, TEXT, figure};
-use super::text::{fitted, width};
+use super::text::{fitted, fitted_apart, width};
 use crate::report::Result;
 use plotters::style::RGBColor;
 
@@ -23,12 +23,31 @@ pub struct HeatMap {
     pub columns: Vec<String>,
     pub cells: Vec<Vec<HeatCell>>,
     pub lower_is_better: bool,
+    pub shading: Shading,
+}
+
+/// What colours of cells say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shading {
+    /// Values: the better, the darker, and a star at the best.
+    Better,
+    /// Differences: blue on the better side of 0, orange on the other, the stronger the farther.
+    AroundZero,
 }
 
 /// Light to dark blue, so that darker is better in print without colours, too.
 fn shade(t: f64) -> RGBColor {
     let mix = |light: f64, dark: f64| (light + t * (dark - light)).round() as u8;
     RGBColor(mix(239.0, 8.0), mix(245.0, 81.0), mix(252.0, 156.0))
+}
+
+/// From nearly white at 0 to dark blue at 1, and to dark orange at −1.
+fn shade_around_zero(t: f64) -> RGBColor {
+    let mix = |light: f64, dark: f64| (light + t.abs() * (dark - light)).round() as u8;
+    match t >= 0.0 {
+        true => RGBColor(mix(244.0, 8.0), mix(246.0, 81.0), mix(248.0, 156.0)),
+        false => RGBColor(mix(244.0, 166.0), mix(246.0, 54.0), mix(248.0, 3.0)),
+    }
 }
 
 /// On a light and on a dark cell; cells look the same on a dark page, so these are no colours of the page.
@@ -49,6 +68,7 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
     let (low, high) =
         measured.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
     let best = if map.lower_is_better { low } else { high };
+    let farthest = low.abs().max(high.abs());
     let widest = map.rows.iter().chain([&map.row_name]).map(|r| width(r, TEXT)).fold(0.0, f64::max);
     let room = (sheet.width - 20.0 - MIN_CELL * columns as f64).clamp(60.0, 0.4 * sheet.width);
     let label_room = widest.min(room);
@@ -66,18 +86,19 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
         canvas.text(&row_name, (left - 14.0, top - 14.0), TEXT, GREY, Anchor::Right)?;
         let column_name = fitted(&map.column_name, TEXT, right - left);
         canvas.text(&column_name, (left, 14.0), TEXT, GREY, Anchor::Left)?;
-        for (column, label) in map.columns.iter().enumerate() {
+        let names = fitted_apart(&map.columns, SMALL, |_| if upright { longest } else { f64::INFINITY });
+        for (column, label) in names.iter().enumerate() {
             let x = left + wide * (column as f64 + 0.5);
             if upright {
-                canvas.upward(&fitted(label, SMALL, longest), (x, top - 6.0 - 0.5 * longest), SMALL, INK)?;
+                canvas.upward(label, (x, top - 6.0 - 0.5 * longest), SMALL, INK)?;
             } else {
                 canvas.text(label, (x, top - 14.0), SMALL, INK, Anchor::Centre)?;
             }
         }
-        for (row, label) in map.rows.iter().enumerate() {
+        let names = fitted_apart(&map.rows, TEXT, |_| label_room);
+        for (row, label) in names.iter().enumerate() {
             let y = top + tall * row as f64;
-            let label = fitted(label, TEXT, label_room);
-            canvas.text(&label, (left - 14.0, y + 0.5 * tall), TEXT, INK, Anchor::Right)?;
+            canvas.text(label, (left - 14.0, y + 0.5 * tall), TEXT, INK, Anchor::Right)?;
             for (column, cell) in map.cells[row].iter().enumerate() {
                 let x = left + wide * column as f64;
                 let centre = (x + 0.5 * wide, y + 0.5 * tall);
@@ -85,12 +106,22 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
                     canvas.text("–", centre, SMALL, GREY, Anchor::Centre)?;
                     continue;
                 };
-                let span = high - low;
-                let t = if span > 0.0 { (value - low) / span } else { 0.5 };
-                let t = if map.lower_is_better { 1.0 - t } else { t };
-                canvas.band((x + 1.0, y + 1.0), (x + wide - 1.0, y + tall - 1.0), shade(t))?;
-                let ink = if t > 0.55 { ON_DARK } else { ON_LIGHT };
-                let mark = if value == best { "★ " } else { "" };
+                let (strength, shade) = match map.shading {
+                    Shading::Better => {
+                        let span = high - low;
+                        let t = if span > 0.0 { (value - low) / span } else { 0.5 };
+                        let t = if map.lower_is_better { 1.0 - t } else { t };
+                        (t, shade(t))
+                    }
+                    Shading::AroundZero => {
+                        let t = if farthest > 0.0 { value / farthest } else { 0.0 };
+                        let t = if map.lower_is_better { -t } else { t };
+                        (t.abs(), shade_around_zero(t))
+                    }
+                };
+                canvas.band((x + 1.0, y + 1.0), (x + wide - 1.0, y + tall - 1.0), shade)?;
+                let ink = if strength > 0.55 { ON_DARK } else { ON_LIGHT };
+                let mark = if map.shading == Shading::Better && value == best { "★ " } else { "" };
                 let text = fitted(&format!("{mark}{}", cell.text), SMALL, wide - 4.0);
                 let off = if with_interval && !cell.interval.is_empty() { 8.0 } else { 0.0 };
                 canvas.text(&text, (centre.0, centre.1 - off), SMALL, ink, Anchor::Centre)?;

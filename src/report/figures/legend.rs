@@ -1,6 +1,6 @@
 //! A legend in rows above a plot, as many as its entries need.
 use super::canvas::{Anchor, Canvas, INK, Point, TEXT, colour};
-use super::text::{fitted, width};
+use super::text::{fitted, fitted_apart, width};
 use crate::report::Result;
 
 /// Height of one row.
@@ -25,8 +25,9 @@ impl Legend {
             x = width(&title, TEXT) + GAP;
             entries.push(((0.0, y), title, usize::MAX));
         }
-        for (label, colour) in labels {
-            let label = fitted(label, TEXT, room - STROKE);
+        let names: Vec<String> = labels.iter().map(|(label, _)| label.clone()).collect();
+        let names = fitted_apart(&names, TEXT, |_| room - STROKE);
+        for (label, (_, colour)) in names.into_iter().zip(labels) {
             let wide = STROKE + width(&label, TEXT);
             if x > 0.0 && x + wide > room {
                 (x, y) = (0.0, y + ROW);

@@ -35,8 +35,9 @@ fn rows(metric: Metric, ranking: &Ranking) -> Vec<Row> {
         let interval = level.mean.interval.map(|i| (scale * i.low, scale * i.high));
         let mut marks: Vec<Mark> =
             level.mean.value.map(|value| Mark::new(scale * value, interval, 0)).into_iter().collect();
-        // Blue: the best and what is not told from it; grey: what is.
-        marks.iter_mut().filter(|_| level.told_from_best).for_each(|mark| mark.colour = GREY);
+        // Grey is a verdict, which only what was asked before the run gets.
+        let is_worse = level.told_from_best && ranking.declared;
+        marks.iter_mut().filter(|_| is_worse).for_each(|mark| mark.colour = GREY);
         let show = |x: f64| format::difference(metric, x);
         let note = match (place, level.against_best.value, level.against_best.interval) {
             (0, ..) => "best".to_string(),

@@ -6,6 +6,7 @@
 //! | file | figure |
 //! |---|---|
 //! | [`curves`] | parameters and loss against tokens and FLOPs |
+//! | [`predicted`] | what a probe found: rank correlations, the change of loss along each rule's order |
 //! | [`prune_curves`] | pruned share and candidate saliency of each group type |
 //! | [`accuracy`] | accuracy per task and configuration against chance |
 //! | [`forest`] | differences with their intervals, any metric |
@@ -32,6 +33,7 @@ pub mod interaction;
 mod legend;
 pub mod levels;
 pub mod pareto;
+pub mod predicted;
 pub mod prune_curves;
 mod rows;
 pub mod scaling;

@@ -1,12 +1,14 @@
 //! Quality against what it costs: parameters, FLOPs, time to read and to write. The dashed line joins the models that no
 //! other model beats on both axes.
 use super::axes::Domain;
-use super::canvas::{Point, Sheet};
-use super::chart::{Chart, Labels, Line, Panel, draw};
+use super::canvas::{NUM_COLOURS, Point};
+use super::chart::{Drawing, Labels, Line, Panel};
 use super::encoding::encode;
 use super::interaction::Measured;
-use crate::report::Result;
 use crate::report::groups::Group;
+
+/// Panels up to which there is one for another cost.
+const COSTS_PANELS: usize = 12;
 
 /// One cost of every model; `None` where it was not measured.
 pub struct Cost {
@@ -14,14 +16,16 @@ pub struct Cost {
     pub values: Vec<Option<f64>>,
 }
 
-/// Draws a panel for each of `costs` that differs between models; `None` where none does. Less of a cost is better.
+/// A panel for each of `costs` that differs between models, and where colours are fewer than configurations one for each
+/// cost and panel of the encoding, in which all other models are grey; `None` where no cost differs. Less of a cost is better.
+///
+/// Costs whose panels would be more than [`COSTS_PANELS`] together are left out from the last on, but for the first; their panels count as omitted.
 pub fn pareto_figure(
-    sheet: Sheet,
     groups: &[Group],
     axes: &[String],
     (title, quality, lower_is_better): (&str, &[Option<Measured>], bool),
     costs: &[Cost],
-) -> Result<Option<String>> {
+) -> Option<Drawing> {
     let encoding = encode(&groups.iter().collect::<Vec<_>>(), axes);
     let y = Domain::of(
         quality.iter().flatten().flat_map(|(value, i)| {
@@ -30,12 +34,12 @@ pub fn pareto_figure(
         }),
         0.06,
     );
-    let panel = |cost: &Cost| -> Option<Panel> {
-        let mut lines = Vec::new();
+    let panels = |cost: &Cost| -> Option<Vec<Panel>> {
+        let mut parts: Vec<Vec<Line>> = vec![Vec::new(); encoding.panels.len()];
         for (i, (value, interval)) in quality.iter().enumerate().filter_map(|(i, q)| Some((i, (*q)?))) {
             let Some(x) = cost.values[i].filter(|x| x.is_finite() && *x > 0.0) else { continue };
-            let colour = encoding.places[i].0;
-            lines.push(Line {
+            let (colour, panel) = encoding.places[i];
+            parts[panel].push(Line {
                 label: encoding.colours[colour].clone(),
                 colour,
                 mean: vec![(x, value)],
@@ -44,23 +48,36 @@ pub fn pareto_figure(
                 ..Line::default()
             });
         }
-        let points: Vec<Point> = lines.iter().map(|line| line.mean[0]).collect();
+        let points: Vec<Point> = parts.iter().flatten().map(|line| line.mean[0]).collect();
         let ends = Domain::of(points.iter().map(|p| p.0), 0.0);
         if points.len() < 2 || points.iter().all(|p| p.0 == points[0].0) {
             return None;
         }
         let x = Domain { low: ends.low / 1.12, high: ends.high * 1.12, log: true };
-        let mut panel = Panel::new(cost.title.clone(), x, y, lines);
-        panel.guide = frontier(&points, lower_is_better);
-        Some(panel)
+        let guide = frontier(&points, lower_is_better);
+        let alone = parts.len() == 1;
+        let panel = |(name, lines): (&String, Vec<Line>)| {
+            let title =
+                if name.is_empty() { cost.title.clone() } else { format!("{} · {name}", cost.title) };
+            let others = if alone { Vec::new() } else { points.clone() };
+            Panel { guide: guide.clone(), others, ..Panel::new(title, x, y, lines) }
+        };
+        let parts = encoding.panels.iter().zip(parts).filter(|(_, lines)| !lines.is_empty());
+        Some(parts.map(panel).collect())
     };
-    let panels: Vec<Panel> = costs.iter().filter_map(panel).collect();
-    if panels.is_empty() {
-        return Ok(None);
+    let mut panels: Vec<Vec<Panel>> = costs.iter().filter_map(panels).collect();
+    let all: usize = panels.iter().map(Vec::len).sum();
+    while panels.len() > 1 && panels.iter().map(Vec::len).sum::<usize>() > COSTS_PANELS {
+        panels.pop();
     }
     let titles = ["cost (logarithmic)".to_string(), title.to_string()];
-    let labels = Labels::Legend(encoding.factor);
-    draw(sheet, "pareto", &Chart { titles, panels, labels }).map(Some)
+    // Colours that stand for several configurations need their names beside the dots.
+    let labels = match encoding.colours.len() > NUM_COLOURS {
+        true => Labels::AtEveryEnd,
+        false => Labels::Legend(encoding.factor),
+    };
+    let drawing = Drawing::new(titles, panels.concat(), labels)?;
+    Some(Drawing { omitted: all - drawing.chart.panels.len(), ..drawing })
 }
 
 /// The points that no other one beats on both axes, joined by steps.
@@ -81,7 +98,48 @@ fn frontier(points: &[Point], lower_is_better: bool) -> Vec<Point> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chart::draw;
+    use super::super::tests::checked;
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// Colour is one factor, panels are another: of 24 configurations each is a dot of a colour of its own in a panel, and the
+    /// others are there in grey.
+    #[test]
+    fn no_two_configurations_of_a_panel_have_one_colour() {
+        let values = |of: &str, count: usize| (0..count).map(|i| format!("{of}{i}")).collect::<Vec<_>>();
+        let mut groups = Vec::new();
+        for rule in values("rule", 12) {
+            for update in values("update", 2) {
+                let (label, point) = (format!("arm · {rule} · {update}"), vec![rule.clone(), update]);
+                groups.push(Group { arm: "arm".into(), point, label, runs: vec![groups.len()] });
+            }
+        }
+        let quality: Vec<_> = (0..24).map(|i| Some((50.0 + i as f64, Some((49.0, 75.0))))).collect();
+        let cost = |title: &str| Cost {
+            title: title.into(),
+            values: (0..24).map(|i| Some(1000.0 + 7.0 * f64::from(i))).collect(),
+        };
+        let costs = ["parameters", "FLOPs", "reading", "writing"].map(cost);
+        let axes = ["rule".to_string(), "update".to_string()];
+        for (costs, omitted) in [(&costs[..], 4), (&costs[..1], 0)] {
+            let of = ("acc (%)", quality.as_slice(), false);
+            let drawing = pareto_figure(&groups, &axes, of, costs).unwrap();
+            assert_eq!(drawing.omitted, omitted);
+            let svg = checked("pareto-24", |sheet| draw(sheet, "pareto", &drawing.chart).map(Some));
+            // A dot of each model in colour, and all of them in grey once in every panel.
+            let dots: Vec<&str> =
+                svg.split("<circle").skip(1).map(|dot| dot.split("/>").next().unwrap()).collect();
+            let fill =
+                |dot: &str| dot.split("fill=\"").nth(1).unwrap().split('"').next().unwrap().to_string();
+            let coloured: Vec<&&str> = dots.iter().filter(|dot| fill(dot) != "#C8C8C8").collect();
+            let drawn = costs.len().min(3);
+            assert_eq!(coloured.len(), 24 * drawn);
+            assert_eq!(dots.len() - coloured.len(), 24 * 4 * drawn);
+            let colours: BTreeSet<String> = coloured.iter().map(|dot| fill(dot)).collect();
+            assert_eq!(colours.len(), 8);
+        }
+    }
 
     #[test]
     fn the_frontier_leaves_out_what_is_beaten_in_both() {

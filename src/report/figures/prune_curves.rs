@@ -1,11 +1,9 @@
 //! What pruning did: a value per group type of `candidates.csv`, a panel for each configuration that prunes step by step.
 use super::axes::Domain;
-use super::canvas::{Point, Sheet};
-use super::chart::{Chart, Labels, Line, MAX_PANELS, Panel, draw};
-use super::curves::Drawn;
+use super::canvas::Point;
+use super::chart::{Drawing, Labels, Line, MAX_PANELS, Panel};
 use super::series::{last_per_token, mean_of_steps, stairs};
 use crate::record::{CandidateRow, Results};
-use crate::report::Result;
 use crate::report::groups::{Group, by_run};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,13 +24,8 @@ pub struct PruneCurve {
     pub value: fn(&CandidateRow) -> Option<f64>,
 }
 
-/// Draws `curve`; `None` where nothing was pruned in steps.
-pub fn prune_figure(
-    sheet: Sheet,
-    results: &Results,
-    groups: &[Group],
-    curve: &PruneCurve,
-) -> Result<Option<Drawn>> {
+/// `curve` of all groups; `None` where nothing was pruned in steps.
+pub fn prune_figure(results: &Results, groups: &[Group], curve: &PruneCurve) -> Option<Drawing> {
     let types = group_types(results);
     let tokens: BTreeMap<(usize, u64), u64> =
         results.prune.iter().map(|k| ((k.run, k.row.event), k.row.tokens_seen)).collect();
@@ -41,6 +34,7 @@ pub fn prune_figure(
         Some((*tokens.get(&(run, row.event))? as f64, (curve.value)(row)?))
     };
     let mut panels: Vec<(String, Vec<Line>)> = Vec::new();
+    let mut omitted = 0;
     for group in groups {
         let mut lines = Vec::new();
         for (colour, group_type) in types.iter().enumerate() {
@@ -53,6 +47,10 @@ pub fn prune_figure(
             if seeds.is_empty() {
                 continue;
             }
+            if panels.len() == MAX_PANELS {
+                omitted += 1;
+                break;
+            }
             // A share stands still between events; a saliency is only sampled at them.
             let shape = |x: Vec<Point>| if curve.log { x } else { stairs(&x) };
             let mean = shape(mean_of_steps(&seeds));
@@ -63,11 +61,6 @@ pub fn prune_figure(
             panels.push((group.label.clone(), lines));
         }
     }
-    if panels.is_empty() {
-        return Ok(None);
-    }
-    let omitted = panels.len().saturating_sub(MAX_PANELS);
-    panels.truncate(MAX_PANELS);
     let points = || panels.iter().flat_map(|(_, l)| l.iter().flat_map(|s| s.seeds.iter().flatten().copied()));
     let x = Domain::of(points().map(|p| p.0).chain([0.0]), 0.0);
     let values = points().map(|p| p.1);
@@ -78,7 +71,8 @@ pub fn prune_figure(
     let labels = if panels.len() == 1 { Labels::AtEnds } else { Labels::Legend(String::new()) };
     let panels = panels.into_iter().map(|(title, lines)| Panel::new(title, x, y, lines)).collect();
     let titles = ["tokens trained on by the run", curve.title].map(String::from);
-    draw(sheet, curve.name, &Chart { titles, panels, labels }).map(|svg| Some(Drawn { svg, omitted }))
+    let drawing = Drawing::new(titles, panels, labels)?;
+    Some(Drawing { omitted, ..drawing })
 }
 
 #[cfg(test)]

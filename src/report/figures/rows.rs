@@ -5,7 +5,7 @@
 use super::axes::{Domain, Scale};
 use super::canvas::{Anchor, Canvas, GREY, INK, LIGHT, SHADE, SMALL, Sheet, TEXT, colour, figure};
 use super::legend::Legend;
-use super::text::{fitted, width};
+use super::text::{fitted, fitted_apart, width};
 use crate::report::Result;
 use plotters::style::RGBColor;
 
@@ -207,9 +207,14 @@ fn draw_block(canvas: &Canvas, columns: &Columns, block: &RowBlock, (top, end): 
             canvas.line(&[(x.pixel(0.0), from), (x.pixel(0.0), to)], INK, 1.3, 1.0)?;
         }
     }
+    let texts = |pick: fn(&Row) -> &String, size: f64| -> Vec<String> {
+        let all: Vec<String> = block.rows.iter().map(|row| pick(row).clone()).collect();
+        fitted_apart(&all, size, |_| columns.label_room)
+    };
+    let (labels, details) = (texts(|row| &row.label, TEXT), texts(|row| &row.detail, SMALL));
     let mut y = rows_top;
-    for row in &block.rows {
-        draw_row(canvas, columns, row, (&x, block.domain), y)?;
+    for (row, texts) in block.rows.iter().zip(labels.iter().zip(&details)) {
+        draw_row(canvas, columns, (row, texts), (&x, block.domain), y)?;
         y += columns.heights(row).0;
     }
     if let Some(title) = &block.axis {
@@ -238,27 +243,23 @@ fn ticks(x: &Scale, wide: f64) -> Vec<(f64, String)> {
 fn draw_row(
     canvas: &Canvas,
     columns: &Columns,
-    row: &Row,
+    (row, (label, detail)): (&Row, (&String, &String)),
     (x, domain): (&Scale, Domain),
     top: f64,
 ) -> Result<()> {
     let (tall, above) = columns.heights(row);
     let middle = top + above + 0.5 * (tall - above);
     if columns.narrow {
-        let label = fitted(&row.label, TEXT, columns.label_room);
-        canvas.text(&label, (12.0, top + 0.5 * LINE + 3.0), TEXT, INK, Anchor::Left)?;
+        canvas.text(label, (12.0, top + 0.5 * LINE + 3.0), TEXT, INK, Anchor::Left)?;
         let note = fitted(&row.note, SMALL, columns.note_room);
         let line = columns.note_line(row) as f64;
         let note_at = (columns.right + 8.0, top + (line + 0.5) * LINE + 3.0 - 2.0 * line.min(1.0));
         canvas.text(&note, note_at, SMALL, INK, Anchor::Right)?;
-        let detail = fitted(&row.detail, SMALL, columns.label_room);
-        canvas.text(&detail, (12.0, top + 1.5 * LINE + 1.0), SMALL, GREY, Anchor::Left)?;
+        canvas.text(detail, (12.0, top + 1.5 * LINE + 1.0), SMALL, GREY, Anchor::Left)?;
     } else {
         let off = if row.detail.is_empty() { 0.0 } else { 0.5 * LINE };
-        let label = fitted(&row.label, TEXT, columns.label_room);
-        canvas.text(&label, (columns.left - 14.0, middle - off), TEXT, INK, Anchor::Right)?;
-        let detail = fitted(&row.detail, SMALL, columns.label_room);
-        canvas.text(&detail, (columns.left - 14.0, middle + off), SMALL, GREY, Anchor::Right)?;
+        canvas.text(label, (columns.left - 14.0, middle - off), TEXT, INK, Anchor::Right)?;
+        canvas.text(detail, (columns.left - 14.0, middle + off), SMALL, GREY, Anchor::Right)?;
         let note = fitted(&row.note, SMALL, columns.note_room);
         canvas.text(&note, (columns.right + 14.0, middle), SMALL, INK, Anchor::Left)?;
     }

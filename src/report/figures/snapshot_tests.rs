@@ -1,8 +1,9 @@
 //! Every figure on small made-up numbers: its bytes, and that no label is cut off or lies on another, on both sheets.
 use super::accuracy::{TaskRow, accuracy_figure};
+use super::chart;
 use super::critical_difference::{Ranks, critical_difference_figure};
 use super::forest::{Difference, forest_figure};
-use super::heat_map::{HeatCell, HeatMap, heat_map};
+use super::heat_map::{HeatCell, HeatMap, Shading, heat_map};
 use super::interaction::{Crossed, interaction_figure};
 use super::pareto::{Cost, pareto_figure};
 use super::scaling::{ScalingLine, scaling_figure};
@@ -118,8 +119,8 @@ fn pareto() {
         Cost { title: "writing: ms per token".into(), values: vec![Some(0.4), Some(0.25), Some(0.3), None] },
         Cost { title: "reading: ms per token".into(), values: vec![None; 4] },
     ];
-    let draw =
-        |sheet| pareto_figure(sheet, &groups(&ARMS), &[], ("average_usual (%)", &quality, false), &costs);
+    let drawing = pareto_figure(&groups(&ARMS), &[], ("average_usual (%)", &quality, false), &costs).unwrap();
+    let draw = |sheet| chart::draw(sheet, "pareto", &drawing.chart).map(Some);
     insta::assert_snapshot!("pareto", checked("pareto", draw));
 }
 
@@ -139,7 +140,8 @@ fn widths() {
             results.widths.push(Keyed { run, row });
         }
     }
-    let draw = |sheet| Ok(width_figure(sheet, &results, &groups(&ARMS))?.map(|drawn| drawn.svg));
+    let drawing = width_figure(&results, &groups(&ARMS)).unwrap();
+    let draw = |sheet| chart::draw(sheet, "width_profile", &drawing.chart).map(Some);
     insta::assert_snapshot!("widths", checked("widths", draw));
 }
 
@@ -175,6 +177,7 @@ fn heat() {
             vec![cell(47.0), cell(46.0), cell(48.0)],
         ],
         lower_is_better: false,
+        shading: Shading::Better,
     };
     insta::assert_snapshot!("heat_map", checked("heat_map", |sheet| heat_map(sheet, "heat", &map)));
 }

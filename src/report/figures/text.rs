@@ -40,6 +40,77 @@ pub fn fitted(text: &str, size: f64, room: f64) -> String {
     "…".to_string()
 }
 
+/// Characters after which a name may be cut.
+const BREAKS: [char; 8] = ['_', '-', ' ', '.', '/', ',', '=', '·'];
+
+/// `texts` at `size`, each in at most its own `room` pixels, cut so that they can still be told apart: at their ends; where
+/// that makes two of them alike, without the beginning that they share; where that does not do either, in their middles.
+pub fn fitted_apart(texts: &[String], size: f64, room: impl Fn(usize) -> f64) -> Vec<String> {
+    let cut = |with: &dyn Fn(&str, f64) -> String| -> Vec<String> {
+        let one = |(at, text): (usize, &String)| match width(text, size) <= room(at) {
+            true => text.clone(),
+            false => with(text, room(at)),
+        };
+        texts.iter().enumerate().map(one).collect()
+    };
+    let tells_apart = |shown: &Vec<String>| number_of(shown) == number_of(texts);
+    let at_ends = cut(&|text, room| fitted(text, size, room));
+    if tells_apart(&at_ends) {
+        return at_ends;
+    }
+    let long =
+        || texts.iter().enumerate().filter(|(at, text)| width(text, size) > room(*at)).map(|(_, text)| text);
+    let shared = shared_beginning(long());
+    let without_it = cut(&|text, room| shortened(text.split_at(shared), size, room));
+    if shared > 0 && tells_apart(&without_it) {
+        return without_it;
+    }
+    cut(&|text, room| without_middle(text, size, room))
+}
+
+/// A beginning and what comes after it, of the beginning only as much as there is room for.
+fn shortened((beginning, rest): (&str, &str), size: f64, room: f64) -> String {
+    let mut head = beginning.to_string();
+    while head.pop().is_some() {
+        let text = format!("{head}…{rest}");
+        if head.chars().count() > 2 && width(&text, size) <= room {
+            return text;
+        }
+    }
+    fitted(&format!("…{rest}"), size, room)
+}
+
+fn number_of(texts: &[String]) -> usize {
+    texts.iter().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+/// Bytes that all `texts` begin with, up to a place where a name may be cut, before which none of them ends.
+fn shared_beginning<'a>(mut texts: impl Iterator<Item = &'a String>) -> usize {
+    let Some(first) = texts.next() else { return 0 };
+    let shared = texts.fold(first.len().saturating_sub(1), |shared, text| {
+        let alike = first.chars().zip(text.chars()).take_while(|(a, b)| a == b);
+        shared.min(alike.map(|(c, _)| c.len_utf8()).sum::<usize>().min(text.len().saturating_sub(1)))
+    });
+    let until = |(at, c): (usize, char)| {
+        (at + c.len_utf8() <= shared && BREAKS.contains(&c)).then_some(at + c.len_utf8())
+    };
+    first.char_indices().filter_map(until).next_back().unwrap_or(0)
+}
+
+/// Beginning and end of `text` with an ellipsis between them.
+fn without_middle(text: &str, size: f64, room: f64) -> String {
+    let all: Vec<char> = text.chars().collect();
+    for kept in (2..all.len()).rev() {
+        // Names differ at their ends more often.
+        let (head, tail) = (kept / 2, kept - kept / 2);
+        let shorter: String = all[..head].iter().chain(&['…']).chain(&all[all.len() - tail..]).collect();
+        if width(&shorter, size) <= room {
+            return shorter;
+        }
+    }
+    fitted(text, size, room)
+}
+
 /// `text` in at most `lines` lines of `room` pixels, broken at spaces; what is left over is cut.
 pub fn wrapped(text: &str, size: f64, room: f64, lines: usize) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
@@ -58,6 +129,34 @@ pub fn wrapped(text: &str, size: f64, room: f64, lines: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    /// Names of an axis begin alike more often than not: cut at their ends all would be the same.
+    #[test]
+    fn names_that_begin_alike_stay_told_apart() {
+        let cut = |names: &[&str], room: f64| fitted_apart(&texts(names), 12.0, |_| room);
+        assert_eq!(cut(&["a_long_name_of_one", "b_long_name_of_two"], 60.0), ["a_long_…", "b_long_…"]);
+        let schedules = ["kind=line,prune_tokens=10240", "kind=line,prune_tokens=25600"];
+        assert_eq!(cut(&schedules, 60.0), ["…10240", "…25600"]);
+        assert_eq!(cut(&schedules, 90.0), ["kind=l…10240", "kind=l…25600"]);
+        // One is what the others begin with, and ends in the middle of nothing.
+        let rules = cut(&["layerwise_with", "layerwise_with_bias", "layerwise_with_bias_and_damping"], 74.0);
+        assert_eq!(number_of(&rules), 3, "{rules:?}");
+        // No place to cut: the middle goes.
+        let joined = cut(&["abcdefghijklmnop1", "abcdefghijklmnop2"], 60.0);
+        assert!(
+            joined[0].starts_with('a') && joined[0].ends_with('1') && joined[0].contains('…'),
+            "{joined:?}"
+        );
+        for name in rules.iter().chain(&joined) {
+            assert!(width(name, 12.0) <= 74.0, "{name}");
+        }
+        assert_eq!(cut(&["same", "same"], 100.0), ["same", "same"]);
+        assert_eq!(cut(&["é_ü_1_and_more", "é_ü_2_and_more"], 40.0).len(), 2);
+    }
 
     #[test]
     fn texts_fit_their_room() {

@@ -1,11 +1,10 @@
 //! Widths of the final models over depth: thin lines are seeds, the thick one is their mean.
 use super::axes::Domain;
-use super::canvas::{Point, Sheet};
-use super::chart::{Chart, Line, MAX_PANELS, Panel, draw};
-use super::curves::{Drawn, labels};
+use super::canvas::Point;
+use super::chart::{Drawing, Line, Panel};
+use super::curves::labels;
 use super::encoding::encode;
 use crate::record::{LayerWidths, Results};
-use crate::report::Result;
 use crate::report::groups::{Group, by_run};
 
 /// A width of a layer; `None` where it is not recorded.
@@ -19,8 +18,8 @@ const WIDTHS: [(&str, Width); 5] = [
     ("hidden channels", |w| Some(w.hidden_size)),
 ];
 
-/// Draws the widths that differ between layers or configurations; `None` where none does.
-pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result<Option<Drawn>> {
+/// The widths that differ between layers or configurations; `None` where none does.
+pub fn width_figure(results: &Results, groups: &[Group]) -> Option<Drawing> {
     let widths = by_run(&results.widths);
     let of_run = |run: &usize, width: Width| -> Vec<Point> {
         let rows = widths.get(run).into_iter().flatten();
@@ -43,7 +42,8 @@ pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result
         }
         let points = || parts.iter().flatten().flat_map(|line| line.seeds.iter().flatten().copied());
         let y = Domain::of(points().map(|p| p.1), 0.08);
-        if !points().any(|p| points().next().is_some_and(|first| first.1 != p.1)) {
+        let first = points().next();
+        if !points().any(|p| first.is_some_and(|first| first.1 != p.1)) {
             continue;
         }
         let x = Domain::of(points().map(|p| p.0), 0.02);
@@ -56,15 +56,8 @@ pub fn width_figure(sheet: Sheet, results: &Results, groups: &[Group]) -> Result
             panels.push(panel);
         }
     }
-    if panels.is_empty() {
-        return Ok(None);
-    }
-    let omitted = panels.len().saturating_sub(MAX_PANELS);
-    panels.truncate(MAX_PANELS);
     let labels = labels(&encoding, panels.len() == 1);
-    let titles = ["layer".to_string(), "width of the final model".to_string()];
-    let svg = draw(sheet, "width_profile", &Chart { titles, panels, labels })?;
-    Ok(Some(Drawn { svg, omitted }))
+    Drawing::new(["layer".to_string(), "width of the final model".to_string()], panels, labels)
 }
 
 /// Mean over the seeds that have a layer, which all have unless whole layers were pruned.

@@ -10,6 +10,7 @@ use super::contrast::{Estimate, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
 use crate::stats::multiplicity::holm;
+use rayon::prelude::*;
 
 /// One tetrad.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +73,9 @@ pub fn interaction(grid: &Grid, a: &Factor, b: &Factor) -> Option<Interaction> {
         };
         tables.iter().flat_map(of).collect()
     };
-    let mut tetrads: Vec<Tetrad> = (1..rows)
-        .flat_map(|row| (1..cols).map(move |col| [row, col]))
+    let all: Vec<[usize; 2]> = (1..rows).flat_map(|row| (1..cols).map(move |col| [row, col])).collect();
+    let mut tetrads: Vec<Tetrad> = all
+        .into_par_iter()
         .map(|levels| {
             let weights = weights(levels[0], levels[1]);
             Tetrad { levels, estimate: grid.estimate(&weights), weights, p_holm: None }

@@ -12,9 +12,12 @@ use crate::report::scores::LEVEL;
 use crate::stats::Interval;
 use crate::stats::ranking::probability_of_being_best;
 use crate::stats::tukey::AllPairs;
+use rayon::prelude::*;
 
 /// Resamples behind the probability of being best.
 const RESAMPLES: usize = 1000;
+/// More seeds than this are not looked for.
+const MOST_SEEDS: usize = 1000;
 
 /// One level of a factor.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +73,8 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
     }
     let count = factor.levels.len();
     let of_level = |level: usize| grid.differences(&factor.level_weights(level, 1.0));
-    let scores: Vec<_> = (0..count).map(of_level).collect::<Option<_>>()?;
-    let means: Vec<Estimate> = scores.iter().map(|scores| scores.estimate(LEVEL)).collect();
+    let scores: Vec<_> = (0..count).into_par_iter().map(of_level).collect::<Option<_>>()?;
+    let means: Vec<Estimate> = scores.par_iter().map(|scores| scores.estimate(LEVEL)).collect();
     let lower = grid.metric.lower_is_better();
     let goodness = |level: usize| means[level].value.map(|value| if lower { -value } else { value });
     let mut order: Vec<(f64, usize)> =
@@ -87,16 +90,16 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
         let difference = grid.estimate(&weights);
         Pair { levels, p_all_pairs: difference.p, difference, weights, p_holm: None }
     };
-    let mut pairs: Vec<Pair> =
-        (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b])).map(pair).collect();
+    let all: Vec<[usize; 2]> = (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b])).collect();
+    let mut pairs: Vec<Pair> = all.into_par_iter().map(pair).collect();
     let error = shared_error(&pairs, count);
     if let Some(error) = &error {
         let half = error.half_width(ALPHA);
-        for pair in pairs.iter_mut().filter(|pair| pair.difference.fit.is_some()) {
+        pairs.par_iter_mut().filter(|pair| pair.difference.fit.is_some()).for_each(|pair| {
             let value = pair.difference.value.unwrap_or(0.0);
             pair.difference.interval = Some(Interval::around(value, half));
             pair.p_all_pairs = Some(error.p(value));
-        }
+        });
     }
     let level = |&level: &usize| Level {
         name: factor.levels[level].clone(),
@@ -113,6 +116,10 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
         Ranking { factor: factor.clone(), levels, pairs, seeds, declared: false, tests: 1, error, order };
     ranking.settle(&corrected);
     Some(ranking)
+}
+
+fn seeds_or_items(seeds: Option<usize>) -> SeedsNeeded {
+    seeds.map_or(SeedsNeeded::MoreItems, |seeds| SeedsNeeded::Seeds(seeds as u64))
 }
 
 /// The error that all pairs of three and more levels share. Levels with the same models are one level.
@@ -145,15 +152,32 @@ fn shared_error(pairs: &[Pair], count: usize) -> Option<AllPairs> {
 }
 
 impl Ranking {
+    /// [`Ranking::detectable`] of every pair.
+    pub fn detectable_of_pairs(&self) -> Vec<(Option<f64>, Option<SeedsNeeded>)> {
+        let alpha = ALPHA / self.tests.max(1) as f64;
+        let Some(error) = &self.error else {
+            return self.pairs.par_iter().map(|pair| self.detectable(&pair.difference, self.tests)).collect();
+        };
+        let of_all = error.detectable(POWER, alpha).ok();
+        let mut by_seeds = error.detectable_by_seeds(POWER, alpha);
+        let of_pair = |pair: &Pair| match (pair.difference.fit, pair.difference.value) {
+            (Some(_), value) => {
+                let value = value.filter(|value| *value != 0.0);
+                (of_all, value.map(|value| seeds_or_items(by_seeds.needed(value, MOST_SEEDS))))
+            }
+            _ => self.detectable(&pair.difference, self.tests),
+        };
+        self.pairs.iter().map(of_pair).collect()
+    }
+
     /// Smallest true difference of two levels that is found, and the seeds that find one of `observed`, at level α/`tests`.
     pub fn detectable(&self, pair: &Estimate, tests: usize) -> (Option<f64>, Option<SeedsNeeded>) {
         let alpha = ALPHA / tests.max(1) as f64;
         match &self.error {
             Some(error) if pair.fit.is_some() => {
-                let needed = pair.value.filter(|value| *value != 0.0).map(|value| {
-                    let seeds = error.seeds_needed(value, POWER, alpha, 1000);
-                    seeds.map_or(SeedsNeeded::MoreItems, |seeds| SeedsNeeded::Seeds(seeds as u64))
-                });
+                let value = pair.value.filter(|value| *value != 0.0);
+                let needed =
+                    value.map(|value| seeds_or_items(error.seeds_needed(value, POWER, alpha, MOST_SEEDS)));
                 (error.detectable(POWER, alpha).ok(), needed)
             }
             _ => (pair.detectable(alpha), pair.seeds_needed(alpha)),

@@ -1,6 +1,6 @@
 //! The answers, the comparisons, and the tables of accuracy and cost of every arm.
 use super::pictures::differences;
-use super::{Context, figure};
+use super::{Context, figure, folded};
 use crate::record::EvalScore;
 use crate::report::Result;
 use crate::report::answers::Answers;
@@ -33,7 +33,12 @@ impl Context<'_> {
             return Ok(blocks);
         }
         let of_axes = request.questions.iter().map(|question| self.question_sentence(question, answers));
-        let sentences = compared.iter().map(|c| c.verdict.clone()).chain(of_axes);
+        let told = folded::told(compared);
+        let sentence = |told: &&[Compared]| match folded::is_folded(told) {
+            true => folded::sentence(told, &self.results.axes),
+            false => told[0].verdict.clone(),
+        };
+        let sentences = told.iter().map(sentence).chain(of_axes);
         blocks.push(Block::List(sentences.map(|sentence| format!("{preliminary}{sentence}")).collect()));
         blocks.extend(frozen(request).map(Block::Text));
         if compared.is_empty() {
@@ -52,7 +57,21 @@ impl Context<'_> {
         let caption = format!(
             "{asked}, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.{grey}"
         );
-        blocks.extend(figure("differences", &caption, |sheet| forest_figure(sheet, &differences(compared)))?);
+        let mut in_rows: Vec<&Compared> = Vec::new();
+        let mut maps = Vec::new();
+        for (number, told) in told.iter().enumerate() {
+            let map = match folded::is_folded(told) {
+                true => self.map_of_points(number + 1, told)?,
+                false => None,
+            };
+            match map {
+                Some(map) => maps.push(map),
+                None => in_rows.extend(told.iter()),
+            }
+        }
+        let in_rows = differences(in_rows);
+        blocks.extend(figure("differences", &caption, |sheet| forest_figure(sheet, &in_rows))?);
+        blocks.extend(maps);
         let mut header: Vec<String> = ["variant", "baseline"].map(String::from).to_vec();
         header.extend(self.results.axes.iter().map(|a| format!("`{a}`")));
         header.extend(

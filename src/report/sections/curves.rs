@@ -1,5 +1,5 @@
 //! The curves of method §5 item 9: size, pruned share, candidate saliency and loss against tokens, loss against FLOPs.
-use super::{Context, cut_figure};
+use super::{Context, chart_figure};
 use crate::record::Results;
 use crate::report::Result;
 use crate::report::document::Block;
@@ -55,16 +55,16 @@ const SALIENCY: PruneCurve = PruneCurve {
 pub(super) fn so_far(results: &Results, groups: &[Group]) -> Result<Option<Block>> {
     let curve = Curve { name: "loss_so_far", ..LOSS_TOKENS };
     let caption = format!("Training loss so far against tokens. {LINES} {SMOOTHED} {ENDS}");
-    cut_figure(curve.name, &caption, |sheet| curve_figure(sheet, results, groups, &curve))
+    chart_figure(curve.name, &caption, curve_figure(results, groups, &curve))
 }
 
 impl Context<'_> {
     pub(super) fn curve_section(&self) -> Result<Vec<Block>> {
         let curve = |curve: &Curve, caption: &str| {
-            cut_figure(curve.name, caption, |sheet| curve_figure(sheet, self.results, &self.groups, curve))
+            chart_figure(curve.name, caption, curve_figure(self.results, &self.groups, curve))
         };
         let prune = |curve: &PruneCurve, caption: &str| {
-            cut_figure(curve.name, caption, |sheet| prune_figure(sheet, self.results, &self.groups, curve))
+            chart_figure(curve.name, caption, prune_figure(self.results, &self.groups, curve))
         };
         let figures = [
             curve(

@@ -90,7 +90,7 @@ impl Context<'_> {
 }
 
 /// What was not asked before the run gets no verdict.
-const EXPLORATORY: &str = " Exploratory: not declared before the run.";
+const EXPLORATORY: &str = " Exploratory: not declared before the run, so there is no verdict.";
 
 /// Intervals of differences between the levels of an axis hold for all of its pairs at once.
 const SIMULTANEOUS: &str = "simultaneous 95 % interval";
@@ -141,6 +141,14 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
             best.name
         );
     }
+    if !ranking.declared {
+        return format!(
+            "{head}: `{}` came out best ({value}{percent}); the last, `{}`, is at {}.{tail}",
+            best.name,
+            worst.name,
+            numbers(metric, &worst.against_best, worst.p_holm, SIMULTANEOUS)
+        );
+    }
     let alike = ranking.not_told_from_best();
     let worse: Vec<&str> = levels[1..].iter().filter(|l| l.told_from_best).map(|l| l.name.as_str()).collect();
     let against = numbers(metric, &worst.against_best, worst.p_holm, SIMULTANEOUS);
@@ -176,14 +184,15 @@ fn interaction_sentence(metric: Metric, interaction: &Interaction) -> String {
     let largest = found.unwrap_or(&interaction.tetrads[0]);
     let [[row, row_0], [column, column_0]] = interaction.names(largest);
     let (verdict, could) = match (found, largest.estimate.seeds) {
-        (_, ..2) => ("one seed gives no verdict on whether they interact", String::new()),
-        (Some(_), _) => ("they interact", String::new()),
+        (_, ..2) => ("one seed gives no verdict on whether they interact; the", String::new()),
+        _ if !interaction.declared => ("the", String::new()),
+        (Some(_), _) => ("they interact; the", String::new()),
         (None, _) => {
-            ("no interaction was found", could_have_found(metric, &largest.estimate, interaction.tests))
+            ("no interaction was found; the", could_have_found(metric, &largest.estimate, interaction.tests))
         }
     };
     format!(
-        "`{}`, `{}` × `{}` on `{}`: {verdict}; the gain of `{row}` over `{row_0}` differs between `{column}` and `{column_0}` by \
+        "`{}`, `{}` × `{}` on `{}`: {verdict} gain of `{row}` over `{row_0}` differs between `{column}` and `{column_0}` by \
          {}.{could}{}",
         a.arm,
         a.name,
@@ -235,7 +244,9 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
             };
             let (own, difference) =
                 (|x: f64| format::value(metric, x), |x: f64| format::difference(metric, x));
+            // A verdict, which only what was asked before the run gets.
             let told = match (place, level.told_from_best) {
+                _ if !ranking.declared || ranking.seeds < 2 => "",
                 (0, _) => "",
                 (_, true) => "yes",
                 (_, false) => "no",
@@ -267,7 +278,7 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
     let caption = format!(
         "`{arm}`: every value of every axis on `{}`, averaged over the values of the other axes; differences from the best are \
          paired by seed and item, their intervals hold together for all pairs of an axis, and p is adjusted for them, and for the other \
-         questions of its family where it was declared. Error of the differences: {}. `best in`: share of resamples of seeds and items in \
+         questions of its family where it was declared. Error of the differences: {}. `told from the best` is blank where nothing was declared before the run or one seed gives no verdict. `best in`: share of resamples of seeds and items in \
          which the value has the best mean; it decides nothing.",
         metric.name(),
         errors.join("; ")

@@ -4,7 +4,7 @@ use super::{Context, figure};
 use crate::report::Result;
 use crate::report::document::Block;
 use crate::report::figures::critical_difference::{Ranks, critical_difference_figure};
-use crate::report::figures::heat_map::{HeatCell, HeatMap, heat_map};
+use crate::report::figures::heat_map::{HeatCell, HeatMap, Shading, heat_map};
 use crate::report::figures::interaction::{Crossed, Measured, interaction_figure};
 use crate::report::figures::levels::levels_figure;
 use crate::report::format;
@@ -25,7 +25,7 @@ impl Context<'_> {
         let name = format!("levels-{arm}-{}", metric.name());
         let caption = format!(
             "`{arm}`: `{}` at every value of every axis, averaged over the values of the other axes, with 95 % intervals. \
-             Blue: the best value and those not told from it after correction for all pairs; grey: those that are worse.",
+             Grey: values that are told from the best after correction, on axes that were declared.",
             metric.name()
         );
         let levels = figure(&name, &caption, |sheet| levels_figure(sheet, &name, metric, rankings))?;
@@ -105,6 +105,7 @@ impl Context<'_> {
             columns: b.levels.clone(),
             cells: cells.iter().map(|row| row.iter().map(heat).collect()).collect(),
             lower_is_better: metric.lower_is_better(),
+            shading: Shading::Better,
         };
         let between = format!("{arm}-{}-{}-{}", a.name, b.name, metric.name());
         let better = if metric.lower_is_better() { "lower is better" } else { "higher is better" };

@@ -3,22 +3,26 @@ mod ablation;
 mod answers;
 mod curves;
 mod details;
+mod folded;
 mod grid;
 mod grid_figures;
 mod latency;
 mod pictures;
+mod probe;
 mod same_loss;
 
 use super::Result;
 use super::answers::Answers;
 use super::document::{Block, Document, Figure, Table};
 use super::figures::Sheet;
-use super::figures::curves::Drawn;
+use super::figures::chart::{Drawing, draw};
 use super::groups::{Group, groups, mean_over};
+use super::probe::Probe;
 use super::request::ReportRequest;
 use super::scores::Scores;
 use super::table::comparisons_csv;
 use crate::record::{Results, RunTotals, Status};
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 
 /// What every section draws on.
@@ -33,7 +37,11 @@ struct Context<'a> {
 }
 
 /// Builds the whole document, and `comparisons.csv`.
-pub fn build(results: &Results, request: &ReportRequest) -> Result<(Document, String)> {
+pub fn build(
+    results: &Results,
+    probe: Option<&Probe>,
+    request: &ReportRequest,
+) -> Result<(Document, String)> {
     let source = request.labels.arm("source");
     let (groups, scores) = (groups(results), Scores::new(results));
     let answers = Answers::of(results, &scores, &groups, request);
@@ -63,21 +71,29 @@ pub fn build(results: &Results, request: &ReportRequest) -> Result<(Document, St
             "`items.csv` is not among the tables: intervals of scores are over seeds alone, and hold for these items only.".into(),
         ));
     }
-    blocks.extend(context.answers_section(request, &answers, &preliminary)?);
-    blocks.extend(context.grid_section(&answers, &request.questions)?);
-    blocks.extend(context.accuracy_section()?);
-    blocks.extend(context.picture_section()?);
-    blocks.extend(context.curve_section()?);
-    blocks.extend(context.same_loss_section(&answers));
-    blocks.extend(context.seed_section());
-    blocks.extend(context.cost_section());
-    blocks.extend(context.latency_section());
-    blocks.extend(context.stability_section());
-    blocks.extend(context.failure_section());
+    let sections: [&(dyn Fn() -> Result<Vec<Block>> + Sync); 12] = [
+        &|| context.answers_section(request, &answers, &preliminary),
+        &|| context.grid_section(&answers, &request.questions),
+        &|| context.accuracy_section(),
+        &|| probe.map_or(Ok(Vec::new()), probe::section),
+        &|| context.picture_section(),
+        &|| context.curve_section(),
+        &|| Ok(context.same_loss_section(&answers)),
+        &|| Ok(context.seed_section()),
+        &|| Ok(context.cost_section()),
+        &|| Ok(context.latency_section()),
+        &|| Ok(context.stability_section()),
+        &|| Ok(context.failure_section()),
+    ];
+    let table = || comparisons_csv(&answers, &results.axes, request);
+    let made = || sections.par_iter().map(|section| section()).collect::<Vec<_>>();
+    let (made, comparisons) = rayon::join(made, table);
+    for section in made {
+        blocks.extend(section?);
+    }
     blocks.push(Block::Heading("How the numbers were made".into()));
     blocks.push(Block::List(METHODS.iter().map(|m| m.to_string()).collect()));
     let title = if request.title.is_empty() { "Report".into() } else { request.title.clone() };
-    let comparisons = comparisons_csv(&answers, &results.axes, request);
     Ok((Document { title, blocks }, comparisons))
 }
 
@@ -185,26 +201,22 @@ impl Context<'_> {
 fn figure(
     name: &str,
     caption: &str,
-    draw: impl Fn(Sheet) -> Result<Option<String>>,
+    draw: impl Fn(Sheet) -> Result<Option<String>> + Sync,
 ) -> Result<Option<Block>> {
-    let (Some(svg), Some(narrow)) = (draw(Sheet::WIDE)?, draw(Sheet::NARROW)?) else { return Ok(None) };
+    let (svg, narrow) = rayon::join(|| draw(Sheet::WIDE), || draw(Sheet::NARROW));
+    let (Some(svg), Some(narrow)) = (svg?, narrow?) else { return Ok(None) };
     Ok(Some(Block::Figure(Figure { name: stem(name), caption: caption.into(), svg, narrow })))
 }
 
-/// As [`figure`], of a figure that may leave panels out, which its caption then says.
-fn cut_figure(
-    name: &str,
-    caption: &str,
-    draw: impl Fn(Sheet) -> Result<Option<Drawn>>,
-) -> Result<Option<Block>> {
-    let (Some(wide), Some(narrow)) = (draw(Sheet::WIDE)?, draw(Sheet::NARROW)?) else { return Ok(None) };
-    let omitted = match wide.omitted {
+/// As [`figure`], of a chart that may leave panels out, which its caption then says.
+fn chart_figure(name: &str, caption: &str, drawing: Option<Drawing>) -> Result<Option<Block>> {
+    let Some(Drawing { chart, omitted }) = drawing else { return Ok(None) };
+    let omitted = match omitted {
         0 => String::new(),
         1 => " One more panel is left out; the tables have its numbers.".to_string(),
         n => format!(" {n} more panels are left out; the tables have their numbers."),
     };
-    let caption = format!("{caption}{omitted}");
-    Ok(Some(Block::Figure(Figure { name: stem(name), caption, svg: wide.svg, narrow: narrow.svg })))
+    figure(name, &format!("{caption}{omitted}"), |sheet| draw(sheet, name, &chart).map(Some))
 }
 
 /// `name` as a file's name and an anchor: labels may hold anything.

@@ -1,10 +1,11 @@
 //! Quality against what it costs, against numeric axes, and what the models look like.
 use super::grid_figures::measured;
-use super::{Context, cut_figure, figure};
+use super::{Context, chart_figure, figure};
 use crate::record::LatencyPhase;
 use crate::report::Result;
 use crate::report::comparisons::Compared;
 use crate::report::document::Block;
+use crate::report::figures::canvas::NUM_COLOURS;
 use crate::report::figures::forest::Difference;
 use crate::report::figures::pareto::{Cost, pareto_figure};
 use crate::report::figures::scaling::{ScalingLine, scaling_figure};
@@ -14,7 +15,7 @@ use crate::report::groups::mean_over;
 use crate::report::metric::Metric;
 
 /// The differences that have an answer, for the forest plot.
-pub(super) fn differences(compared: &[Compared]) -> Vec<Difference> {
+pub(super) fn differences<'c>(compared: impl IntoIterator<Item = &'c Compared>) -> Vec<Difference> {
     let difference = |c: &Compared| {
         let point = c.point.iter().filter(|value| !value.is_empty()).cloned();
         Some(Difference {
@@ -26,7 +27,7 @@ pub(super) fn differences(compared: &[Compared]) -> Vec<Difference> {
             exploratory: c.exploratory,
         })
     };
-    compared.iter().filter_map(difference).collect()
+    compared.into_iter().filter_map(difference).collect()
 }
 
 /// Values of a numeric axis from which a curve is drawn.
@@ -41,9 +42,7 @@ impl Context<'_> {
             blocks.extend(self.scaling(metric)?);
         }
         let caption = "Widths of the final models by layer; widths that are equal everywhere are left out. Thin lines: seeds; thick: their mean.";
-        blocks.extend(cut_figure("width_profile", caption, |sheet| {
-            width_figure(sheet, self.results, &self.groups)
-        })?);
+        blocks.extend(chart_figure("width_profile", caption, width_figure(self.results, &self.groups))?);
         if !blocks.is_empty() {
             blocks.insert(0, Block::Heading("Quality, cost and shape".into()));
         }
@@ -87,13 +86,12 @@ impl Context<'_> {
         let title = format!("{} ({unit})", metric.name());
         let caption = format!(
             "`{}` against what a model costs, with 95 % intervals. The dashed line joins the models that no other model beats on both axes; \
-             times are measured at batch 1.",
-            metric.name()
+             times are measured at batch 1.{}",
+            metric.name(),
+            if self.groups.len() > NUM_COLOURS { " Grey: the models of the other panels." } else { "" }
         );
-        figure("pareto", &caption, |sheet| {
-            let quality = (title.as_str(), quality.as_slice(), metric.lower_is_better());
-            pareto_figure(sheet, &self.groups, &self.results.axes, quality, &costs)
-        })
+        let quality = (title.as_str(), quality.as_slice(), metric.lower_is_better());
+        chart_figure("pareto", &caption, pareto_figure(&self.groups, &self.results.axes, quality, &costs))
     }
 
     /// A figure for each axis of numbers, a line for each arm that has it.

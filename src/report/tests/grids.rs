@@ -162,8 +162,54 @@ fn a_grid_that_nobody_asked_about_is_exploratory() {
     assert!(!answer(answers, "`prune.saliency`").contains("Exploratory"));
     assert!(!grid.contains("- `pruning_aware`, `prune.saliency` on"), "{grid}");
     for axes in ["`prune.update`", "`prune.saliency` × `prune.update`"] {
-        assert!(answer(grid, axes).ends_with("Exploratory: not declared before the run."), "{grid}");
+        assert!(
+            answer(grid, axes).ends_with("Exploratory: not declared before the run, so there is no verdict."),
+            "{grid}"
+        );
     }
+}
+
+/// Of twelve points there is one sentence with a map, and a row for each in the table.
+#[test]
+fn a_comparison_at_many_points_is_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let axes = |saliency: &str, update: &str| {
+        let axes = [("prune.saliency", saliency), ("prune.update", update)];
+        axes.map(|(key, value)| (key.to_string(), value.to_string())).to_vec()
+    };
+    let mut records: Vec<RunRecord> =
+        (1..=3).map(|seed| fake_run(&ARMS[5], seed, 20, axes("", ""))).collect();
+    for (i, saliency) in
+        ["random", "magnitude_l2", "wanda", "flap", "taylor1", "taylor_mix"].iter().enumerate()
+    {
+        for update in ["none", "layerwise"] {
+            let arm = Arm { skill: 0.05 + 0.16 * i as f64, ..ARMS[1] };
+            records.extend((1..=3).map(|seed| fake_run(&arm, seed, 20, axes(saliency, update))));
+        }
+    }
+    let comparison = Comparison {
+        variant: ARMS[1].name.into(),
+        baseline: ARMS[5].name.into(),
+        metric: "acc".into(),
+        ..Comparison::default()
+    };
+    let request = ReportRequest { comparisons: vec![comparison], ..request() };
+    let report = reported(folder.path(), &records, &request);
+    let head = "- `pruning_aware` against `direct_proportional_total_tokens` on `acc`";
+    let told: Vec<&str> = report.markdown.lines().filter(|line| line.starts_with(head)).collect();
+    assert_eq!(told.len(), 1, "{}", report.markdown);
+    let told = told[0].strip_prefix(head).unwrap();
+    assert!(told.starts_with(" at each of 12 points: the variant is better at "), "{told}");
+    let (counts, rest) = told.split_once(" (corrected for 13 tests). The largest: ").unwrap();
+    let number = |part: &str| part.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+    assert_eq!(counts.split(": ").nth(1).unwrap().split(", ").map(number).sum::<usize>(), 12, "{counts}");
+    assert!(rest.contains(" at `prune.saliency` = taylor1, `prune.update` = layerwise."), "{rest}");
+    assert!(rest.contains(" Where it is inconclusive, these seeds find a true difference of "), "{rest}");
+    let names: Vec<&str> = report.figures.iter().map(|figure| figure.name.as_str()).collect();
+    assert!(names.contains(&"differences-1") && !names.contains(&"differences"), "{names:?}");
+    let row = "| `pruning_aware` | `direct_proportional_total_tokens` | ";
+    assert_eq!(report.markdown.matches(row).count(), 12);
+    keep("many-points", &records, &request);
 }
 
 /// One seed has numbers and no verdict.

@@ -1,0 +1,182 @@
+//! A comparison at each of many points: one sentence that sums them up, and a map of all differences in the place of a page of
+//! sentences. The table of comparisons has a row for every point.
+use super::{Context, figure};
+use crate::questions::At;
+use crate::report::Result;
+use crate::report::comparisons::{Compared, Outcome};
+use crate::report::document::Block;
+use crate::report::figures::heat_map::{HeatCell, HeatMap, Shading, heat_map};
+use crate::report::format;
+use crate::report::grid::ALPHA;
+
+/// Points of one comparison up to which each has its sentence.
+const MAX_SENTENCES: usize = 8;
+
+/// Comparisons as they are told: one, or one at many points.
+pub(super) fn told(compared: &[Compared]) -> Vec<&[Compared]> {
+    let mut out = Vec::new();
+    for of_one in compared.chunk_by(|a, b| a.declared == b.declared) {
+        match of_one[0].declared.at == At::Each && of_one.len() > MAX_SENTENCES {
+            true => out.push(of_one),
+            false => out.extend(of_one.chunks(1)),
+        }
+    }
+    out
+}
+
+/// Whether it stands for many.
+pub(super) fn is_folded(told: &[Compared]) -> bool {
+    told.len() > 1
+}
+
+/// Places of the axes that differ between the points.
+fn varying(points: &[Compared]) -> Vec<usize> {
+    let axes = points[0].point.len();
+    (0..axes).filter(|axis| points.iter().any(|c| c.point[*axis] != points[0].point[*axis])).collect()
+}
+
+/// How many points came to what, the largest decided differences, and what could have been found elsewhere.
+pub(super) fn sentence(points: &[Compared], axes: &[String]) -> String {
+    let first = &points[0];
+    let number = |outcome: Outcome| points.iter().filter(|c| c.outcome == outcome).count();
+    let named = [
+        (Outcome::Better, "the variant is better", ""),
+        (Outcome::Worse, "the variant is worse", ""),
+        (Outcome::Equivalent, "equivalent", ""),
+        (Outcome::Inconclusive, "inconclusive", ""),
+        (Outcome::Exploratory, "exploratory, without a verdict,", " (asked after there were results)"),
+        (Outcome::OneSeed, "no verdict", " (one seed says nothing of another)"),
+        (Outcome::NoSpread, "inconclusive", " (the differences do not vary)"),
+        (Outcome::Identical, "the same models", ""),
+        (Outcome::NoAnswer, "no answer", " (no seed has a finished and scored run of both)"),
+    ];
+    let counts: Vec<String> = named
+        .iter()
+        .map(|(outcome, name, note)| (number(*outcome), name, note))
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, name, note)| format!("{name} at {count}{note}"))
+        .collect();
+    let tests = points.iter().map(|c| c.tests).max().unwrap_or(0);
+    let corrected = if tests > 1 { format!(" (corrected for {tests} tests)") } else { String::new() };
+    let show = |x: f64| format::difference(first.metric, x);
+    let unit = first.metric.unit();
+    let at = |c: &Compared| -> String {
+        let of = |axis: &usize| format!("`{}` = {}", axes[*axis], c.point[*axis]);
+        varying(points).iter().map(of).collect::<Vec<_>>().join(", ")
+    };
+    let value = |c: &Compared| {
+        let interval = c
+            .interval
+            .map_or(String::new(), |i| format!("95 % interval {} to {}", show(i.low), show(i.high)));
+        let p = c.p_holm.map_or(String::new(), |p| format!(", Holm-adjusted {}", format::p_equation(p)));
+        format!("{} {unit} ({interval}{p}) at {}", c.difference.map_or(String::new(), show), at(c))
+    };
+    let size = |c: &&Compared| c.difference.map_or(0.0, f64::abs);
+    let largest = |outcome: Outcome| {
+        points.iter().filter(|c| c.outcome == outcome).max_by(|a, b| size(a).total_cmp(&size(b)))
+    };
+    let decided: Vec<String> =
+        [Outcome::Better, Outcome::Worse].into_iter().filter_map(largest).map(value).collect();
+    let strongest = match decided.as_slice() {
+        [] => {
+            let ends = points.iter().filter_map(|c| c.difference);
+            let ends = ends.fold(None, |ends: Option<(f64, f64)>, d| match ends {
+                None => Some((d, d)),
+                Some((low, high)) => Some((low.min(d), high.max(d))),
+            });
+            ends.map_or(String::new(), |(low, high)| {
+                format!(" Differences go from {} to {} {unit}.", show(low), show(high))
+            })
+        }
+        decided => format!(" The largest: {}.", decided.join("; ")),
+    };
+    let found = points.iter().filter(|c| c.outcome == Outcome::Inconclusive).filter_map(|c| c.detectable);
+    let found: Vec<f64> = found.collect();
+    let size = |x: f64| format::magnitude(first.metric, x);
+    let could = match (found.iter().copied().reduce(f64::min), found.iter().copied().reduce(f64::max)) {
+        (Some(low), Some(high)) => format!(
+            " Where it is inconclusive, these seeds find a true difference of {} to {} {unit} with 80 % probability (level \
+             {ALPHA}/{tests}).",
+            size(low),
+            size(high)
+        ),
+        _ => String::new(),
+    };
+    format!(
+        "`{}` against `{}` on `{}` at each of {} points: {}{corrected}.{strongest}{could}",
+        first.names[0],
+        first.names[1],
+        first.declared.metric,
+        points.len(),
+        counts.join(", ")
+    )
+}
+
+impl Context<'_> {
+    /// The differences at many points as a map: the axis with most values down, the others across; `None` where that cannot be read.
+    pub(super) fn map_of_points(&self, number: usize, points: &[Compared]) -> Result<Option<Block>> {
+        let varying = varying(points);
+        let values = |axis: usize| -> Vec<&str> {
+            let mut values: Vec<&str> = Vec::new();
+            for c in points {
+                if !values.contains(&c.point[axis].as_str()) {
+                    values.push(&c.point[axis]);
+                }
+            }
+            values
+        };
+        let Some(&down) = varying.iter().rev().max_by_key(|axis| values(**axis).len()) else {
+            return Ok(None);
+        };
+        let across: Vec<usize> = varying.iter().copied().filter(|axis| *axis != down).collect();
+        let column = |c: &Compared| -> String {
+            across.iter().map(|axis| c.point[*axis].as_str()).collect::<Vec<_>>().join(" · ")
+        };
+        let mut columns: Vec<String> = Vec::new();
+        for c in points {
+            if !columns.contains(&column(c)) {
+                columns.push(column(c));
+            }
+        }
+        let first = &points[0];
+        let show = |x: f64| format::difference(first.metric, x);
+        let cell = |row: &&str, name: &String| -> HeatCell {
+            let found = points.iter().find(|c| c.point[down] == **row && column(c) == *name);
+            let Some(c) = found else { return HeatCell::default() };
+            let decided = matches!(c.outcome, Outcome::Better | Outcome::Worse);
+            HeatCell {
+                value: c.difference,
+                text: c
+                    .difference
+                    .map_or(String::new(), |d| format!("{}{}", if decided { "★ " } else { "" }, show(d))),
+                interval: c
+                    .interval
+                    .map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high))),
+            }
+        };
+        let rows = values(down);
+        let map = HeatMap {
+            row_name: self.results.axes[down].clone(),
+            column_name: across
+                .iter()
+                .map(|axis| self.results.axes[*axis].as_str())
+                .collect::<Vec<_>>()
+                .join(" · "),
+            rows: rows.iter().map(|row| row.to_string()).collect(),
+            cells: rows.iter().map(|row| columns.iter().map(|name| cell(row, name)).collect()).collect(),
+            columns,
+            lower_is_better: first.metric.lower_is_better(),
+            shading: Shading::AroundZero,
+        };
+        let caption = format!(
+            "`{}` minus `{}` on `{}` ({}) at every point, with 95 % intervals. Blue: the variant is better, orange: the baseline; ★: \
+             told apart after correction.",
+            first.names[0],
+            first.names[1],
+            first.metric.name(),
+            first.metric.unit()
+        );
+        let name = format!("differences-{number}");
+        figure(&name, &caption, |sheet| heat_map(sheet, &name, &map))
+    }
+}
