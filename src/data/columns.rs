@@ -2,6 +2,7 @@
 use super::corpus::{BadRow, Visit};
 use super::error::DataError;
 use super::guard::guarded;
+use super::parquet_file::ParquetFile;
 use super::tables::{damaged, open};
 use crate::base::suggest::nearest;
 use parquet::basic::{ConvertedType, Repetition, Type as Physical};
@@ -24,7 +25,7 @@ pub(super) fn visit_column(
 ) -> Result<(), DataError> {
     let fault = |row: usize, reason: ParquetError| damaged(path, "Parquet", row, reason);
     let panicked = |row: usize| move |reason: String| damaged(path, "Parquet", row, reason);
-    let open = || SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e));
+    let open = || SerializedFileReader::new(ParquetFile(open(path)?)).map_err(|e| fault(0, e));
     let reader = guarded(open).map_err(panicked(0))??;
     let projection = project(reader.metadata().file_metadata().schema(), path, column)?;
     let rows = guarded(|| reader.get_row_iter(Some(projection))).map_err(panicked(0))?;

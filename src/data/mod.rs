@@ -14,6 +14,7 @@ pub mod hub;
 mod lenient;
 mod mixture;
 mod packing;
+mod parquet_file;
 mod pieces;
 pub mod prepare;
 pub mod special_tokens;

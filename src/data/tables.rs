@@ -3,6 +3,7 @@
 use super::corpus::read_objects;
 use super::error::DataError;
 use super::guard::guarded;
+use super::parquet_file::ParquetFile;
 use crate::base::input;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
@@ -80,7 +81,7 @@ pub(super) fn damaged(path: &Path, kind: &'static str, row: usize, reason: impl 
 
 fn read_parquet(path: &Path) -> Result<Vec<Map<String, Value>>, DataError> {
     let fault = |row: usize, reason: parquet::errors::ParquetError| damaged(path, "Parquet", row, reason);
-    let reader = SerializedFileReader::new(open(path)?).map_err(|e| fault(0, e))?;
+    let reader = SerializedFileReader::new(ParquetFile(open(path)?)).map_err(|e| fault(0, e))?;
     let mut objects = Vec::new();
     for row in reader.get_row_iter(None).map_err(|e| fault(0, e))? {
         if let Value::Object(object) = row.map_err(|e| fault(objects.len(), e))?.to_json_value() {

@@ -74,3 +74,16 @@ proptest! {
         read(name, &bytes[..at.index(bytes.len())]);
     }
 }
+
+/// A page header with a field of more than a thousand million elements, which nothing follows.
+#[test]
+fn a_count_beyond_the_end_of_the_file_is_an_error_at_once() {
+    let mut bytes = fixture("zstd.parquet");
+    bytes[85..93].copy_from_slice(&[0xdc, 0x83, 0xbf, 0xf7, 0x0c, 0x32, 0xb9, 0xf7]);
+    let (done, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        read("zstd.parquet", &bytes);
+        done.send(()).expect("somebody waits");
+    });
+    ends.recv_timeout(std::time::Duration::from_secs(60)).expect("it is read on and on");
+}
