@@ -224,7 +224,10 @@ const SYNCED_TOGETHER: usize = 8;
 
 /// Syncs files side by side: those that wait at the same time share a commit of the file system's journal, where one after
 /// the other each would wait for its own.
-fn sync_files(files: &[PathBuf]) -> io::Result<()> {
+///
+/// # Errors
+/// Any failure of the file system.
+pub fn sync_files(files: &[PathBuf]) -> io::Result<()> {
     let sync = |path: &PathBuf| File::open(path)?.sync_all();
     files.chunks(SYNCED_TOGETHER).try_for_each(|files| {
         std::thread::scope(|scope| {

@@ -8,6 +8,7 @@ use super::rows::RunRecord;
 use super::snapshot::Draft;
 use super::tidy;
 use super::{RecordError, Result};
+use crate::base::files::sync_files;
 use crate::base::hash::HashingWriter;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ const TABLES: [(&str, Rows); 11] = [
 ];
 
 /// Writes the rows of one record to a table.
-type Rows = fn(&RunRecord, &mut Table) -> csv::Result<()>;
+type Rows = fn(&RunRecord, &mut Text) -> csv::Result<()>;
 
 /// Rewrites every CSV file in `results_dir` from `records`, which are in plan order.
 ///
@@ -44,14 +45,23 @@ pub fn collect(results_dir: &Path, records: &[RunRecord]) -> Result<()> {
     tables.commit(&[])
 }
 
-/// All tables of an experiment while they are written: record by record, so that no more than one is in memory.
+/// The rows of one run, table by table, as they stand in the files.
+pub struct RunRows {
+    run: String,
+    /// In the order of the tables.
+    texts: Vec<Vec<u8>>,
+}
+
+/// All tables of an experiment while they are written: run by run, so that no more than one, or than a caller makes rows of at
+/// once, is in memory.
 ///
 /// Nothing counts before [`Tables::commit`] (see `snapshot`), and a file whose bytes do not change is left alone.
 pub struct Tables<'a> {
     draft: Draft<'a>,
     axes: Vec<String>,
-    tables: Vec<Table>,
-    in_memory: bool,
+    /// In the order of the tables.
+    headers: Vec<Vec<String>>,
+    tables: Vec<Target>,
     seen: BTreeSet<String>,
 }
 
@@ -74,39 +84,65 @@ impl<'a> Tables<'a> {
 
     fn begin_in(results_dir: &'a Path, axes: Vec<String>, in_memory: bool) -> Result<Self> {
         let draft = Draft::begin(results_dir)?;
-        let table = |(name, _): &(&'static str, Rows)| -> Result<Table> {
+        let headers: Vec<Vec<String>> =
+            TABLES.iter().map(|(name, _)| dictionary::header(name, &axes)).collect();
+        let table = |((name, _), header): (&(&str, Rows), &Vec<String>)| -> Result<Target> {
             let path = draft.path(name);
             let io = |source| RecordError::Io { path: path.clone(), source };
-            let target = match in_memory {
+            let mut target = match in_memory {
                 true => Target::Memory(Vec::new()),
                 false => Target::File(HashingWriter::new(BufWriter::new(File::create(&path).map_err(io)?))),
             };
-            let mut table = Table(csv::WriterBuilder::new().has_headers(false).from_writer(target));
-            table.row(dictionary::header(name, &axes)).map_err(io_of).map_err(io)?;
-            Ok(table)
+            let header = Text::below(header).map_err(io_of).map_err(io)?;
+            target.write_all(&header.bytes().map_err(io)?).map_err(io)?;
+            Ok(target)
         };
-        let tables = TABLES.iter().map(table).collect::<Result<_>>()?;
-        Ok(Tables { draft, axes, tables, in_memory, seen: BTreeSet::new() })
+        let tables = TABLES.iter().zip(&headers).map(table).collect::<Result<_>>()?;
+        Ok(Tables { draft, axes, headers, tables, seen: BTreeSet::new() })
+    }
+
+    /// The rows of a run, for [`Tables::add_rows`]; several threads may make those of several runs.
+    ///
+    /// # Errors
+    /// [`RecordError::Record`] for one that has other axes; `Io` with the path where a row has other columns than its table.
+    pub fn rows(&self, record: &RunRecord) -> Result<RunRows> {
+        let run = record.identity.run.clone();
+        if axes_of(record) != self.axes {
+            let message = format!("axes {:?}, the other runs have {:?}", axes_of(record), self.axes);
+            return Err(RecordError::Record { run, message });
+        }
+        let text = |((name, rows), header): (&(&str, Rows), &Vec<String>)| -> Result<Vec<u8>> {
+            let io = |source| RecordError::Io { path: self.draft.path(name), source };
+            let mut text = Text::below(header).map_err(io_of).map_err(io)?;
+            rows(record, &mut text).map_err(io_of).map_err(io)?;
+            text.rows().map_err(io)
+        };
+        let texts = TABLES.iter().zip(&self.headers).map(text).collect::<Result<_>>()?;
+        Ok(RunRows { run, texts })
     }
 
     /// Adds the rows of a run; runs come in plan order.
     ///
     /// # Errors
-    /// [`RecordError::Record`] for a second record of one run, or one that has other axes; `Io` with the path.
-    pub fn add(&mut self, record: &RunRecord) -> Result<()> {
-        let fault = |message: String| RecordError::Record { run: record.identity.run.clone(), message };
-        if !self.seen.insert(record.identity.run.clone()) {
-            return Err(fault("two records of this run".into()));
+    /// [`RecordError::Record`] for a second record of one run; `Io` with the path.
+    pub fn add_rows(&mut self, rows: &RunRows) -> Result<()> {
+        if !self.seen.insert(rows.run.clone()) {
+            let message = "two records of this run".to_string();
+            return Err(RecordError::Record { run: rows.run.clone(), message });
         }
-        if axes_of(record) != self.axes {
-            return Err(fault(format!("axes {:?}, the other runs have {:?}", axes_of(record), self.axes)));
-        }
-        for ((name, rows), table) in TABLES.iter().zip(&mut self.tables) {
-            rows(record, table)
-                .map_err(io_of)
-                .map_err(|source| RecordError::Io { path: self.draft.path(name), source })?;
+        for (((name, _), text), table) in TABLES.iter().zip(&rows.texts).zip(&mut self.tables) {
+            let io = |source| RecordError::Io { path: self.draft.path(name), source };
+            table.write_all(text).map_err(io)?;
         }
         Ok(())
+    }
+
+    /// Adds the rows of a record.
+    ///
+    /// # Errors
+    /// As [`Tables::rows`] and [`Tables::add_rows`].
+    pub fn add(&mut self, record: &RunRecord) -> Result<()> {
+        self.add_rows(&self.rows(record)?)
     }
 
     /// Makes these tables, and `others` (name and contents) with them, the results. A dictionary that does not explain
@@ -115,22 +151,25 @@ impl<'a> Tables<'a> {
     /// # Errors
     /// `Io` with the path; the old tables count then, or the new ones.
     pub fn commit(self, others: &[(&str, &[u8])]) -> Result<()> {
-        let Tables { mut draft, axes, tables, in_memory, .. } = self;
+        let Tables { mut draft, axes, tables, .. } = self;
         let folder = draft.folder();
-        let mut files: Vec<(&str, Vec<u8>)> = Vec::new();
+        let mut in_memory: Vec<(&str, Vec<u8>)> = Vec::new();
+        let mut written: Vec<(&str, String)> = Vec::new();
         for ((name, _), table) in TABLES.iter().zip(tables) {
-            let path: PathBuf = draft.path(name);
-            match table.finish().map_err(|source| RecordError::Io { path, source })? {
-                Finished::File(sum) => draft.add(name, sum)?,
-                Finished::Memory(bytes) => files.push((name, bytes)),
+            match table.finish().map_err(|source| RecordError::Io { path: draft.path(name), source })? {
+                Finished::File(sum) => written.push((name, sum)),
+                Finished::Memory(bytes) => in_memory.push((name, bytes)),
             }
         }
+        let paths: Vec<PathBuf> = written.iter().map(|(name, _)| draft.path(name)).collect();
+        sync_files(&paths).map_err(|source| RecordError::Io { path: folder.to_path_buf(), source })?;
+        written.into_iter().try_for_each(|(name, sum)| draft.add(name, sum))?;
         others.iter().try_for_each(|(name, bytes)| draft.add_bytes(name, bytes))?;
-        match in_memory {
-            true => draft.commit_in_memory(&files)?,
-            false => draft.commit()?,
+        match in_memory.is_empty() {
+            true => draft.commit()?,
+            false => draft.commit_in_memory(&in_memory)?,
         }
-        derived::remove_other_dictionary(folder, &dictionary::markdown(&axes));
+        derived::remove_other_dictionary(folder, &axes);
         Ok(())
     }
 }
@@ -151,53 +190,71 @@ enum Target {
     Memory(Vec<u8>),
 }
 
-impl Write for Target {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Target::File(file) => file.write(bytes),
-            Target::Memory(memory) => memory.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Target::File(file) => file.flush(),
-            Target::Memory(_) => Ok(()),
-        }
-    }
-}
-
-/// A written table: durable, with its SHA-256, or its bytes.
+/// A written table: its SHA-256, or its bytes.
 enum Finished {
     File(String),
     Memory(Vec<u8>),
 }
 
-struct Table(csv::Writer<Target>);
+impl Target {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Target::File(file) => file.write_all(bytes),
+            Target::Memory(memory) => memory.write_all(bytes),
+        }
+    }
 
-impl Table {
+    fn finish(self) -> io::Result<Finished> {
+        match self {
+            Target::Memory(bytes) => Ok(Finished::Memory(bytes)),
+            Target::File(file) => {
+                let (mut file, sum) = file.finish();
+                file.flush()?;
+                Ok(Finished::File(sum))
+            }
+        }
+    }
+}
+
+/// Rows of one table as text. They stand below the table's header, so that each is held against its number of columns.
+struct Text {
+    writer: csv::Writer<Vec<u8>>,
+    header: usize,
+}
+
+impl Text {
+    /// The header, and no row yet.
+    fn below(header: &[String]) -> csv::Result<Self> {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        writer.serialize(header)?;
+        writer.flush()?;
+        let header = writer.get_ref().len();
+        Ok(Text { writer, header })
+    }
+
     fn row(&mut self, row: impl Serialize) -> csv::Result<()> {
-        self.0.serialize(row)
+        self.writer.serialize(row)
     }
 
     fn keyed(&mut self, record: &RunRecord, row: impl Serialize) -> csv::Result<()> {
         self.row((&record.identity.run, &record.identity.arm, record.identity.seed, row))
     }
 
-    /// As [`Table::keyed`], with the values of the axes after the keys.
+    /// As [`Text::keyed`], with the values of the axes after the keys.
     fn at_axes(&mut self, record: &RunRecord, row: impl Serialize) -> csv::Result<()> {
         self.row((&record.identity.run, &record.identity.arm, record.identity.seed, values(record), row))
     }
 
-    fn finish(self) -> io::Result<Finished> {
-        match self.0.into_inner().map_err(|error| error.into_error())? {
-            Target::Memory(bytes) => Ok(Finished::Memory(bytes)),
-            Target::File(file) => {
-                let (mut file, sum) = file.finish();
-                file.flush()?;
-                file.get_ref().sync_all()?;
-                Ok(Finished::File(sum))
-            }
-        }
+    /// Header and rows.
+    fn bytes(self) -> io::Result<Vec<u8>> {
+        self.writer.into_inner().map_err(|error| error.into_error())
+    }
+
+    /// The rows alone.
+    fn rows(self) -> io::Result<Vec<u8>> {
+        let header = self.header;
+        let mut bytes = self.bytes()?;
+        bytes.drain(..header);
+        Ok(bytes)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! No number is in these files alone. So they are written last, and where a disk is full they go first; one that no longer agrees
 //! with the tables must not stay.
-use super::dictionary::{COMPARISONS, DICTIONARY_FILE};
+use super::dictionary::{self, COMPARISONS, DICTIONARY_FILE};
 use std::fs;
 use std::path::Path;
 
@@ -24,10 +24,10 @@ pub fn remove(folder: &Path) -> bool {
     removed
 }
 
-/// Deletes the dictionary where it is not this one.
-pub(super) fn remove_other_dictionary(folder: &Path, dictionary: &str) {
+/// Deletes the dictionary where it is not that of tables with these axes.
+pub fn remove_other_dictionary(folder: &Path, axes: &[String]) {
     let path = folder.join(DICTIONARY_FILE);
-    if fs::read(&path).is_ok_and(|old| old != dictionary.as_bytes()) {
+    if fs::read(&path).is_ok_and(|old| old != dictionary::markdown(axes).as_bytes()) {
         let _ = fs::remove_file(path);
     }
 }
@@ -56,12 +56,13 @@ mod tests {
     fn a_dictionary_of_other_columns_goes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DICTIONARY_FILE);
-        remove_other_dictionary(folder.path(), "new");
-        fs::write(&path, "new").unwrap();
-        remove_other_dictionary(folder.path(), "new");
+        let axes = ["prune.update".to_string()];
+        remove_other_dictionary(folder.path(), &axes);
+        fs::write(&path, dictionary::markdown(&axes)).unwrap();
+        remove_other_dictionary(folder.path(), &axes);
         assert!(path.exists());
-        fs::write(&path, "old").unwrap();
-        remove_other_dictionary(folder.path(), "new");
+        fs::write(&path, dictionary::markdown(&[])).unwrap();
+        remove_other_dictionary(folder.path(), &axes);
         assert!(!path.exists());
     }
 }

@@ -25,7 +25,7 @@ mod sources;
 mod tests;
 mod tidy;
 
-pub use collect::{Tables, collect};
+pub use collect::{RunRows, Tables, collect};
 pub use error::RecordError;
 pub use provenance::Provenance;
 pub use read::{Keyed, Results, RunEntry};

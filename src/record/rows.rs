@@ -4,7 +4,6 @@
 //! measured, in JSON (`null`) as in CSV.
 use super::scores::{EvalScore, ItemChoice, SetAside};
 use super::{RecordError, Result, SCHEMA_VERSION};
-use crate::base::files::write_atomic;
 use crate::stats::descriptive;
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::Path;
@@ -236,12 +235,12 @@ impl LatencyRow {
         }
     }
 
-    /// Writes `latency.json` into `folder`, atomically.
+    /// Writes `latency.json` into `folder`, which its caller syncs and names as a whole.
     pub fn write(rows: &[LatencyRow], folder: &Path) -> Result<()> {
         let path = folder.join(LATENCY_FILE);
         let bytes = serde_json::to_vec(rows)
             .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
-        write_atomic(&path, &bytes).map_err(|source| RecordError::Io { path, source })
+        std::fs::write(&path, &bytes).map_err(|source| RecordError::Io { path, source })
     }
 
     /// Reads `latency.json` of `folder`.
@@ -296,12 +295,12 @@ impl RunRecord {
         }
     }
 
-    /// Writes `record.json` into `folder`, atomically.
+    /// Writes `record.json` into `folder`, which its caller syncs and names as a whole.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(RECORD_FILE);
         let bytes = serde_json::to_vec(self)
             .map_err(|e| RecordError::Json { path: path.clone(), message: e.to_string() })?;
-        write_atomic(&path, &bytes).map_err(|source| RecordError::Io { path, source })
+        std::fs::write(&path, &bytes).map_err(|source| RecordError::Io { path, source })
     }
 
     /// Reads `record.json` of `folder`.

@@ -19,7 +19,7 @@
 use super::dictionary::ITEMS;
 use super::{RecordError, Result};
 use crate::base::files::{is_full, write_atomic};
-use crate::base::hash::sha256_hex;
+use crate::base::hash::{sha256_file, sha256_hex};
 use crate::base::input::{self, InputFault};
 use std::collections::BTreeMap;
 use std::fs;
@@ -179,6 +179,23 @@ fn listed(sums: &Sums) -> String {
     lines(sums, MAY_BE_MISSING)
 }
 
+/// The list of `folder`, where every file is in its place as it is listed and none waits to be put there.
+pub fn in_place(folder: &Path) -> Option<Sums> {
+    let sums = read_sums(folder).ok().flatten()?;
+    let waits = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(NEW);
+    if fs::read_dir(folder).ok()?.flatten().any(waits) {
+        return None;
+    }
+    let is_as_listed =
+        |(name, sum): (&String, &String)| sha256_file(&folder.join(name)).is_ok_and(|found| found == *sum);
+    sums.iter().all(is_as_listed).then_some(sums)
+}
+
+/// SHA-256 of a list.
+pub fn sum_of(sums: &Sums) -> String {
+    sha256_hex(listed(sums).as_bytes())
+}
+
 /// A line each, `mark` before that of `items.csv`.
 fn lines(sums: &Sums, mark: &str) -> String {
     let mark = |name: &str| if name == ITEMS { mark } else { "" };
@@ -231,10 +248,9 @@ impl<'a> Draft<'a> {
     /// Any failure of the file system.
     pub fn add(&mut self, name: &str, sum: String) -> Result<()> {
         let path = self.folder.join(name);
-        let same = match fs::metadata(&path) {
-            Ok(_) => crate::base::hash::sha256_file(&path).is_ok_and(|current| current == sum),
-            Err(_) => false,
-        };
+        // What was listed otherwise is either replaced for that or for having been changed since.
+        let is_listed = self.old.get(name) == Some(&sum);
+        let same = is_listed && sha256_file(&path).is_ok_and(|current| current == sum);
         if same {
             let new = self.path(name);
             fs::remove_file(&new).map_err(|source| RecordError::Io { path: new.clone(), source })?;
@@ -315,7 +331,7 @@ fn put_in_place(folder: &Path, sums: &Sums) -> Result<()> {
         let file = entry.file_name();
         let Some(name) = file.to_str().and_then(|name| name.strip_prefix(NEW)) else { continue };
         let counts = match sums.get(name) {
-            Some(sum) => crate::base::hash::sha256_file(&entry.path()).map_err(io)? == *sum,
+            Some(sum) => sha256_file(&entry.path()).map_err(io)? == *sum,
             None => false,
         };
         if counts {

@@ -10,6 +10,7 @@ use crate::base::hash::sha256_hex;
 use crate::plan::{Plan, Run, Stage};
 use crate::record::provenance::ENVIRONMENT_FILE;
 use crate::record::{Provenance, Snapshot};
+use rayon::prelude::*;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,17 +74,22 @@ pub fn carry_out(
     refuse_other_plans(&claims, results, &hash)?;
 
     let begun = store.begun();
-    for key in &keys {
-        match store.summary(key) {
-            Ok(Some(_)) if begun.contains(&key.long_name()) => store.clear_partial(key),
-            Ok(Some(_)) => {}
-            Ok(None) => {}
-            Err(error @ RunError::Damaged { .. }) => set_aside(&store, &error)?,
-            Err(error) => return Err(error),
+    let looked = |key: &StageKey| match store.summary(key) {
+        Ok(Some(_)) => {
+            if begun.contains(&key.long_name()) {
+                store.clear_partial(key);
+            }
+            None
         }
+        found => found.err(),
+    };
+    let faults: Vec<RunError> = keys.par_iter().filter_map(looked).collect();
+    for fault in faults {
+        let RunError::Damaged { .. } = fault else { return Err(fault) };
+        set_aside(&store, &fault)?;
     }
     let wanted = wanted_runs(plan, &keys, &store, &options.wanted);
-    let mut merger = Merger::new(plan, &keys, &store, &claims);
+    let mut merger = Merger::new(plan, &hash, &keys, &store, &claims);
     merger.provenance = known_provenance(results);
     merger.check(&stage_states(plan, &keys, &store, &wanted))?.iter().for_each(tell_damage);
     let states = stage_states(plan, &keys, &store, &wanted);

@@ -62,21 +62,22 @@ pub fn set_aside_rows(result: &TaskResult) -> Vec<SetAside> {
     result.set_aside.iter().map(row).collect()
 }
 
-/// Notes on every row of `items` whether its item is answered as `source` answers it: by the likeliest choice, of equal ones
+/// Notes on every row of `items` whether its item is answered as the source answers it: by the likeliest choice, of equal ones
 /// the first. An item that either side has no finite answer to, or that the source was not asked, is left blank.
-pub fn note_agreement(items: &mut [ItemChoice], source: &[ItemChoice]) {
-    let (theirs, ours) = (answers(source), answers(items));
+pub fn note_agreement(items: &mut [ItemChoice], source: &Answers) {
+    let ours = answers(items);
     for row in items {
         let item = row.place.map(|place| (row.task.clone(), place));
         let of = |answers: &Answers| item.as_ref().and_then(|item| answers.get(item).copied().flatten());
-        row.agreement = of(&ours).zip(of(&theirs)).map(|((ours, _), (theirs, _))| u8::from(ours == theirs));
+        row.agreement = of(&ours).zip(of(source)).map(|((ours, _), (theirs, _))| u8::from(ours == theirs));
     }
 }
 
 /// By task and place: the likeliest choice and its log-likelihood; `None` where one is not finite.
-type Answers = HashMap<(String, u64), Option<(u64, f64)>>;
+pub type Answers = HashMap<(String, u64), Option<(u64, f64)>>;
 
-fn answers(rows: &[ItemChoice]) -> Answers {
+/// The answers of a model with these rows of `items.csv`.
+pub fn answers(rows: &[ItemChoice]) -> Answers {
     let mut answers = Answers::new();
     for row in rows {
         let Some(place) = row.place else { continue };
@@ -127,7 +128,7 @@ mod tests {
             rows("boolq", 0, &[Some(-3.0), Some(-2.5)]),
         ];
         let mut items = ours.concat();
-        note_agreement(&mut items, &source.concat());
+        note_agreement(&mut items, &answers(&source.concat()));
         let found: Vec<Option<u8>> = items.iter().step_by(2).map(|row| row.agreement).collect();
         assert_eq!(found, [Some(0), Some(1), None, Some(1), None]);
         assert!(items.chunks(2).all(|item| item[0].agreement == item[1].agreement));

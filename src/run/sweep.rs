@@ -16,8 +16,10 @@ use super::executor::{Executor, Progress, StageFailure};
 use super::graph::Graph;
 use super::store::{Claims, Failure, StageKey, Store};
 use crate::plan::{Plan, Run, Stage};
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where a stage stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +97,8 @@ struct State {
     ready: BTreeSet<usize>,
     /// Those of them that others hold, to be looked at again.
     elsewhere: BTreeSet<usize>,
+    /// How long until then.
+    poll: Duration,
     running: usize,
     /// Runs whose decision the listener has heard of.
     decided: Vec<bool>,
@@ -107,19 +111,30 @@ struct State {
 /// header is damaged is not in the store.
 pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &[bool]) -> Vec<StageState> {
     let mut states = vec![StageState::NotNeeded; plan.stages.len()];
+    let mut looked_at: Vec<usize> = Vec::new();
+    let need = |place: usize, states: &mut [StageState], next: &mut Vec<usize>| {
+        if states[place] == StageState::NotNeeded {
+            states[place] = StageState::Waiting;
+            next.push(place);
+        }
+    };
     for (run, _) in plan.runs.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
-        states[run.evaluation] = StageState::Waiting;
-        run.latency.into_iter().for_each(|latency| states[latency] = StageState::Waiting);
+        need(run.evaluation, &mut states, &mut looked_at);
+        run.latency.into_iter().for_each(|latency| need(latency, &mut states, &mut looked_at));
     }
-    for place in (0..plan.stages.len()).rev() {
-        if states[place] != StageState::Waiting {
-            continue;
+    // Of what is not there its inputs are looked at next. Thousands of small files: reading them waits more than it computes.
+    while !looked_at.is_empty() {
+        let done: Vec<bool> = looked_at.par_iter().map(|place| store.is_done(&keys[*place])).collect();
+        let mut next = Vec::new();
+        for (place, is_done) in looked_at.into_iter().zip(done) {
+            match is_done {
+                true => states[place] = StageState::Done,
+                false => {
+                    plan.stages[place].inputs.iter().for_each(|input| need(input, &mut states, &mut next))
+                }
+            }
         }
-        if store.is_done(&keys[place]) {
-            states[place] = StageState::Done;
-        } else {
-            plan.stages[place].inputs.iter().for_each(|input| states[input] = StageState::Waiting);
-        }
+        looked_at = next;
     }
     states
 }
@@ -168,6 +183,7 @@ pub fn sweep(job: &Job<'_>, executor: &dyn Executor, listener: &dyn Listener) ->
         stages,
         ready: BTreeSet::new(),
         elsewhere: BTreeSet::new(),
+        poll: shared::FIRST_POLL,
         running: 0,
         decided,
         outcome: Outcome { kept, ..Outcome::default() },

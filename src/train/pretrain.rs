@@ -28,6 +28,7 @@ use crate::rules::saliency::Statistic;
 use crate::spec::{FisherUnit, PruneSpec, TrainSpec};
 use crate::tensor::{Accumulation, Backend, RankError};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,12 @@ pub enum TrainError {
         "the gradient's norm is {grad_norm} at step {step} ({tokens_seen} tokens, loss {loss:.3}): training diverged\nhint: lower `train.learning_rate` (now {learning_rate}) or raise `train.warmup_tokens`"
     )]
     GradientOverflow { grad_norm: f64, loss: f64, step: u64, tokens_seen: u64, learning_rate: f64 },
+    /// It is not what was written.
     #[error("checkpoint `{}`: {what}", path.display())]
     Checkpoint { path: PathBuf, what: String },
+    /// It cannot be written, or read at all.
+    #[error("checkpoint `{}`: {source}", path.display())]
+    CheckpointFile { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Prune(#[from] PruneError),
     #[error(transparent)]
@@ -71,8 +76,8 @@ fn way_out(steps: u64) -> String {
 }
 
 impl TrainError {
-    pub(super) fn checkpoint(path: &Path, what: impl std::fmt::Display) -> Self {
-        TrainError::Checkpoint { path: path.to_path_buf(), what: what.to_string() }
+    pub(super) fn checkpoint_file(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        |source| TrainError::CheckpointFile { path: path.to_path_buf(), source }
     }
 }
 

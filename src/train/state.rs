@@ -13,6 +13,7 @@ use crate::model::checkpoint::Leaf;
 use crate::model::{ModelConfig, Weights};
 use crate::prune::{EventRecord, PrunerState, Statistics};
 use crate::tensor::{Backend, Scalar};
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -91,6 +92,9 @@ impl<B: Backend> TrainState<B> {
     }
 
     /// Writes the state to `path`, marked with the run's `key`.
+    ///
+    /// # Errors
+    /// [`TrainError::CheckpointFile`]; what was at `path` before is there still.
     pub fn save(&self, backend: &B, path: &Path, key: &str) -> Result<(), TrainError> {
         let header = Header {
             key: key.to_string(),
@@ -99,7 +103,8 @@ impl<B: Backend> TrainState<B> {
             progress: self.progress.clone(),
             mean_statistics: self.mean_statistics.clone(),
         };
-        let json = serde_json::to_string(&header).map_err(|error| TrainError::checkpoint(path, error))?;
+        let fault = TrainError::checkpoint_file(path);
+        let json = serde_json::to_string(&header).map_err(|error| fault(error.into()))?;
         let mut leaves = Vec::new();
         for (tree, weights) in self.trees() {
             let named = weights.named().into_iter();
@@ -108,20 +113,23 @@ impl<B: Backend> TrainState<B> {
         let metadata = HashMap::from([(STATE.to_string(), json), (CHECKSUM.to_string(), "0".repeat(DIGITS))]);
         // Leaf by leaf: the state of a large model is not copied whole.
         write_atomic_with(path, |path| {
-            safetensors::serialize_to_file(leaves, Some(metadata), path)?;
-            seal(path).map_err(safetensors::SafeTensorError::from)
+            safetensors::serialize_to_file(leaves, Some(metadata), path).map_err(io_of)?;
+            seal(path)
         })
-        .map_err(|error| TrainError::checkpoint(path, error))
+        .map_err(fault)
     }
 
     /// Reads the state at `path`; `None` where there is no file, or one of another run.
+    ///
+    /// # Errors
+    /// [`TrainError::Checkpoint`] where it is not what was written, [`TrainError::CheckpointFile`] where it cannot be read.
     pub fn load(backend: &B, path: &Path, key: &str) -> Result<Option<Self>, TrainError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(TrainError::checkpoint(path, error)),
+            Err(error) => return Err(TrainError::checkpoint_file(path)(error)),
         };
-        let fault = |what: String| TrainError::checkpoint(path, what);
+        let fault = |what: String| TrainError::Checkpoint { path: path.to_path_buf(), what };
         let at = checksum_place(&bytes).ok_or_else(|| fault("it carries no SHA-256".to_string()))?;
         if sha256_with_zeros(&bytes, at..at + DIGITS).as_bytes() != &bytes[at..at + DIGITS] {
             return Err(fault(
@@ -169,6 +177,14 @@ impl<B: Backend> TrainState<B> {
             mean_statistics: header.mean_statistics,
             progress: header.progress,
         }))
+    }
+}
+
+/// What the file system said, or what the library found wrong in what it was to write.
+fn io_of(error: SafeTensorError) -> io::Error {
+    match error {
+        SafeTensorError::IoError(error) => error,
+        other => io::Error::other(other),
     }
 }
 

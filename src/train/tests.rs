@@ -203,6 +203,17 @@ fn resumed_equals_uninterrupted() {
     }
 }
 
+/// What the file system said of a checkpoint is there to be decided by, and not in words alone.
+#[test]
+fn a_checkpoint_that_cannot_be_written_says_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("moved away/state.safetensors");
+    let stop = 3 * train_spec().batch_tokens as u64;
+    let stopped = run(&train_spec(), None, 20, Some((&path, "key")), &mut StopAt(stop, 0));
+    let Err(TrainError::CheckpointFile { path: told, source }) = stopped else { panic!("it is written") };
+    assert_eq!((told, source.kind()), (path, std::io::ErrorKind::NotFound));
+}
+
 /// What a page of a sweep in progress shows: the curve so far, from the file's header alone.
 #[test]
 fn progress_is_read_from_a_checkpoint_without_its_tensors() {

@@ -109,3 +109,41 @@ fn where_a_disk_is_full_numbers_come_first_and_no_old_report_stays() {
     let dictionary = |results: &Path| fs::read(results.join("DICTIONARY.md")).unwrap();
     assert_eq!(dictionary(&second), dictionary(&undisturbed));
 }
+
+/// `run` on a tmpfs that is full by the time its first stage is told to stop, but for an old report.
+const STOPPED: &str = r#"
+mkdir disk && mount -t tmpfs -o size=16m tmpfs disk || exit 77
+"$BINARY" run experiments/long --results disk/r --quiet --workers 1 >told 2>&1 &
+pid=$!
+until ls disk/r/store/partial/source* >/dev/null 2>&1; do kill -0 $pid || exit 1; sleep 0.1; done
+head -c 200000 /dev/zero >disk/r/report.html
+cat /dev/zero >disk/ballast 2>/dev/null
+kill -TERM $pid
+wait $pid; echo $? >code
+"$BINARY" status experiments/long --results disk/r --json >status.json
+"#;
+
+/// The checkpoint of a stage under way is no other file: for want of room no stage fails that room could still be made for.
+#[test]
+fn a_checkpoint_that_finds_the_disk_full_fails_no_stage_while_room_can_be_made() {
+    let desk = Desk::new();
+    desk.experiment("long", &TINY.replace("tokens = 16_384", "tokens = 67_108_864"));
+    let done = Command::new("unshare")
+        .args(["--mount", "sh", "-c", STOPPED])
+        .env("BINARY", env!("CARGO_BIN_EXE_efficientllm"))
+        .env_remove("RUST_LOG")
+        .current_dir(desk.path())
+        .output();
+    let text = |name: &str| fs::read_to_string(desk.path().join(name)).unwrap_or_default();
+    match done {
+        Ok(done) if done.status.code() != Some(77) && text("code") != "" => {}
+        Ok(done) => return requirement::skip("tmpfs", &String::from_utf8_lossy(&done.stderr)),
+        Err(error) => return requirement::skip("tmpfs", &error.to_string()),
+    }
+    let told = text("told");
+    assert_eq!(text("code").trim(), "1", "{told}");
+    assert!(told.contains("the disk is full: the report in `disk/r` is deleted to make room"), "{told}");
+    assert!(told.contains("interrupted; run again to go on") && !told.contains("failed"), "{told}");
+    let status: serde_json::Value = serde_json::from_str(&text("status.json")).unwrap();
+    assert_eq!(status["counts"]["failed"], 0, "{status:#}");
+}

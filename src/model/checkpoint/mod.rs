@@ -70,6 +70,39 @@ pub fn save<B: Backend>(
     save_with(backend, folder, config, weights, None, &[])
 }
 
+/// As [`save`], into a folder of which nothing counts before its caller has synced and named it: it is made, and not synced here.
+///
+/// # Errors
+/// As [`save`]; what was written so far is left to the caller.
+pub fn save_within<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+) -> Result<(), CheckpointError> {
+    let made = files::create_folder(folder);
+    made.map_err(|source| CheckpointError::Io { action: "create", path: folder.to_path_buf(), source })?;
+    write(backend, folder, folder, config, weights, None)
+}
+
+/// Writes config and tensors to `folder`. Errors name `place`, where they will be: a temporary folder is gone when they are read.
+fn write<B: Backend>(
+    backend: &B,
+    folder: &Path,
+    place: &Path,
+    config: &ModelConfig,
+    weights: &Weights<B::Tensor>,
+    ends: Option<&EndTokens>,
+) -> Result<(), CheckpointError> {
+    let text = config_json::to_text(config, ends.unwrap_or(&EndTokens::default()), &place.join(CONFIG_FILE))?;
+    fs::write(folder.join(CONFIG_FILE), text).map_err(|source| CheckpointError::Io {
+        action: "write its config.json",
+        path: place.to_path_buf(),
+        source,
+    })?;
+    tensors::write(backend, &folder.join(TENSORS_FILE), &place.join(TENSORS_FILE), config, weights)
+}
+
 /// As [`save`], for others: with the ids of `ends` in the config, sums, and further text files (name, text) beside the
 /// model.
 fn save_with<B: Backend>(
@@ -86,21 +119,11 @@ fn save_with<B: Backend>(
     }
     let temporary =
         files::temporary_folder(files::folder_of(folder)).map_err(|e| io("create a folder beside it", e))?;
-    // Errors name the final place: the temporary folder is gone when they are read.
-    let text =
-        config_json::to_text(config, ends.unwrap_or(&EndTokens::default()), &folder.join(CONFIG_FILE))?;
-    fs::write(temporary.path().join(CONFIG_FILE), text).map_err(|e| io("write its config.json", e))?;
+    write(backend, temporary.path(), folder, config, weights, ends)?;
     for (name, text) in others {
         fs::write(temporary.path().join(name), text)
             .map_err(|e| io("write the files beside the model", e))?;
     }
-    tensors::write(
-        backend,
-        &temporary.path().join(TENSORS_FILE),
-        &folder.join(TENSORS_FILE),
-        config,
-        weights,
-    )?;
     if ends.is_some() {
         sums::write(temporary.path()).map_err(|e| io("write the sums of its files", e))?;
     }

@@ -28,7 +28,7 @@ const JOURNAL: &str = "scores.jsonl";
 /// Scores the model of `arm` and writes the run's record to the stage's folder; `tell` is given what a reader of the scores
 /// must know of how they came about.
 pub(super) fn write<B: Backend>(rank: Rank<'_, B>, asked: &Evaluate<'_>) -> Result<(), StageFailure> {
-    let Evaluate { arm, engine, task, data, benchmarks, progress, tell } = *asked;
+    let Evaluate { arm, engine, task, data, benchmarks, answers, progress, tell } = *asked;
     let started = Instant::now();
     let Rank { backend, network, at_once, .. } = rank;
     let spec = &task.stage.spec;
@@ -101,7 +101,7 @@ pub(super) fn write<B: Backend>(rank: Rank<'_, B>, asked: &Evaluate<'_>) -> Resu
     };
     let mut items: Vec<ItemChoice> = results.iter().flat_map(scores::item_rows).collect();
     if let Some(folder) = &task.inputs.source_evaluation {
-        scores::note_agreement(&mut items, &RunRecord::read(folder)?.items);
+        scores::note_agreement(&mut items, answers(folder)?.as_ref());
     }
     let kl_to_source = mean_with_interval(&divergences);
     let sampled = spec.eval.folder.as_ref().map(|_| Limit::of(&spec.eval));

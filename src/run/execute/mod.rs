@@ -11,16 +11,21 @@ mod retry;
 use self::items::Items;
 use self::retry::with_less_at_once;
 use super::executor::{Executor, Progress, StageFailure, Task};
+use super::scores::{self, Answers};
 use crate::data::Prepared;
 use crate::eval::EncodedTask;
 use crate::model::engine::{Engine, OnRank};
 use crate::model::rank::Rank;
 use crate::plan::StageKind;
+use crate::record::RunRecord;
 use crate::spec::ArmSpec;
 use crate::tensor::Backend;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sources whose answers are kept: workers at neighbouring seeds.
+const ANSWERS_KEPT: usize = 8;
 
 /// Carries out stages on the engine that the plan names.
 pub struct EngineExecutor {
@@ -28,6 +33,8 @@ pub struct EngineExecutor {
     groups: Vec<Vec<usize>>,
     /// Corpora read so far; stages that run at once share one copy.
     corpora: Mutex<HashMap<PathBuf, Arc<Prepared>>>,
+    /// Answers of sources read last, the last of them last: all that is made from a source is held against them.
+    answers: Mutex<Vec<(PathBuf, Arc<Answers>)>>,
     /// What was said on standard error: every run would say the same of a benchmark.
     told: Mutex<HashSet<String>>,
     items: Items,
@@ -36,7 +43,8 @@ pub struct EngineExecutor {
 impl EngineExecutor {
     /// An executor that gives each run one of `groups` of devices, at least one; a group has a device for each rank.
     pub fn new(groups: Vec<Vec<usize>>) -> Self {
-        EngineExecutor { groups, corpora: Mutex::default(), told: Mutex::default(), items: Items::default() }
+        let (corpora, answers, told) = (Mutex::default(), Mutex::default(), Mutex::default());
+        EngineExecutor { groups, corpora, answers, told, items: Items::default() }
     }
 
     /// Each group has as many workers as any other, or one more.
@@ -50,6 +58,20 @@ impl EngineExecutor {
         if told.insert(note.clone()) {
             tracing::warn!("{note}");
         }
+    }
+
+    /// The answers of the model whose evaluation is in `folder`, which its name tells from every other's.
+    fn answers(&self, folder: &Path) -> Result<Arc<Answers>, StageFailure> {
+        let lock = || self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = lock().iter().find(|(known, _)| known == folder) {
+            return Ok(known.clone());
+        }
+        let read = Arc::new(scores::answers(&RunRecord::read(folder)?.items));
+        let mut answers = lock();
+        answers.push((folder.to_path_buf(), read.clone()));
+        let too_many = answers.len().saturating_sub(ANSWERS_KEPT);
+        answers.drain(..too_many);
+        Ok(read)
     }
 
     fn corpus(&self, folder: &Path) -> Result<Arc<Prepared>, StageFailure> {
@@ -92,9 +114,11 @@ impl Executor for EngineExecutor {
                 let benchmarks = self.items.of(task, data)?;
                 let benchmarks = benchmarks.as_slice();
                 benchmarks.iter().flat_map(EncodedTask::notes).for_each(|note| self.tell(note));
+                let answers: &dyn Fn(&Path) -> Result<Arc<Answers>, StageFailure> =
+                    &|folder| self.answers(folder);
                 let tell: &dyn Fn(String) = &|note| self.tell(note);
                 let evaluate = |engine: &Engine| {
-                    engine.run(Evaluate { arm, engine, task, data, benchmarks, progress, tell })
+                    engine.run(Evaluate { arm, engine, task, data, benchmarks, answers, progress, tell })
                 };
                 with_less_at_once(engine, may_halve, evaluate)?
             }
@@ -134,6 +158,8 @@ struct Evaluate<'a> {
     task: &'a Task<'a>,
     data: &'a Prepared,
     benchmarks: &'a [EncodedTask],
+    /// Those of the model whose evaluation is in a folder.
+    answers: &'a dyn Fn(&Path) -> Result<Arc<Answers>, StageFailure>,
     progress: &'a dyn Progress,
     tell: &'a dyn Fn(String),
 }
@@ -162,13 +188,42 @@ impl OnRank for Measure<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DataError;
+    use crate::eval::EvalError;
+    use crate::model::checkpoint::CheckpointError;
+    use crate::record::RecordError;
+    use crate::run::RunError;
     use crate::tensor::RankError;
+    use crate::train::TrainError;
 
     #[test]
     fn workers_share_the_groups_evenly() {
         let executor = EngineExecutor::new(vec![vec![0, 1], vec![4, 5]]);
         let given: Vec<&[usize]> = (0..5).map(|worker| executor.devices_of(worker)).collect();
         assert_eq!(given, [&[0, 1], &[4, 5], &[0, 1], &[4, 5], &[0, 1]]);
+    }
+
+    /// Whatever of a stage was written.
+    #[test]
+    fn a_full_disk_is_known_as_such() {
+        let source = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let path = || PathBuf::from("results");
+        let container = safetensors::SafeTensorError::IoError(source());
+        let journal = EvalError::Journal { path: path(), source: source() };
+        let corpus = DataError::Write { path: path(), source: source() };
+        let failures: [StageFailure; 8] = [
+            TrainError::CheckpointFile { path: path(), source: source() }.into(),
+            CheckpointError::Io { action: "write", path: path(), source: source() }.into(),
+            CheckpointError::Container { path: path(), bytes: 0, source: container }.into(),
+            EvalError::Data(corpus).into(),
+            journal.into(),
+            RecordError::Io { path: path(), source: source() }.into(),
+            RunError::Write { path: path(), source: source() }.into(),
+            source().into(),
+        ];
+        for failure in failures {
+            assert!(matches!(failure, StageFailure::Full(_)), "{failure}");
+        }
     }
 
     #[test]

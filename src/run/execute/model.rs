@@ -149,7 +149,7 @@ fn save_moments<B: Backend>(
     moments: &Moments<B::Tensor>,
 ) -> Result<(), StageFailure> {
     for (name, tree) in MOMENTS.into_iter().zip([&moments.m, &moments.v]) {
-        checkpoint::save(backend, &folder.join(name), config, tree)?;
+        checkpoint::save_within(backend, &folder.join(name), config, tree)?;
     }
     fs::write(folder.join(STEPS), serde_json::to_vec(&moments.steps)?)?;
     Ok(())
@@ -159,7 +159,7 @@ fn save_moments<B: Backend>(
 pub(super) fn import(model: &SourceModel, task: &Task<'_>) -> Result<(), StageFailure> {
     let (backend, spec) = (CpuBackend::<f32>::new(), &task.stage.spec);
     let LoadedModel { config, weights, licence, .. } = checkpoint::load_any(&backend, &model.path)?;
-    checkpoint::save(&backend, &task.folder.join(MODEL), &config, &weights)?;
+    checkpoint::save_within(&backend, &task.folder.join(MODEL), &config, &weights)?;
     Origin::new(Path::new(&model.path), licence).write(task.folder)?;
     let mut ledger = Ledger::default();
     if let Some(tokens) = spec.source.tokens {
@@ -246,7 +246,7 @@ pub(super) fn make<B: Backend>(
     }
     let Made { model: made, moments } = made;
     check_finite(backend, &made.weights)?;
-    checkpoint::save(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
+    checkpoint::save_within(backend, &task.folder.join(MODEL), &made.config, &made.weights)?;
     if keeps_moments(arm, spec) {
         save_moments(backend, task.folder, &made.config, &moments)?;
     }

@@ -50,6 +50,14 @@ pub struct Summary {
     pub estimated_flops: f64,
 }
 
+/// What of a header vouches for the files beside it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct Vouches {
+    format: u32,
+    pub identity_sha256: String,
+    pub files: BTreeMap<String, FileSum>,
+}
+
 /// Length and hash of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSum {
@@ -68,6 +76,11 @@ pub(super) fn read(folder: &Path) -> Result<Option<StageRecord>, RunError> {
 /// As [`read`], all of it checked and a part of it kept.
 pub(super) fn read_summary(folder: &Path) -> Result<Option<Summary>, RunError> {
     read_as(folder, |summary: &Summary| summary.format)
+}
+
+/// As [`read_summary`], of what vouches for the files.
+pub(super) fn read_vouches(folder: &Path) -> Result<Option<Vouches>, RunError> {
+    read_as(folder, |vouches: &Vouches| vouches.format)
 }
 
 fn read_as<T: DeserializeOwned>(folder: &Path, format: fn(&T) -> u32) -> Result<Option<T>, RunError> {
@@ -112,17 +125,17 @@ pub(super) fn sums(folder: &Path) -> io::Result<BTreeMap<String, FileSum>> {
     Ok(sums)
 }
 
-/// Holds every file of `folder` against `record`.
+/// Holds every file of `folder` against `files`, what its header lists.
 ///
 /// # Errors
 /// [`RunError::Damaged`] with the first file that is missing, strange or changed.
-pub(super) fn verify(folder: &Path, record: &StageRecord) -> Result<(), RunError> {
+pub(super) fn verify(folder: &Path, files: &BTreeMap<String, FileSum>) -> Result<(), RunError> {
     let damaged = |name: &str, what: String| RunError::Damaged { path: folder.join(name), what };
     let found = names(folder).map_err(|source| RunError::Read { path: folder.to_path_buf(), source })?;
-    if let Some(strange) = found.iter().find(|name| !record.files.contains_key(*name)) {
+    if let Some(strange) = found.iter().find(|name| !files.contains_key(*name)) {
         return Err(damaged(strange, "it is not among the files that the stage wrote".into()));
     }
-    for (name, sum) in &record.files {
+    for (name, sum) in files {
         let path = folder.join(name);
         let bytes = match fs::metadata(&path) {
             Ok(metadata) => metadata.len(),

@@ -8,6 +8,7 @@
 //!                            failed/<name>.json   why it failed the last time
 //!                            damaged/<stage id>/  what was found to be damaged, set aside and made again
 //!                            checks/<hash>.json   what `plan` found in a corpus
+//!                            checks/tables.json   what the tables were merged from last
 //! ```
 //!
 //! Whatever is read back is checked: `header` holds the checksums of a stage, `key` what stages are told apart by.
@@ -32,7 +33,7 @@ use crate::base::seal::{self, SealError};
 use crate::plan::EVALUATION;
 use header::HEADER_FILE;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,29 @@ pub struct Store {
 pub struct Finished {
     pub folder: PathBuf,
     pub record: StageRecord,
+}
+
+/// A stage that is in the store, as far as its files are concerned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageFiles {
+    pub folder: PathBuf,
+    /// By path in the folder.
+    pub files: BTreeMap<String, FileSum>,
+}
+
+impl StageFiles {
+    /// Name of the folder.
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Holds every file against the header.
+    ///
+    /// # Errors
+    /// [`RunError::Damaged`] with the file.
+    pub fn verify(&self) -> Result<(), RunError> {
+        header::verify(&self.folder, &self.files)
+    }
 }
 
 /// What is kept of a failure.
@@ -136,12 +160,28 @@ impl Store {
         Ok(None)
     }
 
+    /// As [`Store::find`], of the header that alone which vouches for the stage's files.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub fn files(&self, key: &StageKey) -> Result<Option<StageFiles>, RunError> {
+        for name in [key.id.clone(), key.long_name()] {
+            let folder = self.folder(&name);
+            if let Some(header::Vouches { identity_sha256, files, .. }) = header::read_vouches(&folder)?
+                && identity_sha256 == key.identity_sha256
+            {
+                return Ok(Some(StageFiles { folder, files }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Holds every file of a finished stage against its header.
     ///
     /// # Errors
     /// [`RunError::Damaged`] with the file.
     pub fn verify(&self, finished: &Finished) -> Result<(), RunError> {
-        header::verify(&finished.folder, &finished.record)
+        header::verify(&finished.folder, &finished.record.files)
     }
 
     /// The finished stage in the folder called `name`, all of its files checked; `None` where there is none.
@@ -151,7 +191,7 @@ impl Store {
     pub fn checked(&self, name: &str) -> Result<Option<Finished>, RunError> {
         let folder = self.folder(name);
         let Some(record) = header::read(&folder)? else { return Ok(None) };
-        header::verify(&folder, &record)?;
+        header::verify(&folder, &record.files)?;
         Ok(Some(Finished { folder, record }))
     }
 
@@ -440,6 +480,23 @@ impl Store {
 
     fn check_file(&self, hash: &str) -> PathBuf {
         self.root.join("checks").join(format!("{hash}.json"))
+    }
+
+    /// Keeps what the tables were merged from last.
+    ///
+    /// # Errors
+    /// Any failure to write.
+    pub(super) fn keep_latest<T: Serialize>(&self, latest: &T) -> io::Result<()> {
+        seal::seal(latest).map_err(io::Error::other).and_then(|json| write_atomic(&self.latest_file(), &json))
+    }
+
+    /// What [`Store::keep_latest`] kept; `None` where it is not there or not what was kept.
+    pub(super) fn latest<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        seal::open(&fs::read(self.latest_file()).ok()?).ok()
+    }
+
+    fn latest_file(&self) -> PathBuf {
+        self.root.join("checks/tables.json")
     }
 
     /// The results folder that holds the store.

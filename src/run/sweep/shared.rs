@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often is looked whether others have finished what is waited for.
-const POLL: Duration = Duration::from_millis(300);
+/// Between two looks whether others have finished what is waited for: at first, and where nothing has ended for long.
+pub(super) const FIRST_POLL: Duration = Duration::from_millis(20);
+const LAST_POLL: Duration = Duration::from_millis(300);
 
 /// Calls the listener; its panic is an error like any other that it may tell.
 fn heard(call: impl FnOnce() -> Result<(), RunError>) -> Result<(), RunError> {
@@ -94,13 +95,13 @@ impl Shared<'_> {
 
     /// Folder of a finished stage, every file of it checked.
     pub(super) fn checked_folder(&self, place: usize) -> Result<PathBuf, RunError> {
-        let found = self.store.find(&self.keys[place])?;
-        let Some(finished) = found else {
+        let found = self.store.files(&self.keys[place])?;
+        let Some(stage) = found else {
             let path = self.store.folder(&self.keys[place].id);
             return Err(RunError::Damaged { path, what: "it is not there any more".into() });
         };
-        self.store.verify(&finished)?;
-        Ok(finished.folder)
+        stage.verify()?;
+        Ok(stage.folder)
     }
 
     /// The first stage whose inputs are all there, waiting while other workers may still make one ready.
@@ -132,10 +133,12 @@ impl Shared<'_> {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             } else {
                 // What others hold is looked at again after a while, by one worker at a time.
-                let waited = self.changed.wait_timeout(state, POLL);
+                let poll = state.poll;
+                let waited = self.changed.wait_timeout(state, poll);
                 let timeout;
                 (state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 if timeout.timed_out() {
+                    state.poll = (2 * poll).min(LAST_POLL);
                     let again = std::mem::take(&mut state.elsewhere);
                     again.into_iter().for_each(|place| state.settle(self.plan, place));
                 }
@@ -153,6 +156,7 @@ impl Shared<'_> {
     ) {
         let mut state = self.lock();
         state.running -= 1;
+        state.poll = FIRST_POLL;
         let touched = match result {
             Ok(()) => {
                 state.stages[place] = StageState::Done;
