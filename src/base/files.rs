@@ -98,8 +98,10 @@ pub fn commit_folder(folder: tempfile::TempDir, path: &Path) -> io::Result<()> {
     let mode = mode_of_new_files(folder.path())?;
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     make_tree_readable(folder.path(), &mode, &mut files, &mut folders)?;
+    // All of it counts from the rename on: nothing has to be on the disk before anything else.
+    #[cfg(unix)]
+    files.append(&mut folders);
     sync_files(&files)?;
-    folders.iter().try_for_each(|folder| sync_folder(folder))?;
     fs::rename(folder.path(), path)?;
     // The folder has moved: there is nothing left for the guard to delete.
     let _ = folder.keep();

@@ -11,6 +11,7 @@ use crate::report::pilot::expectations;
 use crate::run::{StageKey, StageState, Store, keys, stage_states, write_plan};
 use anyhow::{Result, bail};
 use clap::Args;
+use rayon::prelude::*;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -163,11 +164,12 @@ fn spending(
     if left.is_empty() {
         return "\nnothing is left to do".to_string();
     }
+    let names = store.names();
     let finished: Vec<(f64, f64)> = plan
         .stages
-        .iter()
+        .par_iter()
         .zip(keys)
-        .filter(|(stage, _)| matches!(stage.kind, StageKind::Model(_)))
+        .filter(|(stage, key)| matches!(stage.kind, StageKind::Model(_)) && names.may_have(key))
         .filter_map(|(_, key)| store.summary(key).ok().flatten())
         .map(|stage| (stage.estimated_flops, stage.seconds))
         .collect();

@@ -122,9 +122,11 @@ pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &[boo
         need(run.evaluation, &mut states, &mut looked_at);
         run.latency.into_iter().for_each(|latency| need(latency, &mut states, &mut looked_at));
     }
+    let names = store.names();
     // Of what is not there its inputs are looked at next. Thousands of small files: reading them waits more than it computes.
     while !looked_at.is_empty() {
-        let done: Vec<bool> = looked_at.par_iter().map(|place| store.is_done(&keys[*place])).collect();
+        let is_done = |key: &StageKey| names.may_have(key) && store.is_done(key);
+        let done: Vec<bool> = looked_at.par_iter().map(|place| is_done(&keys[*place])).collect();
         let mut next = Vec::new();
         for (place, is_done) in looked_at.into_iter().zip(done) {
             match is_done {

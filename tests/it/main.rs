@@ -20,6 +20,7 @@ mod report;
 mod slurm;
 mod source;
 mod stand_in;
+mod sweeps;
 mod toy_rule;
 mod workers;
 

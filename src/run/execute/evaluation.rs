@@ -84,12 +84,6 @@ pub(super) fn write<B: Backend>(rank: Rank<'_, B>, asked: &Evaluate<'_>) -> Resu
         }
     }
 
-    let tokens = scorer.tokens + scorer.known_tokens;
-    let rate = |config: &ModelConfig| forward_flops_per_token(config, spec.data.context_length);
-    let of_source = source.as_ref().map_or(0.0, |(config, _)| rate(config) * scorer.source_tokens as f64);
-    let flops = rate(&config) * tokens as f64 + of_source;
-    let tokens = tokens + scorer.source_tokens;
-    summary.ledger.add(Part::Evaluation, tokens, flops, started.elapsed().as_secs_f64());
     // The sweep gives the row its names: a stage may serve experiments that call the run something else.
     let identity = RunIdentity {
         run: task.stage.id.clone(),
@@ -106,6 +100,13 @@ pub(super) fn write<B: Backend>(rank: Rank<'_, B>, asked: &Evaluate<'_>) -> Resu
     let kl_to_source = mean_with_interval(&divergences);
     let sampled = spec.eval.folder.as_ref().map(|_| Limit::of(&spec.eval));
     let evals: Vec<EvalScore> = results.iter().map(|result| scores::score(result, &items, sampled)).collect();
+    let tokens = scorer.tokens + scorer.known_tokens;
+    let rate = |config: &ModelConfig| forward_flops_per_token(config, spec.data.context_length);
+    let of_source = source.as_ref().map_or(0.0, |(config, _)| rate(config) * scorer.source_tokens as f64);
+    let flops = rate(&config) * tokens as f64 + of_source;
+    let tokens = tokens + scorer.source_tokens;
+    // Answers are no scores yet: what makes these of them belongs to it.
+    summary.ledger.add(Part::Evaluation, tokens, flops, started.elapsed().as_secs_f64());
     let record = RunRecord {
         totals: RunTotals {
             valid_loss: Some(held_out.nll_per_token),

@@ -34,6 +34,7 @@ use crate::plan::EVALUATION;
 use header::HEADER_FILE;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,19 @@ pub struct Store {
 pub struct Finished {
     pub folder: PathBuf,
     pub record: StageRecord,
+}
+
+/// Names of folders; `None` where they cannot be told.
+pub struct Names(Option<HashSet<OsString>>);
+
+impl Names {
+    /// Whether the stage may have been there.
+    pub fn may_have(&self, key: &StageKey) -> bool {
+        let has = |names: &HashSet<OsString>| {
+            names.contains(OsStr::new(&key.id)) || names.contains(OsStr::new(&key.long_name()))
+        };
+        self.0.as_ref().is_none_or(has)
+    }
 }
 
 /// A stage that is in the store, as far as its files are concerned.
@@ -158,6 +172,18 @@ impl Store {
             }
         }
         Ok(None)
+    }
+
+    /// Names of the folders that are there now: where thousands of stages are looked for, most of them are not.
+    pub fn names(&self) -> Names {
+        Names(match fs::read_dir(&self.root) {
+            Ok(entries) => {
+                let names = entries.map(|entry| Ok(entry?.file_name()));
+                names.collect::<io::Result<_>>().ok()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(HashSet::new()),
+            Err(_) => None,
+        })
     }
 
     /// As [`Store::find`], of the header that alone which vouches for the stage's files.
