@@ -229,7 +229,11 @@ impl Shared<'_> {
             next += 1;
             for dependent in &self.graph.dependents[place] {
                 if state.stages[*dependent] == StageState::Waiting {
-                    let _ = self.store.note_failure(&self.keys[*dependent], &passed_on);
+                    // Who failed has noted it, and a note of now would be a new failure to those who try again what failed before.
+                    let key = &self.keys[*dependent];
+                    if by_us || self.store.noted_failure(key).is_none() {
+                        let _ = self.store.note_failure(key, &passed_on);
+                    }
                     state.stages[*dependent] =
                         StageState::Failed { reason: passed_on.clone(), cause: failed[0] };
                     failed.push(*dependent);
