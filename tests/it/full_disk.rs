@@ -136,7 +136,7 @@ fn a_checkpoint_that_finds_the_disk_full_fails_no_stage_while_room_can_be_made()
         .output();
     let text = |name: &str| fs::read_to_string(desk.path().join(name)).unwrap_or_default();
     match done {
-        Ok(done) if done.status.code() != Some(77) && text("code") != "" => {}
+        Ok(done) if done.status.code() != Some(77) && !text("code").is_empty() => {}
         Ok(done) => return requirement::skip("tmpfs", &String::from_utf8_lossy(&done.stderr)),
         Err(error) => return requirement::skip("tmpfs", &error.to_string()),
     }
