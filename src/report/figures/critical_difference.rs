@@ -28,7 +28,10 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
     levels.sort_by(|a, b| a.1.total_cmp(&b.1));
     let places: Vec<f64> = levels.iter().map(|(_, rank)| *rank).collect();
     let bars = bars(&places, ranks.critical_difference);
-    let widest = levels.iter().map(|(label, _)| width(label, TEXT) + 44.0).fold(0.0, f64::max);
+    let widest = levels
+        .iter()
+        .map(|(label, _)| width(label, TEXT) + if levels.len() > 9 { 52.0 } else { 44.0 })
+        .fold(0.0, f64::max);
     let room = widest.min(0.36 * sheet.width);
     let (left, right) = (room + 22.0, sheet.width - room - 22.0);
     let x = Scale::linear(1.0, levels.len() as f64, left, right);
@@ -58,8 +61,10 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
             let ends = [(x.pixel(places[*first]) - 4.0, y), (x.pixel(places[*last]) + 4.0, y)];
             canvas.line(&ends, INK, 4.0, 1.0)?;
         }
+        // Between a line's end and a name there is the rank.
+        let beside = if levels.len() > 9 { 48.0 } else { 40.0 };
         let labels: Vec<String> = levels.iter().map(|(label, _)| label.clone()).collect();
-        let labels = fitted_apart(&labels, TEXT, |_| room - 42.0);
+        let labels = fitted_apart(&labels, TEXT, |_| room - beside - 2.0);
         for (i, ((_, rank), text)) in levels.iter().zip(&labels).enumerate() {
             let on_left = i < half;
             // The outermost names lie highest on the left, and lowest on the right: strokes do not cross.
@@ -70,8 +75,8 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
             canvas.line(&[(px, line), (px, y), (end, y)], LIGHT, 1.4, 1.0)?;
             canvas.dot((px, line), 3.2, INK)?;
             let (name_at, rank_at, anchor) = match on_left {
-                true => (end - 40.0, end - 4.0, Anchor::Right),
-                false => (end + 40.0, end + 4.0, Anchor::Left),
+                true => (end - beside, end - 4.0, Anchor::Right),
+                false => (end + beside, end + 4.0, Anchor::Left),
             };
             canvas.text(text, (name_at, y), TEXT, INK, anchor)?;
             canvas.text(&format!("{rank:.2}"), (rank_at, y), SMALL, GREY, anchor)?;

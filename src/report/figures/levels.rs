@@ -25,7 +25,8 @@ pub fn levels_figure(
         RowBlock { heading, rows, domain, axis, zero: None }
     };
     let blocks = blocks.into_iter().enumerate().map(block).collect();
-    let note_title = "less the best (simultaneous 95 %)".to_string();
+    let kind = if rankings.iter().all(Ranking::is_simultaneous) { "simultaneous 95 %" } else { "95 %" };
+    let note_title = format!("less the best ({kind})");
     draw(sheet, name, &RowPlot { blocks, note_title, legend: Vec::new(), reference: "" })
 }
 

@@ -74,7 +74,9 @@ pub fn predicted_figure(probe: &Probe, group_type: &str) -> Option<Drawing> {
         let specks = points.iter().copied().step_by(every).collect();
         let label = "mean of a tenth of the groups".to_string();
         let line = Line { label, mean, specks, ..Line::default() };
-        Panel::new(format!("{} · ρ = {}", rule.name(), correlation(rule)), x, y, vec![line])
+        let rho =
+            rule.spearman.map_or(String::new(), |rho| format!(" · ρ = {}", format::fixed(Some(rho), 2)));
+        Panel::new(format!("{}{rho}", rule.name()), x, y, vec![line])
     });
     let titles = ["place in the rule's order (%; 0: removed first)", "change of loss (nats per token)"];
     Drawing::new(titles.map(String::from), panels.collect(), Labels::Legend(String::new()))
@@ -102,10 +104,7 @@ mod tests {
         checked("predictiveness", |sheet| correlations_figure(sheet, &probe));
         let drawing = predicted_figure(&probe, "ffn").unwrap();
         let titles: Vec<&str> = drawing.chart.panels.iter().map(|panel| panel.title.as_str()).collect();
-        let named = [
-            "fisher_group (position) · ρ = 1.00 (0.90 to 1.10)",
-            "magnitude_l2 · ρ = −1.00 (−1.10 to −0.90)",
-        ];
+        let named = ["fisher_group (position) · ρ = 1.00", "magnitude_l2 · ρ = −1.00"];
         assert_eq!(titles, named);
         let rising = |panel: &Panel| panel.lines[0].mean.windows(2).all(|pair| pair[0].1 < pair[1].1);
         assert!(rising(&drawing.chart.panels[0]) && !rising(&drawing.chart.panels[1]));

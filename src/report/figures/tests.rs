@@ -89,15 +89,21 @@ pub fn struck_out(svg: &str) -> Vec<String> {
             .filter_map(|point| point.split_once(','))
             .map(|(x, y)| (x.parse().unwrap(), y.parse().unwrap()))
             .collect();
-        for ends in points.windows(2) {
-            for text in &boxes {
-                // The letters themselves: a box has space above and below them.
-                let [left, top, right, bottom] = text.corners;
-                let letters = [left, top + 0.2 * (bottom - top), right, bottom - 0.2 * (bottom - top)];
-                if crosses(ends[0], ends[1], letters) {
-                    out.push(text.text.clone());
-                }
+        // Most lines are far from most texts.
+        let over = |pick: fn(&(f64, f64)) -> f64| {
+            let values = points.iter().map(pick);
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+        };
+        let ((west, east), (north, south)) = (over(|p| p.0), over(|p| p.1));
+        for text in &boxes {
+            // The letters themselves: a box has space above and below them.
+            let [left, top, right, bottom] = text.corners;
+            let letters = [left, top + 0.2 * (bottom - top), right, bottom - 0.2 * (bottom - top)];
+            if right < west || left > east || bottom < north || top > south {
+                continue;
             }
+            let through = points.windows(2).filter(|ends| crosses(ends[0], ends[1], letters));
+            out.extend(through.map(|_| text.text.clone()));
         }
     }
     out

@@ -220,6 +220,21 @@ impl Grid<'_> {
         seeds.into_iter().filter_map(of).collect()
     }
 
+    /// The seeds that every one of `cells` finished.
+    pub fn shared_seeds(&self, cells: &[(usize, f64)]) -> Vec<u64> {
+        self.paired_runs(cells).into_iter().map(|(seed, _)| seed).collect()
+    }
+
+    /// The groups with the runs of `seeds` alone.
+    pub fn groups_of_seeds(&self, seeds: &[u64]) -> Vec<Group> {
+        let has_seed = |run: &usize| seeds.contains(&self.results.runs[*run].identity.seed);
+        let of = |group: &Group| Group {
+            runs: group.runs.iter().copied().filter(has_seed).collect(),
+            ..group.clone()
+        };
+        self.groups.iter().map(of).collect()
+    }
+
     /// The contrast with these `weights` of groups and a 95 % interval; blank where no seed finished all of them.
     pub fn estimate(&self, weights: &[(usize, f64)]) -> Estimate {
         self.estimate_at(weights, LEVEL)

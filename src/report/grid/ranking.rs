@@ -3,7 +3,8 @@
 //! All k(k − 1)/2 pairs of levels are compared at once, so the statement about the level that happens to come out best is not
 //! spoilt by having looked for it: with probability 95 % no pair is called different that is not. Three and more levels share one
 //! error, that of randomised blocks, and Tukey's studentized range ([`crate::stats::tukey`]); two levels are a paired difference.
-//! A level is *not told from the best* where its adjusted comparison with the best is not significant.
+//! A level is *not told from the best* where its adjusted comparison with the best is not significant. Means and pairs are over the
+//! seeds that every level finished, so that all levels are held against each other on the same ones.
 use super::contrast::{Estimate, Fit, POWER, SeedsNeeded, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
@@ -13,6 +14,7 @@ use crate::stats::Interval;
 use crate::stats::ranking::probability_of_being_best;
 use crate::stats::tukey::AllPairs;
 use rayon::prelude::*;
+use std::collections::BTreeSet;
 
 /// Resamples behind the probability of being best.
 const RESAMPLES: usize = 1000;
@@ -56,6 +58,8 @@ pub struct Ranking {
     pub pairs: Vec<Pair>,
     /// Seeds behind the pairs.
     pub seeds: usize,
+    /// Seeds that some level lacks, which are left out of all.
+    pub seeds_left_out: usize,
     /// Whether it was asked before there were results.
     pub declared: bool,
     /// Questions of its family, of which it is one; 1 where it was not declared.
@@ -71,6 +75,14 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
     if factor.blocks.is_empty() {
         return None;
     }
+    let cells: Weights = factor.blocks.iter().flatten().map(|group| (*group, 1.0)).collect();
+    let seeds = grid.shared_seeds(&cells);
+    let of_all = grid.groups_of_seeds(&seeds);
+    // With fewer than two there is no error to share, and pairs have the seeds that both finished.
+    let is_shared = seeds.len() > 1;
+    let any: BTreeSet<u64> = cells.iter().flat_map(|cell| grid.shared_seeds(&[*cell])).collect();
+    let seeds_left_out = if is_shared { any.len() - seeds.len() } else { 0 };
+    let grid = &Grid { groups: if is_shared { &of_all } else { grid.groups }, ..*grid };
     let count = factor.levels.len();
     let of_level = |level: usize| grid.differences(&factor.level_weights(level, 1.0));
     let scores: Vec<_> = (0..count).into_par_iter().map(of_level).collect::<Option<_>>()?;
@@ -112,8 +124,17 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
     let levels = order.iter().map(level).collect();
     let seeds = pairs.iter().map(|pair| pair.difference.seeds).min().unwrap_or(0);
     let corrected: Vec<Option<f64>> = pairs.iter().map(|pair| pair.p_all_pairs).collect();
-    let mut ranking =
-        Ranking { factor: factor.clone(), levels, pairs, seeds, declared: false, tests: 1, error, order };
+    let mut ranking = Ranking {
+        factor: factor.clone(),
+        levels,
+        pairs,
+        seeds,
+        seeds_left_out,
+        declared: false,
+        tests: 1,
+        error,
+        order,
+    };
     ranking.settle(&corrected);
     Some(ranking)
 }
@@ -196,6 +217,11 @@ impl Ranking {
             level.p_holm = pair.p_holm;
             level.told_from_best = pair.p_holm.is_some_and(|p| p < ALPHA);
         }
+    }
+
+    /// Whether the intervals of its pairs hold for all of them at once.
+    pub fn is_simultaneous(&self) -> bool {
+        self.error.is_some() || self.pairs.len() == 1
     }
 
     pub fn best(&self) -> &Level {

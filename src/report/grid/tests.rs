@@ -116,6 +116,23 @@ fn one_seed_tells_nothing_apart_and_a_missing_cell_leaves_its_block_out() {
     });
 }
 
+/// A failed run does not make one level's mean that of other seeds than the rest: the ranking is that of the seeds that all have.
+#[test]
+fn a_seed_that_one_level_lacks_is_left_out_of_all() {
+    let of = |records: &[RunRecord]| {
+        on(records, Metric::BitsPerByte, |grid, factors| ranking(grid, &factors[0]).unwrap())
+    };
+    let lacking = |keep: fn(&RunRecord) -> bool| {
+        let mut records = grid_of_runs(4);
+        records.retain(|record| record.identity.seed != 2 || keep(record));
+        of(&records)
+    };
+    let (one, all) = (lacking(|record| !record.identity.run.contains("first-none")), lacking(|_| false));
+    assert_eq!((one.seeds, one.seeds_left_out, all.seeds_left_out), (3, 1, 0));
+    assert_eq!((&one.levels, &one.pairs, &one.error), (&all.levels, &all.pairs, &all.error));
+    assert!(one.is_simultaneous() && one.error.is_some());
+}
+
 /// Items: level 1 raises the gold probability of every item by 0.2, the update by 0.1 with level 1 alone.
 #[test]
 fn contrasts_of_items_cancel_what_items_and_seeds_share() {

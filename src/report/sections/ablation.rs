@@ -1,4 +1,5 @@
 //! Ablation tables: one row for each value of an axis, with its difference from the reference, the axis's first value.
+use super::grid::dagger;
 use super::{Context, stem};
 use crate::report::document::{Block, Table};
 use crate::report::format;
@@ -43,8 +44,8 @@ impl Context<'_> {
         let better = if metric.lower_is_better() { "lower is better" } else { "higher is better" };
         let caption = format!(
             "Ablation of `{}` of `{}`: `{}` ({unit}; {better}), mean over seeds and the values of the other axes, with 95 % intervals \
-             over seeds and items. Differences from the reference, the first value of the axis, are paired by seed and item; p is \
-             corrected for their number (Holm).",
+             over seeds and items (†: one seed, over items alone). Differences from the reference, the first value of the axis, are paired by \
+             seed and item; p is corrected for their number (Holm), not for the questions above.",
             factor.name,
             factor.arm,
             metric.name()
@@ -57,7 +58,10 @@ impl Context<'_> {
 
 fn with_interval(estimate: &Estimate, show: &dyn Fn(f64) -> String) -> String {
     match (estimate.value, estimate.interval) {
-        (Some(value), Some(i)) => format!("{} ({} to {})", show(value), show(i.low), show(i.high)),
+        (Some(value), Some(i)) => {
+            let mark = dagger(estimate).trim_start();
+            format!("{}{mark} ({} to {})", show(value), show(i.low), show(i.high))
+        }
         (value, _) => value.map_or(String::new(), show),
     }
 }

@@ -97,7 +97,13 @@ impl Context<'_> {
             row.extend((later > 0).then(|| asked.to_string()));
             row
         };
-        let rows = compared.iter().map(row).collect();
+        // Of many points those without an answer are counted above.
+        let is_shown = |told: &&[Compared], c: &&Compared| !folded::is_folded(told) || c.difference.is_some();
+        let rows: Vec<Vec<String>> =
+            told.iter().flat_map(|told| told.iter().filter(|c| is_shown(told, c))).map(row).collect();
+        if rows.is_empty() {
+            return Ok(blocks);
+        }
         let caption = "Comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these seeds and items find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
         let caption = if later > 0 {
             format!("{caption} `asked`: before there were results, or later.")

@@ -54,7 +54,10 @@ pub(super) fn sentence(points: &[Compared], axes: &[String]) -> String {
         .iter()
         .map(|(outcome, name, note)| (number(*outcome), name, note))
         .filter(|(count, ..)| *count > 0)
-        .map(|(count, name, note)| format!("{name} at {count}{note}"))
+        .map(|(count, name, note)| match count == points.len() {
+            true => format!("{}{note}", name.trim_end_matches(',')),
+            false => format!("{name} at {count}{note}"),
+        })
         .collect();
     let tests = points.iter().map(|c| c.tests).max().unwrap_or(0);
     let corrected = if tests > 1 { format!(" (corrected for {tests} tests)") } else { String::new() };

@@ -92,8 +92,13 @@ impl Context<'_> {
 /// What was not asked before the run gets no verdict.
 const EXPLORATORY: &str = " Exploratory: not declared before the run, so there is no verdict.";
 
-/// Intervals of differences between the levels of an axis hold for all of its pairs at once.
-const SIMULTANEOUS: &str = "simultaneous 95 % interval";
+/// What kind of interval the differences between the levels of an axis have.
+fn interval_of(ranking: &Ranking) -> &'static str {
+    match ranking.is_simultaneous() {
+        true => "simultaneous 95 % interval",
+        false => "95 % interval of this pair alone",
+    }
+}
 
 /// `interval`: what kind of interval the estimate has.
 fn numbers(metric: Metric, estimate: &Estimate, p_holm: Option<f64>, interval: &str) -> String {
@@ -109,6 +114,11 @@ fn numbers(metric: Metric, estimate: &Estimate, p_holm: Option<f64>, interval: &
         ),
         _ => format!("{value} {}", metric.unit()),
     }
+}
+
+/// Marks an interval over items alone.
+pub(super) fn dagger(estimate: &Estimate) -> &'static str {
+    if estimate.seeds == 1 && estimate.interval.is_some() { " †" } else { "" }
 }
 
 fn quoted(names: &[&str]) -> String {
@@ -132,9 +142,15 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
         1 => " 1 setting of the other axes lacks a finished run of some value and is left out.".to_string(),
         n => format!(" {n} settings of the other axes lack a finished run of some value and are left out."),
     };
+    let seeds_left_out = match ranking.seeds_left_out {
+        0 => String::new(),
+        1 => " 1 seed that some value lacks is left out of all.".to_string(),
+        n => format!(" {n} seeds that some values lack are left out of all."),
+    };
     let identical: String =
         identical.iter().map(|(a, b)| format!(" `{a}` made the very models of `{b}`.")).collect();
-    let tail = format!("{identical}{left_out}{}", if ranking.declared { "" } else { EXPLORATORY });
+    let tail =
+        format!("{identical}{left_out}{seeds_left_out}{}", if ranking.declared { "" } else { EXPLORATORY });
     if *seeds < 2 {
         return format!(
             "{head}: `{}` came out best ({value}{percent}) with one seed, which says nothing of another: no verdict.{tail}",
@@ -146,12 +162,12 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
             "{head}: `{}` came out best ({value}{percent}); the last, `{}`, is at {}.{tail}",
             best.name,
             worst.name,
-            numbers(metric, &worst.against_best, worst.p_holm, SIMULTANEOUS)
+            numbers(metric, &worst.against_best, worst.p_holm, interval_of(ranking))
         );
     }
     let alike = ranking.not_told_from_best();
     let worse: Vec<&str> = levels[1..].iter().filter(|l| l.told_from_best).map(|l| l.name.as_str()).collect();
-    let against = numbers(metric, &worst.against_best, worst.p_holm, SIMULTANEOUS);
+    let against = numbers(metric, &worst.against_best, worst.p_holm, interval_of(ranking));
     // Of those that are not told from the best, the last: what it would take to tell it.
     let untold = levels[1..].iter().rfind(|level| !level.told_from_best).map(|level| &level.against_best);
     let could = untold.map_or(String::new(), |estimate| {
@@ -162,7 +178,7 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
             "`{}` is the best ({value}{percent}); the next, `{}`, is at {}",
             best.name,
             levels[1].name,
-            numbers(metric, &levels[1].against_best, levels[1].p_holm, SIMULTANEOUS)
+            numbers(metric, &levels[1].against_best, levels[1].p_holm, interval_of(ranking))
         ),
         (false, true) => format!(
             "no value is told from the best; `{}` came out best ({value}{percent}), the last, `{}`, is at {against}",
@@ -254,7 +270,7 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
             rows.push(vec![
                 format!("`{}`", ranking.factor.name),
                 format!("`{}`", level.name),
-                level.mean.value.map_or(String::new(), own),
+                level.mean.value.map_or(String::new(), own) + dagger(&level.mean),
                 range(&level.mean, &own),
                 level.against_best.value.map_or(String::new(), difference),
                 range(&level.against_best, &difference),
@@ -277,7 +293,7 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
         .collect();
     let caption = format!(
         "`{arm}`: every value of every axis on `{}`, averaged over the values of the other axes; differences from the best are \
-         paired by seed and item, their intervals hold together for all pairs of an axis, and p is adjusted for them, and for the other \
+         paired by seed and item, their intervals hold together for all pairs of an axis (where pairs have errors of their own, for each pair alone), and p is adjusted for them, and for the other \
          questions of its family where it was declared. Error of the differences: {}. `told from the best` is blank where nothing was declared before the run or one seed gives no verdict. `best in`: share of resamples of seeds and items in \
          which the value has the best mean; it decides nothing.",
         metric.name(),

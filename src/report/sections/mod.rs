@@ -74,8 +74,8 @@ pub fn build(
     let sections: [&(dyn Fn() -> Result<Vec<Block>> + Sync); 12] = [
         &|| context.answers_section(request, &answers, &preliminary),
         &|| context.grid_section(&answers, &request.questions),
-        &|| context.accuracy_section(),
         &|| probe.map_or(Ok(Vec::new()), probe::section),
+        &|| context.accuracy_section(),
         &|| context.picture_section(),
         &|| context.curve_section(),
         &|| Ok(context.same_loss_section(&answers)),
@@ -94,6 +94,11 @@ pub fn build(
     blocks.push(Block::Heading("How the numbers were made".into()));
     blocks.push(Block::List(METHODS.iter().map(|m| m.to_string()).collect()));
     let title = if request.title.is_empty() { "Report".into() } else { request.title.clone() };
+    let is_whole = |t: &Table| t.rows.iter().all(|row| row.len() == t.header.len());
+    debug_assert!(
+        blocks.iter().all(|block| !matches!(block, Block::Table(t) if !is_whole(t))),
+        "a ragged table"
+    );
     Ok((Document { title, blocks }, comparisons))
 }
 
@@ -153,7 +158,7 @@ impl Context<'_> {
             if failed == 0 { "none".to_string() } else { failed.to_string() }
         );
         if seeds.len() == 1 {
-            text += " With a single seed no seed interval exists: every interval below is over items alone, and no \
+            text += " With a single seed no seed interval exists: every interval of a score is over items alone, and no \
                      claim about another seed can be made.";
         }
         text
