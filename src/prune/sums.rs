@@ -152,10 +152,14 @@ impl TensorSums {
         let mut slices = Vec::new();
         let stays = |id: &ParamId| moved(*id, kept).is_some();
         let place = |id: ParamId| stored_id(id, stored.left);
-        let ids = || self.0.keys().copied().filter(stays);
-        let along = KeptAlong::new(config, kept, ids());
-        let places = KeptAlong::new(stored.config, stored.left, ids().map(place));
-        for id in ids() {
+        let along = KeptAlong::new(config, kept, self.0.keys().copied().filter(stays));
+        let loses = |id: &ParamId| {
+            let Param { rows, cols, .. } = Param::of(*id);
+            along.of(rows).is_some() || along.of(cols).is_some()
+        };
+        let ids: Vec<ParamId> = self.0.keys().copied().filter(stays).filter(loses).collect();
+        let places = KeptAlong::new(stored.config, stored.left, ids.iter().copied().map(place));
+        for id in ids {
             let (now, there) = (Param::of(id), Param::of(place(id)));
             for rows in [true, false] {
                 let (axis, across) = if rows { (now.rows, now.cols) } else { (now.cols, now.rows) };

@@ -100,20 +100,26 @@ impl Survivors {
 
     /// Indices along `dim` that are kept in a model of shape `config`; `None`: all of them.
     pub fn along_dim(&self, config: &ModelConfig, dim: Dim) -> Option<Vec<usize>> {
-        let of_layer = |layer: usize| self.layer(layer);
-        let kept = match dim {
-            Dim::Hidden => self.stem.clone(),
-            Dim::QueryHead(layer) => of_layer(layer)?.query_heads.clone(),
-            Dim::KvHead(layer) => of_layer(layer)?.kv_heads.clone(),
-            Dim::Ffn(layer) => of_layer(layer)?.ffn.clone(),
-            Dim::HeadDim(layer) => {
-                let (pairs, half) = (&of_layer(layer)?.rotary_pairs, config.size(dim) / 2);
-                pairs.iter().copied().chain(pairs.iter().map(|pair| pair + half)).collect()
-            }
-            Dim::Layer => self.layers.iter().map(|kept| kept.layer).collect(),
-            Dim::One | Dim::Vocab | Dim::ValueDim => return None,
+        let halves = |pairs: &[usize], half: usize| {
+            pairs.iter().copied().chain(pairs.iter().map(|pair| pair + half)).collect::<Vec<_>>()
         };
-        (kept.len() < config.size(dim)).then_some(kept)
+        // Most dimensions lose nothing: their lists are not copied.
+        let some = |kept: &[usize]| (kept.len() < config.size(dim)).then(|| kept.to_vec());
+        match dim {
+            Dim::Hidden => some(&self.stem),
+            Dim::QueryHead(layer) => some(&self.layer(layer)?.query_heads),
+            Dim::KvHead(layer) => some(&self.layer(layer)?.kv_heads),
+            Dim::Ffn(layer) => some(&self.layer(layer)?.ffn),
+            Dim::HeadDim(layer) => {
+                let (pairs, half) = (&self.layer(layer)?.rotary_pairs, config.size(dim) / 2);
+                (pairs.len() < half).then(|| halves(pairs, half))
+            }
+            Dim::Layer => {
+                let layers: Vec<usize> = self.layers.iter().map(|kept| kept.layer).collect();
+                some(&layers)
+            }
+            Dim::One | Dim::Vocab | Dim::ValueDim => None,
+        }
     }
 
     /// Rows (or columns) along `axis` that are kept in a model of shape `config`; `None`: all of them.

@@ -177,6 +177,10 @@ impl<T: Real> Backend for CpuBackend<T> {
         };
         let num_cols = cols.map_or(tensor.cols, <[usize]>::len);
         let mut data = Vec::with_capacity(rows.len() * num_cols);
+        if let Some(&[col]) = cols {
+            data.extend(rows.iter().map(|r| tensor.data[r * tensor.cols + col]));
+            return Matrix { rows: rows.len(), cols: 1, data };
+        }
         for &r in rows {
             let row = tensor.row(r);
             match cols {
