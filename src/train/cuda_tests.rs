@@ -8,6 +8,7 @@ use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::taps::Site;
 use crate::model::{Biases, ModelConfig, Rank, init};
 use crate::prune::Pruner;
+use crate::rules::saliency::RULES;
 use crate::spec::{GroupType, PruneSchedule, PruneSpec, Saliency, Scope, Target, TrainSpec, Update};
 use crate::tensor::cuda::emulated::EmulatedDevice;
 use crate::tensor::cuda::queue::{Counts, Queue};
@@ -77,6 +78,33 @@ fn f32_trains_and_prunes_as_the_cpu_does() {
         let bound = 1e-3 * reference.loss;
         assert!((ours.loss - reference.loss).abs() <= bound, "{ours:?}, expected {reference:?}");
         assert!((ours.grad_norm - reference.grad_norm).abs() <= 1e-2 * reference.grad_norm);
+    }
+}
+
+/// Every rule and every update prunes on a device, by kernels or by operations put together, as on the processor.
+#[test]
+fn every_rule_and_update_prunes_as_on_the_cpu() {
+    let train = train_spec();
+    for (rule, update) in RULES.iter().zip(Update::all().into_iter().cycle()) {
+        let schedule = PruneSchedule::line(2 * 8 * CONTEXT as u64);
+        let prune = PruneSpec { schedule, ..prune_spec(Saliency::from(*rule), update, 0.8) };
+        let Some(device) = EmulatedDevice::new() else { return };
+        let ours = run(&CudaBackend::over(device, Precision::F32), &train, Some(&prune), 3);
+        let reference = run(&CpuBackend::<f32>::new(), &train, Some(&prune), 3);
+        let what = format!("{} and {}", rule.name, update.name);
+        assert!(ours.config.num_params() <= config().num_params() * 4 / 5, "{what}");
+        assert_eq!(ours.config.biases, reference.config.biases, "{what}");
+        let (ours, reference) = (ours.progress, reference.progress);
+        let (first, expected) = (&ours.events[0], &reference.events[0]);
+        assert_eq!((first.group_type, &first.indices), (expected.group_type, &expected.indices), "{what}");
+        let parted = (first.saliency - expected.saliency).abs();
+        assert!(parted <= 1e-3 * expected.saliency, "{what}: {} and {}", first.saliency, expected.saliency);
+        for (ours, reference) in ours.curve.iter().zip(&reference.curve) {
+            assert!(
+                (ours.loss - reference.loss).abs() <= 1e-2 * reference.loss,
+                "{what}: {ours:?}, {reference:?}"
+            );
+        }
     }
 }
 
