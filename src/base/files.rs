@@ -3,11 +3,13 @@
 //! A result is written to a temporary file of the same folder, synced, renamed over its final name, and the
 //! folder is synced: a crash at any moment leaves the old contents or the new ones, never a part.
 use super::process::Process;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 /// What the names of all temporary files begin with; [`remove_leftovers`] clears them after a crash.
@@ -76,17 +78,6 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         created => created,
     }
-}
-
-/// Gives the file at `path` the mode of an ordinary new file, for one that a library wrote for its owner alone.
-///
-/// # Errors
-/// Any failure of the file system.
-pub fn share(path: &Path) -> io::Result<()> {
-    // What the mode would be is seen on a new file: asking for the umask would mean setting it for all threads.
-    #[cfg(unix)]
-    fs::set_permissions(path, builder().tempfile_in(folder_of(path))?.as_file().metadata()?.permissions())?;
-    Ok(())
 }
 
 /// Syncs everything in `folder` and renames it to `path`, a sibling that does not exist yet. Its files are then as
@@ -230,20 +221,17 @@ const SYNCED_TOGETHER: usize = 8;
 /// # Errors
 /// Any failure of the file system.
 pub fn sync_files(files: &[PathBuf]) -> io::Result<()> {
+    // Threads that do nothing but wait, and are kept: making one takes longer than some files to sync.
+    static WAITING: LazyLock<Option<ThreadPool>> =
+        LazyLock::new(|| ThreadPoolBuilder::new().num_threads(SYNCED_TOGETHER).build().ok());
     let sync = |path: &PathBuf| File::open(path)?.sync_all();
-    files.chunks(SYNCED_TOGETHER).try_for_each(|files| {
-        std::thread::scope(|scope| {
-            let begin = |path| std::thread::Builder::new().spawn_scoped(scope, move || sync(path));
-            let threads: Vec<_> = files[1..].iter().map(|path| (path, begin(path))).collect();
-            let first = sync(&files[0]);
-            // A thread that could not be made has synced nothing.
-            let ended = |(path, thread): (_, io::Result<std::thread::ScopedJoinHandle<'_, _>>)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| sync(path)),
-                Err(_) => sync(path),
-            };
-            threads.into_iter().map(ended).fold(first, io::Result::and)
-        })
-    })
+    match &*WAITING {
+        Some(threads) if files.len() > 1 => {
+            threads.install(|| files.par_iter().with_max_len(1).try_for_each(sync))
+        }
+        // Where no thread can be made they are synced all the same.
+        _ => files.iter().try_for_each(sync),
+    }
 }
 
 /// Permissions that a new file gets in `folder`: asked of a file, since the umask can only be asked for by changing it.
@@ -351,23 +339,6 @@ mod tests {
         assert!(create_folder(&path.join("file")).is_err());
         assert_eq!(create_folder(&parent.path().join("b/c")).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(!parent.path().join("b").exists());
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn what_is_written_has_the_mode_of_new_files() {
-        use std::os::unix::fs::PermissionsExt;
-        let parent = tempfile::tempdir().unwrap();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let (plain, private) = (parent.path().join("plain"), parent.path().join("private"));
-        fs::write(&plain, "x").unwrap();
-        fs::write(&private, "x").unwrap();
-        fs::set_permissions(&private, PermissionsExt::from_mode(0o600)).unwrap();
-        share(&private).unwrap();
-        assert_eq!(mode(&private), mode(&plain));
-        fs::create_dir(parent.path().join("folder")).unwrap();
-        let folder = temporary_folder(parent.path()).unwrap();
-        assert_eq!(mode(folder.path()), mode(&parent.path().join("folder")));
     }
 
     #[cfg(unix)]

@@ -11,7 +11,6 @@ use safetensors::{Dtype, SafeTensorError, View};
 
 use super::stored::{self, Stored};
 use super::{CheckpointError, read_file};
-use crate::base::files;
 use crate::model::{ModelConfig, Weights};
 use crate::schema::ParamId;
 use crate::tensor::{Backend, Scalar};
@@ -150,15 +149,7 @@ pub(super) fn write<B: Backend>(
         }
         source => CheckpointError::Container { path: final_path.to_path_buf(), bytes: 0, source },
     })?;
-    if let Some(fault) = not_finite.into_inner() {
-        return Err(fault.at(final_path));
-    }
-    // The library writes a temporary file of its own, which none but its owner may read.
-    files::share(path).map_err(|source| CheckpointError::Io {
-        action: "write",
-        path: final_path.to_path_buf(),
-        source,
-    })
+    not_finite.into_inner().map_or(Ok(()), |fault| Err(fault.at(final_path)))
 }
 
 /// Errors unless the stored tensors are exactly those of a model of shape `config`, each of its shape and of a type that
