@@ -8,7 +8,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 /// Everything that a test can ask for, with what it is.
-pub const REQUIREMENTS: [(&str, &str); 17] = [
+pub const REQUIREMENTS: [(&str, &str); 18] = [
+    ("git", "`git`"),
     ("cxx", "a C++ compiler (`c++`)"),
     ("asan", "AddressSanitizer of that compiler"),
     ("nvrtc", "libnvrtc, NVIDIA's run-time compiler"),

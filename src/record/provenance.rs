@@ -127,6 +127,31 @@ mod tests {
         assert_eq!(gathered.git_commit, commit);
     }
 
+    /// A process that is killed while git holds a lock would leave it in the user's checkout.
+    #[test]
+    fn the_checkout_is_looked_at_and_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |arguments: &[&str]| git(folder.path(), arguments);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "text").unwrap();
+        let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "one"];
+        let made = run(&["init", "-q"]).and(run(&["add", "file"])).and(run(&identity));
+        if made.is_none() {
+            return crate::base::requirement::skip("git", "no checkout can be made");
+        }
+        // Contents are the same, and what git remembers of the file is not: it would note that.
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
+        let index = folder.path().join(".git/index");
+        let before = std::fs::read(&index).unwrap();
+        let gathered = Provenance::gather(folder.path(), "cpu", 1);
+        assert_eq!(
+            (gathered.git_commit.map(|commit| commit.len()), gathered.git_dirty),
+            (Some(40), Some(false))
+        );
+        assert_eq!(std::fs::read(&index).unwrap(), before);
+    }
+
     #[test]
     fn cpu_name() {
         assert_eq!(cpu_model("processor\t: 0\nmodel name\t: A CPU\n"), Some("A CPU".into()));
