@@ -125,3 +125,24 @@ fn since(seconds: u64) -> Option<f64> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
     now.checked_sub(seconds).map(|seconds| seconds as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_stage_is_told_by_its_pace_here() {
+        let at = |first, done, total| UnderWay {
+            who: "process 7 on far".into(),
+            seconds: Some(30.0),
+            progress: Some(Told { first, done, total }),
+        };
+        // What it had done before it was gone on with is no pace.
+        let resumed = at(10, 40, 100);
+        assert_eq!((resumed.share(), resumed.seconds_left()), (Some(0.4), Some(60.0)));
+        assert_eq!((at(40, 40, 100).share(), at(40, 40, 100).seconds_left()), (Some(0.4), None));
+        assert_eq!((at(0, 0, 0).share(), at(0, 0, 0).seconds_left()), (None, None));
+        assert_eq!(UnderWay { progress: None, ..at(0, 1, 2) }.seconds_left(), None);
+        assert_eq!(UnderWay { seconds: None, ..at(0, 1, 2) }.seconds_left(), None);
+    }
+}
