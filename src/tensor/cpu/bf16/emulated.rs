@@ -1,5 +1,5 @@
 //! The instructions' arithmetic in plain f32: the specification of [`super::kernel::Kernel`], and the products of a
-//! processor that has none of them.
+//! processor that has none of them, nor fused multiply-adds of AVX2 (`super::x86::fma`).
 use super::VECTOR;
 use super::pack::LeftTile;
 use crate::tensor::cpu::real::vectorised;

@@ -107,6 +107,15 @@ impl Kernel {
                 return;
             }
             let rows = self.tile_rows(vectors);
+            #[cfg(target_arch = "x86_64")]
+            if super::x86::fma::is_there() {
+                use super::x86::fma;
+                match self.kind {
+                    CpuBf16::Avx512Bf16 => fma::chain((rows, vectors), pairs, left, right, out, stride),
+                    CpuBf16::AmxBf16 => fma::tiles((rows, vectors), pairs, left, right, out, stride),
+                }
+                return;
+            }
             match self.kind {
                 CpuBf16::Avx512Bf16 => emulated::chain((rows, vectors), pairs, left, right, out, stride),
                 CpuBf16::AmxBf16 => emulated::tiles((rows, vectors), pairs, left, right, out, stride),

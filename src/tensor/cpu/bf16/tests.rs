@@ -133,6 +133,44 @@ fn products_are_what_their_equations_say() {
     }
 }
 
+/// Sums of all sizes, subnormal ones and infinities among them, over several groups of pairs.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn both_emulations_give_the_same_bits() {
+    use super::pack::LeftTile;
+    use super::x86::fma;
+    use super::{VECTOR, emulated};
+    if !fma::is_there() {
+        return crate::base::requirement::skip("fma", "the processor has no fused multiply-adds of AVX2");
+    }
+    let pair = |name: &str, i: usize| {
+        let value = |part: usize| {
+            let x = random(1, 1, &format!("{name} {i} {part}")).data[0];
+            // Products from 1e-44, below all normal numbers, to beyond the largest.
+            let size = [1e-22, 1e-19, 1.0, 1e19, 1e20][(i / 7 + part) % 5];
+            super::round::round(x * size)
+        };
+        value(0) | value(1) << 16
+    };
+    const PAIRS: usize = 48;
+    for (rows, vectors) in [(8, 3), (6, 4), (8, 1), (32, 2)] {
+        let a: Vec<u32> = (0..rows * PAIRS).map(|i| pair("a", i)).collect();
+        let b: Vec<u32> = (0..PAIRS * vectors * VECTOR).map(|i| pair("b", i)).collect();
+        let left = LeftTile { data: a.as_ptr(), row_stride: PAIRS, pair_stride: 1 };
+        let stride = vectors * VECTOR;
+        let bits = |kernel: unsafe fn((usize, usize), usize, LeftTile, *const u32, *mut f32, usize)| {
+            let mut out = vec![0.0f32; rows * stride];
+            // SAFETY: operands and output have these shapes, and the instructions are there.
+            unsafe { kernel((rows, vectors), PAIRS, left, b.as_ptr(), out.as_mut_ptr(), stride) };
+            // Which NaN comes of two is the processor's.
+            let one_nan = |x: f32| if x.is_nan() { f32::NAN } else { x };
+            out.into_iter().map(|x| one_nan(x).to_bits()).collect::<Vec<u32>>()
+        };
+        assert_eq!(bits(fma::chain), bits(emulated::chain), "{rows} × {vectors}");
+        assert_eq!(bits(fma::tiles), bits(emulated::tiles), "{rows} × {vectors}");
+    }
+}
+
 /// On a processor with the instructions they run; on another their handler of traps does what they would.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 #[test]
