@@ -16,7 +16,7 @@ const SOURCES: &str = env!("EFFICIENTLLM_SOURCES");
 pub struct Provenance {
     pub schema_version: u32,
     pub crate_version: String,
-    /// SHA-256 of the sources that the program was built from ([`super::sources`]); `None` in files of earlier versions.
+    /// SHA-256 of the sources that the program was built from (`record::sources`); `None` in files of earlier versions.
     #[serde(default)]
     pub source_sha256: Option<String>,
     /// Commit of the source tree; `None` outside a git checkout, and where the tree has changed since the program was built.
