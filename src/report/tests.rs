@@ -192,7 +192,7 @@ fn a_probe_is_reported() {
     assert!(!without.markdown.contains("## What removing a group does"));
     assert!(
         report.markdown.contains(
-            "is predicted of 40 `ffn` groups best by `fisher_group (position)`, ρ = 1.00 (0.90 to 1.10)."
+            "Of 40 `ffn` groups `fisher_group (position)` came out best, ρ = 1.00 (0.90 to 1.10); the intervals of 0 other rules reach that."
         ),
         "{}",
         report.markdown

@@ -14,8 +14,11 @@ pub(super) fn section(probe: &Probe) -> Result<Vec<Block>> {
         .iter()
         .filter_map(|group_type| {
             let best = *probe.ranked(group_type).first().filter(|rule| rule.spearman.is_some())?;
+            // No test tells rules apart here: those whose intervals reach the best are counted.
+            let reaches = |rule: &&ProbedRule| rule.spearman_high >= best.spearman;
+            let others = probe.ranked(group_type).into_iter().skip(1).filter(reaches).count();
             Some(format!(
-                "of {} `{group_type}` groups best by `{}`, ρ = {}",
+                "Of {} `{group_type}` groups `{}` came out best, ρ = {}; the intervals of {others} other rules reach that.",
                 best.groups,
                 best.name(),
                 correlation(best)
@@ -23,9 +26,10 @@ pub(super) fn section(probe: &Probe) -> Result<Vec<Block>> {
         })
         .collect();
     blocks.push(Block::Text(format!(
-        "`efficientllm probe` removed groups of the source one by one. The change of held-out loss is predicted {}. Intervals are over \
-         groups and calibration sets of this one source: they say nothing of another, and nothing of what many groups do together.",
-        best.join("; ")
+        "`efficientllm probe` removed groups of the source one by one; ρ is the rank correlation of a rule's score with the change of \
+         held-out loss. {} Intervals are over groups and calibration sets of this one source: they say nothing of another, and nothing of \
+         what many groups do together.",
+        best.join(" ")
     )));
     let caption = "Rank correlation (Spearman's ρ) of every rule's score with the true change of held-out loss, mean over layers and \
                    calibration sets, with 95 % intervals over groups and sets.";
@@ -52,8 +56,8 @@ fn table(probe: &Probe) -> Table {
             correlation(rule),
             rule.groups.to_string(),
             rule.calibrations.to_string(),
-            format::fixed(Some(rule.lowest_quarter_delta), 3),
-            format::fixed(Some(rule.oracle_quarter_delta), 3),
+            format::fixed(Some(rule.lowest_quarter_delta), 4),
+            format::fixed(Some(rule.oracle_quarter_delta), 4),
         ]
     };
     let rows = probe.types().into_iter().flat_map(|of| probe.ranked(of)).map(row).collect();
