@@ -61,18 +61,45 @@ fn tasks(rows: &[TaskRow]) -> (String, Vec<Row>) {
 fn arms(groups: &[Group], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
     let mut blocks: Vec<(String, Vec<Row>)> = Vec::new();
     for (group, cell) in groups.iter().zip(&row.cells) {
-        if blocks.last().is_none_or(|(arm, _)| *arm != group.arm) {
+        let place = blocks.iter().position(|(arm, _)| *arm == group.arm).unwrap_or_else(|| {
             blocks.push((group.arm.clone(), Vec::new()));
-        }
-        let colour = (blocks.len() - 1) % NUM_COLOURS;
+            blocks.len() - 1
+        });
+        let colour = place % NUM_COLOURS;
         let point: Vec<&str> = group.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
         let marks: Vec<Mark> = mark(cell, colour).into_iter().collect();
         let label = if point.is_empty() { group.arm.clone() } else { point.join(" · ") };
         let note = format::percent_with_interval(cell.mean, cell.interval);
         let reference = row.chance.map(|chance| 100.0 * chance);
-        if let Some((_, rows)) = blocks.last_mut() {
-            rows.push(Row { label, note, marks, reference, ..Row::default() });
-        }
+        blocks[place].1.push(Row { label, note, marks, reference, ..Row::default() });
     }
     blocks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points of two arms in turns, as a grid lists them: a block and a colour for each arm.
+    #[test]
+    fn an_arm_is_one_block() {
+        let group = |arm: &str, point: &str| Group {
+            arm: arm.into(),
+            point: vec![point.into()],
+            label: String::new(),
+            runs: vec![],
+        };
+        let groups = [group("a", "1"), group("b", "1"), group("a", "2"), group("b", "2")];
+        let cell = || Cell { mean: Some(0.5), interval: None, seeds: 1 };
+        let row = TaskRow { task: String::new(), chance: None, cells: (0..4).map(|_| cell()).collect() };
+        let blocks = arms(&groups, &row);
+        let told = |(arm, rows): &(String, Vec<Row>)| {
+            let labels: Vec<&str> = rows.iter().map(|row| row.label.as_str()).collect();
+            (arm.clone(), labels.join(" "))
+        };
+        assert_eq!(
+            blocks.iter().map(told).collect::<Vec<_>>(),
+            [("a".into(), "1 2".into()), ("b".into(), "1 2".into())]
+        );
+    }
 }
