@@ -100,7 +100,9 @@ fn read_once(folder: &Path, wanted: &[&str], sums: Option<&Sums>) -> Result<Snap
                 match (written, current) {
                     (Some(bytes), _) => Some(bytes),
                     // Its reader tells of that; no number can come of it.
-                    (None, Some(bytes)) if has_other_separator(&bytes) => Some(bytes),
+                    (None, Some(bytes)) if name.ends_with(".csv") && has_other_separator(&bytes) => {
+                        Some(bytes)
+                    }
                     (None, None) if *name == ITEMS => None,
                     (None, _) => return Err(RecordError::Changed { path }),
                 }
@@ -434,6 +436,18 @@ mod tests {
         fs::remove_file(folder.path().join(SUMS_FILE)).unwrap();
         fs::write(&path, "a,b\n7,x\n").unwrap();
         assert_eq!(versions(&Snapshot::read(folder.path(), &FILES).unwrap()), ["7", "1"]);
+    }
+
+    /// `;` stands for `,` in a table alone.
+    #[test]
+    fn a_semicolon_in_a_plan_is_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut draft = draft(folder.path(), 1);
+        draft.add_bytes("plan.json", b"{\"experiment\": \"a\"}\n").unwrap();
+        draft.commit().unwrap();
+        fs::write(folder.path().join("plan.json"), "{\"experiment\"; \"a\"}\n").unwrap();
+        let told = Snapshot::look(folder.path(), &["plan.json"], 1);
+        assert!(matches!(told, Err(RecordError::Changed { .. })), "{told:?}");
     }
 
     #[test]
