@@ -105,6 +105,18 @@ fn a_page_of_a_sweep_in_progress_reads_itself_again_until_it_ends() {
     assert!(!last.contains("http-equiv=\"refresh\"") && last.contains("Accuracy and cost of every arm"));
     // The context length at which it scores is said, since `eval` takes the model's.
     assert!(last.contains("scored with at most 32 tokens at once"), "{last}");
+    // A report tells where the file says something else by now.
+    let told = |text: &str| {
+        desk.experiment("tiny", text);
+        let output = desk.command(&["report", "experiments/tiny"]).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!told(TINY).contains("differs from the experiment file"));
+    let edited =
+        TINY.replacen("Does every arm", "Does each arm", 1).replacen("seeds = [1]", "seeds = [2]", 1);
+    let note = told(&edited);
+    assert!(note.contains("differs from the experiment file in: question, what is run"), "{note}");
 }
 
 #[test]
