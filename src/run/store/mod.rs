@@ -516,9 +516,14 @@ impl Store {
         seal::seal(latest).map_err(io::Error::other).and_then(|json| write_atomic(&self.latest_file(), &json))
     }
 
-    /// What [`Store::keep_latest`] kept; `None` where it is not there or not what was kept.
+    /// What [`Store::keep_latest`] kept; `None` where it is not there, and, with a warning, where it is not what was kept.
     pub(super) fn latest<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        seal::open(&fs::read(self.latest_file()).ok()?).ok()
+        let path = self.latest_file();
+        let latest = seal::open(&fs::read(&path).ok()?).ok();
+        if latest.is_none() {
+            tell!("warning: `{}` is damaged; the tables are merged again", path.display());
+        }
+        latest
     }
 
     fn latest_file(&self) -> PathBuf {
