@@ -88,6 +88,8 @@ impl<'a> Merger<'a> {
                 if disturbed == 0 && self.is_latest() {
                     return Ok(());
                 }
+                // It is about to be wrong, and takes room that the tables may need.
+                self.store.forget_latest();
                 let written = self.write();
                 let is_disturbed =
                     !claim.holds() || written.as_ref().is_err_and(is_missing) && self.results.exists();

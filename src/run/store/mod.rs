@@ -526,6 +526,11 @@ impl Store {
         latest
     }
 
+    /// Deletes what [`Store::keep_latest`] kept.
+    pub(super) fn forget_latest(&self) {
+        let _ = fs::remove_file(self.latest_file());
+    }
+
     fn latest_file(&self) -> PathBuf {
         self.root.join("checks/tables.json")
     }
