@@ -1,7 +1,7 @@
 //! The result tables of a plan, merged from the records in the store.
 //!
 //! Records are written once, by the stages that measure them. To merge them costs time in proportion to all runs, so while
-//! a sweep goes on it is done only so often that it takes a hundredth of the time, and once more at the end.
+//! a sweep goes on it is done only so often that it takes a two-hundredth of the time, and once more at the end.
 mod latest;
 mod plan_file;
 mod runs;
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often tables are written again because somebody else wrote at the same time.
 const MOST_DISTURBED: u32 = 20;
 /// Tables are not merged again before so many times the duration of the last time are over, and not before the least.
-const PACE: u32 = 100;
+const PACE: u32 = 200;
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs whose rows are made before they are written, for each thread.

@@ -27,6 +27,8 @@ struct Mock {
     interrupts: Option<String>,
     /// Finds a full disk, once.
     finds_no_room: Mutex<Option<String>>,
+    /// Finds that its corpus is gone: another stage has set it aside, once.
+    finds_no_corpus: Mutex<Option<String>>,
 }
 
 impl Executor for Mock {
@@ -62,6 +64,10 @@ impl Executor for Mock {
         }
         if self.finds_no_room.lock().unwrap().take_if(|name| id.starts_with(name.as_str())).is_some() {
             return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+        }
+        if self.finds_no_corpus.lock().unwrap().take_if(|name| id.starts_with(name.as_str())).is_some() {
+            std::fs::remove_dir_all(task.inputs.corpus.as_ref().unwrap())?;
+            return Err(StageFailure::Failed("cannot read the corpus".into()));
         }
         if is(&self.panics) {
             panic!("index out of bounds");
@@ -274,6 +280,20 @@ fn a_stage_that_finds_the_disk_full_is_tried_again_where_room_can_be_made() {
         assert_eq!(tries, if has_old_report { 2 } else { 1 });
         assert_eq!(bench.store.failure(bench.key("one_shot-s1")).is_some(), !has_old_report);
     }
+}
+
+/// Two workers begin stages of one corpus; one finds it damaged and sets it aside while the other reads it.
+#[test]
+fn a_stage_whose_input_is_set_aside_while_it_reads_is_carried_out_again() {
+    let bench = Bench::new();
+    let mock = Mock { finds_no_corpus: Mutex::new(named("one_shot-s1")), ..Mock::default() };
+    let log = Log::default();
+    let outcome = bench.swept(&mock, &log, 1).unwrap();
+    assert_eq!(outcome, Outcome { done: bench.plan.runs.len(), ..Outcome::default() });
+    assert_eq!(*log.damaged.lock().unwrap(), [bench.key("corpus").id.clone()]);
+    let executed = mock.executed.into_inner().unwrap();
+    let times = |prefix: &str| executed.iter().filter(|id| id.starts_with(prefix)).count();
+    assert_eq!((times("corpus"), times("one_shot-s1")), (2, 2));
 }
 
 #[test]

@@ -131,7 +131,11 @@ pub(super) fn sums(folder: &Path) -> io::Result<BTreeMap<String, FileSum>> {
 /// [`RunError::Damaged`] with the first file that is missing, strange or changed.
 pub(super) fn verify(folder: &Path, files: &BTreeMap<String, FileSum>) -> Result<(), RunError> {
     let damaged = |name: &str, what: String| RunError::Damaged { path: folder.join(name), what };
-    let found = names(folder).map_err(|source| RunError::Read { path: folder.to_path_buf(), source })?;
+    let found = names(folder).map_err(|source| match source.kind() {
+        // Set aside by somebody since its header was read.
+        io::ErrorKind::NotFound => damaged("", "it is not there any more".into()),
+        _ => RunError::Read { path: folder.to_path_buf(), source },
+    })?;
     if let Some(strange) = found.iter().find(|name| !files.contains_key(*name)) {
         return Err(damaged(strange, "it is not among the files that the stage wrote".into()));
     }

@@ -222,7 +222,7 @@ impl Store {
     }
 
     /// Takes a damaged stage out of the way, so that it is made again; the folder is kept below `damaged`. `file` lies in
-    /// the stage's folder.
+    /// the stage's folder; one that somebody else has moved is left to them.
     ///
     /// # Errors
     /// It cannot be moved.
@@ -239,7 +239,11 @@ impl Store {
             number += 1;
             to = damaged.join(format!("{}.{number}", name.to_string_lossy()));
         }
-        fs::rename(self.root.join(name), to).map_err(write)
+        match fs::rename(self.root.join(name), to) {
+            // Somebody else came first.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(write(error)),
+            _ => Ok(()),
+        }
     }
 
     /// Folder of the name `name`, whether it is there or not.

@@ -250,8 +250,8 @@ impl Shared<'_> {
         let mut state = self.lock();
         state.running -= 1;
         state.stages[place] = StageState::Waiting;
-        // Another worker may have come upon it first, or be at work on it already.
-        if state.stages[input] == StageState::Done {
+        // Another worker may have come upon it first, and be at work on it already, or another process may have made it again.
+        if state.stages[input] == StageState::Done && self.checked_folder(input).is_err() {
             let told = heard(|| {
                 listener.stage_damaged(&self.plan.stages[input], damage);
                 Ok(())

@@ -17,7 +17,7 @@ pub(super) enum Attempt {
     Decided(Result<(), StageFailure>),
     /// The store cannot be written to.
     Stopped(RunError),
-    /// The input at this place is not what was written; nothing was begun.
+    /// The input at this place is not what was written, and nothing came of the stage.
     DamagedInput(usize, RunError),
 }
 
@@ -132,8 +132,20 @@ fn carry_out(
         // Who was taken for dead and followed leaves the stage to its follower: what went wrong may be that.
         Ok(false) => Attempt::Elsewhere,
         Err(_) if !claim.holds() => Attempt::Elsewhere,
-        Err(failure) => Attempt::Ended(Err(failure)),
+        Err(failure) => match damaged_input(shared, place) {
+            Some((input, damage)) => Attempt::DamagedInput(input, damage),
+            None => Attempt::Ended(Err(failure)),
+        },
     }
+}
+
+/// An input of the stage at `place` that is not there any more, or not what was written: another stage may have found it damaged and
+/// set it aside while this one read it, and this one's failure is then no failure of its run.
+fn damaged_input(shared: &Shared<'_>, place: usize) -> Option<(usize, RunError)> {
+    shared.plan.stages[place].inputs.iter().find_map(|input| match shared.checked_folder(input) {
+        Err(damage @ RunError::Damaged { .. }) => Some((input, damage)),
+        _ => None,
+    })
 }
 
 /// Passes progress on, and to who looks on from elsewhere.
