@@ -20,6 +20,14 @@ pub(super) struct Options {
     /// Tell what differences the planned seeds can find, from the spread in these results of a pilot
     #[arg(long, value_name = "DIR")]
     pilot: Option<PathBuf>,
+    /// Tell the time of a worker of so many TFLOP/s in training, such as a GPU of another machine, in the place of this machine's
+    #[arg(long, value_name = "TFLOP/S", value_parser = tflops)]
+    tflops: Option<f64>,
+}
+
+fn tflops(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| "give a number above 0, such as 400 for four hundred TFLOP/s".to_string())
 }
 
 pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Result<u8> {
@@ -35,7 +43,7 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     write_out(&describe(&plan, &states));
     write_out(&corpora::describe(&plan, &store)?);
     write_out(&items::describe(&plan, &store)?);
-    say!("{}", spending(&plan, &keys, &states, &store, &groups, workers));
+    say!("{}", spending(&plan, &keys, &states, &store, &groups, workers, options.tflops));
     if let Some(pilot) = &options.pilot {
         say!("{}", expected(&plan, pilot)?);
     }
@@ -152,6 +160,7 @@ fn spending(
     store: &Store,
     groups: &[Vec<usize>],
     workers: usize,
+    tflops: Option<f64>,
 ) -> String {
     let threads = plan.experiment.engine.threads_per_worker;
     let left: Vec<&Stage> = plan
@@ -164,23 +173,10 @@ fn spending(
     if left.is_empty() {
         return "\nnothing is left to do".to_string();
     }
-    let names = store.names();
-    let finished: Vec<(f64, f64)> = plan
-        .stages
-        .par_iter()
-        .zip(keys)
-        .filter(|(stage, key)| matches!(stage.kind, StageKind::Model(_)) && names.may_have(key))
-        .filter_map(|(_, key)| store.summary(key).ok().flatten())
-        .map(|stage| (stage.estimated_flops, stage.seconds))
-        .collect();
-    let measured = match finished.len() {
-        0 => {
-            let engine = Engine::of(&plan.experiment.engine, plan.engine, vec![0], usize::MAX);
-            speed::gemm_rate(&engine, groups, workers, threads)
-        }
-        _ => 0.0,
+    let (rate, basis) = match tflops {
+        Some(tflops) => (tflops * 1e12, format!("as asked, {} per worker", si(tflops * 1e12, "FLOP/s"))),
+        None => rate(plan, keys, store, groups, workers),
     };
-    let rate = training_rate(&finished, measured);
     let seconds: Vec<f64> = plan.stages.iter().map(|stage| stage.cost.flops / rate).collect();
     let done: Vec<bool> = states.iter().map(|state| *state != StageState::Waiting).collect();
     let time = makespan(plan, &done, workers, &seconds);
@@ -190,10 +186,6 @@ fn spending(
     let ranks = workers * groups.first().map_or(1, Vec::len);
     let memory = ranks as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
     let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
-    let basis = match finished.len() {
-        0 => format!("a guess from {} of matrix products per worker", si(measured, "FLOP/s")),
-        n => format!("from {n} finished stages at {} per worker", si(rate, "FLOP/s")),
-    };
     format!(
         "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {workers} workers of {threads} threads, {basis}\n  memory  about {}\n  disk    about {}",
         left.len(),
@@ -203,6 +195,36 @@ fn spending(
         si(memory as f64, "B"),
         si(disk as f64, "B"),
     )
+}
+
+/// FLOP/s of a worker on this machine, and where they are from.
+fn rate(
+    plan: &Plan,
+    keys: &[StageKey],
+    store: &Store,
+    groups: &[Vec<usize>],
+    workers: usize,
+) -> (f64, String) {
+    let names = store.names();
+    let finished: Vec<(f64, f64)> = plan
+        .stages
+        .par_iter()
+        .zip(keys)
+        .filter(|(stage, key)| matches!(stage.kind, StageKind::Model(_)) && names.may_have(key))
+        .filter_map(|(_, key)| store.summary(key).ok().flatten())
+        .map(|stage| (stage.estimated_flops, stage.seconds))
+        .collect();
+    if !finished.is_empty() {
+        let rate = training_rate(&finished, 0.0);
+        return (
+            rate,
+            format!("from {} finished stages at {} per worker", finished.len(), si(rate, "FLOP/s")),
+        );
+    }
+    let engine = Engine::of(&plan.experiment.engine, plan.engine, vec![0], usize::MAX);
+    let measured = speed::gemm_rate(&engine, groups, workers, plan.experiment.engine.threads_per_worker);
+    let basis = format!("a guess from {} of matrix products per worker", si(measured, "FLOP/s"));
+    (training_rate(&[], measured), basis)
 }
 
 /// One number where all are alike, else the least and the greatest.

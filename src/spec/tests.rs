@@ -71,6 +71,34 @@ fn every_experiment_of_the_repository_is_valid() {
     assert!(checked > 0);
 }
 
+/// What the presets of the paper cost is told without their weights and their text, which are all that they lack.
+#[test]
+fn the_presets_of_the_paper_are_valid_and_cost_what_their_models_do() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/paper");
+    for preset in ["134m", "469m", "1100m"] {
+        let cost = load(&root.join(preset).join("cost.toml"), &[], &no_model).unwrap();
+        let text = std::fs::read_to_string(root.join(preset).join(FILE_NAME)).unwrap();
+        let places = "../../../data/";
+        for key in ["train", "prune", "budget"] {
+            let table = |text: &str| text.parse::<toml::Table>().unwrap().get(key).cloned();
+            let of_cost = std::fs::read_to_string(root.join(preset).join("cost.toml")).unwrap();
+            assert_eq!(table(&text), table(&of_cost), "[{key}] of {preset}");
+        }
+        assert_eq!(cost.arms.len(), 3);
+        match load(&root.join(preset), &[], &no_model) {
+            Err(SpecError::Invalid { faults, .. }) => {
+                let is_absent = |fault: &Fault| {
+                    fault.message.contains(places)
+                        || fault.key == "source.model"
+                        || fault.key.starts_with("eval.")
+                };
+                assert!(faults.iter().all(is_absent), "{faults:?}");
+            }
+            loaded => assert!(loaded.is_ok()),
+        }
+    }
+}
+
 /// A file that is not there, whose remedy names the README that tells where it comes from; a model that is there is not
 /// looked at by these tests.
 fn is_absent_data(folder: &Path, fault: &Fault) -> bool {

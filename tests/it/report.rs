@@ -195,6 +195,18 @@ fn a_plan_says_what_it_can_find_by_the_spread_of_a_pilot() {
     );
 }
 
+/// A login node plans for the GPU that it has not.
+#[test]
+fn a_plan_tells_the_time_of_another_machine() {
+    let desk = Desk::new();
+    desk.experiment("cost", include_str!("../../experiments/paper/134m/cost.toml"));
+    let shown = desk.show(&["plan", "experiments/cost", "--tflops", "400"]);
+    let time = "  time    about 85 d 19 h with 1 workers of 1 threads, as asked, 400 TFLOP/s per worker";
+    assert!(shown.contains("exit code 0") && shown.contains(time), "{shown}");
+    let refused = desk.show(&["plan", "experiments/cost", "--tflops", "0"]);
+    assert!(refused.contains("exit code 2") && refused.contains("give a number above 0"), "{refused}");
+}
+
 /// On a grid a run is named by arm, values of axes and seed; where that is not enough the message says what would do.
 #[test]
 fn runs_of_a_grid_are_compared_by_arm_and_seed() {
