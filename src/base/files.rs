@@ -80,23 +80,38 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Syncs everything in `folder` and renames it to `path`, a sibling that does not exist yet. Its files are then as
-/// readable for others as any new file is, whoever wrote them.
+/// When what was committed reaches the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Before the call returns: a loss of power takes nothing of it.
+    Synced,
+    /// When the system writes it, commonly within half a minute. For what is checked whenever it is read, and costs less to make again
+    /// than to wait for.
+    Written,
+}
+
+/// Renames `folder` with everything in it to `path`, a sibling that does not exist yet. Its files are then as readable for others
+/// as any new file is, whoever wrote them.
 ///
 /// # Errors
 /// Any failure of the file system; `folder` is then deleted and `path` is not there.
-pub fn commit_folder(folder: tempfile::TempDir, path: &Path) -> io::Result<()> {
+pub fn commit_folder(folder: tempfile::TempDir, path: &Path, durability: Durability) -> io::Result<()> {
     let mode = mode_of_new_files(folder.path())?;
     let (mut files, mut folders) = (Vec::new(), Vec::new());
     make_tree_readable(folder.path(), &mode, &mut files, &mut folders)?;
-    // All of it counts from the rename on: nothing has to be on the disk before anything else.
-    #[cfg(unix)]
-    files.append(&mut folders);
-    sync_files(&files)?;
+    if durability == Durability::Synced {
+        // All of it counts from the rename on: nothing has to be on the disk before anything else.
+        #[cfg(unix)]
+        files.append(&mut folders);
+        sync_files(&files)?;
+    }
     fs::rename(folder.path(), path)?;
     // The folder has moved: there is nothing left for the guard to delete.
     let _ = folder.keep();
-    sync_folder(folder_of(path))
+    match durability {
+        Durability::Synced => sync_folder(folder_of(path)),
+        Durability::Written => Ok(()),
+    }
 }
 
 /// Deletes what killed processes left behind: every entry of `folder` that [`write_atomic`] or
@@ -321,11 +336,16 @@ mod tests {
         fs::write(dropped.path().join("half"), "x").unwrap();
         drop(dropped);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
-        let kept = temporary_folder(parent.path()).unwrap();
-        fs::create_dir(kept.path().join("sub")).unwrap();
-        fs::write(kept.path().join("sub/whole"), "12345").unwrap();
-        commit_folder(kept, &path).unwrap();
-        assert_eq!(fs::read(path.join("sub/whole")).unwrap(), b"12345");
+        for durability in [Durability::Synced, Durability::Written] {
+            let kept = temporary_folder(parent.path()).unwrap();
+            fs::create_dir(kept.path().join("sub")).unwrap();
+            fs::write(kept.path().join("sub/whole"), "12345").unwrap();
+            commit_folder(kept, &path, durability).unwrap();
+            assert_eq!(fs::read(path.join("sub/whole")).unwrap(), b"12345");
+            let name = path.with_extension("kept");
+            let _ = fs::remove_dir_all(&name);
+            fs::rename(&path, name).unwrap();
+        }
         assert_eq!(size_of_tree(parent.path()), 5);
     }
 
@@ -355,7 +375,7 @@ mod tests {
         fs::create_dir(parent.path().join("folder")).unwrap();
         let temporary = temporary_folder(parent.path()).unwrap();
         private(&temporary.path().join("model")).unwrap();
-        commit_folder(temporary, &parent.path().join("stage")).unwrap();
+        commit_folder(temporary, &parent.path().join("stage"), Durability::Written).unwrap();
         write_atomic_with(&parent.path().join("state"), private).unwrap();
         let ordinary = mode(&parent.path().join("ordinary"));
         assert_eq!(mode(&parent.path().join("stage/model")), ordinary);

@@ -25,7 +25,7 @@ pub struct Task<'a> {
     /// The worker that carries it out, from 0: by it stages are dealt out to devices.
     pub worker: usize,
     pub inputs: InputFolders,
-    /// Where to write; synced and renamed by the caller once the executor returns.
+    /// Where to write; renamed by the caller once the executor returns.
     pub folder: &'a Path,
     /// Where to keep checkpoints that a later attempt goes on from.
     pub partial: &'a Path,

@@ -1,7 +1,7 @@
 //! Carries out a plan: stages, store, workers, failures.
 //!
 //! ```text
-//! plan ─sweep→ ready stages, in plan order ─executor→ temporary folder ─sync, rename→ store/<stage id>/
+//! plan ─sweep→ ready stages, in plan order ─executor→ temporary folder ─rename→ store/<stage id>/
 //!                                        └─ records of finished runs ─tables→ runs.csv, evals.csv, …
 //! ```
 //!

@@ -127,7 +127,7 @@ fn save_with<B: Backend>(
     if ends.is_some() {
         sums::write(temporary.path()).map_err(|e| io("write the sums of its files", e))?;
     }
-    files::commit_folder(temporary, folder).map_err(|e| io("commit", e))
+    files::commit_folder(temporary, folder, files::Durability::Synced).map_err(|e| io("commit", e))
 }
 
 /// Reads the model in `folder`.

@@ -26,7 +26,7 @@ pub use key::{StageKey, keys};
 
 use super::error::RunError;
 use crate::base::files::{
-    commit_folder, create_folder, folder_of, remove_leftovers, temporary_folder, write_atomic,
+    Durability, commit_folder, create_folder, folder_of, remove_leftovers, temporary_folder, write_atomic,
 };
 use crate::base::process::Process;
 use crate::base::seal::{self, SealError};
@@ -42,6 +42,9 @@ use std::time::SystemTime;
 
 /// Where processes keep what they have not finished.
 const WORK: &str = "work";
+/// Stages of fewer seconds are not synced to the disk. To wait for it takes a part of them that is felt in a grid of short runs, and a loss of power
+/// takes what was done in the last half minute or so: torn files are found by their checksums, and made again.
+const SYNCED_FROM: f64 = 10.0;
 
 /// The store of one results folder.
 #[derive(Clone, Debug)]
@@ -324,7 +327,7 @@ impl Store {
         made.map_err(|source| RunError::Write { path, source })
     }
 
-    /// Puts the finished stage under its name, durably, and clears its checkpoints and earlier failures. Fills in the
+    /// Puts the finished stage under its name, durably where it took long, and clears its checkpoints and earlier failures. Fills in the
     /// checksums of `record`. Returns false where `claim` does not hold any more: its follower makes the same bytes.
     ///
     /// # Errors
@@ -342,6 +345,7 @@ impl Store {
         };
         let short = self.folder(&key.id);
         let files = header::sums(folder.path()).map_err(write(&short))?;
+        let durability = if record.seconds < SYNCED_FROM { Durability::Written } else { Durability::Synced };
         let record = StageRecord { files, ..record };
         let json = seal::seal(&record).map_err(io::Error::other).map_err(write(&short))?;
         fs::write(folder.path().join(HEADER_FILE), json).map_err(write(&short))?;
@@ -357,7 +361,7 @@ impl Store {
             // Damaged, or not made by this store.
             self.set_aside(&path)?;
         }
-        if let Err(error) = commit_folder(folder, &path)
+        if let Err(error) = commit_folder(folder, &path, durability)
             && !self.is_done(key)
         {
             return Err(write(&path)(error));
