@@ -283,24 +283,28 @@ impl Compared {
 /// "inconclusive"; empty where neither is known.
 pub fn could_have_found(metric: Metric, estimate: &Estimate, tests: usize) -> String {
     let alpha = ALPHA / tests.max(1) as f64;
-    could_find(metric, estimate.seeds, (estimate.detectable(alpha), estimate.seeds_needed(alpha)), tests)
+    let power = (estimate.detectable(alpha), estimate.seeds_needed(alpha));
+    could_find(metric, estimate.seeds, estimate.value, power, tests)
 }
 
 /// The same of a smallest difference and a number of seeds that are known.
 pub fn could_find(
     metric: Metric,
     seeds: usize,
+    observed: Option<f64>,
     (detectable, needed): (Option<f64>, Option<SeedsNeeded>),
     tests: usize,
 ) -> String {
     let Some(detectable) = detectable else { return String::new() };
     let level = if tests > 1 { format!("{ALPHA}/{tests}") } else { ALPHA.to_string() };
+    let observed = observed
+        .map_or(String::new(), |x| format!("{} {}", format::magnitude(metric, x.abs()), metric.unit()));
     let needed = match needed {
         Some(SeedsNeeded::Seeds(seeds)) => {
-            format!("; to find one as large as observed takes about {seeds} seeds")
+            format!("; to find the observed {observed} takes about {seeds} seeds")
         }
         Some(SeedsNeeded::MoreItems) => {
-            "; one as large as observed takes more items, however many seeds there are".to_string()
+            format!("; to find the observed {observed} takes more items, however many seeds there are")
         }
         None => String::new(),
     };

@@ -8,7 +8,7 @@ pub struct Group {
     pub arm: String,
     /// Values of the axes, in their order.
     pub point: Vec<String>,
-    /// Arm, and the axis values where there are any.
+    /// Arm, and the values of the axes that it depends on.
     pub label: String,
     /// Indices into [`Results::runs`] of finished runs, by seed.
     pub runs: Vec<usize>,
@@ -23,7 +23,8 @@ pub fn groups(results: &Results) -> Vec<Group> {
         let group = match at {
             Some(at) => &mut out[at],
             None => {
-                let label = std::iter::once(run.identity.arm.clone()).chain(point.iter().cloned());
+                let on_axes = point.iter().filter(|value| !value.is_empty()).cloned();
+                let label = std::iter::once(run.identity.arm.clone()).chain(on_axes);
                 out.push(Group {
                     arm: run.identity.arm.clone(),
                     label: label.collect::<Vec<_>>().join(" · "),

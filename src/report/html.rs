@@ -74,8 +74,13 @@ fn table(t: &Table) -> String {
         let cell = |(place, (text, align)): (usize, (&String, &Align))| {
             let class = if *align == Align::Right { " class=\"r\"" } else { "" };
             let text = interval_below(&inline(text));
-            // On a small screen the first column is narrow: names break after their underscores.
-            let text = if place == 0 { text.replace('_', "_<wbr>") } else { text };
+            // Names of columns break after their underscores and dots, and those of rows where the first column is narrow, on a
+            // small screen.
+            let text = match (tag, place) {
+                ("th", _) => text.replace('_', "_<wbr>").replace('.', ".<wbr>"),
+                (_, 0) => text.replace('_', "_<wbr>"),
+                _ => text,
+            };
             format!("<{tag}{class}>{text}</{tag}>")
         };
         format!("<tr>{}</tr>\n", cells.iter().zip(&t.align).enumerate().map(cell).collect::<String>())
@@ -146,7 +151,9 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::figures::canvas::{FAINT, GREY, INK, LIGHT, SHADE};
+    use crate::report::figures::canvas::{FAINT, GREY, INK, LIGHT, PALETTE, SHADE};
+    use crate::report::figures::heat_map::contrast;
+    use plotters::style::RGBColor;
 
     /// A colour of the page's furniture that the dark style did not name would be drawn as on white.
     #[test]
@@ -156,6 +163,68 @@ mod tests {
             assert!(STYLE.contains(&hex), "{hex}");
         }
         assert!(STYLE.contains("rect[fill=\"#FFFFFF\"]"));
+    }
+
+    /// OKLab (Ottosson 2020) of linear red, green and blue.
+    fn oklab([r, g, b]: [f64; 3]) -> [f64; 3] {
+        let l = (0.412_221_470_8 * r + 0.536_332_536_3 * g + 0.051_445_992_9 * b).cbrt();
+        let m = (0.211_903_498_2 * r + 0.680_699_545_1 * g + 0.107_396_956_6 * b).cbrt();
+        let s = (0.088_302_461_9 * r + 0.281_718_837_6 * g + 0.629_978_700_5 * b).cbrt();
+        [
+            0.210_454_255_3 * l + 0.793_617_785_0 * m - 0.004_072_046_8 * s,
+            1.977_998_495_1 * l - 2.428_592_205_0 * m + 0.450_593_709_9 * s,
+            0.025_904_037_1 * l + 0.782_771_766_2 * m - 0.808_675_766_0 * s,
+        ]
+    }
+
+    /// Colours as seen with `eyes`: a matrix on linear red, green and blue (Machado, Oliveira and Fernandes 2009, severity 1).
+    fn seen(colour: RGBColor, eyes: &[[f64; 3]; 3]) -> [f64; 3] {
+        let linear = [colour.0, colour.1, colour.2].map(|value| match f64::from(value) / 255.0 {
+            x if x <= 0.04045 => x / 12.92,
+            x => ((x + 0.055) / 1.055).powf(2.4),
+        });
+        let mixed = eyes.map(|row| row.iter().zip(linear).map(|(a, x)| a * x).sum::<f64>().clamp(0.0, 1.0));
+        oklab(mixed)
+    }
+
+    /// What the dark style draws in the place of `colour`.
+    fn in_the_dark(colour: RGBColor, what: &str) -> RGBColor {
+        let rule = format!("svg [{what}=\"#{:02X}{:02X}{:02X}\"]{{{what}:#", colour.0, colour.1, colour.2);
+        let (_, hex) = STYLE.split_once(&rule).unwrap_or_else(|| panic!("{rule}"));
+        let part = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+        RGBColor(part(0), part(2), part(4))
+    }
+
+    /// No two curves look alike on a light or on a dark page, nor to people who do not see red or green.
+    #[test]
+    fn no_two_colours_look_alike_on_either_page() {
+        const ALL: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        const NO_RED: [[f64; 3]; 3] = [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ];
+        const NO_GREEN: [[f64; 3]; 3] = [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ];
+        let dark = PALETTE.map(|colour| in_the_dark(colour, "fill"));
+        assert_eq!(dark, PALETTE.map(|colour| in_the_dark(colour, "stroke")));
+        for (page, palette, least) in
+            [(RGBColor(255, 255, 255), PALETTE, 2.2), (RGBColor(22, 22, 22), dark, 4.4)]
+        {
+            for (i, a) in palette.iter().enumerate() {
+                assert!(contrast(*a, page) > least, "{a:?} on {page:?}");
+                for b in &palette[i + 1..] {
+                    for (eyes, least) in [(ALL, 0.12), (NO_RED, 0.07), (NO_GREEN, 0.07)] {
+                        let (x, y) = (seen(*a, &eyes), seen(*b, &eyes));
+                        let apart = x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
+                        assert!(apart > least, "{a:?} and {b:?} on {page:?}: {apart:.3}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

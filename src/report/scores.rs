@@ -57,16 +57,16 @@ pub struct Cell {
 }
 
 /// A symmetric interval of a share may reach past its ends; no share does.
-fn within_shares(i: Interval) -> Interval {
+pub(super) fn within_shares(i: Interval) -> Interval {
     Interval { low: i.low.max(0.0), high: i.high.min(1.0) }
 }
 
 /// Interval of a share of right answers: Wilson's, as in `evals.csv`, so that no end is beyond 0 and 1.
 ///
-/// One task of one run has that of `evals.csv`. Means over seeds and tasks take the crossed variance V and its quantile in its
+/// One task of one run has that of `evals.csv`. Means over seeds, tasks and settings take the crossed variance V and its quantile in its
 /// place: as many items as give V = p(1 − p)/n. Where all answers are right, or all wrong, no variance says how far the share may
 /// be from there; then each task has the bound of its items in one run, and the mean that of those bounds.
-fn share_interval(
+pub(super) fn share_interval(
     mean: f64,
     scores: &[Vec<Vec<f64>>],
     clusters: &[Clusters],
@@ -78,6 +78,7 @@ fn share_interval(
     };
     if let ([task], [clusters]) = (scores, clusters)
         && task.len() == 1
+        && task[0].iter().all(|x| *x == 0.0 || *x == 1.0)
     {
         return of_run(task, clusters);
     }

@@ -104,6 +104,20 @@ fn every_kind_of_table_compiles() {
     let mut request = request();
     request.comparisons[0].margin = Some(1.0);
     let report = reported(folder.path(), &records, &request);
+    // The mean of one setting is the same number with the same interval in every table.
+    let cell = |row: &str, column: usize| {
+        let found = report.markdown.lines().find(|line| line.starts_with(row));
+        found.unwrap_or_else(|| panic!("no {row}")).split(" | ").nth(column).unwrap().trim().to_string()
+    };
+    for rule in ["magnitude_l2", "taylor_mix", "obs"] {
+        let of_arm = cell(&format!("| `pruning_aware` | {rule} | 3 | 460 k "), 9);
+        assert_eq!(cell(&format!("| `{rule}` | "), 1), of_arm, "{rule}");
+    }
+    // An arm that depends on no axis is called by its name alone.
+    for figure in &report.figures {
+        let (_, texts) = figures::tests::text_boxes(&figure.svg);
+        assert!(texts.iter().all(|text| text.text != "one_shot_recover ·"), "{}", figure.name);
+    }
     for table in [
         "comparisons",
         "levels-pruning_aware-acc",

@@ -12,7 +12,7 @@ use crate::train::progress_in;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(super) fn main(place: &Place, options: &Options, seconds: u64) -> Result<u8> {
     let (mut experiment, results) = place.load(&Settings { set: options.set.clone() })?;
@@ -62,7 +62,7 @@ fn look(plan: &Plan, results: &Path, seconds: u64) -> Result<(Live, bool)> {
     let mut curves = Vec::new();
     for (run, state) in plan.runs.iter().zip(&states) {
         if let State::Running { stage, by } = state {
-            let mut line = format!("`{}`: {stage}", run.id);
+            let mut line = format!("Run `{}` is at stage `{stage}`", run.id);
             if let Some(seconds) = by.seconds {
                 line += &format!(", for {}", units::seconds(seconds));
             }
@@ -80,7 +80,17 @@ fn look(plan: &Plan, results: &Path, seconds: u64) -> Result<(Live, bool)> {
     }
     let axes = plan.experiment.axes.iter().map(|axis| axis.key.clone()).collect();
     let goes_on = count("running") + count("begun") + count("missing") > 0;
-    Ok((Live { axes, lines, curves, refresh: Some(seconds) }, goes_on))
+    let decided = count("done") + count("failed");
+    Ok((
+        Live { axes, time: time_of_day(SystemTime::now()), lines, decided, curves, refresh: Some(seconds) },
+        goes_on,
+    ))
+}
+
+/// `15:04:05 UTC`.
+fn time_of_day(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() % 86_400);
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// The curve in the newest checkpoint of a run's model.
@@ -104,4 +114,16 @@ fn curve_so_far(key: &StageKey, run: &Run, store: &Store) -> Option<LiveCurve> {
         seed: run.seed,
         points: progress.curve.iter().map(point).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_day_is_that_of_greenwich() {
+        let at = |seconds| time_of_day(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "00:00:00 UTC");
+        assert_eq!(at(10 * 86_400 + 15 * 3600 + 4 * 60 + 5), "15:04:05 UTC");
+    }
 }

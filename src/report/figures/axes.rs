@@ -173,13 +173,27 @@ impl Frame<'_> {
     /// Grid and tick labels.
     pub fn draw(&self, canvas: &Canvas) -> Result<()> {
         let (left, right, bottom, top) = (self.x.from, self.x.to, self.y.from, self.y.to);
-        for (value, label) in self.y.ticks(((bottom - top) / 45.0).max(2.0) as usize) {
+        for (value, label) in self.y_ticks(bottom - top) {
             let y = self.y.pixel(value);
             canvas.line(&[(left, y), (right, y)], LIGHT, 1.0, 1.0)?;
             canvas.text(&label, (left - 7.0, y), SMALL, GREY, Anchor::Right)?;
         }
         self.x_axis(canvas)?;
         canvas.line(&[(left, top), (left, bottom), (right, bottom)], INK, 1.0, 1.0)
+    }
+
+    /// About one every 45 pixels; a scale with a single one cannot be read, so then more, as long as they do not touch.
+    fn y_ticks(&self, tall: f64) -> Vec<(f64, String)> {
+        let wanted = (tall / 45.0).max(2.0) as usize;
+        let most = (tall / 18.0).max(2.0) as usize;
+        let ticks = (wanted..=most.max(wanted)).map(|about| self.y.ticks(about));
+        let fits = |ticks: &Vec<(f64, String)>| {
+            ticks.windows(2).all(|pair| (self.y.pixel(pair[1].0) - self.y.pixel(pair[0].0)).abs() >= 16.0)
+        };
+        let mut ticks: Vec<Vec<(f64, String)>> = ticks.collect();
+        let at = ticks.iter().position(|ticks| ticks.len() > 2 && fits(ticks));
+        let at = at.or_else(|| ticks.iter().position(|ticks| ticks.len() > 1 && fits(ticks)));
+        ticks.swap_remove(at.unwrap_or(0))
     }
 
     fn x_axis(&self, canvas: &Canvas) -> Result<()> {
@@ -210,7 +224,7 @@ impl Frame<'_> {
             return Ok(());
         }
         // As many as fit without touching.
-        let ticks = (2..=((right - left) / 60.0).max(2.0) as usize).rev().map(|about| self.x.ticks(about));
+        let ticks = (2..=((right - left) / 45.0).max(2.0) as usize).rev().map(|about| self.x.ticks(about));
         let fits = |ticks: &Vec<(f64, String)>| {
             ticks.windows(2).all(|pair| {
                 let gap = self.x.pixel(pair[1].0) - self.x.pixel(pair[0].0);
@@ -284,6 +298,23 @@ mod tests {
         assert_eq!(labels(1e5, 1.6e6), ["100 k", "200 k", "500 k", "1 M"]);
         assert_eq!(labels(2e-8, 4e-7), ["2×10⁻⁸", "5×10⁻⁸", "1×10⁻⁷", "2×10⁻⁷"]);
         assert_eq!(labels(0.22, 0.44), ["0.25", "0.30", "0.35", "0.40"]);
+    }
+
+    /// One label does not say how far apart two values are.
+    #[test]
+    fn a_scale_has_two_labels_at_least() {
+        for tall in [130.0, 160.0, 210.0, 350.0] {
+            for k in 0..400 {
+                let (low, span) = (0.7 + 0.01 * f64::from(k), 0.03 * 1.02_f64.powi(k));
+                let frame = Frame {
+                    x: Scale::linear(0.0, 1.0, 0.0, 1.0),
+                    y: Scale::linear(low, low + span, tall, 0.0),
+                    names: &[],
+                };
+                let ticks = frame.y_ticks(tall);
+                assert!(ticks.len() > 1, "{low} to {} in {tall}: {ticks:?}", low + span);
+            }
+        }
     }
 
     #[test]

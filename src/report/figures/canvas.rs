@@ -45,8 +45,9 @@ pub const FAINT: RGBColor = RGBColor(200, 200, 200);
 /// Behind every other row.
 pub const SHADE: RGBColor = RGBColor(246, 246, 246);
 
-/// Okabe and Ito's palette, yellow darkened to be seen on white; told apart with any colour vision.
-const PALETTE: [RGBColor; 8] = [
+/// Okabe and Ito's palette with brown in the place of yellow, which is not seen on white. `html/style.css` has other shades of
+/// them on a dark page.
+pub const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -54,7 +55,7 @@ const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 0, 0),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
-    RGBColor(150, 130, 0),
+    RGBColor(122, 59, 0),
 ];
 
 /// Colours that are told apart.

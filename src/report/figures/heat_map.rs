@@ -51,8 +51,27 @@ fn shade_around_zero(t: f64) -> RGBColor {
 }
 
 /// On a light and on a dark cell; cells look the same on a dark page, so these are no colours of the page.
-const ON_LIGHT: RGBColor = RGBColor(24, 24, 24);
+const ON_LIGHT: RGBColor = RGBColor(1, 1, 1);
 const ON_DARK: RGBColor = RGBColor(254, 254, 254);
+
+/// What is read better on `shade`.
+fn ink_on(shade: RGBColor) -> RGBColor {
+    match contrast(ON_DARK, shade) > contrast(ON_LIGHT, shade) {
+        true => ON_DARK,
+        false => ON_LIGHT,
+    }
+}
+
+/// Contrast of two colours, 1 to 21 (WCAG 2.2).
+pub fn contrast(a: RGBColor, b: RGBColor) -> f64 {
+    let linear = |value: u8| match f64::from(value) / 255.0 {
+        x if x <= 0.04045 => x / 12.92,
+        x => ((x + 0.055) / 1.055).powf(2.4),
+    };
+    let luminance = |c: RGBColor| 0.2126 * linear(c.0) + 0.7152 * linear(c.1) + 0.0722 * linear(c.2);
+    let (a, b) = (luminance(a), luminance(b));
+    (a.max(b) + 0.05) / (a.min(b) + 0.05)
+}
 
 /// The most rows and columns that stay readable.
 const MAX_LEVELS: usize = 24;
@@ -106,21 +125,21 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
                     canvas.text("–", centre, SMALL, GREY, Anchor::Centre)?;
                     continue;
                 };
-                let (strength, shade) = match map.shading {
+                let shade = match map.shading {
                     Shading::Better => {
                         let span = high - low;
                         let t = if span > 0.0 { (value - low) / span } else { 0.5 };
                         let t = if map.lower_is_better { 1.0 - t } else { t };
-                        (t, shade(t))
+                        shade(t)
                     }
                     Shading::AroundZero => {
                         let t = if farthest > 0.0 { value / farthest } else { 0.0 };
                         let t = if map.lower_is_better { -t } else { t };
-                        (t.abs(), shade_around_zero(t))
+                        shade_around_zero(t)
                     }
                 };
                 canvas.band((x + 1.0, y + 1.0), (x + wide - 1.0, y + tall - 1.0), shade)?;
-                let ink = if strength > 0.55 { ON_DARK } else { ON_LIGHT };
+                let ink = ink_on(shade);
                 let mark = if map.shading == Shading::Better && value == best { "★ " } else { "" };
                 let text = fitted(&format!("{mark}{}", cell.text), SMALL, wide - 4.0);
                 let off = if with_interval && !cell.interval.is_empty() { 8.0 } else { 0.0 };
@@ -134,4 +153,21 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
         Ok(())
     })
     .map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// WCAG 2.2 asks for 4.5 of text.
+    #[test]
+    fn every_cell_can_be_read() {
+        for step in -100..=100 {
+            let t = f64::from(step) / 100.0;
+            for shade in [shade(t.abs()), shade_around_zero(t)] {
+                let found = contrast(ink_on(shade), shade);
+                assert!(found >= 4.5, "{found} on {shade:?} at {t}");
+            }
+        }
+    }
 }

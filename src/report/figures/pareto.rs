@@ -10,13 +10,16 @@ use crate::report::groups::Group;
 /// Panels up to which there is one for another cost.
 const COSTS_PANELS: usize = 12;
 
+/// A cost of which the largest is not this many times the smallest is one and the same on every axis.
+const LEAST_RATIO: f64 = 1.02;
+
 /// One cost of every model; `None` where it was not measured.
 pub struct Cost {
     pub title: String,
     pub values: Vec<Option<f64>>,
 }
 
-/// A panel for each of `costs` that differs between models, and where colours are fewer than configurations one for each
+/// A panel for each of `costs` that differs between models by 2 % or more, and where colours are fewer than configurations one for each
 /// cost and panel of the encoding, in which all other models are grey; `None` where no cost differs. Less of a cost is better.
 ///
 /// Costs whose panels would be more than [`COSTS_PANELS`] together are left out from the last on, but for the first; their panels count as omitted.
@@ -50,7 +53,7 @@ pub fn pareto_figure(
         }
         let points: Vec<Point> = parts.iter().flatten().map(|line| line.mean[0]).collect();
         let ends = Domain::of(points.iter().map(|p| p.0), 0.0);
-        if points.len() < 2 || points.iter().all(|p| p.0 == points[0].0) {
+        if points.len() < 2 || ends.high < LEAST_RATIO * ends.low {
             return None;
         }
         let x = Domain { low: ends.low / 1.12, high: ends.high * 1.12, log: true };
@@ -102,6 +105,25 @@ mod tests {
     use super::super::tests::checked;
     use super::*;
     use std::collections::BTreeSet;
+
+    /// Models of one size but for rounding: a panel of them would be a vertical line.
+    #[test]
+    fn a_cost_that_is_the_same_for_all_is_left_out() {
+        let group = |run: usize| Group {
+            arm: run.to_string(),
+            point: vec![],
+            label: run.to_string(),
+            runs: vec![run],
+        };
+        let groups: Vec<Group> = (0..3).map(group).collect();
+        let quality = [Some((40.0, None)), Some((45.0, None)), Some((50.0, None))];
+        let of = |values: [f64; 3]| {
+            let costs = [Cost { title: "parameters".into(), values: values.map(Some).to_vec() }];
+            pareto_figure(&groups, &[], ("acc (%)", &quality, false), &costs)
+        };
+        assert!(of([228_928.0, 229_451.0, 230_100.0]).is_none());
+        assert!(of([228_928.0, 229_451.0, 240_000.0]).is_some());
+    }
 
     /// Colour is one factor, panels are another: of 24 configurations each is a dot of a colour of its own in a panel, and the
     /// others are there in grey.

@@ -131,7 +131,8 @@ fn widths() {
         for layer in 0..4u64 {
             let row = LayerWidths {
                 layer,
-                hidden_size: 128,
+                // The same in all layers: a number, not a profile.
+                hidden_size: 128 - 8 * run as u64,
                 num_heads: 4,
                 num_kv_heads: 2,
                 intermediate_size: 384 - 40 * run as u64 * (layer + 1) / 2,
@@ -141,6 +142,8 @@ fn widths() {
         }
     }
     let drawing = width_figure(&results, &groups(&ARMS)).unwrap();
+    let titles: Vec<&str> = drawing.chart.panels.iter().map(|panel| panel.title.as_str()).collect();
+    assert_eq!(titles, ["feed-forward"]);
     let draw = |sheet| chart::draw(sheet, "width_profile", &drawing.chart).map(Some);
     insta::assert_snapshot!("widths", checked("widths", draw));
 }

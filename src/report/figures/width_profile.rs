@@ -18,7 +18,8 @@ const WIDTHS: [(&str, Width); 5] = [
     ("hidden channels", |w| Some(w.hidden_size)),
 ];
 
-/// The widths that differ between layers or configurations; `None` where none does.
+/// The widths that differ between the layers of any model; `None` where none does. One that is the same in all layers is a
+/// number, which the table of widths has.
 pub fn width_figure(results: &Results, groups: &[Group]) -> Option<Drawing> {
     let widths = by_run(&results.widths);
     let of_run = |run: &usize, width: Width| -> Vec<Point> {
@@ -42,8 +43,8 @@ pub fn width_figure(results: &Results, groups: &[Group]) -> Option<Drawing> {
         }
         let points = || parts.iter().flatten().flat_map(|line| line.seeds.iter().flatten().copied());
         let y = Domain::of(points().map(|p| p.1), 0.08);
-        let first = points().next();
-        if !points().any(|p| first.is_some_and(|first| first.1 != p.1)) {
+        let seeds = || parts.iter().flatten().flat_map(|line| &line.seeds);
+        if seeds().all(|layers| layers.windows(2).all(|pair| pair[0].1 == pair[1].1)) {
             continue;
         }
         let x = Domain::of(points().map(|p| p.0), 0.02);

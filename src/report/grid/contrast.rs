@@ -13,7 +13,7 @@ use super::Grid;
 use crate::record::scores::COMMON_SENSE;
 use crate::report::groups::Group;
 use crate::report::metric::Metric;
-use crate::report::scores::LEVEL;
+use crate::report::scores::{LEVEL, share_interval, within_shares};
 use crate::stats::cluster::Clusters;
 use crate::stats::crossed::{CrossedMean, crossed_mean_in_clusters};
 use crate::stats::paired::{PairedT, equivalence, paired_t};
@@ -202,6 +202,27 @@ impl Differences {
     }
 }
 
+impl Differences {
+    /// As [`Differences::estimate`], where the weights are those of a mean instead of a contrast: shares then have the interval
+    /// that they have in every other table ([`share_interval`]).
+    pub fn mean(&self, metric: Metric) -> Estimate {
+        let mut estimate = self.estimate(LEVEL);
+        let Some(value) = estimate.value.filter(|_| metric.is_share()) else { return estimate };
+        estimate.interval = match estimate.fit {
+            Some(Fit::Paired(_)) => estimate.interval.map(within_shares),
+            fit if metric.is_binary() && !self.clusters.is_empty() => {
+                let crossed = match fit {
+                    Some(Fit::Crossed(crossed)) => Some(crossed),
+                    _ => None,
+                };
+                share_interval(value, &self.values, &self.clusters, crossed)
+            }
+            _ => estimate.interval.map(within_shares),
+        };
+        estimate
+    }
+}
+
 /// Σ w x, exactly 0 where nothing is left of it but rounding: cells that are equal do not differ.
 fn sum(weights: &[(usize, f64)], x: impl Fn(usize) -> f64) -> f64 {
     let terms = weights.iter().enumerate().map(|(cell, (_, weight))| weight * x(cell));
@@ -243,6 +264,11 @@ impl Grid<'_> {
     /// As [`Grid::estimate`], with an interval at `level`.
     pub fn estimate_at(&self, weights: &[(usize, f64)], level: f64) -> Estimate {
         self.differences(weights).map(|found| found.estimate(level)).unwrap_or_default()
+    }
+
+    /// The mean with these `weights` of groups, which sum to 1, and its 95 % interval; blank where no seed finished all of them.
+    pub fn mean(&self, weights: &[(usize, f64)]) -> Estimate {
+        self.differences(weights).map(|found| found.mean(self.metric)).unwrap_or_default()
     }
 
     /// The contrast seed by seed and item by item; `None` where no seed finished all of its cells, or nothing was measured.

@@ -9,7 +9,6 @@ use super::contrast::{Estimate, Fit, POWER, SeedsNeeded, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
 use crate::base::random;
-use crate::report::scores::LEVEL;
 use crate::stats::Interval;
 use crate::stats::ranking::probability_of_being_best;
 use crate::stats::tukey::AllPairs;
@@ -86,7 +85,7 @@ pub fn ranking(grid: &Grid, factor: &Factor) -> Option<Ranking> {
     let count = factor.levels.len();
     let of_level = |level: usize| grid.differences(&factor.level_weights(level, 1.0));
     let scores: Vec<_> = (0..count).into_par_iter().map(of_level).collect::<Option<_>>()?;
-    let means: Vec<Estimate> = scores.par_iter().map(|scores| scores.estimate(LEVEL)).collect();
+    let means: Vec<Estimate> = scores.par_iter().map(|scores| scores.mean(grid.metric)).collect();
     let lower = grid.metric.lower_is_better();
     let goodness = |level: usize| means[level].value.map(|value| if lower { -value } else { value });
     let mut order: Vec<(f64, usize)> =

@@ -143,3 +143,31 @@ fn figures_follow_the_page_into_the_dark() {
     let Some(dark) = shown(1000, &["--blink-settings=preferredColorScheme=0"], script) else { return };
     assert_eq!(told(&dark), "rgb(22, 22, 22); rgb(22, 22, 22); rgb(222, 222, 222)");
 }
+
+/// Rows are whole pixels high, or the lines of the first column, which stays while the others scroll, would lie beside theirs;
+/// names are broken on a small screen alone.
+#[test]
+fn lines_of_tables_meet_and_names_are_whole() {
+    let script = "const rows = [...document.querySelectorAll('tr')].map((row) => row.getBoundingClientRect().height);\
+                  const name = document.querySelector('td code').getClientRects().length;\
+                  document.title = [rows.every(Number.isInteger), name].join(' ');";
+    for (width, expected) in [(400, "true 3"), (1000, "true 1"), (1600, "true 1")] {
+        let Some(dom) = shown(width, &[], script) else { return };
+        assert_eq!(told(&dom), expected, "{width}");
+    }
+}
+
+/// A table of a hundred runs is no longer than the screen: it scrolls below its header.
+#[test]
+fn long_tables_scroll_below_their_header() {
+    let rows = (0..100).map(|run| vec![format!("`run_{run}`"), run.to_string()]).collect();
+    let table = Table::new("seeds", "All runs.", 1, ["run", "seed"].map(String::from).to_vec(), rows);
+    let document = Document { title: "long".into(), blocks: vec![Block::Table(table)] };
+    let script = "const box = document.querySelector('.wide'); box.scrollTop = 500;\
+                  const at = (e) => e.getBoundingClientRect().top;\
+                  document.title = [box.clientHeight < innerHeight, box.scrollHeight > 2000, Math.round(at(document.querySelector('th')) - at(box))].join(' ');";
+    for width in [400, 1000] {
+        let Some(told) = told_of(&render(&document, None), width, script) else { return };
+        assert_eq!(told, "true true 0", "{width}");
+    }
+}

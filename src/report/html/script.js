@@ -45,7 +45,7 @@ document.querySelectorAll("table").forEach((table) => {
   const filter = document.createElement("input");
   filter.type = "search";
   filter.className = "filter";
-  filter.placeholder = "Filter rows, e.g. taylor 3";
+  filter.placeholder = "Filter rows by words";
   filter.setAttribute("aria-label", "Filter the rows of the table below");
   filter.addEventListener("input", () => {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);

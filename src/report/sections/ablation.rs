@@ -16,7 +16,7 @@ impl Context<'_> {
         }
         let levels = 0..factor.levels.len();
         let means: Vec<Estimate> =
-            levels.clone().map(|level| grid.estimate(&factor.level_weights(level, 1.0))).collect();
+            levels.clone().map(|level| grid.mean(&factor.level_weights(level, 1.0))).collect();
         let against: Vec<Estimate> =
             levels.clone().skip(1).map(|level| grid.estimate(&factor.difference_weights(level, 0))).collect();
         let p: Vec<f64> = against.iter().filter_map(|estimate| estimate.p).collect();

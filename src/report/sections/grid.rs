@@ -171,7 +171,8 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
     // Of those that are not told from the best, the last: what it would take to tell it.
     let untold = levels[1..].iter().rfind(|level| !level.told_from_best).map(|level| &level.against_best);
     let could = untold.map_or(String::new(), |estimate| {
-        could_find(metric, *seeds, ranking.detectable(estimate, ranking.tests), ranking.tests)
+        let power = ranking.detectable(estimate, ranking.tests);
+        could_find(metric, *seeds, estimate.value, power, ranking.tests)
     });
     let body = match (alike.is_empty(), worse.is_empty()) {
         (true, _) => format!(
@@ -181,11 +182,11 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
             numbers(metric, &levels[1].against_best, levels[1].p_holm, interval_of(ranking))
         ),
         (false, true) => format!(
-            "no value is told from the best; `{}` came out best ({value}{percent}), the last, `{}`, is at {against}",
+            "no value is significantly worse than the best; `{}` came out best ({value}{percent}), the last, `{}`, is at {against}",
             best.name, worst.name
         ),
         (false, false) => format!(
-            "`{}` came out best ({value}{percent}); not told from it: {}; worse: {}, the last at {against}",
+            "`{}` came out best ({value}{percent}); not significantly worse: {}; worse: {}, the last at {against}",
             best.name,
             quoted(&alike),
             quoted(&worse)
@@ -249,7 +250,7 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
         "less the best",
         "95 % interval",
         "p (adjusted)",
-        "told from the best",
+        "significantly worse",
         "best in (%)",
     ];
     let mut rows = Vec::new();
@@ -294,7 +295,7 @@ fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
     let caption = format!(
         "`{arm}`: every value of every axis on `{}`, averaged over the values of the other axes; differences from the best are \
          paired by seed and item, their intervals hold together for all pairs of an axis (where pairs have errors of their own, for each pair alone), and p is adjusted for them, and for the other \
-         questions of its family where it was declared. Error of the differences: {}. `told from the best` is blank where nothing was declared before the run or one seed gives no verdict. `best in`: share of resamples of seeds and items in \
+         questions of its family where it was declared. Error of the differences: {}. `significantly worse` is blank where nothing was declared before the run or one seed gives no verdict. `best in`: share of resamples of seeds and items in \
          which the value has the best mean; it decides nothing.",
         metric.name(),
         errors.join("; ")

@@ -25,7 +25,7 @@ impl Context<'_> {
         let name = format!("levels-{arm}-{}", metric.name());
         let caption = format!(
             "`{arm}`: `{}` at every value of every axis, averaged over the values of the other axes, with 95 % intervals. \
-             Grey: values that are told from the best after correction, on axes that were declared.",
+             Grey: values that are significantly worse than the best after correction, on axes that were declared.",
             metric.name()
         );
         let levels = figure(&name, &caption, |sheet| levels_figure(sheet, &name, metric, rankings))?;
@@ -158,7 +158,7 @@ impl Context<'_> {
         };
         let groups: Vec<usize> = (0..self.groups.len()).filter(at).collect();
         let share = 1.0 / groups.len().max(1) as f64;
-        grid.estimate(&groups.into_iter().map(|group| (group, share)).collect::<Vec<_>>())
+        grid.mean(&groups.into_iter().map(|group| (group, share)).collect::<Vec<_>>())
     }
 }
 

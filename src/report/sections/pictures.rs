@@ -41,7 +41,7 @@ impl Context<'_> {
         if let Some(metric) = self.quality_metric() {
             blocks.extend(self.scaling(metric)?);
         }
-        let caption = "Widths of the final models by layer; widths that are equal everywhere are left out. Thin lines: seeds; thick: their mean.";
+        let caption = "Widths of the final models by layer; those that are the same in all layers of every model are left out, and stand in the table of widths. Thin lines: seeds; thick: their mean.";
         blocks.extend(chart_figure("width_profile", caption, width_figure(self.results, &self.groups))?);
         if !blocks.is_empty() {
             blocks.insert(0, Block::Heading("Quality, cost and shape".into()));
@@ -65,7 +65,7 @@ impl Context<'_> {
         let Some(metric) = self.quality_metric() else { return Ok(None) };
         let grid = Grid { results: self.results, scores: &self.scores, groups: &self.groups, metric };
         let quality: Vec<_> =
-            (0..self.groups.len()).map(|group| measured(metric, &grid.estimate(&[(group, 1.0)]))).collect();
+            (0..self.groups.len()).map(|group| measured(metric, &grid.mean(&[(group, 1.0)]))).collect();
         let of = |title: &str, value: &dyn Fn(usize) -> Option<f64>| Cost {
             title: title.to_string(),
             values: self.groups.iter().map(|group| mean_over(&group.runs, value)).collect(),
@@ -86,7 +86,7 @@ impl Context<'_> {
         let title = format!("{} ({unit})", metric.name());
         let caption = format!(
             "`{}` against what a model costs, with 95 % intervals. The dashed line joins the models that no other model beats on both axes; \
-             times are measured at batch 1.{}",
+             times are measured at batch 1; costs that differ by less than 2 % are left out.{}",
             metric.name(),
             if self.groups.len() > NUM_COLOURS { " Grey: the models of the other panels." } else { "" }
         );
@@ -127,7 +127,7 @@ fn line(grid: &Grid, factor: &Factor) -> Option<ScalingLine> {
     if levels.len() < MIN_POINTS {
         return None;
     }
-    let estimate = |level: usize| measured(grid.metric, &grid.estimate(&factor.level_weights(level, 1.0)));
+    let estimate = |level: usize| measured(grid.metric, &grid.mean(&factor.level_weights(level, 1.0)));
     let mut points: Vec<_> =
         levels.iter().enumerate().filter_map(|(level, x)| Some((*x, estimate(level)?))).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));

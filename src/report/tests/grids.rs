@@ -123,7 +123,7 @@ fn a_grid_of_two_axes_is_answered_on_the_first_screen() {
     insta::assert_snapshot!("grid_of_two_axes", page);
     let first = &page[..page.find("![").unwrap().min(page.find("\n|").unwrap())];
     let best = answer(first, "`prune.saliency`");
-    assert!(best.contains("came out best (") && best.contains("; not told from it: `"), "{best}");
+    assert!(best.contains("came out best (") && best.contains("; not significantly worse: `"), "{best}");
     assert!(
         best.contains("worse: `random`, the last at −") && best.contains("simultaneous 95 % interval −"),
         "{best}"
@@ -217,6 +217,7 @@ fn a_comparison_at_many_points_is_one_sentence() {
 fn a_grid_of_one_seed_has_no_verdict() {
     let folder = tempfile::tempdir().unwrap();
     let report = reported(folder.path(), &two_axes(2..=2), &effects());
+    keep("one-seed", &two_axes(2..=2), &effects());
     insta::assert_snapshot!("grid_of_one_seed", report.markdown);
     for axes in ["`prune.saliency`", "`prune.update`"] {
         let told = answer(&report.markdown, axes);
@@ -242,6 +243,7 @@ fn a_grid_with_failed_runs_says_what_it_leaves_out() {
             *record = RunRecord::new(identity, record.axes.clone());
         }
     }
+    keep("failed-runs", &records, &effects());
     let page = reported(folder.path(), &records, &effects()).markdown;
     insta::assert_snapshot!("grid_with_failed_runs", page);
     assert!(page.contains("24 runs in 8 configurations, 3 seeds; 4 failed."), "{page}");
