@@ -118,7 +118,7 @@ pub fn fake_run(arm: &Arm, seed: u64, items: usize, axes: Vec<(String, String)>)
             num_heads: if arm.name == "source" { 4 } else { 3 },
             num_kv_heads: 1,
             // Mean over layers: 260 − 2 seed.
-            intermediate_size: if arm.name == "source" { 384 } else { 248 + 8 * layer as u64 - 2 * seed },
+            intermediate_size: if arm.name == "source" { 384 } else { 248 + 8 * layer - 2 * seed },
         })
         .collect();
     r.ledger = fake_ledger(arm, own);
