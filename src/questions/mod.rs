@@ -16,6 +16,9 @@ pub use axis::AxisQuestion;
 pub use comparison::{At, Comparison};
 pub use labels::Labels;
 
+/// The axis that holds the names of named points.
+pub const POINT: &str = "point";
+
 /// Metrics that can be asked about.
 pub const METRICS: [&str; 11] = [
     "acc",

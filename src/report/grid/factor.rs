@@ -1,4 +1,5 @@
 //! The axes of an arm as factors, and the cells that a balanced comparison of their levels may use.
+use crate::questions::POINT;
 use crate::report::groups::Group;
 use std::collections::BTreeMap;
 
@@ -28,12 +29,26 @@ pub fn factors(groups: &[Group], axes: &[String]) -> Vec<Factor> {
     }
     let of_arm = |arm: &&str| -> Vec<Factor> {
         let cells: Vec<usize> = (0..groups.len()).filter(|i| groups[*i].arm == **arm).collect();
-        (0..axes.len()).filter_map(|axis| factor(groups, &cells, axis, &axes[axis])).collect()
+        (0..axes.len()).filter_map(|axis| factor(groups, &cells, axis, axes)).collect()
     };
     arms.iter().flat_map(of_arm).collect()
 }
 
-fn factor(groups: &[Group], cells: &[usize], axis: usize, name: &str) -> Option<Factor> {
+/// Whether every value of `axis` comes with one value of `other`: the two move together (`[[zip]]`, the keys of a named point).
+fn determines(groups: &[Group], cells: &[usize], axis: usize, other: usize) -> bool {
+    let mut values: BTreeMap<&str, &str> = BTreeMap::new();
+    cells.iter().all(|cell| {
+        let point = &groups[*cell].point;
+        *values.entry(&point[axis]).or_insert(&point[other]) == point[other]
+    })
+}
+
+/// The factor that the axis at place `axis` is. An axis that moves with it is no other setting, nor is the name of a point, which says
+/// what its keys say.
+fn factor(groups: &[Group], cells: &[usize], axis: usize, axes: &[String]) -> Option<Factor> {
+    let is_other =
+        |other: usize| other != axis && axes[other] != POINT && !determines(groups, cells, axis, other);
+    let held: Vec<usize> = (0..axes.len()).filter(|other| is_other(*other)).collect();
     let mut levels: Vec<String> = Vec::new();
     let mut others: BTreeMap<Vec<&str>, Vec<(usize, usize)>> = BTreeMap::new();
     for &cell in cells {
@@ -43,8 +58,12 @@ fn factor(groups: &[Group], cells: &[usize], axis: usize, name: &str) -> Option<
             levels.push(value.clone());
             levels.len() - 1
         });
-        let rest = point.iter().enumerate().filter(|(i, _)| *i != axis).map(|(_, value)| value.as_str());
-        others.entry(rest.collect()).or_default().push((level, cell));
+        let rest = held.iter().map(|other| point[*other].as_str()).collect();
+        let block = others.entry(rest).or_default();
+        // Named points may be alike but for their names.
+        if block.iter().all(|(other, _)| *other != level) {
+            block.push((level, cell));
+        }
     }
     if levels.len() < 2 {
         return None;
@@ -65,7 +84,7 @@ fn factor(groups: &[Group], cells: &[usize], axis: usize, name: &str) -> Option<
     Some(Factor {
         arm: groups[cells[0]].arm.clone(),
         axis,
-        name: name.to_string(),
+        name: axes[axis].clone(),
         levels,
         blocks,
         incomplete,

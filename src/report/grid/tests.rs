@@ -256,3 +256,34 @@ fn contrasts_of_items_are_those_of_scipy_and_statsmodels() {
         });
     }
 }
+
+/// Points with a name, whose keys move with the name; the keys of `[[zip]]` move together, too.
+#[test]
+fn keys_that_move_together_are_one_axis() {
+    let mut records = Vec::new();
+    let points = [
+        ("rewarm low", "0.001"),
+        ("rewarm high", "0.006"),
+        ("branch low", "0.001"),
+        ("branch high", "0.006"),
+    ];
+    for (place, (name, rate)) in points.into_iter().enumerate() {
+        for seed in 1..=3 {
+            let mut r = record("first", "none", seed);
+            r.identity.run = format!("{name}-{seed}");
+            let schedule = name.split(' ').next().unwrap();
+            let axes = [("recovery.schedule", schedule), ("recovery.learning_rate", rate), ("point", name)];
+            r.axes = axes.map(|(key, value)| (key.to_string(), value.to_string())).to_vec();
+            let bits = 1.0 + 0.1 * place as f64 + 0.01 * seed as f64;
+            r.totals = RunTotals { bits_per_byte: Some(bits), ..RunTotals::default() };
+            records.push(r);
+        }
+    }
+    on(&records, Metric::BitsPerByte, |grid, factors| {
+        let found = factors.iter().map(|f| (f.name.as_str(), f.levels.len(), f.blocks.len(), f.incomplete));
+        let expected =
+            [("recovery.schedule", 2, 2, 0), ("recovery.learning_rate", 2, 2, 0), ("point", 4, 1, 0)];
+        assert_eq!(found.collect::<Vec<_>>(), expected);
+        assert_eq!(ranking(grid, &factors[2]).unwrap().best().name, "rewarm low");
+    });
+}

@@ -55,12 +55,17 @@ impl Base<'_> {
         around
             .or_else(|| within(self.file, key))
             .map(|node| node.value.label())
-            .or_else(|| key.split('.').try_fold(&self.spec, |at, part| at.get(part)).map(json_label))
+            .or_else(|| key.split('.').try_fold(&self.spec, |at, part| at.get(part)).and_then(json_label_of))
     }
 }
 
 fn within<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     key.split('.').try_fold(node, |node, part| node.get(part))
+}
+
+/// Nothing where the key has no value of its own.
+fn json_label_of(value: &Json) -> Option<String> {
+    (!value.is_null()).then(|| json_label(value))
 }
 
 /// As [`Value::label`], of a default.

@@ -30,6 +30,7 @@ use super::tree::{Node, Value};
 use super::types::*;
 use super::widths::{self, WidthFault};
 use crate::base::suggest::nearest;
+use crate::questions::POINT;
 use assignment::{Assignment, Base};
 pub(super) use assignment::{same, settings};
 use factor::Factor;
@@ -41,8 +42,6 @@ const MAX_POINTS: usize = 4096;
 /// Tables that make the grid, beside `axes`, name its parts and ask about them.
 const TABLES: [&str; 8] =
     ["zip", "grid", "exclude", "points", "labels", "comparisons", "rankings", "effects"];
-/// The axis that holds the names of named points.
-const POINT: &str = "point";
 
 pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result<Experiment, Vec<Fault>> {
     // A model is looked at once, however many points start from it.
@@ -73,6 +72,10 @@ pub(super) fn experiment(file: &Node, name: &str, places: &Places<'_>) -> Result
     let keys = all_keys(&blocks, &named);
     let of_axis = |fault: &Fault| keys.iter().any(|key| !has(file, key) && reaches(key, &fault.key));
     let of_file: Vec<Fault> = reading.into_faults().into_iter().filter(|fault| !of_axis(fault)).collect();
+    // What a key is at a point that does not set it: where the file is whole without any point, what it makes of itself.
+    let alone = read::findings();
+    let file_spec = read::run_spec(&Table::root(file, &alone), places);
+    let base_spec = if alone.into_faults().is_empty() { file_spec } else { base_spec };
     let base = Base { file, spec: serde_json::to_value(&base_spec).unwrap_or_default() };
 
     let mut removed = Vec::new();

@@ -145,6 +145,16 @@ fn named_points_stand_alone_or_beside_a_grid() {
     );
 }
 
+/// A key that only some points set is at the others what the file says, or nothing.
+#[test]
+fn a_named_point_shows_no_values_of_other_points() {
+    let found = experiment(
+        "[[points]]\nname = \"high\"\n\"recovery.learning_rate\" = 6e-3\n\"recovery.warmup_tokens\" = 8192\n\
+         [[points]]\nname = \"one schedule\"\n\"recovery.schedule\" = \"continue\"\n",
+    );
+    assert_eq!(values(&found), ["0.006 8192 rewarm high", "  continue one schedule"]);
+}
+
 #[test]
 fn labels_are_of_what_there_is() {
     let found = experiment(
