@@ -11,6 +11,8 @@ pub struct Factor {
     pub axis: usize,
     /// Name of the axis.
     pub name: String,
+    /// Axes whose values move with its own; none of a named point, which is all of its keys.
+    pub moving: Vec<String>,
     /// Its values, in the order of the plan.
     pub levels: Vec<String>,
     /// Settings of the other axes at which every level has a finished run: for each, the group of every level.
@@ -49,6 +51,17 @@ fn factor(groups: &[Group], cells: &[usize], axis: usize, axes: &[String]) -> Op
     let is_other =
         |other: usize| other != axis && axes[other] != POINT && !determines(groups, cells, axis, other);
     let held: Vec<usize> = (0..axes.len()).filter(|other| is_other(*other)).collect();
+    let varies = |other: &usize| {
+        cells.iter().any(|cell| groups[*cell].point[*other] != groups[cells[0]].point[*other])
+    };
+    let moves = |other: &usize| {
+        axes[axis] != POINT
+            && *other != axis
+            && axes[*other] != POINT
+            && !held.contains(other)
+            && varies(other)
+    };
+    let moving = (0..axes.len()).filter(moves).map(|other| axes[other].clone()).collect();
     let mut levels: Vec<String> = Vec::new();
     let mut others: BTreeMap<Vec<&str>, Vec<(usize, usize)>> = BTreeMap::new();
     for &cell in cells {
@@ -85,6 +98,7 @@ fn factor(groups: &[Group], cells: &[usize], axis: usize, axes: &[String]) -> Op
         arm: groups[cells[0]].arm.clone(),
         axis,
         name: axes[axis].clone(),
+        moving,
         levels,
         blocks,
         incomplete,

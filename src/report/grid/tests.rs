@@ -285,5 +285,16 @@ fn keys_that_move_together_are_one_axis() {
             [("recovery.schedule", 2, 2, 0), ("recovery.learning_rate", 2, 2, 0), ("point", 4, 1, 0)];
         assert_eq!(found.collect::<Vec<_>>(), expected);
         assert_eq!(ranking(grid, &factors[2]).unwrap().best().name, "rewarm low");
+        assert!(factors.iter().all(|factor| factor.moving.is_empty()));
+    });
+    // Without their names and one schedule: tokens and the line that they are pruned along.
+    records.retain(|r| r.axes[0].1 == "rewarm");
+    for r in &mut records {
+        r.axes.truncate(2);
+        r.axes[0].1 = format!("line of {}", r.axes[1].1);
+    }
+    on(&records, Metric::BitsPerByte, |grid, factors| {
+        assert_eq!(factors[1].moving, ["recovery.schedule"]);
+        assert_eq!(ranking(grid, &factors[1]).unwrap().best().name, "0.001");
     });
 }

@@ -136,7 +136,10 @@ fn ranking_sentence(metric: Metric, ranking: &Ranking, identical: &[(&str, &str)
     let (best, worst) = (ranking.best(), &levels[levels.len() - 1]);
     let value = best.mean.value.map_or(String::new(), |v| format::value(metric, v));
     let percent = if metric.is_share() { " %" } else { "" };
-    let head = format!("`{}`, `{}` on `{}`", factor.arm, factor.name, metric.name());
+    let moving: Vec<&str> = factor.moving.iter().map(String::as_str).collect();
+    let moving =
+        if moving.is_empty() { String::new() } else { format!(" (together with {})", quoted(&moving)) };
+    let head = format!("`{}`, `{}`{moving} on `{}`", factor.arm, factor.name, metric.name());
     let left_out = match factor.incomplete {
         0 => String::new(),
         1 => " 1 setting of the other axes lacks a finished run of some value and is left out.".to_string(),
