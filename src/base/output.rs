@@ -35,6 +35,12 @@ pub fn write_out(text: &str) {
     }
 }
 
+/// Columns of the terminal that standard output is; `None` where it is a file or a pipe.
+pub fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout())
+        .map(|(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
 /// Writes a line to standard error; use it by `tell!`.
 pub fn tell(line: Arguments<'_>) {
     // In one piece, so that lines of several threads do not mix. There is nowhere left to say that it failed.

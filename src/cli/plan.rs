@@ -96,7 +96,7 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
     };
     let _ = writeln!(
         text,
-        "{} runs ({} arms × {} seeds{grid}, each different one once), {done} done",
+        "{} runs ({} arms × {} seeds{grid}; identical runs once), {done} done",
         plan.runs.len(),
         experiment.arms.len(),
         experiment.seeds.len()
@@ -108,12 +108,7 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
     if plan.coincide > 0 {
         let _ = writeln!(text, "  {} more coincide: they read none of the keys that differ", plan.coincide);
     }
-    let width = experiment.arms.iter().map(|arm| arm.label().len()).max().unwrap_or(0).max(3);
-    let _ = writeln!(
-        text,
-        "  {:width$}  {:>5}  {:>5}  {:>10}  {:>15}  {:>12}",
-        "arm", "runs", "done", "params", "tokens", "FLOPs"
-    );
+    let mut rows = vec![["arm", "runs", "done", "params", "tokens", "FLOPs"].map(String::from)];
     for arm in &experiment.arms {
         let runs: Vec<_> = plan.runs.iter().filter(|run| run.arm == *arm).collect();
         let done = runs.iter().filter(|run| states[run.evaluation] == StageState::Done).count();
@@ -121,11 +116,15 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
         let params = range(costs.iter().map(|cost| cost.params as f64), |x| si(x, ""));
         let tokens = range(costs.iter().map(|cost| cost.tokens as f64), |x| grouped(x as u64));
         let flops = range(costs.iter().map(|cost| cost.flops), |x| si(x, ""));
-        let label = arm.label();
-        let count = runs.len();
+        rows.push([arm.label(), runs.len().to_string(), done.to_string(), params, tokens, flops]);
+    }
+    // As wide as what is in them, so that a terminal of 80 columns has room for all.
+    let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [width, counts, dones, params, tokens, flops] = [0, 1, 2, 3, 4, 5].map(widest);
+    for [label, count, done, of_params, of_tokens, of_flops] in &rows {
         let _ = writeln!(
             text,
-            "  {label:width$}  {count:>5}  {done:>5}  {params:>10}  {tokens:>15}  {flops:>12}"
+            "  {label:width$}  {count:>counts$}  {done:>dones$}  {of_params:>params$}  {of_tokens:>tokens$}  {of_flops:>flops$}"
         );
     }
     text.push_str("  (of one run, without its inputs)\n");
@@ -137,7 +136,7 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
         let each = range(places.iter().map(|i| uses[*i] as f64), |x| format!("{x}"));
         match places.len() {
             0 => String::new(),
-            count => format!("  {name:width$}  {count:>5}  {done:>5}  each for {each} runs\n"),
+            count => format!("  {name:width$}  {count:>counts$}  {done:>dones$}  each for {each} runs\n"),
         }
     };
     text.push_str("\nshared stages, computed once\n");
@@ -187,14 +186,21 @@ fn spending(
     let memory = ranks as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
     let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
     format!(
-        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {workers} workers of {threads} threads, {basis}\n  memory  about {}\n  disk    about {}",
+        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {}, {basis}\n  memory  about {}\n  disk    about {}",
         left.len(),
         si(tokens as f64, ""),
         si(flops, ""),
         units::seconds(time),
+        workers_of(workers, threads),
         si(memory as f64, "B"),
         si(disk as f64, "B"),
     )
+}
+
+/// `2 workers of 1 thread`.
+fn workers_of(workers: usize, threads: usize) -> String {
+    let plural = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    format!("{} of {}", plural(workers, "worker"), plural(threads, "thread"))
 }
 
 /// FLOP/s of a worker on this machine, and where they are from.

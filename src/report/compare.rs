@@ -80,7 +80,7 @@ fn bits_per_byte(results: &Results, sides: &Sides) -> Option<([f64; 2], Differen
 }
 
 impl Comparison {
-    /// Plain text, at most 100 columns wide, with up to `flips` items listed for each task and direction.
+    /// Plain text, as wide as the terminal and at most 100 columns, with up to `flips` items listed for each task and direction.
     pub fn to_text(&self, flips: usize) -> String {
         text::render(&pages::document(self, flips))
     }

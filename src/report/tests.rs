@@ -158,6 +158,14 @@ fn one_seed_says_so() {
         )
     );
     assert!(report.markdown.contains("†"));
+    // Without items there is nothing left that an interval could be over.
+    std::fs::remove_file(folder.path().join("items.csv")).unwrap();
+    let page = of(folder.path()).unwrap().markdown;
+    assert!(page.contains("and there is a single seed: no score has an interval."), "{page}");
+    assert!(
+        !page.contains("over items alone, and no claim") && !page.contains("are over seeds alone"),
+        "{page}"
+    );
 }
 
 #[test]

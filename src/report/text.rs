@@ -1,25 +1,32 @@
-//! Blocks as plain text for a terminal: aligned, at most [`WIDTH`] columns wide; figures are left out.
+//! Blocks as plain text: aligned, as wide as the terminal and at most [`WIDTH`] columns; figures are left out.
 use super::document::{Align, Block, Document, Table};
+use crate::base::output::columns;
 use std::fmt::Write;
 
-/// Columns of the page.
+/// Columns of the page, where no terminal is narrower.
 pub const WIDTH: usize = 100;
+/// In fewer, tables of numbers are no longer read as tables.
+const LEAST_WIDTH: usize = 60;
 const GAP: &str = "  ";
 
 pub fn render(document: &Document) -> String {
-    let mut out = wrap(&document.title, WIDTH).join("\n") + "\n";
+    in_columns(document, columns().map_or(WIDTH, |columns| columns.clamp(LEAST_WIDTH, WIDTH)))
+}
+
+fn in_columns(document: &Document, width: usize) -> String {
+    let mut out = wrap(&document.title, width).join("\n") + "\n";
     for block in &document.blocks {
         // Writing to a string cannot fail.
         let _ = match block {
             Block::Heading(text) => write!(out, "\n{text}\n{}\n", "-".repeat(length(text))),
-            Block::Text(text) => write!(out, "\n{}\n", wrap(text, WIDTH).join("\n")),
+            Block::Text(text) => write!(out, "\n{}\n", wrap(text, width).join("\n")),
             Block::List(items) => {
                 out.push('\n');
                 items.iter().try_for_each(|item| {
-                    writeln!(out, "{GAP}{}", wrap(item, WIDTH - 6).join(&format!("\n{GAP}{GAP}{GAP}")))
+                    writeln!(out, "{GAP}{}", wrap(item, width - 6).join(&format!("\n{GAP}{GAP}{GAP}")))
                 })
             }
-            Block::Table(t) => write!(out, "\n{}\n\n{}", wrap(&t.caption, WIDTH).join("\n"), table(t)),
+            Block::Table(t) => write!(out, "\n{}\n\n{}", wrap(&t.caption, width).join("\n"), table(t, width)),
             Block::Figure(_) => Ok(()),
         };
     }
@@ -55,27 +62,27 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
-fn table(t: &Table) -> String {
+fn table(t: &Table, width: usize) -> String {
     // Marks of bold are for pages.
     let plain = |row: &Vec<String>| row.iter().map(|cell| cell.replace("**", "")).collect::<Vec<_>>();
     let t = &Table { rows: t.rows.iter().map(plain).collect(), ..t.clone() };
-    let widths = widths(t);
+    let widths = widths(t, width);
     let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
     let rows = t.rows.iter().enumerate().map(|(place, row)| match t.titles.contains(&place) {
-        true => wrap(&row[0], WIDTH).join("\n") + "\n",
+        true => wrap(&row[0], width).join("\n") + "\n",
         false => line(t, row, &widths),
     });
     [line(t, &t.header, &widths), line(t, &rule, &widths)].into_iter().chain(rows).collect()
 }
 
 /// As wide as the widest cell, the widest columns narrowed until the page holds them all.
-fn widths(t: &Table) -> Vec<usize> {
+fn widths(t: &Table, width: usize) -> Vec<usize> {
     let plain =
         || t.rows.iter().enumerate().filter(|(place, _)| !t.titles.contains(place)).map(|(_, row)| row);
     let cells = |i: usize| std::iter::once(&t.header).chain(plain()).filter_map(move |row| row.get(i));
     let mut widths: Vec<usize> =
         (0..t.header.len()).map(|i| cells(i).map(|cell| length(cell)).max().unwrap_or(0)).collect();
-    let room = WIDTH.saturating_sub(GAP.len() * t.header.len().saturating_sub(1));
+    let room = width.saturating_sub(GAP.len() * t.header.len().saturating_sub(1));
     while widths.iter().sum::<usize>() > room {
         match widths.iter_mut().max() {
             Some(widest) if *widest > 1 => *widest -= 1,
@@ -120,7 +127,13 @@ mod tests {
             Block::List(vec!["y".repeat(150)]),
             Block::Table(Table::new("t", "What it is.", 1, row(["name", "value", "words"]), rows)),
         ];
-        let page = render(&Document { title: "Title".into(), blocks });
+        let document = Document { title: "Title".into(), blocks };
+        for width in [LEAST_WIDTH, 80] {
+            let page = in_columns(&document, width);
+            assert!(page.lines().all(|line| line.chars().count() <= width), "{page}");
+            assert_eq!(page.matches("word").count(), 31);
+        }
+        let page = in_columns(&document, WIDTH);
         assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
         let lines: Vec<&str> = page.lines().collect();
         assert!(page.starts_with("Title\n\nPart\n----\n\ntext text"), "{page}");

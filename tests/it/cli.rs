@@ -96,6 +96,7 @@ fn plan_tells_runs_and_costs_before_anything_is_spent() {
             false => line.to_string(),
         })
         .collect();
+    assert!(shown.iter().all(|line| line.chars().count() <= 80), "a terminal has 80 columns");
     insta::assert_snapshot!("plan", shown.join("\n"));
     let plan: serde_json::Value =
         serde_json::from_slice(&fs::read(desk.path().join("results/example/plan.json")).unwrap()).unwrap();

@@ -201,7 +201,7 @@ fn a_plan_tells_the_time_of_another_machine() {
     let desk = Desk::new();
     desk.experiment("cost", include_str!("../../experiments/paper/134m/cost.toml"));
     let shown = desk.show(&["plan", "experiments/cost", "--tflops", "400"]);
-    let time = "  time    about 85 d 19 h with 1 workers of 1 threads, as asked, 400 TFLOP/s per worker";
+    let time = "  time    about 85 d 19 h with 1 worker of 1 thread, as asked, 400 TFLOP/s per worker";
     assert!(shown.contains("exit code 0") && shown.contains(time), "{shown}");
     let refused = desk.show(&["plan", "experiments/cost", "--tflops", "0"]);
     assert!(refused.contains("exit code 2") && refused.contains("give a number above 0"), "{refused}");

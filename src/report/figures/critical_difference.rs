@@ -18,6 +18,8 @@ pub struct Ranks {
 /// Pitch of names, and of bars.
 const NAME_PITCH: f64 = 24.0;
 const BAR_PITCH: f64 = 9.0;
+/// Share of the sheet that the names of either side take at most: the ranks between them are what the figure is about.
+const MAX_ROOM: f64 = 0.29;
 
 /// Draws `ranks`; `None` with fewer than three levels, where a rank says no more than a difference.
 pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Result<Option<String>> {
@@ -32,7 +34,7 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
         .iter()
         .map(|(label, _)| width(label, TEXT) + if levels.len() > 9 { 52.0 } else { 44.0 })
         .fold(0.0, f64::max);
-    let room = widest.min(0.36 * sheet.width);
+    let room = widest.min(MAX_ROOM * sheet.width);
     let (left, right) = (room + 22.0, sheet.width - room - 22.0);
     let x = Scale::linear(1.0, levels.len() as f64, left, right);
     let line = 74.0;

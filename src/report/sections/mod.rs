@@ -67,9 +67,15 @@ pub fn build(
     }
     blocks.push(Block::Text(context.overview()));
     if !context.scores.has_items() {
-        blocks.push(Block::Text(
-            "`items.csv` is not among the tables: intervals of scores are over seeds alone, and hold for these items only.".into(),
-        ));
+        let note = match context.groups.iter().all(|group| group.runs.len() < 2) {
+            true => {
+                "`items.csv` is not among the tables, and there is a single seed: no score has an interval."
+            }
+            false => {
+                "`items.csv` is not among the tables: intervals of scores are over seeds alone, and hold for these items only."
+            }
+        };
+        blocks.push(Block::Text(note.into()));
     }
     let sections: [&(dyn Fn() -> Result<Vec<Block>> + Sync); 12] = [
         &|| context.answers_section(request, &answers, &preliminary),
@@ -157,7 +163,7 @@ impl Context<'_> {
             plural(seeds.len(), "seed"),
             if failed == 0 { "none".to_string() } else { failed.to_string() }
         );
-        if seeds.len() == 1 {
+        if seeds.len() == 1 && self.scores.has_items() {
             text += " With a single seed no seed interval exists: every interval of a score is over items alone, and no \
                      claim about another seed can be made.";
         }
