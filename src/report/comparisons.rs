@@ -297,8 +297,12 @@ pub fn could_find(
 ) -> String {
     let Some(detectable) = detectable else { return String::new() };
     let level = if tests > 1 { format!("{ALPHA}/{tests}") } else { ALPHA.to_string() };
-    let observed = observed
-        .map_or(String::new(), |x| format!("{} {}", format::magnitude(metric, x.abs()), metric.unit()));
+    let observed = observed.map(|x| format::magnitude(metric, x.abs()));
+    // One that is 0 to the digits shown has no number.
+    let observed = match observed.filter(|text| text.contains(|c: char| ('1'..='9').contains(&c))) {
+        Some(text) => format!("{text} {}", metric.unit()),
+        None => "difference".to_string(),
+    };
     let needed = match needed {
         Some(SeedsNeeded::Seeds(seeds)) => {
             format!("; to find the observed {observed} takes about {seeds} seeds")

@@ -1,6 +1,6 @@
 //! Questions and what may be said of them; numbers are those of scipy and statsmodels (`scripts/golden-grid.py`).
 use super::answers::Answers;
-use super::comparisons::{Compared, Outcome};
+use super::comparisons::{Compared, Outcome, could_find};
 use super::grid::SeedsNeeded;
 use super::grid::tests::{grid_of_runs, record};
 use super::groups::groups;
@@ -423,4 +423,21 @@ fn comparisons_are_a_table_with_everything_a_verdict_rests_on() {
     // (3 − 1)(4 − 1) degrees of freedom of three values over four seeds.
     assert_eq!(rows[1]["freedom"], "6.0");
     assert!(rows.iter().any(|row| row["asked"] == "exploratory" && row["outcome"] == "exploratory"));
+}
+
+/// "To find the observed 0.0 points" is no sentence.
+#[test]
+fn a_difference_that_is_shown_as_nothing_has_no_number() {
+    let told =
+        |observed| could_find(Metric::Acc, 5, Some(observed), (Some(0.02), Some(SeedsNeeded::Seeds(9))), 1);
+    assert!(
+        told(0.0004).ends_with("; to find the observed difference takes about 9 seeds."),
+        "{}",
+        told(0.0004)
+    );
+    assert!(
+        told(-0.012).ends_with("; to find the observed 1.2 points takes about 9 seeds."),
+        "{}",
+        told(-0.012)
+    );
 }

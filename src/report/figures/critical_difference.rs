@@ -18,8 +18,18 @@ pub struct Ranks {
 /// Pitch of names, and of bars.
 const NAME_PITCH: f64 = 24.0;
 const BAR_PITCH: f64 = 9.0;
-/// Share of the sheet that the names of either side take at most: the ranks between them are what the figure is about.
-const MAX_ROOM: f64 = 0.29;
+/// Share of the sheet that the names of either side take at most; where some are cut at that, all are cut to the smaller share,
+/// for the ranks between them are what the figure is about.
+const MAX_ROOM: f64 = 0.36;
+const ROOM_OF_CUT_NAMES: f64 = 0.29;
+
+/// Pixels for names, of which the widest takes `widest`.
+fn room(sheet: Sheet, widest: f64) -> f64 {
+    match widest > MAX_ROOM * sheet.width {
+        true => ROOM_OF_CUT_NAMES * sheet.width,
+        false => widest,
+    }
+}
 
 /// Draws `ranks`; `None` with fewer than three levels, where a rank says no more than a difference.
 pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Result<Option<String>> {
@@ -34,7 +44,7 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
         .iter()
         .map(|(label, _)| width(label, TEXT) + if levels.len() > 9 { 52.0 } else { 44.0 })
         .fold(0.0, f64::max);
-    let room = widest.min(MAX_ROOM * sheet.width);
+    let room = room(sheet, widest);
     let (left, right) = (room + 22.0, sheet.width - room - 22.0);
     let x = Scale::linear(1.0, levels.len() as f64, left, right);
     let line = 74.0;
@@ -102,6 +112,17 @@ fn bars(ranks: &[f64], critical: f64) -> Vec<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Sheet, room};
+
+    /// Names that fit are whole; long ones leave the ranks two fifths of the width.
+    #[test]
+    fn names_leave_the_ranks_room() {
+        for sheet in [Sheet::WIDE, Sheet::NARROW] {
+            assert_eq!(room(sheet, 0.35 * sheet.width), 0.35 * sheet.width);
+            assert!(sheet.width - 2.0 * room(sheet, 0.5 * sheet.width) > 0.4 * sheet.width);
+        }
+    }
+
     #[test]
     fn bars_join_what_is_not_told_apart_and_none_lies_within_another() {
         assert_eq!(super::bars(&[1.0, 1.5, 2.4, 4.0, 4.2], 1.0), [(0, 1), (1, 2), (3, 4)]);

@@ -47,9 +47,16 @@ fn natural(t: &Table, size: Size) -> Vec<f64> {
         .collect()
 }
 
-/// A header in lines: a word each, broken after hyphens.
+/// A header in lines: a word each, broken after hyphens; `95 %` is one word.
 pub fn header_lines(text: &str) -> Vec<&str> {
-    text.split(' ').flat_map(|word| word.split_inclusive('-')).collect()
+    let mut words = Vec::new();
+    let mut from = 0;
+    for (at, _) in text.match_indices(' ').filter(|(at, _)| !text[at + 1..].starts_with('%')) {
+        words.push(&text[from..at]);
+        from = at + 1;
+    }
+    words.push(&text[from..]);
+    words.into_iter().flat_map(|word| word.split_inclusive('-')).collect()
 }
 
 /// The rows that are no titles, which go across all columns.

@@ -94,3 +94,9 @@ fn tables_compile_without_an_overfull_box() {
         None => requirement::skip("pdflatex", "it is not installed"),
     }
 }
+
+#[test]
+fn a_number_and_its_per_cent_stay_on_one_line() {
+    assert_eq!(super::layout::header_lines("95 % interval"), ["95 %", "interval"]);
+    assert_eq!(super::layout::header_lines("Holm-adjusted p"), ["Holm-", "adjusted", "p"]);
+}
