@@ -45,7 +45,9 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
         .map(|(label, _)| width(label, TEXT) + if levels.len() > 9 { 52.0 } else { 44.0 })
         .fold(0.0, f64::max);
     let room = room(sheet, widest);
-    let (left, right) = (room + 22.0, sheet.width - room - 22.0);
+    // On a narrow sheet names stand below the ranks instead of beside them.
+    let margin = if sheet.is_narrow() { 20.0 } else { room + 22.0 };
+    let (left, right) = (margin, sheet.width - margin);
     let x = Scale::linear(1.0, levels.len() as f64, left, right);
     let line = 74.0;
     let names = line + 14.0 + BAR_PITCH * bars.len() as f64;
@@ -76,9 +78,22 @@ pub fn critical_difference_figure(sheet: Sheet, name: &str, ranks: &Ranks) -> Re
         // Between a line's end and a name there is the rank.
         let beside = if levels.len() > 9 { 48.0 } else { 40.0 };
         let labels: Vec<String> = levels.iter().map(|(label, _)| label.clone()).collect();
-        let labels = fitted_apart(&labels, TEXT, |_| room - beside - 2.0);
+        let column = 0.5 * sheet.width;
+        let labels = match sheet.is_narrow() {
+            true => fitted_apart(&labels, TEXT, |_| column - left - beside - 4.0),
+            false => fitted_apart(&labels, TEXT, |_| room - beside - 2.0),
+        };
         for (i, ((_, rank), text)) in levels.iter().zip(&labels).enumerate() {
             let on_left = i < half;
+            if sheet.is_narrow() {
+                // In the order of the ranks, down the first column and down the second.
+                canvas.dot((x.pixel(*rank), line), 3.2, INK)?;
+                let y = names + NAME_PITCH * ((i % half) as f64 + 0.5);
+                let at = if on_left { left } else { column };
+                canvas.text(&format!("{rank:.2}"), (at, y), SMALL, GREY, Anchor::Left)?;
+                canvas.text(text, (at + beside, y), TEXT, INK, Anchor::Left)?;
+                continue;
+            }
             // The outermost names lie highest on the left, and lowest on the right: strokes do not cross.
             let row = if on_left { i } else { levels.len() - 1 - i };
             let y = names + NAME_PITCH * (row as f64 + 0.5);

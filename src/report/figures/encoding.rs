@@ -30,6 +30,14 @@ fn label(value: &str) -> String {
     if value.is_empty() { "does not depend on it".into() } else { value.into() }
 }
 
+/// A value of a group where it has one; a number with the last word of its axis's key, since it says nothing alone.
+fn named_value(group: &Group, factor: usize, axes: &[String]) -> Option<String> {
+    let value = value(group, factor);
+    let axis = factor.checked_sub(1).map(|axis| axes[axis].as_str()).filter(|_| value.parse::<f64>().is_ok());
+    let word = axis.map(|key| if key.contains(' ') { key } else { key.rsplit('.').next().unwrap_or(key) });
+    (!value.is_empty()).then(|| word.map_or(value.to_string(), |word| format!("{word} {value}")))
+}
+
 /// Encodes `groups`, whose axes have the names `axes`.
 pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
     if groups.len() <= NUM_COLOURS {
@@ -83,7 +91,9 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
         let next = panels.len();
         let panel = *panels.entry((key.clone(), piece)).or_insert(next);
         if panel == next {
-            let mut name = key.iter().filter(|v| !v.is_empty()).copied().collect::<Vec<_>>().join(" · ");
+            let named = factors.iter().filter(|(other, _)| other != factor).map(|(other, _)| *other);
+            let named = named.filter_map(|other| named_value(group, other, axes));
+            let mut name = named.collect::<Vec<_>>().join(" · ");
             if pieces > 1 && !levels[level].is_empty() {
                 let last = count.min((piece + 1) * NUM_COLOURS);
                 let part = format!("{} to {last} of {count}", piece * NUM_COLOURS + 1);
@@ -148,6 +158,21 @@ mod tests {
                     .all(|(c, p)| *c < encoding.colours.len() && *p < encoding.panels.len())
             );
         }
+    }
+
+    #[test]
+    fn numbers_above_panels_say_of_what() {
+        let group = |arm: &str, tokens: &str| Group {
+            arm: arm.into(),
+            point: vec![tokens.into()],
+            label: arm.into(),
+            runs: vec![],
+        };
+        let arms = ["a", "b", "c", "d", "e"];
+        let all: Vec<Group> =
+            ["51200", "102400"].iter().flat_map(|tokens| arms.map(|arm| group(arm, tokens))).collect();
+        let encoding = encode(&all.iter().collect::<Vec<_>>(), &["budget.tokens".to_string()]);
+        assert_eq!(encoding.panels, ["tokens 51200", "tokens 102400"]);
     }
 
     #[test]

@@ -50,8 +50,9 @@ impl Context<'_> {
             factor.arm,
             metric.name()
         );
-        let header =
-            [&factor.name, metric.name(), "difference", "p (Holm)", "seeds"].map(String::from).to_vec();
+        let header = [&factor.name, metric.name(), "difference", "p (Holm, this table)", "seeds"]
+            .map(String::from)
+            .to_vec();
         Some(Block::Table(Table::new(&name, &caption, 1, header, rows)))
     }
 }

@@ -199,11 +199,10 @@ impl Context<'_> {
                 format!("`{}` (seed {}): {reason}", r.identity.run, r.identity.seed)
             })
             .collect();
-        let heading = Block::Heading("Failed runs".into());
-        if lines.is_empty() {
-            vec![heading, Block::Text("None.".into())]
-        } else {
-            vec![heading, Block::List(lines)]
+        // That none failed stands on top.
+        match lines.is_empty() {
+            true => Vec::new(),
+            false => vec![Block::Heading("Failed runs".into()), Block::List(lines)],
         }
     }
 }
