@@ -101,6 +101,14 @@ def table(head, rows):
     print()
 
 
+def is_number(text):
+    try:
+        float(text)
+        return True
+    except ValueError:
+        return False
+
+
 def main(folder):
     items = items_of(folder)
     runs = [row for row in read(folder, "runs") if row["status"] == "ok" and row["run"] in items]
@@ -130,9 +138,10 @@ def main(folder):
         rows.append([f"`{arm}`"] + list(point) + [f"{value:.0f}" for value in by_task])
     table(["arm"] + axes + names, rows)
 
-    if axes:
+    ordered = [place for place in range(len(axes)) if all(is_number(point[place]) for _, point in groups)]
+    if ordered:
         print("## Steps along each axis that go the wrong way\n")
-        for axis, name in itertools.product(range(len(axes)), SCORES):
+        for axis, name in itertools.product(ordered, SCORES):
             wrong, steps = [], 0
             lines = collections.OrderedDict()
             for (arm, point), seeds in groups.items():

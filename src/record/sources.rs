@@ -10,12 +10,17 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// The files of `root` that a program is made of: `Cargo.toml`, `Cargo.lock`, and all in `src` but tests.
+/// The files of `root` that a program is made of: `Cargo.toml`, `Cargo.lock` where there is one, and all in `src` but tests.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn files(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = vec![root.join("Cargo.toml"), root.join("Cargo.lock")];
+    // Whoever uses the crate as a library has a lock file of their own.
+    let mut found: Vec<PathBuf> = ["Cargo.toml", "Cargo.lock"]
+        .map(|name| root.join(name))
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect();
     let mut folders = vec![root.join("src")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
