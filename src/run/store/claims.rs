@@ -1,7 +1,8 @@
 //! Claims: who is at work on what, so that several processes on several machines share one store.
 //!
 //! ```text
-//! store/workers/<process>.json            a process at work; its modification time is its heartbeat
+//! store/workers/<process>.json            a process at work; its modification time is its heartbeat, and so is that of
+//! store/workers/<process>.progress        how far its stages are, written anew with every beat
 //! store/claims/<name>.<generation>.json   <name> is held by the process that the file of the highest generation names
 //! ```
 //!
@@ -19,7 +20,7 @@ use crate::base::process::{Process, host};
 use crate::base::seal;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,7 +92,7 @@ pub struct Claims {
     lease: Lease,
     worker: WorkerRecord,
     /// Heartbeats as they were seen last, and since when they have been so.
-    seen: Mutex<HashMap<String, (Option<SystemTime>, Instant)>>,
+    seen: Mutex<HashMap<String, (Beats, Instant)>>,
     next: AtomicU32,
     /// Numbers of the claims that this process holds. One that it gave back while the folder was somewhere else is still there
     /// when the folder is back, and nobody's.
@@ -171,7 +172,9 @@ impl Claims {
         let generation = match holder(&folder, name).map_err(write)? {
             Some((_, Some(record))) if self.is_held(&record) => return Ok(None),
             // A file that says nothing was not created by this protocol, or is damaged: it expires as a silent holder does.
-            Some((generation, None)) if !self.is_silent(&format!("{name}.{generation}"), None) => {
+            Some((generation, None))
+                if !self.is_silent(&format!("{name}.{generation}"), Beats::default()) =>
+            {
                 return Ok(None);
             }
             Some((generation, _)) => generation.saturating_add(1),
@@ -218,12 +221,11 @@ impl Claims {
         if process.parse::<Process>().ok().and_then(|process| process.is_alive()) == Some(false) {
             return false;
         }
-        let beat = fs::metadata(worker_file(&self.root, process)).and_then(|data| data.modified()).ok();
-        !self.is_silent(process, beat)
+        !self.is_silent(process, beats(&self.root, process))
     }
 
     /// Whether what was observed under that name has not changed for the time of a lease.
-    fn is_silent(&self, name: &str, beat: Option<SystemTime>) -> bool {
+    fn is_silent(&self, name: &str, beat: Beats) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = seen.entry(name.to_string()).or_insert_with(|| (beat, Instant::now()));
         if entry.0 != beat {
@@ -380,9 +382,18 @@ pub(super) fn forget(root: &Path, process: &str) -> io::Result<()> {
     fs::remove_dir_all(work_folder(root, process))
 }
 
-/// When the heart of a process beat last, on the clock of the file system.
+/// When the two files of a process were changed last. There are file systems (some in user space) on which a time cannot be set, and
+/// a full disk takes no file: one of the two beats everywhere.
+type Beats = [Option<SystemTime>; 2];
+
+fn beats(root: &Path, process: &str) -> Beats {
+    let beat = |path: PathBuf| fs::metadata(path).and_then(|data| data.modified()).ok();
+    [beat(worker_file(root, process)), beat(progress_file(root, process))]
+}
+
+/// When the heart of a process beat last, on its own clock or that of the file system.
 pub fn last_beat(root: &Path, process: &str) -> Option<SystemTime> {
-    fs::metadata(worker_file(root, process)).and_then(|data| data.modified()).ok()
+    beats(root, process).into_iter().max().flatten()
 }
 
 fn worker_file(root: &Path, process: &str) -> PathBuf {
@@ -456,7 +467,8 @@ impl Heart {
                 loop {
                     // A clock that was set back must not repeat an earlier beat.
                     last = SystemTime::now().max(last + Duration::from_millis(1));
-                    let _ = file.set_modified(last);
+                    // Both of them: where one is set alone, some file systems in user space set none.
+                    let _ = file.set_times(FileTimes::new().set_accessed(last).set_modified(last));
                     tell();
                     let (flag, changed) = &*stopped;
                     let flag = flag.lock().unwrap_or_else(PoisonError::into_inner);
