@@ -1,7 +1,8 @@
 //! Files that are either wholly there or not there at all.
 //!
 //! A result is written to a temporary file of the same folder, synced, renamed over its final name, and the
-//! folder is synced: a crash at any moment leaves the old contents or the new ones, never a part.
+//! folder is synced: a crash at any moment leaves the old contents or the new ones, never a part. Folders whose files are checked
+//! whenever they are read may be left to the system to be written ([`Durability`]).
 use super::process::Process;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};

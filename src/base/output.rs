@@ -37,8 +37,8 @@ pub fn write_out(text: &str) {
 
 /// Columns of the terminal that standard output is; `None` where it is a file or a pipe.
 pub fn columns() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout())
-        .map(|(terminal_size::Width(columns), _)| usize::from(columns))
+    let terminal = console::Term::stdout();
+    terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
 /// Writes a line to standard error; use it by `tell!`.

@@ -48,20 +48,15 @@ fn determines(groups: &[Group], cells: &[usize], axis: usize, other: usize) -> b
 /// The factor that the axis at place `axis` is. An axis that moves with it is no other setting, nor is the name of a point, which says
 /// what its keys say.
 fn factor(groups: &[Group], cells: &[usize], axis: usize, axes: &[String]) -> Option<Factor> {
-    let is_other =
-        |other: usize| other != axis && axes[other] != POINT && !determines(groups, cells, axis, other);
-    let held: Vec<usize> = (0..axes.len()).filter(|other| is_other(*other)).collect();
-    let varies = |other: &usize| {
-        cells.iter().any(|cell| groups[*cell].point[*other] != groups[cells[0]].point[*other])
-    };
-    let moves = |other: &usize| {
-        axes[axis] != POINT
-            && *other != axis
-            && axes[*other] != POINT
-            && !held.contains(other)
-            && varies(other)
-    };
-    let moving = (0..axes.len()).filter(moves).map(|other| axes[other].clone()).collect();
+    let others = (0..axes.len()).filter(|other| *other != axis && axes[*other] != POINT);
+    let (moving, held): (Vec<usize>, Vec<usize>) =
+        others.partition(|other| determines(groups, cells, axis, *other));
+    let value = |cell: usize, other: usize| groups[cell].point[other].as_str();
+    // What has one value throughout moves with nothing.
+    let varies = |other: &usize| cells.iter().any(|cell| value(*cell, *other) != value(cells[0], *other));
+    let is_key = axes[axis] != POINT;
+    let moving = moving.into_iter().filter(|other| is_key && varies(other));
+    let moving = moving.map(|other| axes[other].clone()).collect();
     let mut levels: Vec<String> = Vec::new();
     let mut others: BTreeMap<Vec<&str>, Vec<(usize, usize)>> = BTreeMap::new();
     for &cell in cells {

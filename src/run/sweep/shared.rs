@@ -61,7 +61,7 @@ impl Shared<'_> {
                 self.store.noted_failure(key).filter(|noted| self.forgiven[place].as_ref() != Some(noted));
             failure.map(|failure| Attempt::Decided(Err(StageFailure::Failed(failure.reason))))
         };
-        // Most of what others held has been finished by them: that is seen without a claim, which is a file to be synced.
+        // Most of what others held has been finished by them: that is seen without a claim, which is a file to be written.
         if let Some(attempt) = decided() {
             return Err(attempt);
         }
