@@ -19,3 +19,4 @@ pub mod suggest;
 pub mod terminal;
 pub mod units;
 pub mod vocabulary;
+pub mod wrap;

@@ -1,7 +1,8 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
 use super::{Place, Settings, corpora, engine, items, speed};
-use crate::base::output::write_out;
+use crate::base::output::{columns, write_out};
 use crate::base::units::{self, grouped, si};
+use crate::base::wrap::fitted;
 use crate::model::Engine;
 use crate::plan::{Cost, Plan, Stage, StageKind, document, makespan, plan, training_rate};
 use crate::record::Results;
@@ -40,18 +41,20 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let states = stage_states(&plan, &keys, &store, &vec![true; plan.runs.len()]);
     let engine = &experiment.engine;
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
-    write_out(&describe(&plan, &states));
-    write_out(&corpora::describe(&plan, &store)?);
-    write_out(&items::describe(&plan, &store)?);
-    say!("{}", spending(&plan, &keys, &states, &store, &groups, workers, options.tflops));
+    write_out(&fitted(&describe(&plan, &states, columns())));
+    write_out(&fitted(&corpora::describe(&plan, &store)?));
+    write_out(&fitted(&items::describe(&plan, &store)?));
+    let left = spending(&plan, &keys, &states, &store, &groups, workers, options.tflops);
+    say!("{}", fitted(&left));
     if let Some(pilot) = &options.pilot {
-        say!("{}", expected(&plan, pilot)?);
+        say!("{}", fitted(&expected(&plan, pilot)?));
     }
     let path = results.join("plan.json");
     if write_plan(&results, &plan)? {
-        say!("\nplan written to {}", path.display());
+        say!("{}", fitted(&format!("\nplan written to {}", path.display())));
     } else {
-        say!("\nplan not written: {} is that of the results beside it; `run` replaces both", path.display());
+        let why = "is that of the results beside it; `run` replaces both";
+        say!("{}", fitted(&format!("\nplan not written: {} {why}", path.display())));
     }
     Ok(0)
 }
@@ -85,8 +88,8 @@ fn expected(plan: &Plan, pilot: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// Arms, runs and shared stages.
-fn describe(plan: &Plan, states: &[StageState]) -> String {
+/// Arms, runs and shared stages, for a terminal of `columns`.
+fn describe(plan: &Plan, states: &[StageState], columns: Option<usize>) -> String {
     let experiment = &plan.experiment;
     let mut text = format!("{}: {}\n\n", experiment.title, experiment.question);
     let done = plan.runs.iter().filter(|run| states[run.evaluation] == StageState::Done).count();
@@ -121,11 +124,21 @@ fn describe(plan: &Plan, states: &[StageState]) -> String {
     // As wide as what is in them, so that a terminal of 80 columns has room for all.
     let widest = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let [width, counts, dones, params, tokens, flops] = [0, 1, 2, 3, 4, 5].map(widest);
-    for [label, count, done, of_params, of_tokens, of_flops] in &rows {
-        let _ = writeln!(
-            text,
-            "  {label:width$}  {count:>counts$}  {done:>dones$}  {of_params:>params$}  {of_tokens:>tokens$}  {of_flops:>flops$}"
-        );
+    let wide = 2 + [width, counts, dones, params, tokens, flops].iter().sum::<usize>() + 5 * 2;
+    let is_narrow = columns.is_some_and(|columns| columns < wide);
+    for (place, [label, count, done, of_params, of_tokens, of_flops]) in rows.iter().enumerate() {
+        let _ = match (is_narrow, place) {
+            (false, _) => writeln!(
+                text,
+                "  {label:width$}  {count:>counts$}  {done:>dones$}  {of_params:>params$}  {of_tokens:>tokens$}  {of_flops:>flops$}"
+            ),
+            (true, 0) => Ok(()),
+            // Columns that no longer stand below each other need their names beside them.
+            (true, _) => writeln!(
+                text,
+                "  {label}: {count} runs, {done} done; {of_params} parameters, {of_tokens} tokens, {of_flops} FLOPs"
+            ),
+        };
     }
     text.push_str("  (of one run, without its inputs)\n");
     let uses = plan.uses();
@@ -242,5 +255,28 @@ fn range(values: impl Iterator<Item = f64>, show: impl Fn(f64) -> String) -> Str
         (true, _) => String::new(),
         (false, true) => show(most),
         (false, false) => format!("{}–{}", show(least), show(most)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::wrap::hanging;
+    use crate::spec::{self, EngineKind, no_model};
+
+    /// In a terminal of 40 columns no line is broken by the terminal, and no number stands without its name.
+    #[test]
+    fn a_plan_is_read_in_a_narrow_terminal() {
+        let text = include_str!("../../tests/fixtures/example.toml");
+        let experiment = spec::parse(text, "test", Path::new("/nowhere"), &no_model).unwrap();
+        let plan = plan(&experiment, EngineKind::Cpu).unwrap();
+        let states = vec![StageState::Waiting; plan.stages.len()];
+        let page = hanging(&describe(&plan, &states, Some(40)), 40);
+        assert!(page.lines().all(|line| line.chars().count() <= 40), "{page}");
+        assert!(page.contains("  source: ") && page.contains(" runs, 0 done;"), "{page}");
+        assert!(
+            !page.contains("FLOPs\n  source") && describe(&plan, &states, Some(100)).contains("tokens"),
+            "{page}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 use super::slurm::Job;
 use super::{Place, SOME_FAILED, Settings, engine, slurm};
 use crate::base::units;
+use crate::base::wrap::fitted;
 use crate::plan::{Plan, Run, plan};
 use crate::run::{Activity, StageKey, Store, UnderWay, keys};
 use anyhow::Result;
@@ -79,14 +80,15 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
         return Ok(if count("failed") > 0 { SOME_FAILED } else { 0 });
     }
     let counts: Vec<String> = names.iter().map(|name| format!("{} {name}", count(name))).collect();
-    say!("{}: {} runs in {}: {}", experiment.title, plan.runs.len(), results.display(), counts.join(", "));
+    let title = &experiment.title;
+    show(&format!("{title}: {} runs in {}: {}", plan.runs.len(), results.display(), counts.join(", ")));
     for worker in &activity.workers {
-        say!("  {}", worker.line());
+        show(&format!("  {}", worker.line()));
     }
     // How a job ended matters while something is left to do.
     let is_over = count("done") == plan.runs.len();
     let jobs = all_jobs.iter().filter(|job| !(is_over && job.has_failed()));
-    Job::lines(jobs).iter().for_each(|line| say!("  {line}"));
+    Job::lines(jobs).iter().for_each(|line| show(&format!("  {line}")));
     if !options.summary {
         let width = plan.runs.iter().map(|run| run.id.len()).max().unwrap_or(0);
         let shown = |state: &State| !options.failed || state.name() == "failed";
@@ -114,18 +116,23 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
                 State::Begun => "begun    what it has so far is kept".to_string(),
                 State::Missing => "missing".to_string(),
             };
-            say!("{}", format!("  {:width$}  {told}  {}", run.id, axes.join("  ")).trim_end());
+            show(format!("  {:width$}  {told}  {}", run.id, axes.join("  ")).trim_end());
         }
     }
     let waiting = count("missing") + count("begun");
     // What somebody is at work on, or will be when Slurm lets him, needs no hint to begin it.
     if waiting > 0 && activity.workers.is_empty() && all_jobs.iter().all(Job::has_failed) {
-        say!("hint: `efficientllm run {}` does what is not done", place.experiment.display());
+        show(&format!("hint: `efficientllm run {}` does what is not done", place.experiment.display()));
     }
     if count("failed") > 0 {
-        say!("hint: `efficientllm retry {}` tries again what failed", place.experiment.display());
+        show(&format!("hint: `efficientllm retry {}` tries again what failed", place.experiment.display()));
     }
     Ok(if count("failed") > 0 { SOME_FAILED } else { 0 })
+}
+
+/// A line, in the columns of the terminal.
+fn show(line: &str) {
+    say!("{}", fitted(line));
 }
 
 /// Axes that a run depends on, with its values.

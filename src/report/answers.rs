@@ -9,7 +9,7 @@
 use super::comparisons::{Compared, compare};
 use super::family::{Corrected, Test, correct};
 use super::grid::{Factor, Grid, Interaction, Pair, Ranking, Slope, factors, interaction, ranking, slope};
-use super::groups::Group;
+use super::groups::{Group, leading_axes};
 use super::metric::Metric;
 use super::request::ReportRequest;
 use super::scores::Scores;
@@ -43,6 +43,7 @@ impl Answers {
         let representatives = representatives(results, scores, groups);
         let compared = compare(results, scores, groups, &representatives, request);
         let all = factors(groups, &results.axes);
+        let leading = leading_axes(&groups.iter().collect::<Vec<_>>(), &results.axes);
         let mut names: Vec<&str> = Vec::new();
         for factor in &all {
             if !names.contains(&factor.arm.as_str()) {
@@ -51,7 +52,13 @@ impl Answers {
         }
         let mut arms = Vec::new();
         for arm in names {
-            let of_arm: Vec<&Factor> = all.iter().filter(|factor| factor.arm == arm).collect();
+            // An axis that moves with another is asked about, or told with it.
+            let is_told = |factor: &&Factor| {
+                let is_asked = |q: &AxisQuestion| q.arm == arm && q.axes.contains(&factor.name);
+                factor.arm == arm
+                    && (leading.contains(&factor.axis) || request.questions.iter().any(is_asked))
+            };
+            let of_arm: Vec<&Factor> = all.iter().filter(is_told).collect();
             for metric in metrics(request, arm) {
                 let grid = Grid { results, scores, groups, metric };
                 arms.push(arm_answers(&grid, request, arm, &of_arm));

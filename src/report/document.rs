@@ -41,6 +41,8 @@ pub enum Block {
     Heading(String),
     Text(String),
     List(Vec<String>),
+    /// A list that a page shows when its title is clicked on.
+    Folded(String, Vec<String>),
     Table(Table),
     Figure(Figure),
 }

@@ -28,15 +28,20 @@ pub fn render(document: &Document, refresh: Option<u64>) -> String {
         let _ = match block {
             Block::Heading(text) => writeln!(out, "<h2 id=\"{}\">{}</h2>", anchor(text), inline(text)),
             Block::Text(text) => writeln!(out, "<p>{}</p>", inline(text)),
-            Block::List(items) => {
-                let items: Vec<String> = items.iter().map(|i| format!("<li>{}</li>\n", inline(i))).collect();
-                writeln!(out, "<ul>\n{}</ul>", items.concat())
+            Block::List(items) => writeln!(out, "{}", list(items)),
+            Block::Folded(title, items) => {
+                writeln!(out, "<details>\n<summary>{}</summary>\n{}\n</details>", inline(title), list(items))
             }
             Block::Table(t) => writeln!(out, "{}", table(t)),
             Block::Figure(f) => writeln!(out, "{}", figure(f)),
         };
     }
     out + &format!("</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n")
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<String> = items.iter().map(|i| format!("<li>{}</li>\n", inline(i))).collect();
+    format!("<ul>\n{}</ul>", items.concat())
 }
 
 /// Links to the headings.
@@ -225,6 +230,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// On paper nothing scrolls: cells break their lines, captions stay with their tables, and what is folded is shown.
+    #[test]
+    fn a_printed_page_is_whole() {
+        let (_, print) = STYLE.split_once("@media print{").unwrap();
+        for rule in ["th,td{padding:3px 5px;white-space:normal}", ".caption,thead,h2{break-after:avoid}"] {
+            assert!(print.contains(rule), "{rule}");
+        }
+        assert!(print.contains("details::details-content{content-visibility:visible"));
+    }
+
+    #[test]
+    fn a_folded_list_is_whole_without_scripts() {
+        let folded = Block::Folded("`a` at 4 points".into(), vec!["one".into(), "two".into()]);
+        let page = render(&Document { title: "x".into(), blocks: vec![folded] }, None);
+        let list = "<details>\n<summary><code>a</code> at 4 points</summary>\n<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n</details>";
+        assert!(page.contains(list), "{page}");
     }
 
     #[test]

@@ -13,6 +13,10 @@ pub fn render(document: &Document) -> String {
                 out.push('\n');
                 items.iter().try_for_each(|item| writeln!(out, "- {item}"))
             }
+            Block::Folded(title, items) => {
+                out += &format!("\n{title}:\n\n");
+                items.iter().try_for_each(|item| writeln!(out, "- {item}"))
+            }
             Block::Table(t) => write!(out, "\n{}\n\n{}", t.caption, table(t)),
             Block::Figure(f) => write!(out, "\n![{}](figures/{}.svg)\n\n*{}*\n", f.name, f.name, f.caption),
         };

@@ -50,6 +50,15 @@ fn results_without_their_items_are_reported_over_seeds() {
         let column = rows.headers().unwrap().iter().position(|name| name == "estimate").unwrap();
         rows.records().map(|row| row.unwrap()[column].parse().ok()).collect()
     };
+    assert!(
+        whole.markdown.contains("interval over seeds and items")
+            && whole.markdown.contains("by seed and by item")
+    );
+    assert!(
+        !report.markdown.contains("and items") && !report.markdown.contains("by item"),
+        "{}",
+        report.markdown
+    );
     let (with, without) = (estimates(&whole), estimates(&report));
     assert!(with.len() == without.len() && with.iter().any(Option::is_some));
     for (with, without) in with.iter().zip(&without) {

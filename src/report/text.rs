@@ -1,6 +1,7 @@
 //! Blocks as plain text: aligned, as wide as the terminal and at most [`WIDTH`] columns; figures are left out.
 use super::document::{Align, Block, Document, Table};
 use crate::base::output::columns;
+use crate::base::wrap::wrap;
 use std::fmt::Write;
 
 /// Columns of the page, where no terminal is narrower.
@@ -20,7 +21,7 @@ fn in_columns(document: &Document, width: usize) -> String {
         let _ = match block {
             Block::Heading(text) => write!(out, "\n{text}\n{}\n", "-".repeat(length(text))),
             Block::Text(text) => write!(out, "\n{}\n", wrap(text, width).join("\n")),
-            Block::List(items) => {
+            Block::List(items) | Block::Folded(_, items) => {
                 out.push('\n');
                 items.iter().try_for_each(|item| {
                     writeln!(out, "{GAP}{}", wrap(item, width - 6).join(&format!("\n{GAP}{GAP}{GAP}")))
@@ -35,31 +36,6 @@ fn in_columns(document: &Document, width: usize) -> String {
 
 fn length(text: &str) -> usize {
     text.chars().count()
-}
-
-/// `text` in lines of at most `width` characters, broken at spaces, and inside a word where one is longer.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
-        let used = lines.last().map_or(0, |line| length(line));
-        if used > 0 && used + 1 + word.len() > width {
-            lines.push(String::new());
-        }
-        while word.len() > width {
-            let rest = word.split_off(width);
-            lines.extend([word.into_iter().collect(), String::new()]);
-            word = rest;
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.extend(word);
-        }
-    }
-    lines.retain(|line| !line.is_empty());
-    if lines.is_empty() { vec![String::new()] } else { lines }
 }
 
 fn table(t: &Table, width: usize) -> String {

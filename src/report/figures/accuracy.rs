@@ -4,7 +4,7 @@ use super::canvas::{NUM_COLOURS, Sheet};
 use super::rows::{Mark, Row, RowBlock, RowPlot, draw};
 use crate::report::Result;
 use crate::report::format;
-use crate::report::groups::Group;
+use crate::report::groups::{Group, leading_axes, named_value, short_names};
 use crate::report::scores::Cell;
 
 /// A task, its chance level and a cell per group.
@@ -21,10 +21,18 @@ fn mark(cell: &Cell, colour: usize) -> Option<Mark> {
 
 /// Draws `rows`; of more groups than there are colours the first row alone, in which each group is a row of its own. `None`
 /// where nothing was scored.
-pub fn accuracy_figure(sheet: Sheet, groups: &[Group], rows: &[TaskRow]) -> Result<Option<String>> {
+pub fn accuracy_figure(
+    sheet: Sheet,
+    groups: &[Group],
+    axes: &[String],
+    rows: &[TaskRow],
+) -> Result<Option<String>> {
     let by_task = groups.len() <= NUM_COLOURS;
-    let blocks =
-        if by_task { vec![tasks(rows)] } else { rows.first().map_or(Vec::new(), |row| arms(groups, row)) };
+    let blocks = if by_task {
+        vec![tasks(rows)]
+    } else {
+        rows.first().map_or(Vec::new(), |row| arms(groups, axes, row))
+    };
     if !blocks.iter().flat_map(|(_, rows)| rows).any(|row| !row.marks.is_empty()) {
         return Ok(None);
     }
@@ -41,7 +49,7 @@ pub fn accuracy_figure(sheet: Sheet, groups: &[Group], rows: &[TaskRow]) -> Resu
     };
     let blocks = blocks.into_iter().enumerate().map(block).collect();
     let legend = match by_task {
-        true => groups.iter().enumerate().map(|(i, group)| (group.label.clone(), i)).collect(),
+        true => short_names(&groups.iter().collect::<Vec<_>>(), axes).into_iter().zip(0..).collect(),
         false => Vec::new(),
     };
     draw(sheet, "accuracy", &RowPlot { blocks, note_title: String::new(), legend, reference: "chance" })
@@ -58,7 +66,8 @@ fn tasks(rows: &[TaskRow]) -> (String, Vec<Row>) {
 }
 
 /// A block for each arm, with a row for each point of its axes.
-fn arms(groups: &[Group], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
+fn arms(groups: &[Group], axes: &[String], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
+    let leading = leading_axes(&groups.iter().collect::<Vec<_>>(), axes);
     let mut blocks: Vec<(String, Vec<Row>)> = Vec::new();
     for (group, cell) in groups.iter().zip(&row.cells) {
         let place = blocks.iter().position(|(arm, _)| *arm == group.arm).unwrap_or_else(|| {
@@ -66,7 +75,7 @@ fn arms(groups: &[Group], row: &TaskRow) -> Vec<(String, Vec<Row>)> {
             blocks.len() - 1
         });
         let colour = place % NUM_COLOURS;
-        let point: Vec<&str> = group.point.iter().map(String::as_str).filter(|v| !v.is_empty()).collect();
+        let point: Vec<String> = leading.iter().filter_map(|axis| named_value(group, *axis, axes)).collect();
         let marks: Vec<Mark> = mark(cell, colour).into_iter().collect();
         let label = if point.is_empty() { group.arm.clone() } else { point.join(" · ") };
         let note = format::percent_with_interval(cell.mean, cell.interval);
@@ -89,17 +98,17 @@ mod tests {
             label: String::new(),
             runs: vec![],
         };
-        let groups = [group("a", "1"), group("b", "1"), group("a", "2"), group("b", "2")];
+        let groups = [group("a", "l"), group("b", "l"), group("a", "2"), group("b", "2")];
         let cell = || Cell { mean: Some(0.5), interval: None, seeds: 1 };
         let row = TaskRow { task: String::new(), chance: None, cells: (0..4).map(|_| cell()).collect() };
-        let blocks = arms(&groups, &row);
+        let blocks = arms(&groups, &["x.update".to_string()], &row);
         let told = |(arm, rows): &(String, Vec<Row>)| {
             let labels: Vec<&str> = rows.iter().map(|row| row.label.as_str()).collect();
             (arm.clone(), labels.join(" "))
         };
         assert_eq!(
             blocks.iter().map(told).collect::<Vec<_>>(),
-            [("a".into(), "1 2".into()), ("b".into(), "1 2".into())]
+            [("a".into(), "l update 2".into()), ("b".into(), "l update 2".into())]
         );
     }
 }

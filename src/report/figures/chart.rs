@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub const MAX_PANELS: usize = 24;
 /// Labels at line ends are at least this far apart.
 const LABEL_PITCH: f64 = 15.0;
+/// Room for the title of a panel's own x axis.
+const AXIS_ROW: f64 = 20.0;
 /// Height of a line of a title.
 const TITLE_LINE: f64 = 16.0;
 /// Room left of a panel for its tick labels, right of it for the half of the last one, above it for its title.
@@ -40,6 +42,8 @@ pub struct Line {
 #[derive(Clone, Debug)]
 pub struct Panel {
     pub title: String,
+    /// Title of its own x axis; where a panel has one, every panel has its title below it.
+    pub axis: Option<String>,
     pub x: Domain,
     pub y: Domain,
     pub lines: Vec<Line>,
@@ -53,7 +57,8 @@ pub struct Panel {
 
 impl Panel {
     pub fn new(title: impl Into<String>, x: Domain, y: Domain, lines: Vec<Line>) -> Panel {
-        Panel { title: title.into(), x, y, lines, names: Vec::new(), guide: Vec::new(), others: Vec::new() }
+        let (names, guide, others) = (Vec::new(), Vec::new(), Vec::new());
+        Panel { title: title.into(), axis: None, x, y, lines, names, guide, others }
     }
 }
 
@@ -102,8 +107,10 @@ struct Layout {
     height: f64,
     /// Lines of the panels' titles.
     title_lines: usize,
-    /// Below the panels, for names and numbers.
+    /// Below each panel, for names and numbers, and its title where it has its own.
     below: f64,
+    /// Below all, for the title of the x axis that they share.
+    foot: f64,
 }
 
 /// Draws `chart`.
@@ -146,15 +153,24 @@ pub fn draw(sheet: Sheet, name: &str, chart: &Chart) -> Result<String> {
                 let y = y0 + 13.0 + TITLE_LINE * line as f64;
                 canvas.text(text, (left, y), TEXT, INK, Anchor::Left)?;
             }
+            if layout.foot < AXIS_ROW {
+                let title = panel.axis.as_ref().unwrap_or(&chart.titles[0]);
+                let (centre, room) = (0.5 * (left + right), layout.panel.0 - 8.0);
+                let below = (centre, y0 + layout.panel.1 - 10.0);
+                canvas.text(&fitted(title, TEXT, room), below, TEXT, INK, Anchor::Centre)?;
+            }
             lines(canvas, &frame, panel)?;
             if labelled {
                 end_labels(canvas, &frame, panel, (right, top, bottom), &names)?;
             }
         }
         let [x_title, y_title] = &chart.titles;
-        let middle = 0.5 * (layout.top + layout.height - 24.0);
+        let middle = 0.5 * (layout.top + layout.height + 6.0 - layout.foot);
         let title = fitted(y_title, TEXT, layout.height - 24.0);
         canvas.upward(&title, (11.0, middle), TEXT, INK)?;
+        if layout.foot < AXIS_ROW {
+            return Ok(());
+        }
         let centre = 22.0 + 0.5 * layout.columns as f64 * layout.panel.0 + 0.5 * (MARGIN.0 - MARGIN.1);
         let title = fitted(x_title, TEXT, 2.0 * (sheet.width - centre).min(centre));
         canvas.text(&title, (centre, layout.height - 14.0), TEXT, INK, Anchor::Centre)
@@ -199,11 +215,13 @@ fn layout(
         inner / (panel.x.high - panel.x.low)
     };
     let two_rows = chart.panels.iter().any(|panel| in_two_rows(&panel.names, pitch(panel)));
-    let below = 28.0 + if two_rows { NAME_ROW } else { 0.0 };
+    let own_axes = chart.panels.iter().any(|panel| panel.axis.is_some());
+    let below = 28.0 + if two_rows { NAME_ROW } else { 0.0 } + if own_axes { AXIS_ROW } else { 0.0 };
+    let foot = if own_axes { 8.0 } else { 30.0 };
     let tall = tall + TITLE_LINE * (title_lines - 1) as f64 + below - 28.0;
     let top = legend.height + 8.0;
-    let height = top + tall * count.div_ceil(columns) as f64 + 30.0;
-    Layout { columns, panel: (wide, tall), top, label_room, height, title_lines, below }
+    let height = top + tall * count.div_ceil(columns) as f64 + foot;
+    Layout { columns, panel: (wide, tall), top, label_room, height, title_lines, below, foot }
 }
 
 /// The titles of the panels in lines, no two alike.

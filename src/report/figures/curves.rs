@@ -92,8 +92,8 @@ fn from_zero(panels: Vec<(String, Vec<Line>)>) -> Vec<Panel> {
     panels.into_iter().map(|(title, lines)| Panel::new(title, x, y, lines)).collect()
 }
 
-/// One panel becomes two, the whole run and the last quarter of each line's own; of several each shows the second half of its
-/// shortest run and what is later. All on scales of their own, on which the ends can be told apart.
+/// One panel becomes two, the whole run and the last quarter of each line's own; of several each shows the second half of
+/// each run. All on scales of their own, on which the ends can be told apart.
 fn losses(panels: Vec<(String, Vec<Line>)>, scale: CurveScale) -> Vec<Panel> {
     if panels.len() > 1 {
         return panels.into_iter().map(|(title, lines)| second_half(title, &lines)).collect();
@@ -108,7 +108,8 @@ fn losses(panels: Vec<(String, Vec<Line>)>, scale: CurveScale) -> Vec<Panel> {
     let y = Domain::of(values.iter().map(|v| v.min(high)), 0.04);
     let whole = Panel::new("the whole run", Domain { low: 0.0, high: last, log: false }, y, lines);
     let x = Domain { low: 75.0, high: 100.0, log: false };
-    vec![whole, Panel::new("the last quarter of each run, in per cent of it", x, late_values(&late), late)]
+    let end = Panel::new("the last quarter of each run", x, late_values(&late), late);
+    vec![whole, Panel { axis: Some("% of the run".to_string()), ..end }]
 }
 
 /// A scale of the values of `lines`; a single diverged seed must not flatten all others.
@@ -127,23 +128,48 @@ fn last_quarter(line: &Line) -> Line {
     Line { seeds: line.seeds.iter().map(late).collect(), mean: late(&line.mean), ..line.clone() }
 }
 
+/// How many times as long as the shortest run of a panel the longest may be on a plain axis.
+const LENGTHS: f64 = 4.0;
+
 fn second_half(title: String, lines: &[Line]) -> Panel {
     let end = |line: &Line| line.mean.last().map_or(0.0, |p| p.0);
-    let since = 0.5 * lines.iter().map(end).fold(f64::INFINITY, f64::min);
-    let late = |points: &Vec<Point>| points.iter().copied().filter(|p| p.0 >= since).collect::<Vec<_>>();
-    let cut = |line: &Line| Line {
-        seeds: line.seeds.iter().map(late).collect(),
-        mean: late(&line.mean),
-        ..line.clone()
+    let late = |points: &Vec<Point>, since: f64| -> Vec<Point> {
+        points.iter().copied().filter(|p| p.0 >= since).collect()
     };
+    let cut = |line: &Line| {
+        let since = 0.5 * end(line);
+        let seeds = line.seeds.iter().map(|seed| late(seed, since)).collect();
+        Line { seeds, mean: late(&line.mean, since), ..line.clone() }
+    };
+    let ends = || lines.iter().map(end);
+    let (shortest, longest) = (ends().fold(f64::INFINITY, f64::min), ends().fold(0.0, f64::max));
     let lines: Vec<Line> = lines.iter().map(cut).collect();
     let x = Domain::of(lines.iter().flat_map(|line| line.seeds.iter().flatten().map(|p| p.0)), 0.0);
+    // Halves of short runs beside those of long ones would be a stroke at the edge.
+    let x = if longest > LENGTHS * shortest { x.logarithmic() } else { x };
     Panel::new(title, x, late_values(&lines), lines)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::figures::canvas::Sheet;
+    use crate::report::figures::chart::{Chart, draw};
+
+    /// Of several panels each shows the second half of every run; short runs beside long ones keep a part of the axis.
+    #[test]
+    fn short_runs_beside_long_ones_can_be_seen() {
+        let line = |end: f64| {
+            let points: Vec<Point> = (0..=100).map(|i| (end * f64::from(i) / 100.0, 1.0)).collect();
+            Line { seeds: vec![points.clone()], mean: points, ..Line::default() }
+        };
+        let panel = second_half(String::new(), &[line(50.0), line(1000.0)]);
+        let begins = |line: &Line| (line.mean[0].0, line.seeds[0][0].0);
+        assert_eq!(panel.lines.iter().map(begins).collect::<Vec<_>>(), [(25.0, 25.0), (500.0, 500.0)]);
+        let scale = panel.x.scale(0.0, 1.0);
+        assert!(scale.pixel(50.0) - scale.pixel(25.0) > 0.15, "{}", scale.pixel(50.0));
+        assert!(!second_half(String::new(), &[line(500.0), line(1000.0)]).x.log);
+    }
 
     /// Ends that lie on one another beside the whole run are far apart in the panel of the ends, however long the runs are.
     #[test]
@@ -161,6 +187,30 @@ mod tests {
             (ends[1].1 - ends[0].1) / (panel.y.high - panel.y.low)
         };
         assert_eq!(panels.len(), 2);
+        let titles = ["tokens", "loss"].map(String::from);
+        let chart = Chart { titles, panels: panels.clone(), labels: Labels::AtEnds };
+        for sheet in [Sheet::WIDE, Sheet::NARROW] {
+            let svg = draw(sheet, "x", &chart).unwrap();
+            let place = |text: &str| -> (f64, f64) {
+                let (before, _) = svg.split_once(&format!("\n{text}\n")).unwrap();
+                let element = &before[before.rfind("<text").unwrap()..];
+                let of = |key: &str| {
+                    let value = element.split(&format!(" {key}=\"")).nth(1).unwrap();
+                    value.split('"').next().unwrap().parse().unwrap()
+                };
+                (of("x"), of("y"))
+            };
+            // Each panel says what its own axis is, below it.
+            let ([whole, tokens], [end, share]) = (
+                ["the whole run", "tokens"].map(place),
+                ["the last quarter of each run", "% of the run"].map(place),
+            );
+            assert!(tokens.0 > whole.0 && share.0 > end.0 && tokens.1 > whole.1 && share.1 > end.1);
+            assert!(
+                if sheet.is_narrow() { tokens.1 < end.1 } else { tokens.0 < end.0 },
+                "{tokens:?} {end:?}"
+            );
+        }
         assert!(panels[1].lines.iter().all(|line| line.mean.last().unwrap().0 == 100.0));
         assert!(
             apart(&panels[0]) < 0.05 && apart(&panels[1]) > 0.3,

@@ -1,7 +1,7 @@
 //! Which colour and which panel a configuration has: colour is one factor, panels are the others, and no two curves of a
 //! panel have one colour.
 use super::canvas::NUM_COLOURS;
-use crate::report::groups::Group;
+use crate::report::groups::{Group, leading_axes, named_value, short_names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where each of some groups is drawn.
@@ -30,25 +30,12 @@ fn label(value: &str) -> String {
     if value.is_empty() { "does not depend on it".into() } else { value.into() }
 }
 
-/// A value of a group where it has one; a number with the last word of its axis's key, since it says nothing alone.
-fn named_value(group: &Group, factor: usize, axes: &[String]) -> Option<String> {
-    let value = value(group, factor);
-    let axis = factor.checked_sub(1).map(|axis| axes[axis].as_str()).filter(|_| value.parse::<f64>().is_ok());
-    let word = axis.map(|key| if key.contains(' ') { key } else { key.rsplit('.').next().unwrap_or(key) });
-    (!value.is_empty()).then(|| word.map_or(value.to_string(), |word| format!("{word} {value}")))
-}
-
 /// Encodes `groups`, whose axes have the names `axes`.
 pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
     if groups.len() <= NUM_COLOURS {
-        let one_arm = groups.iter().all(|group| group.arm == groups[0].arm);
-        let short = |group: &&Group| match one_arm && !group.point.iter().all(String::is_empty) {
-            true => group.point.iter().filter(|v| !v.is_empty()).cloned().collect::<Vec<_>>().join(" · "),
-            false => group.label.clone(),
-        };
         return Encoding {
             factor: String::new(),
-            colours: groups.iter().map(short).collect(),
+            colours: short_names(groups, axes),
             places: (0..groups.len()).map(|i| (i, 0)).collect(),
             panels: vec![String::new()],
         };
@@ -64,8 +51,11 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
         levels.sort_by_key(|v| v.is_empty());
         levels
     };
-    let factors: Vec<(usize, Vec<&str>)> =
-        (0..=axes.len()).map(|factor| (factor, levels(factor))).filter(|(_, l)| l.len() > 1).collect();
+    let factors: Vec<(usize, Vec<&str>)> = std::iter::once(0)
+        .chain(leading_axes(groups, axes).into_iter().map(|axis| axis + 1))
+        .map(|factor| (factor, levels(factor)))
+        .filter(|(_, l)| l.len() > 1)
+        .collect();
     // The one with which panels are fewest; more levels than colours are cut into pieces, which comes second to a factor
     // whose colours fit.
     let pieces = |levels: &[&str]| levels.len().div_ceil(NUM_COLOURS);
@@ -92,7 +82,10 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
         let panel = *panels.entry((key.clone(), piece)).or_insert(next);
         if panel == next {
             let named = factors.iter().filter(|(other, _)| other != factor).map(|(other, _)| *other);
-            let named = named.filter_map(|other| named_value(group, other, axes));
+            let named = named.filter_map(|other| match other.checked_sub(1) {
+                None => Some(group.arm.clone()),
+                Some(axis) => named_value(group, axis, axes),
+            });
             let mut name = named.collect::<Vec<_>>().join(" · ");
             if pieces > 1 && !levels[level].is_empty() {
                 let last = count.min((piece + 1) * NUM_COLOURS);
@@ -103,6 +96,13 @@ pub fn encode(groups: &[&Group], axes: &[String]) -> Encoding {
         }
         // With several pieces a colour stands for one level in each; the legend then is the panel's own labels.
         places.push((level, panel));
+    }
+    // Beside other panels a title that is empty would look forgotten.
+    if names.len() > 1 {
+        names
+            .iter_mut()
+            .filter(|name| name.is_empty())
+            .for_each(|name| *name = "does not depend on the axes".to_string());
     }
     let factor = if *factor == 0 { "arm".to_string() } else { axes[*factor - 1].clone() };
     Encoding { factor, colours: levels.iter().map(|l| label(l)).collect(), places, panels: names }
@@ -173,6 +173,24 @@ mod tests {
             ["51200", "102400"].iter().flat_map(|tokens| arms.map(|arm| group(arm, tokens))).collect();
         let encoding = encode(&all.iter().collect::<Vec<_>>(), &["budget.tokens".to_string()]);
         assert_eq!(encoding.panels, ["tokens 51200", "tokens 102400"]);
+    }
+
+    #[test]
+    fn every_panel_of_several_has_a_title() {
+        let plain = |arm: &str| Group {
+            arm: arm.into(),
+            point: vec![String::new()],
+            label: arm.into(),
+            runs: vec![],
+        };
+        let arms = ["a", "b", "c", "d", "e"].map(plain);
+        let on_axis = |value: &str| Group { point: vec![value.into()], ..plain("f") };
+        let groups: Vec<Group> = arms.into_iter().chain(["x", "y", "z", "w"].map(on_axis)).collect();
+        let encoding = encode(&groups.iter().collect::<Vec<_>>(), &["prune.saliency".to_string()]);
+        assert!(
+            encoding.panels.len() > 1 && encoding.panels.iter().all(|name| !name.is_empty()),
+            "{encoding:?}"
+        );
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn predicted_figure(probe: &Probe, group_type: &str) -> Option<Drawing> {
     let panels = of_rules.iter().zip(means).map(|((rule, points), mean)| {
         let every = points.len().div_ceil(MAX_DOTS);
         let specks = points.iter().copied().step_by(every).collect();
-        let label = "mean of a tenth of the groups".to_string();
+        let label = "mean of each tenth of the order".to_string();
         let line = Line { label, mean, specks, ..Line::default() };
         let rho =
             rule.spearman.map_or(String::new(), |rho| format!(" · ρ = {}", format::fixed(Some(rho), 2)));
@@ -82,9 +82,10 @@ pub fn predicted_figure(probe: &Probe, group_type: &str) -> Option<Drawing> {
     Drawing::new(titles.map(String::from), panels.collect(), Labels::Legend(String::new()))
 }
 
-/// Mean place and mean change of equal parts of `points`.
+/// Mean place and mean change in equal parts of the order, along which `points` ascend; groups that share a place are not parted.
 fn means_of_parts(points: &[Point]) -> Vec<Point> {
-    let parts = points.chunks(points.len().div_ceil(PARTS));
+    let part = |point: &Point| (point.0 / 100.0 * PARTS as f64) as usize;
+    let parts = points.chunk_by(|a, b| part(a) == part(b));
     let of = |part: &[Point], pick: fn(&Point) -> f64| mean(&part.iter().map(pick).collect::<Vec<_>>()).ok();
     parts.filter_map(|part| Some((of(part, |p| p.0)?, of(part, |p| p.1)?))).collect()
 }
@@ -95,6 +96,15 @@ mod tests {
     use super::super::tests::checked;
     use super::*;
     use crate::report::probe::tests::write;
+
+    /// The heads of five layers of four stand at four places: the line does not go up and down at one of them.
+    #[test]
+    fn groups_at_one_place_have_one_mean() {
+        let points: Vec<Point> = (0..20).map(|i| (12.5 + 25.0 * f64::from(i / 5), f64::from(i))).collect();
+        assert_eq!(means_of_parts(&points), [(12.5, 2.0), (37.5, 7.0), (62.5, 12.0), (87.5, 17.0)]);
+        let many: Vec<Point> = (0..100).map(|i| (f64::from(i) + 0.5, 1.0)).collect();
+        assert_eq!(means_of_parts(&many).len(), PARTS);
+    }
 
     #[test]
     fn each_rule_has_its_row_and_its_panel() {

@@ -4,7 +4,7 @@ use super::canvas::Point;
 use super::chart::{Drawing, Labels, Line, MAX_PANELS, Panel};
 use super::series::{last_per_token, mean_of_steps, stairs};
 use crate::record::{CandidateRow, Results};
-use crate::report::groups::{Group, by_run};
+use crate::report::groups::{Group, by_run, short_names};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Types of groups that every figure of them names, whether a run prunes them or not.
@@ -35,7 +35,8 @@ pub fn prune_figure(results: &Results, groups: &[Group], curve: &PruneCurve) -> 
     };
     let mut panels: Vec<(String, Vec<Line>)> = Vec::new();
     let mut omitted = 0;
-    for group in groups {
+    let names = short_names(&groups.iter().collect::<Vec<_>>(), &results.axes);
+    for (group, name) in groups.iter().zip(names) {
         let mut lines = Vec::new();
         for (colour, group_type) in types.iter().enumerate() {
             let of_run = |run: &usize| {
@@ -58,7 +59,7 @@ pub fn prune_figure(results: &Results, groups: &[Group], curve: &PruneCurve) -> 
             lines.push(Line { label: group_type.to_string(), colour, seeds, mean, ..Line::default() });
         }
         if !lines.is_empty() {
-            panels.push((group.label.clone(), lines));
+            panels.push((name, lines));
         }
     }
     let points = || panels.iter().flat_map(|(_, l)| l.iter().flat_map(|s| s.seeds.iter().flatten().copied()));

@@ -62,7 +62,7 @@ fn accuracy() {
         cells: vec![cell(0.7), cell(0.62), Cell::default(), cell(0.97)],
     };
     let rows = [row("average", 0.35), row("arc_challenge", 0.25)];
-    let svg = checked("accuracy", |sheet| accuracy_figure(sheet, &groups(&ARMS), &rows));
+    let svg = checked("accuracy", |sheet| accuracy_figure(sheet, &groups(&ARMS), &[], &rows));
     // Long names in the same letters as short ones.
     let (_, boxes) = text_boxes(&svg);
     let sizes: Vec<f64> = boxes.iter().filter(|b| ARMS.contains(&b.text.as_str())).map(|b| b.size).collect();

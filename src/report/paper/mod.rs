@@ -58,6 +58,8 @@ pub struct Rows {
     /// What the marks say.
     pub notes: Vec<String>,
     pub published: bool,
+    /// Whether every answer was there, so that intervals are over items, too.
+    pub has_items: bool,
 }
 
 /// Where rows come from.
@@ -89,7 +91,7 @@ impl Origin {
                 let title =
                     path.file_stem().map_or("published".into(), |stem| stem.to_string_lossy().into_owned());
                 let title = format!("published: {title}");
-                Ok(Rows { title, rows: published::read(path)?, notes: Vec::new(), published: true })
+                Ok(Rows { title, rows: published::read(path)?, published: true, ..Rows::default() })
             }
             Origin::Evaluation(folder) => Ok(Rows {
                 title: "efficientllm eval".into(),
@@ -102,7 +104,8 @@ impl Origin {
                 let results = Results::of_items(&files, folder)?;
                 let results = request.labels.of_results(&results);
                 let (rows, notes) = experiment::rows(&results, &request.labelled());
-                Ok(Rows { title: request.title.clone(), rows, notes, published: false })
+                let has_items = !results.items.is_empty();
+                Ok(Rows { title: request.title.clone(), rows, notes, has_items, ..Rows::default() })
             }
         }
     }
@@ -185,8 +188,17 @@ fn caption(blocks: &[Rows]) -> String {
     let mut text = "Accuracy (%) with the usual metric of each task (`acc_norm` for ARC-c, HS (HellaSwag) and OBQA (OpenBookQA), `acc` for the \
                     others, WG: WinoGrande) and its mean over the seven common-sense tasks, without MMLU. Best of each block in bold."
         .to_string();
-    if blocks.iter().any(|block| !block.published && block.rows.iter().any(|row| row.interval.is_some())) {
-        text += " Our rows are means over seeds; the average has its 95 % interval over seeds and items.";
+    let has_interval =
+        |block: &&Rows| !block.published && block.rows.iter().any(|row| row.interval.is_some());
+    let ours: Vec<&Rows> = blocks.iter().filter(has_interval).collect();
+    let with_items = ours.iter().filter(|block| block.has_items).count();
+    let over = match with_items {
+        0 => "over seeds",
+        n if n == ours.len() => "over seeds and items",
+        _ => "over seeds and, where there is an `items.csv`, items",
+    };
+    if !ours.is_empty() {
+        text += &format!(" Our rows are means over seeds; the average has its 95 % interval {over}.");
     }
     if blocks.iter().any(|block| block.rows.iter().any(|row| row.seeds == 1)) {
         text += " †: one seed, the interval is over items alone.";

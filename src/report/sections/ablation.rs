@@ -39,16 +39,22 @@ impl Context<'_> {
                 means[level].seeds.to_string(),
             ]);
         }
+        let shown = || means.iter().chain(&against);
+        let has_one_seed = shown().any(|estimate| !dagger(estimate).is_empty())
+            && shown().any(|estimate| dagger(estimate).is_empty());
         let name = stem(&format!("ablation-{}-{}-{}", factor.arm, factor.name, metric.name()));
         let unit = if metric.is_share() { "%, differences in points" } else { metric.unit() };
         let better = if metric.lower_is_better() { "lower is better" } else { "higher is better" };
         let caption = format!(
-            "Ablation of `{}` of `{}`: `{}` ({unit}; {better}), mean over seeds and the values of the other axes, with 95 % intervals \
-             over seeds and items (†: one seed, over items alone). Differences from the reference, the first value of the axis, are paired by \
-             seed and item; p is corrected for their number (Holm), not for the questions above.",
+            "Ablation of `{}` of `{}`: `{}` ({unit}; {better}), mean over seeds{}{}{}. Differences from the \
+             reference, the first value of the axis, are {}; p is corrected for their number (Holm), not for the questions above.",
             factor.name,
             factor.arm,
-            metric.name()
+            metric.name(),
+            self.other_axes(1, " and the values of the other axes"),
+            self.with_interval(metric, "95 % intervals"),
+            if has_one_seed { " (†: one seed, over items alone)" } else { "" },
+            self.paired_by(metric)
         );
         let header = [&factor.name, metric.name(), "difference", "p (Holm, this table)", "seeds"]
             .map(String::from)

@@ -1,6 +1,6 @@
 //! The answers, the comparisons, and the tables of accuracy and cost of every arm.
-use super::pictures::differences;
-use super::{Context, figure, folded};
+use super::folded::{self, Told};
+use super::{Context, figure};
 use crate::record::EvalScore;
 use crate::report::Result;
 use crate::report::answers::Answers;
@@ -33,13 +33,15 @@ impl Context<'_> {
             return Ok(blocks);
         }
         let of_axes = request.questions.iter().map(|question| self.question_sentence(question, answers));
-        let told = folded::told(compared);
-        let sentence = |told: &&[Compared]| match folded::is_folded(told) {
-            true => folded::sentence(told, &self.results.axes),
-            false => told[0].verdict.clone(),
+        let told = folded::told(compared, request.questions.len());
+        let sentence = |told: &Told| match told.is_summed_up() {
+            true => self.summed_up(told.points),
+            false => told.points[0].verdict.clone(),
         };
         let sentences = told.iter().map(sentence).chain(of_axes);
         blocks.push(Block::List(sentences.map(|sentence| format!("{preliminary}{sentence}")).collect()));
+        let few = told.iter().filter(|told| told.is_summed_up() && !told.is_mapped);
+        blocks.extend(few.map(|told| folded::sentences(told.points, preliminary)));
         blocks.extend(frozen(request).map(Block::Text));
         if compared.is_empty() {
             return Ok(blocks);
@@ -54,22 +56,27 @@ impl Context<'_> {
             n if n > 0 && n < compared.len() => " Grey: asked after there were results, so exploratory.",
             _ => "",
         };
-        let caption = format!(
-            "{asked}, variant minus baseline, with 95 % intervals over seeds and, of metrics of items, items.{grey}"
-        );
+        let of_items: BTreeSet<bool> = compared.iter().map(|c| c.metric.is_of_items()).collect();
+        let with = match of_items.len() {
+            2 if self.scores.has_items() => {
+                " with 95 % intervals over seeds and, of metrics of items, items".to_string()
+            }
+            _ => self.with_interval(compared[0].metric, "95 % intervals"),
+        };
+        let caption = format!("{asked}, variant minus baseline,{with}.{grey}");
         let mut in_rows: Vec<&Compared> = Vec::new();
         let mut maps = Vec::new();
         for (number, told) in told.iter().enumerate() {
-            let map = match folded::is_folded(told) {
-                true => self.map_of_points(number + 1, told)?,
+            let map = match told.is_mapped {
+                true => self.map_of_points(number + 1, told.points)?,
                 false => None,
             };
             match map {
                 Some(map) => maps.push(map),
-                None => in_rows.extend(told.iter()),
+                None => in_rows.extend(told.points),
             }
         }
-        let in_rows = differences(in_rows);
+        let in_rows = self.differences(in_rows);
         blocks.extend(figure("differences", &caption, |sheet| forest_figure(sheet, &in_rows))?);
         blocks.extend(maps);
         let mut header: Vec<String> = ["variant", "baseline"].map(String::from).to_vec();
@@ -98,17 +105,22 @@ impl Context<'_> {
             row
         };
         // Of many points those without an answer are counted above.
-        let is_shown = |told: &&[Compared], c: &&Compared| !folded::is_folded(told) || c.difference.is_some();
+        let is_shown = |told: &Told, c: &&Compared| !told.is_mapped || c.difference.is_some();
         let rows: Vec<Vec<String>> =
-            told.iter().flat_map(|told| told.iter().filter(|c| is_shown(told, c))).map(row).collect();
-        if rows.is_empty() {
+            told.iter().flat_map(|told| told.points.iter().filter(|c| is_shown(told, c))).map(row).collect();
+        // Early in a sweep there is nothing to put into the table.
+        if rows.is_empty() || compared.iter().all(|c| c.difference.is_none()) {
             return Ok(blocks);
         }
-        let caption = "Comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these seeds and items find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished.";
+        let found_by =
+            if of_items.contains(&true) && self.scores.has_items() { "seeds and items" } else { "seeds" };
+        let caption = format!(
+            "Comparisons, variant minus baseline: accuracies in percentage points (mean over tasks), bits per byte as they are (lower is better). `detectable`: true difference that these {found_by} find with 80 % probability at the corrected level. `in favour`: seeds in which the variant is the better one, of those that both arms finished."
+        );
         let caption = if later > 0 {
             format!("{caption} `asked`: before there were results, or later.")
         } else {
-            caption.to_string()
+            caption
         };
         blocks.push(Block::Table(Table::new(
             "comparisons",
@@ -173,10 +185,13 @@ impl Context<'_> {
             "average usual (%)",
         ];
         let usual = self.scores.tasks_of(Metric::AverageUsual, &all);
-        let caption = "Every arm: means over seeds. `average acc` is the mean of `acc` over all tasks with its 95 % interval over seeds and items; `average usual` is the paper's average, over the seven common-sense tasks with the usual metric of each (`acc_norm` for arc_challenge, hellaswag and openbookqa), blank where not all seven were scored.";
+        let with = self.with_interval(Metric::Acc, "its 95 % interval");
+        let caption = format!(
+            "Every arm: means over seeds. `average acc` is the mean of `acc` over all tasks{with}; `average usual` is the paper's average, over the seven common-sense tasks with the usual metric of each (`acc_norm` for arc_challenge, hellaswag and openbookqa), blank where not all seven were scored."
+        );
         blocks.push(Block::Table(self.keyed_table(
             "arms",
-            caption,
+            &caption,
             columns.map(String::from).to_vec(),
             |g| {
                 vec![
@@ -198,8 +213,14 @@ impl Context<'_> {
             blocks.push(Block::Text("No task was scored.".into()));
             return Ok(blocks);
         }
-        let caption = "`acc` (%) by task: mean over seeds with its 95 % interval over seeds and items. `average`: mean over these tasks. `design effect`: variance of `acc` with its items in their clusters, relative to independent items; intervals allow for it.";
-        blocks.push(Block::Table(self.task_table("acc", caption, &all, Metric::Acc)));
+        let clusters = match self.scores.has_items() {
+            true => "; intervals allow for it",
+            false => "",
+        };
+        let caption = format!(
+            "`acc` (%) by task: mean over seeds{with}. `average`: mean over these tasks. `design effect`: variance of `acc` with its items in their clusters, relative to independent items{clusters}."
+        );
+        blocks.push(Block::Table(self.task_table("acc", &caption, &all, Metric::Acc)));
         if !norm.is_empty() {
             let caption = "`acc_norm` (%) of the tasks whose usual number it is.";
             blocks.push(Block::Table(self.task_table("acc_norm", caption, &norm, Metric::AccNorm)));
@@ -217,15 +238,14 @@ impl Context<'_> {
         if by_task {
             rows.extend(all.iter().map(|t| row(t.to_string(), self.scores.chance(t), &[t])));
         }
-        let caption = match by_task {
-            true => {
-                "Accuracy (`acc`) by task and configuration: mean over seeds with 95 % interval over seeds and items; dashed: chance."
-            }
-            false => {
-                "Mean accuracy (`acc`) over all tasks of every configuration: mean over seeds with 95 % interval over seeds and items; dashed: chance."
-            }
+        let what = match by_task {
+            true => "Accuracy (`acc`) by task and configuration",
+            false => "Mean accuracy (`acc`) over all tasks of every configuration",
         };
-        blocks.extend(figure("accuracy", caption, |sheet| accuracy_figure(sheet, &self.groups, &rows))?);
+        let caption = format!("{what}: mean over seeds{with}; dashed: chance.");
+        blocks.extend(figure("accuracy", &caption, |sheet| {
+            accuracy_figure(sheet, &self.groups, &self.results.axes, &rows)
+        })?);
         Ok(blocks)
     }
 
@@ -260,8 +280,11 @@ impl Context<'_> {
         if has_divergence {
             columns.push("`kl_to_source` (nats per token)".into());
         }
-        let caption = "Continuous companions of accuracy, means over the tasks that have them with 95 % intervals over seeds and items. `gold_probability`: softmax of the log-likelihoods over the choices at the right one (`_norm`: per character); `gold_nll`: of the right continuation; `margin`: right choice less the best other; `choice_log_loss`: −ln `gold_probability`; `agreement`: items answered as the source answers them; `kl_to_source`: KL(source ‖ model) on held-out text.";
-        let table = self.keyed_table("companions", caption, columns, |g| {
+        let with = self.with_interval(Metric::GoldProbability, "95 % intervals");
+        let caption = format!(
+            "Continuous companions of accuracy, means over the tasks that have them{with}. `gold_probability`: softmax of the log-likelihoods over the choices at the right one (`_norm`: per character); `gold_nll`: of the right continuation; `margin`: right choice less the best other; `choice_log_loss`: −ln `gold_probability`; `agreement`: items answered as the source answers them; `kl_to_source`: KL(source ‖ model) on held-out text."
+        );
+        let table = self.keyed_table("companions", &caption, columns, |g| {
             let mut cells: Vec<String> = of
                 .iter()
                 .map(|(metric, tasks)| {
@@ -319,7 +342,7 @@ impl Context<'_> {
             cells.push(marked(self.scores.cell(g, tasks, metric)));
             cells
         });
-        let blanks = vec![String::new(); self.results.axes.len()];
+        let blanks = vec![String::new(); self.key_header().len() - 1];
         let line = |label: &str, cells: Vec<String>| {
             std::iter::once(label.to_string()).chain(blanks.clone()).chain(cells).collect::<Vec<_>>()
         };

@@ -3,6 +3,7 @@ use super::{Context, chart_figure};
 use crate::record::Results;
 use crate::report::Result;
 use crate::report::document::Block;
+use crate::report::figures::chart::Drawing;
 use crate::report::figures::curves::{Curve, CurveScale, curve_figure};
 use crate::report::figures::prune_curves::{PruneCurve, prune_figure};
 use crate::report::groups::Group;
@@ -10,8 +11,6 @@ use crate::report::groups::Group;
 const TOKENS: &str = "tokens trained on by the run";
 const TRAINING_LOSS: &str = "training loss (nats per token)";
 const LINES: &str = "Thin lines: seeds; thick: their mean.";
-const ENDS: &str = "Beside the whole run its end is drawn on a scale on which it can be told apart; of several panels each shows the second \
-                    half of the run.";
 const SMOOTHED: &str = "Smoothed by means over equal stretches; first steps above the frame are cut off.";
 
 const SIZE: Curve = Curve {
@@ -54,8 +53,20 @@ const SALIENCY: PruneCurve = PruneCurve {
 /// Training loss of all runs, those under way included.
 pub(super) fn so_far(results: &Results, groups: &[Group]) -> Result<Option<Block>> {
     let curve = Curve { name: "loss_so_far", ..LOSS_TOKENS };
-    let caption = format!("Training loss so far against tokens. {LINES} {SMOOTHED} {ENDS}");
-    chart_figure(curve.name, &caption, curve_figure(results, groups, &curve))
+    loss(results, groups, &curve, &format!("Training loss so far against tokens. {LINES} {SMOOTHED}"))
+}
+
+/// A loss, whose caption says which parts of the runs are drawn.
+fn loss(results: &Results, groups: &[Group], curve: &Curve, caption: &str) -> Result<Option<Block>> {
+    let drawing = curve_figure(results, groups, curve);
+    let has_end = |drawing: &Drawing| drawing.chart.panels.iter().any(|panel| panel.axis.is_some());
+    let parts = match &drawing {
+        Some(drawing) if has_end(drawing) => {
+            "The second panel enlarges the last quarter of each run, by its share of the run."
+        }
+        _ => "Panels show the second half of each run.",
+    };
+    chart_figure(curve.name, &format!("{caption} {parts}"), drawing)
 }
 
 impl Context<'_> {
@@ -63,6 +74,7 @@ impl Context<'_> {
         let curve = |curve: &Curve, caption: &str| {
             chart_figure(curve.name, caption, curve_figure(self.results, &self.groups, curve))
         };
+        let of_loss = |curve: &Curve, caption: &str| loss(self.results, &self.groups, curve, caption);
         let prune = |curve: &PruneCurve, caption: &str| {
             chart_figure(curve.name, caption, prune_figure(self.results, &self.groups, curve))
         };
@@ -83,9 +95,9 @@ impl Context<'_> {
                     "Normalised saliency of the weakest group of each type at each pruning event, against tokens (logarithmic). {LINES}"
                 ),
             )?,
-            curve(&LOSS_TOKENS, &format!("Training loss against tokens. {LINES} {SMOOTHED} {ENDS}"))?,
-            curve(&LOSS_FLOPS, &format!("Training loss against FLOPs. {LINES} {SMOOTHED} {ENDS}"))?,
-            curve(&HELD_OUT, &format!("Loss on held-out text against tokens. {LINES} {ENDS}"))?,
+            of_loss(&LOSS_TOKENS, &format!("Training loss against tokens. {LINES} {SMOOTHED}"))?,
+            of_loss(&LOSS_FLOPS, &format!("Training loss against FLOPs. {LINES} {SMOOTHED}"))?,
+            of_loss(&HELD_OUT, &format!("Loss on held-out text against tokens. {LINES}"))?,
         ];
         let mut blocks = vec![Block::Heading("Curves".into())];
         blocks.extend(figures.into_iter().flatten());

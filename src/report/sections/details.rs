@@ -39,7 +39,7 @@ impl Context<'_> {
         let table = Table::new(
             "seeds",
             "Every finished run. Losses in nats per token.",
-            1 + self.results.axes.len(),
+            self.key_header().len(),
             header,
             rows,
         );
@@ -70,7 +70,7 @@ impl Context<'_> {
             return vec![heading, Block::Text("No ledger was recorded.".into())];
         }
         let caption = "What tokens, FLOPs and time went into: means over seeds.";
-        vec![heading, Block::Table(Table::new("costs", caption, 2 + self.results.axes.len(), header, rows))]
+        vec![heading, Block::Table(Table::new("costs", caption, 1 + self.key_header().len(), header, rows))]
     }
 
     pub(super) fn stability_section(&self) -> Vec<Block> {
@@ -100,7 +100,7 @@ impl Context<'_> {
             blocks.push(Block::Table(Table::new(
                 "stability",
                 caption,
-                2 + self.results.axes.len(),
+                1 + self.key_header().len(),
                 header,
                 rows,
             )));

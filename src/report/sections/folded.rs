@@ -1,5 +1,6 @@
-//! A comparison at each of many points: one sentence that sums them up, and a map of all differences in the place of a page of
-//! sentences. The table of comparisons has a row for every point.
+//! A comparison at each of several points: where there are many answers one sentence sums its points up, and those of the points
+//! stand folded below; of many points a map of all differences stands for them. The table of comparisons has a row for every
+//! point.
 use super::{Context, figure};
 use crate::questions::At;
 use crate::report::Result;
@@ -9,34 +10,52 @@ use crate::report::figures::heat_map::{HeatCell, HeatMap, Shading, heat_map};
 use crate::report::format;
 use crate::report::grid::ALPHA;
 
-/// Points of one comparison up to which each has its sentence.
+/// Points of one comparison up to which each has a row in the figure of differences.
+const MAX_ROWS: usize = 8;
+/// Answers up to which each has its sentence on the first screen.
 const MAX_SENTENCES: usize = 8;
 
-/// Comparisons as they are told: one, or one at many points.
-pub(super) fn told(compared: &[Compared]) -> Vec<&[Compared]> {
+/// A comparison as it is told, at one point or at several.
+pub(super) struct Told<'c> {
+    pub points: &'c [Compared],
+    /// Whether a map of the points stands for their rows.
+    pub is_mapped: bool,
+}
+
+impl Told<'_> {
+    /// Whether one sentence stands for several points.
+    pub fn is_summed_up(&self) -> bool {
+        self.points.len() > 1
+    }
+}
+
+/// Comparisons as they are told beside `others` more answers: each point by itself, unless there are many.
+pub(super) fn told(compared: &[Compared], others: usize) -> Vec<Told<'_>> {
+    let is_mapped = |points: &[Compared]| points[0].declared.at == At::Each && points.len() > MAX_ROWS;
+    let by_question = || compared.chunk_by(|a, b| a.declared == b.declared);
+    let sentences: usize = by_question().map(|points| if is_mapped(points) { 1 } else { points.len() }).sum();
+    let are_many = sentences + others > MAX_SENTENCES;
     let mut out = Vec::new();
-    for of_one in compared.chunk_by(|a, b| a.declared == b.declared) {
-        match of_one[0].declared.at == At::Each && of_one.len() > MAX_SENTENCES {
-            true => out.push(of_one),
-            false => out.extend(of_one.chunks(1)),
+    for points in by_question() {
+        match is_mapped(points) {
+            true => out.push(Told { points, is_mapped: true }),
+            false if are_many && points[0].declared.at == At::Each => {
+                out.push(Told { points, is_mapped: false });
+            }
+            false => out.extend(points.chunks(1).map(|points| Told { points, is_mapped: false })),
         }
     }
     out
 }
 
-/// Whether it stands for many.
-pub(super) fn is_folded(told: &[Compared]) -> bool {
-    told.len() > 1
-}
-
-/// Places of the axes that differ between the points.
-fn varying(points: &[Compared]) -> Vec<usize> {
-    let axes = points[0].point.len();
-    (0..axes).filter(|axis| points.iter().any(|c| c.point[*axis] != points[0].point[*axis])).collect()
+/// Which of `axes` differ between the points.
+fn varying(points: &[Compared], axes: &[usize]) -> Vec<usize> {
+    let axes = axes.iter().copied();
+    axes.filter(|axis| points.iter().any(|c| c.point[*axis] != points[0].point[*axis])).collect()
 }
 
 /// How many points came to what, the largest decided differences, and what could have been found elsewhere.
-pub(super) fn sentence(points: &[Compared], axes: &[String]) -> String {
+fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
     let first = &points[0];
     let number = |outcome: Outcome| points.iter().filter(|c| c.outcome == outcome).count();
     let named = [
@@ -65,7 +84,7 @@ pub(super) fn sentence(points: &[Compared], axes: &[String]) -> String {
     let unit = first.metric.unit();
     let at = |c: &Compared| -> String {
         let of = |axis: &usize| format!("`{}` = {}", axes[*axis], c.point[*axis]);
-        varying(points).iter().map(of).collect::<Vec<_>>().join(", ")
+        varying(points, leading).iter().map(of).collect::<Vec<_>>().join(", ")
     };
     let value = |c: &Compared| {
         let interval = c
@@ -106,19 +125,33 @@ pub(super) fn sentence(points: &[Compared], axes: &[String]) -> String {
         _ => String::new(),
     };
     format!(
-        "`{}` against `{}` on `{}` at each of {} points: {}{corrected}.{strongest}{could}",
-        first.names[0],
-        first.names[1],
-        first.declared.metric,
+        "{} at each of {} points: {}{corrected}.{strongest}{could}",
+        asked(points),
         points.len(),
         counts.join(", ")
     )
 }
 
+/// Which comparison it is.
+fn asked(points: &[Compared]) -> String {
+    let first = &points[0];
+    format!("`{}` against `{}` on `{}`", first.names[0], first.names[1], first.declared.metric)
+}
+
+/// The sentence of each point, to be unfolded.
+pub(super) fn sentences(points: &[Compared], preliminary: &str) -> Block {
+    let sentence = |c: &Compared| format!("{preliminary}{}", c.verdict);
+    Block::Folded(format!("{}, point by point", asked(points)), points.iter().map(sentence).collect())
+}
+
 impl Context<'_> {
+    pub(super) fn summed_up(&self, points: &[Compared]) -> String {
+        sentence(points, &self.leading(), &self.results.axes)
+    }
+
     /// The differences at many points as a map: the axis with most values down, the others across; `None` where that cannot be read.
     pub(super) fn map_of_points(&self, number: usize, points: &[Compared]) -> Result<Option<Block>> {
-        let varying = varying(points);
+        let varying = varying(points, &self.leading());
         let values = |axis: usize| -> Vec<&str> {
             let mut values: Vec<&str> = Vec::new();
             for c in points {

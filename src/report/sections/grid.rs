@@ -4,7 +4,7 @@ use crate::questions::AxisQuestion;
 use crate::report::Result;
 use crate::report::answers::{Answers, ArmAnswers};
 use crate::report::comparisons::{could_find, could_have_found};
-use crate::report::document::{Block, Table};
+use crate::report::document::Block;
 use crate::report::format;
 use crate::report::grid::{ALPHA, Estimate, Factor, Interaction, Ranking, Slope};
 use crate::report::metric::Metric;
@@ -74,7 +74,7 @@ impl Context<'_> {
         for interaction in interactions {
             blocks.extend(self.cell_figures(arm, *metric, &interaction.factors)?);
         }
-        blocks.push(Block::Table(level_table(arm, *metric, rankings)));
+        blocks.push(Block::Table(self.level_table(arm, *metric, rankings)));
         Ok(blocks)
     }
 
@@ -241,73 +241,5 @@ fn slope_sentence(metric: Metric, slope: &Slope) -> String {
         slope.factor.name,
         numbers(metric, &slope.estimate, slope.p_holm, "95 % interval"),
         if slope.declared { "" } else { EXPLORATORY }
-    )
-}
-
-fn level_table(arm: &str, metric: Metric, rankings: &[Ranking]) -> Table {
-    let header = [
-        "axis",
-        "value",
-        metric.name(),
-        "95 % interval",
-        "less the best",
-        "95 % interval",
-        "p (adjusted)",
-        "significantly worse",
-        "best in (%)",
-    ];
-    let mut rows = Vec::new();
-    for ranking in rankings {
-        for (place, level) in ranking.levels.iter().enumerate() {
-            let range = |estimate: &Estimate, show: &dyn Fn(f64) -> String| {
-                estimate.interval.map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high)))
-            };
-            let (own, difference) =
-                (|x: f64| format::value(metric, x), |x: f64| format::difference(metric, x));
-            // A verdict, which only what was asked before the run gets.
-            let told = match (place, level.told_from_best) {
-                _ if !ranking.declared || ranking.seeds < 2 => "",
-                (0, _) => "",
-                (_, true) => "yes",
-                (_, false) => "no",
-            };
-            rows.push(vec![
-                format!("`{}`", ranking.factor.name),
-                format!("`{}`", level.name),
-                level.mean.value.map_or(String::new(), own) + dagger(&level.mean),
-                range(&level.mean, &own),
-                level.against_best.value.map_or(String::new(), difference),
-                range(&level.against_best, &difference),
-                format::p_value(level.p_holm),
-                told.to_string(),
-                level.best_probability.map_or(String::new(), format::percent),
-            ]);
-        }
-    }
-    let errors: Vec<String> = rankings
-        .iter()
-        .map(|ranking| match &ranking.error {
-            Some(error) => format!(
-                "`{}`: the residual of value × seed, {} degrees of freedom (randomised blocks), and Tukey's range",
-                ranking.factor.name,
-                error.freedom()
-            ),
-            None => format!("`{}`: that of the pair by itself", ranking.factor.name),
-        })
-        .collect();
-    let caption = format!(
-        "`{arm}`: every value of every axis on `{}`, averaged over the values of the other axes; differences from the best are \
-         paired by seed and item, their intervals hold together for all pairs of an axis (where pairs have errors of their own, for each pair alone), and p is adjusted for them, and for the other \
-         questions of its family where it was declared. Error of the differences: {}. `significantly worse` is blank where nothing was declared before the run or one seed gives no verdict. `best in`: share of resamples of seeds and items in \
-         which the value has the best mean; it decides nothing.",
-        metric.name(),
-        errors.join("; ")
-    );
-    Table::new(
-        &format!("levels-{arm}-{}", metric.name()),
-        &caption,
-        2,
-        header.map(String::from).to_vec(),
-        rows,
     )
 }

@@ -23,10 +23,20 @@ impl Context<'_> {
         rankings: &[Ranking],
     ) -> Result<Vec<Block>> {
         let name = format!("levels-{arm}-{}", metric.name());
+        let is_grey = rankings
+            .iter()
+            .any(|ranking| ranking.declared && ranking.levels.iter().any(|l| l.told_from_best));
         let caption = format!(
-            "`{arm}`: `{}` at every value of every axis, averaged over the values of the other axes, with 95 % intervals. \
-             Grey: values that are significantly worse than the best after correction, on axes that were declared.",
-            metric.name()
+            "`{arm}`: `{}` at every value of {}{}{}.{}",
+            metric.name(),
+            if rankings.len() > 1 { "every axis" } else { "the axis" },
+            self.other_axes(1, ", averaged over the values of the other axes"),
+            self.with_interval(metric, "95 % intervals"),
+            match is_grey {
+                true =>
+                    " Grey: significantly worse than the best after correction, on an axis that was declared.",
+                false => "",
+            }
         );
         let levels = figure(&name, &caption, |sheet| levels_figure(sheet, &name, metric, rankings))?;
         let mut blocks: Vec<Block> = levels.into_iter().collect();
@@ -34,12 +44,13 @@ impl Context<'_> {
             let Some(ranks) = self.ranks(metric, &ranking.factor) else { continue };
             let name = format!("ranks-{arm}-{}-{}", ranking.factor.name, metric.name());
             let caption = format!(
-                "`{arm}`: mean rank of every value of `{}` on `{}` over {} tasks, means over seeds and the other axes; 1 is best. \
+                "`{arm}`: mean rank of every value of `{}` on `{}` over {} tasks, means over seeds{}; 1 is best. \
                  A bar joins values whose ranks differ by less than Nemenyi's critical difference at 5 %. Tasks are the sample \
                  here, so this says nothing about seeds.",
                 ranking.factor.name,
                 metric.name(),
-                ranks.count
+                ranks.count,
+                self.other_axes(1, " and the other axes")
             );
             let draw = |sheet| critical_difference_figure(sheet, &name, &ranks);
             blocks.extend(figure(&name, &caption, draw)?);
@@ -110,11 +121,12 @@ impl Context<'_> {
         let between = format!("{arm}-{}-{}-{}", a.name, b.name, metric.name());
         let better = if metric.lower_is_better() { "lower is better" } else { "higher is better" };
         let caption = format!(
-            "`{arm}`: `{}` ({better}, darker) by `{}` and `{}` with its 95 % interval, means over seeds and the other axes; ★: the \
+            "`{arm}`: `{}` ({better}, darker) by `{}` and `{}` with its 95 % interval, means over seeds{}; ★: the \
              best cell.",
             metric.name(),
             a.name,
-            b.name
+            b.name,
+            self.other_axes(2, " and the other axes")
         );
         let name = format!("cells-{between}");
         let mut blocks: Vec<Block> =

@@ -44,7 +44,7 @@ impl Context<'_> {
             tokens(LatencyPhase::Decode),
             first.row.repeats
         );
-        let table = Table::new("latency", &caption, 1 + self.results.axes.len(), header, rows);
+        let table = Table::new("latency", &caption, self.key_header().len(), header, rows);
         vec![Block::Heading("Latency".into()), Block::Table(table)]
     }
 

@@ -7,6 +7,8 @@ mod folded;
 mod grid;
 mod grid_figures;
 mod latency;
+mod level_table;
+mod methods;
 mod pictures;
 mod probe;
 mod same_loss;
@@ -16,7 +18,7 @@ use super::answers::Answers;
 use super::document::{Block, Document, Figure, Table};
 use super::figures::Sheet;
 use super::figures::chart::{Drawing, draw};
-use super::groups::{Group, groups, mean_over};
+use super::groups::{Group, groups, leading_axes, mean_over};
 use super::probe::Probe;
 use super::request::ReportRequest;
 use super::scores::Scores;
@@ -98,7 +100,7 @@ pub fn build(
         blocks.extend(section?);
     }
     blocks.push(Block::Heading("How the numbers were made".into()));
-    blocks.push(Block::List(METHODS.iter().map(|m| m.to_string()).collect()));
+    blocks.push(Block::List(context.methods()));
     let title = if request.title.is_empty() { "Report".into() } else { request.title.clone() };
     let is_whole = |t: &Table| t.rows.iter().all(|row| row.len() == t.header.len());
     debug_assert!(
@@ -112,15 +114,6 @@ pub fn build(
 pub fn curves_so_far(results: &Results) -> Result<Option<Block>> {
     curves::so_far(results, &groups(results))
 }
-
-const METHODS: [&str; 6] = [
-    "`acc`: the likeliest choice is the right one; `acc_norm`: the same with log-likelihoods divided by the number of characters. Averages give every task the same weight.",
-    "Intervals (95 %) hold for new seeds and new items: seeds and items are both samples, crossed with each other. The variance between seeds keeps Student's t quantile for its few degrees of freedom; the variance between items, freed of the noise that seeds already carry, is added with its own. Shares of right answers have Wilson's form of it, as in `evals.csv`, which stays between 0 and 100 %; where all answers are right, or all wrong, it has one end. On simulated experiments with two to eight seeds (`experiments/coverage.md`) such intervals cover in 94.4 to 99.7 %: 95 % where seeds vary most, more where items or the noise of single answers do and seeds are few. Where a row has one seed its interval is over items alone and is marked †; no seed interval exists then.",
-    "Comparisons are paired by seed and by item; p-values are two-sided and belong to the interval beside them. All questions that were declared before the first result are one family for Holm's correction, unless the file names families; the same contrast of the same models counts once, and what was asked later is exploratory and gets no verdict. One seed gives no verdict. A difference that could have been found is by the noncentral t distribution, with the degrees of freedom at hand and the level divided by the number of tests. The hierarchical bootstrap (seeds, then items, the same resample for both arms) is shown as a check; with few seeds its intervals are too short, so it decides nothing.",
-    "Bits per byte and `kl_to_source` are compared with Student's paired t over seeds.",
-    "Tokens and FLOPs of a run are its own; `total` adds those of its source model. An empty cell was not measured.",
-    "A mean over seeds is over the finished runs; failed runs are listed and left out.",
-];
 
 /// Up to four names.
 fn named(runs: &[&str]) -> String {
@@ -157,9 +150,10 @@ impl Context<'_> {
         let seeds: BTreeSet<u64> = self.results.runs.iter().map(|r| r.identity.seed).collect();
         let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
         let mut text = format!(
-            "{} in {}, {}; {} failed.",
+            "{} in {}{}, {}; {} failed.",
             plural(self.results.runs.len(), "run"),
             plural(self.groups.len(), "configuration"),
+            self.only_arm().map_or(String::new(), |arm| format!(" of `{arm}`")),
             plural(seeds.len(), "seed"),
             if failed == 0 { "none".to_string() } else { failed.to_string() }
         );
@@ -170,13 +164,26 @@ impl Context<'_> {
         text
     }
 
-    /// The leading columns of a table by group: arm, then the axes.
+    /// Places of the axes that tell configurations apart.
+    fn leading(&self) -> Vec<usize> {
+        leading_axes(&self.groups.iter().collect::<Vec<_>>(), &self.results.axes)
+    }
+
+    /// The arm of a grid that has no other: tables do not repeat its name in every row.
+    fn only_arm(&self) -> Option<&str> {
+        let first = self.groups.first().filter(|_| !self.results.axes.is_empty())?;
+        self.groups.iter().all(|group| group.arm == first.arm).then_some(first.arm.as_str())
+    }
+
+    /// The leading columns of a table by group: the arm, where there are several, then the axes.
     fn key_header(&self) -> Vec<String> {
-        std::iter::once("arm".to_string()).chain(self.results.axes.iter().map(|a| format!("`{a}`"))).collect()
+        let arm = self.only_arm().is_none().then(|| "arm".to_string());
+        arm.into_iter().chain(self.results.axes.iter().map(|a| format!("`{a}`"))).collect()
     }
 
     fn key(&self, group: &Group) -> Vec<String> {
-        std::iter::once(format!("`{}`", group.arm)).chain(group.point.iter().cloned()).collect()
+        let arm = self.only_arm().is_none().then(|| format!("`{}`", group.arm));
+        arm.into_iter().chain(group.point.iter().cloned()).collect()
     }
 
     fn keyed_table(
@@ -188,7 +195,7 @@ impl Context<'_> {
     ) -> Table {
         let header = self.key_header().into_iter().chain(columns).collect();
         let rows = self.groups.iter().map(|g| self.key(g).into_iter().chain(row(g)).collect()).collect();
-        Table::new(name, caption, 1 + self.results.axes.len(), header, rows)
+        Table::new(name, caption, self.key_header().len(), header, rows)
     }
 
     fn failure_section(&self) -> Vec<Block> {

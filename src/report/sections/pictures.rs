@@ -11,29 +11,34 @@ use crate::report::figures::pareto::{Cost, pareto_figure};
 use crate::report::figures::scaling::{ScalingLine, scaling_figure};
 use crate::report::figures::width_profile::width_figure;
 use crate::report::grid::{Factor, Grid, factors};
-use crate::report::groups::mean_over;
+use crate::report::groups::{mean_over, named};
 use crate::report::metric::Metric;
-
-/// The differences that have an answer, for the forest plot.
-pub(super) fn differences<'c>(compared: impl IntoIterator<Item = &'c Compared>) -> Vec<Difference> {
-    let difference = |c: &Compared| {
-        let point = c.point.iter().filter(|value| !value.is_empty()).cloned();
-        Some(Difference {
-            label: std::iter::once(c.names[0].clone()).chain(point).collect::<Vec<_>>().join(" · "),
-            against: c.names[1].clone(),
-            metric: c.metric,
-            value: c.difference?,
-            interval: c.interval,
-            exploratory: c.exploratory,
-        })
-    };
-    compared.into_iter().filter_map(difference).collect()
-}
 
 /// Values of a numeric axis from which a curve is drawn.
 const MIN_POINTS: usize = 3;
 
 impl Context<'_> {
+    /// The differences that have an answer, for the forest plot.
+    pub(super) fn differences<'c>(
+        &self,
+        compared: impl IntoIterator<Item = &'c Compared>,
+    ) -> Vec<Difference> {
+        let (leading, axes) = (self.leading(), &self.results.axes);
+        let difference = |c: &Compared| {
+            let at = |axis: &usize| named(c.point.get(*axis)?, &axes[*axis]);
+            let point = leading.iter().filter_map(at);
+            Some(Difference {
+                label: std::iter::once(c.names[0].clone()).chain(point).collect::<Vec<_>>().join(" · "),
+                against: c.names[1].clone(),
+                metric: c.metric,
+                value: c.difference?,
+                interval: c.interval,
+                exploratory: c.exploratory,
+            })
+        };
+        compared.into_iter().filter_map(difference).collect()
+    }
+
     /// Nothing where there is no picture to draw.
     pub(super) fn picture_section(&self) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
@@ -99,7 +104,8 @@ impl Context<'_> {
         let grid = Grid { results: self.results, scores: &self.scores, groups: &self.groups, metric };
         let all = factors(&self.groups, &self.results.axes);
         let mut blocks = Vec::new();
-        for (axis, name) in self.results.axes.iter().enumerate() {
+        for axis in self.leading() {
+            let name = &self.results.axes[axis];
             let lines: Vec<ScalingLine> = all
                 .iter()
                 .filter(|factor| factor.axis == axis && !factor.blocks.is_empty())

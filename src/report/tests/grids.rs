@@ -212,6 +212,75 @@ fn a_comparison_at_many_points_is_one_sentence() {
     keep("many-points", &records, &request);
 }
 
+/// Many answers at few points each: a sentence for each question, and those of its points behind a title. Keys that move together
+/// make one panel and one ranking, and an arm that depends on one of them is drawn beside the others.
+#[test]
+fn many_answers_are_summed_up_and_their_points_are_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["budget.tokens", "prune.schedule.prune_tokens"];
+    let axes = |values: [String; 2]| -> Vec<(String, String)> {
+        names.iter().map(|name| name.to_string()).zip(values).collect()
+    };
+    let mut records = Vec::new();
+    for tokens in [1000, 2000, 4000] {
+        for (arm, ramp) in
+            [(ARMS[1], (tokens / 2).to_string()), (ARMS[3], String::new()), (ARMS[5], String::new())]
+        {
+            let arm = Arm { skill: arm.skill + 0.00002 * f64::from(tokens), ..arm };
+            let of_seed = |seed| fake_run(&arm, seed, 20, axes([tokens.to_string(), ramp.clone()]));
+            records.extend((1..=3).map(of_seed));
+        }
+    }
+    let comparison = |baseline: usize, metric: &str| Comparison {
+        variant: ARMS[1].name.into(),
+        baseline: ARMS[baseline].name.into(),
+        metric: metric.into(),
+        ..Comparison::default()
+    };
+    let comparisons = [3, 5].iter().flat_map(|arm| ["acc", "bits_per_byte"].map(|m| comparison(*arm, m)));
+    let request = ReportRequest { comparisons: comparisons.collect(), questions: vec![], ..request() };
+    keep("many-answers", &records, &request);
+    let report = reported(folder.path(), &records, &request);
+    let answers = report.html.split("<h2").find(|part| part.contains(">Answers</h2>")).unwrap();
+    let (first, rest) = answers.split_once("</ul>").unwrap();
+    assert_eq!(first.matches("<li>").count(), 4, "{first}");
+    assert_eq!(first.matches(" at each of 3 points: ").count(), 4, "{first}");
+    assert_eq!((rest.matches("<details>").count(), rest.matches("<li>").count()), (4, 12), "{rest}");
+    assert_eq!(
+        report.markdown.matches("`budget.tokens` = 2000, `prune.schedule.prune_tokens` = 1000: ").count(),
+        4
+    );
+    let figure = |name: &str| &report.figures.iter().find(|figure| figure.name == name).unwrap().svg;
+    for title in ["tokens 1000", "tokens 2000", "tokens 4000"] {
+        assert_eq!(
+            figure("loss_tokens").matches(&format!("\n{title}\n")).count(),
+            1,
+            "{}",
+            figure("loss_tokens")
+        );
+    }
+    assert!(!figure("loss_tokens").contains("prune_tokens"));
+    assert!(figure("differences").contains("pruning_aware · tokens 1000"));
+    let rankings = report.markdown.matches("- `pruning_aware`, `budget.tokens` (together with ").count();
+    assert_eq!((rankings, report.markdown.matches("- `pruning_aware`, `prune.schedule").count()), (1, 0));
+    assert!(report.figures.iter().all(|figure| !figure.name.contains("scaling-prune")));
+}
+
+/// Tables of a grid of one arm say its name once, not in every row, and begin with what tells the rows apart.
+#[test]
+fn a_grid_of_one_arm_has_no_column_of_arms() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = reported(folder.path(), &two_axes(1..=2), &effects()).markdown;
+    assert!(page.contains(" configurations of `pruning_aware`, 2 seeds; "), "{page}");
+    assert!(
+        !page.contains("| arm |")
+            && page.contains("\n| `prune.saliency` | `prune.update` | seeds | parameters |"),
+        "{page}"
+    );
+    // Of several axes each value stands below the name of its axis, first in its row.
+    assert!(page.contains("| *`prune.update`* |  |") && page.contains("\n| `layerwise` | "), "{page}");
+}
+
 /// One seed has numbers and no verdict.
 #[test]
 fn a_grid_of_one_seed_has_no_verdict() {
@@ -246,7 +315,7 @@ fn a_grid_with_failed_runs_says_what_it_leaves_out() {
     keep("failed-runs", &records, &effects());
     let page = reported(folder.path(), &records, &effects()).markdown;
     insta::assert_snapshot!("grid_with_failed_runs", page);
-    assert!(page.contains("24 runs in 8 configurations, 3 seeds; 4 failed."), "{page}");
+    assert!(page.contains("24 runs in 8 configurations of `pruning_aware`, 3 seeds; 4 failed."), "{page}");
     let best = answer(&page, "`prune.saliency`");
     assert!(
         best.contains("1 setting of the other axes lacks a finished run of some value and is left out."),
