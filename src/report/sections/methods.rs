@@ -42,8 +42,8 @@ impl Context<'_> {
         }
     }
 
-    /// ` and …` in a mean over seeds, where there are axes besides `shown`.
+    /// `what`, said of a mean, where there are axes besides the `shown` ones.
     pub(super) fn other_axes(&self, shown: usize, what: &str) -> String {
-        if self.results.axes.len() > shown { what.to_string() } else { String::new() }
+        if self.leading().len() > shown { what.to_string() } else { String::new() }
     }
 }

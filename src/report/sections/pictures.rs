@@ -115,8 +115,9 @@ impl Context<'_> {
             let titles = [name.clone(), format!("{} ({unit})", metric.name())];
             let stem = format!("scaling-{name}-{}", metric.name());
             let caption = format!(
-                "`{}` along `{name}`, averaged over the values of the other axes; bands: 95 % intervals.",
-                metric.name()
+                "`{}` along `{name}`{}; bands: 95 % intervals.",
+                metric.name(),
+                self.other_axes(1, ", averaged over the values of the other axes")
             );
             blocks.extend(figure(&stem, &caption, |sheet| {
                 scaling_figure(sheet, &stem, titles.clone(), &lines)
