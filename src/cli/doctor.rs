@@ -3,7 +3,7 @@ use super::engine;
 use crate::base::output::write_out;
 use crate::base::units::si;
 use crate::spec::{CpuBf16, EngineKind};
-use crate::tensor::cpu::bf16::detect;
+use crate::tensor::cpu::blocked::{Kernel, Kind, detect};
 use crate::tensor::cuda::probe::{CudaProbe, free_memory};
 use anyhow::Result;
 use std::fmt::Write;
@@ -22,6 +22,8 @@ struct Machine {
     cpuinfo: String,
     meminfo: String,
     cores: usize,
+    /// The instructions that products in f32 take, of those that give the same bits.
+    f32: Option<Kind>,
     /// The instruction that bf16 products take.
     bf16: Option<CpuBf16>,
     /// Free bytes where results are or would be, or why they are not known.
@@ -46,6 +48,7 @@ impl Machine {
             cpuinfo: read("/proc/cpuinfo").unwrap_or_default(),
             meminfo: read("/proc/meminfo").unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
+            f32: Kernel::f32().map(|kernel| kernel.kind),
             bf16: detect::best(),
             disk: disk.map_err(|error| error.to_string()),
             results: results.display().to_string(),
@@ -66,6 +69,16 @@ impl Machine {
         tell("efficientllm", env!("CARGO_PKG_VERSION").to_string());
         tell("processor", format!("{name}, {cores} cores to use"));
         tell("instructions", self.instructions());
+        tell(
+            "f32 products",
+            match self.f32 {
+                Some(kind) => format!("by {}", kind.name()),
+                None => {
+                    "by the instructions that there are: last bits differ from those of processors with AVX2"
+                        .to_string()
+                }
+            },
+        );
         tell(
             "bf16 products",
             match self.bf16 {
@@ -217,6 +230,7 @@ mod tests {
             cpuinfo: "processor\t: 0\nmodel name\t: A Processor\nflags\t\t: fpu avx2\n".into(),
             meminfo: "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n".into(),
             cores: 4,
+            f32: None,
             bf16: None,
             disk: Ok(500_000_000),
             results: "results".into(),
@@ -247,6 +261,7 @@ mod tests {
         let found = |version: &str| Some(version.to_string());
         let machine = Machine {
             cpuinfo: "model name : A Processor\nflags : avx2 avx512f avx512_bf16 amx_bf16\n".into(),
+            f32: Some(Kind::F32Wide),
             bf16: Some(CpuBf16::AmxBf16),
             disk: Ok(2_000_000_000_000),
             nvidia: Some("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06".into()),

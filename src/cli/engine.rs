@@ -4,7 +4,7 @@ use crate::record::Snapshot;
 use crate::report::PLAN_FILE;
 use crate::run::memory::available_memory_bytes;
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
-use crate::tensor::cpu::bf16::detect;
+use crate::tensor::cpu::blocked::detect;
 use crate::tensor::cuda::probe::CudaProbe;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub(super) fn resolve(kind: EngineKind) -> Result<EngineKind> {
 /// processor. Says where something else is computed than was asked for.
 pub(super) fn resolve_spec(spec: &mut EngineSpec) -> Result<EngineKind> {
     let kind = resolve(spec.kind)?;
-    if let Some(note) = settle(spec, kind, detect::best(), detect::has) {
+    if let Some(note) = settle(spec, kind, detect::best(), |kind| detect::has(kind.into())) {
         tell!("{note}");
     }
     Ok(kind)
@@ -89,7 +89,7 @@ pub(super) fn planned(spec: &mut EngineSpec, results: &Path) -> Result<EngineKin
     match kind {
         Some(kind) => {
             // What is computed otherwise than asked for is told by whoever computes it.
-            settle(spec, kind, detect::best(), detect::has);
+            settle(spec, kind, detect::best(), |kind| detect::has(kind.into()));
             Ok(kind)
         }
         None => resolve_spec(spec),

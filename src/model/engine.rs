@@ -6,7 +6,7 @@ use super::network::{ExplicitNetwork, Network};
 use super::rank::Rank;
 use super::reference::ReferenceNetwork;
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
-use crate::tensor::cpu::bf16::detect;
+use crate::tensor::cpu::blocked::detect;
 use crate::tensor::cuda::nccl::{self, GroupId, NcclRanks};
 use crate::tensor::cuda::{CudaBackend, CudaDevice};
 use crate::tensor::ranks::ThreadRanks;

@@ -14,7 +14,7 @@ use crate::model::{Engine, OnRank, Rank};
 use crate::record::harness::{self, HarnessTask};
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
 use crate::tensor::Backend;
-use crate::tensor::cpu::bf16::detect;
+use crate::tensor::cpu::blocked::detect;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -8,7 +8,7 @@ use crate::model::{Engine, ModelConfig, Rank, Weights};
 use crate::prune::{EventRecord, PrunerState};
 use crate::spec::vocabulary::vocab_size;
 use crate::spec::{ArmSpec, EvalSpec, RecoverySchedule, RunSpec, SourceModel, Tokens};
-use crate::tensor::cpu::bf16::detect;
+use crate::tensor::cpu::blocked::detect;
 use crate::tensor::{Backend, CpuBackend, Scalar};
 use crate::train::arms::{Context, Given, Made, Trained};
 use crate::train::optimizer::Moments;

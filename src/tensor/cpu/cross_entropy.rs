@@ -7,11 +7,11 @@
 //!
 //! The products are those of [`HeadProducts`]; everything else is in the working type.
 use super::Matrix;
-use super::bf16::pack::{Along, Right};
-use super::bf16::product::{Operand, multiply_all};
-use super::bf16::{Kernel, held};
-use super::product;
+use super::blocked::pack::{Along, Right};
+use super::blocked::product::{Operand, multiply_all};
+use super::blocked::{Kernel, held};
 use super::real::{Real, kernel, max, sum_by, vectorised};
+use super::{product, product_in};
 use crate::tensor::Product;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub trait HeadProducts<T>: Sync {
     fn independent_rows(&self, rows: usize) -> usize;
 }
 
-/// In the working type.
+/// In the working type, where it has no kernel.
 pub struct Plain<'a, T>(pub &'a Matrix<T>);
 
 impl<T: Real> HeadProducts<T> for Plain<'_, T> {
@@ -71,8 +71,8 @@ impl<T: Real> HeadProducts<T> for Plain<'_, T> {
     }
 }
 
-/// In bf16, the head packed once for all rows.
-pub struct InBf16 {
+/// By a kernel, the head packed once for all rows.
+pub struct Packed {
     kernel: Kernel,
     head: Arc<Right>,
     /// The head as the operand of `dz head`; absent where gradients are not asked for
@@ -80,15 +80,15 @@ pub struct InBf16 {
     width: usize,
 }
 
-impl InBf16 {
+impl Packed {
     pub fn new(kernel: Kernel, head: &Matrix<f32>, with_gradients: bool) -> Self {
         let packed = |along| held::right(kernel, head, along);
         let below = with_gradients.then(|| packed(Along::Columns));
-        InBf16 { kernel, head: packed(Along::Lines), below, width: head.cols }
+        Packed { kernel, head: packed(Along::Lines), below, width: head.cols }
     }
 }
 
-impl HeadProducts<f32> for InBf16 {
+impl HeadProducts<f32> for Packed {
     fn vocab_size(&self) -> usize {
         self.head.columns
     }
@@ -184,7 +184,7 @@ pub fn squared_gradients<T: Real>(
         by_rows(logits, |at, rows| loss_rows(rows, &targets[at..], vocab, scale));
         square(logits);
         square(chunk);
-        product::matmul(Product::TN, out, true, logits, chunk);
+        product_in(Product::TN, out, true, logits, chunk);
     });
 }
 

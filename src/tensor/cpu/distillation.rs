@@ -2,7 +2,7 @@
 //! `tensor/distillation.rs`).
 use super::Matrix;
 use super::cross_entropy::{LOGITS, chunk_rows, rows_of};
-use super::product;
+use super::product_in;
 use super::real::Real;
 use crate::tensor::{Distillation, Product, TeacherHead};
 use rayon::prelude::*;
@@ -28,17 +28,17 @@ pub fn loss_and_gradients<T: Real>(
             |cols: usize| Matrix { rows: end - start, cols, data: vec![T::ZERO; (end - start) * cols] };
         let (ours, theirs) = (rows_of(hidden, start, end), rows_of(teacher.hidden, start, end));
         let (mut logits, mut taught, mut d_rows) = (zeros(vocab), zeros(vocab), zeros(d));
-        product::matmul(Product::NT, &mut logits, false, &ours, head);
-        product::matmul(Product::NT, &mut taught, false, &theirs, teacher.head);
+        product_in(Product::NT, &mut logits, false, &ours, head);
+        product_in(Product::NT, &mut taught, false, &theirs, teacher.head);
         let rows = logits.data.par_chunks_mut(vocab).zip(taught.data.par_chunks(vocab));
         let losses: Vec<f64> = rows
             .zip(&targets[start..end])
             .map(|((row, taught), &target)| loss_row(row, taught, target as usize, scale, of))
             .collect();
         loss += losses.iter().sum::<f64>();
-        product::matmul(Product::NN, &mut d_rows, false, &logits, head);
+        product_in(Product::NN, &mut d_rows, false, &logits, head);
         d_hidden.data[start * d..end * d].copy_from_slice(&d_rows.data);
-        product::matmul(Product::TN, d_head, true, &logits, &ours);
+        product_in(Product::TN, d_head, true, &logits, &ours);
     }
     loss
 }

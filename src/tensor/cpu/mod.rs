@@ -1,9 +1,10 @@
 //! The CPU backend: the readable specification that every other engine is proved against.
 //!
 //! Work is cut into pieces by shape alone and handed to rayon; every sum has one order. So results do not
-//! depend on the number of threads, to the bit. Products are in the working type, or in bf16 ([`bf16`]).
+//! depend on the number of threads, to the bit. Products in f32 and bf16 are those of [`blocked`], in one order of sums on every
+//! processor that has AVX2 or more; those in f64, of few rows, and on other processors, are those of the `gemm` crates.
 mod attention;
-pub mod bf16;
+pub mod blocked;
 mod cached_attention;
 mod cross_entropy;
 mod distillation;
@@ -22,10 +23,10 @@ use super::backend::{
 };
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
-use bf16::Kernel;
+use blocked::Kernel;
 use rayon::prelude::*;
 use real::Real;
-use std::any::Any;
+use std::any::{Any, TypeId};
 
 /// A dense row-major matrix in host memory.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -45,14 +46,14 @@ impl<T> Matrix<T> {
 /// The CPU engine over scalars `T` (f32 for work, f64 for checks).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuBackend<T> {
-    /// Products in bf16; only where T is f32.
-    bf16: Option<Kernel>,
+    /// The kernel that was asked for, only where T is f32; without one, the working type's own.
+    asked: Option<Kernel>,
     marker: std::marker::PhantomData<T>,
 }
 
 impl<T> CpuBackend<T> {
     pub const fn new() -> Self {
-        Self { bf16: None, marker: std::marker::PhantomData }
+        Self { asked: None, marker: std::marker::PhantomData }
     }
 }
 
@@ -62,33 +63,59 @@ impl CpuBackend<f32> {
         Self::with_kernel(Kernel::new(kind))
     }
 
-    /// With products in bf16 by `kernel`.
+    /// With products by `kernel`.
     pub fn with_kernel(kernel: Kernel) -> Self {
-        Self { bf16: Some(kernel), marker: std::marker::PhantomData }
+        Self { asked: Some(kernel), marker: std::marker::PhantomData }
     }
 }
 
-/// Rows of a product from which on it is in bf16: for fewer it costs less to read a weight in f32 than to pack it. A step of
-/// generation is below it, and scoring pads its passes to it.
-const BF16_ROWS: usize = 16;
+/// Rows of a product from which on its operands are packed: for fewer it costs less to read a weight where it stands. A step of
+/// generation is below it, and scoring pads its passes to it. Products in bf16 are in f32 below it.
+const LEAST_ROWS: usize = 16;
 
-/// A matrix of an engine with products in bf16, which is one of f32.
+/// A matrix of an engine with a kernel, which is one of f32.
 fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
     let matrix: &dyn Any = matrix;
-    matrix.downcast_ref().unwrap_or_else(|| unreachable!("bf16 products are of f32 alone"))
+    matrix.downcast_ref().unwrap_or_else(|| unreachable!("kernels are of f32 alone"))
 }
 
 /// As [`f32s`].
 fn f32s_mut<T: Real>(matrix: &mut Matrix<T>) -> &mut Matrix<f32> {
     let matrix: &mut dyn Any = matrix;
-    matrix.downcast_mut().unwrap_or_else(|| unreachable!("bf16 products are of f32 alone"))
+    matrix.downcast_mut().unwrap_or_else(|| unreachable!("kernels are of f32 alone"))
+}
+
+/// The kernel of products in the working type, where there is one: for f32 on a processor with AVX2 or more.
+fn f32_kernel<T: Real>() -> Option<Kernel> {
+    if TypeId::of::<T>() == TypeId::of::<f32>() { Kernel::f32() } else { None }
+}
+
+/// A product in the working type.
+fn product_in<T: Real>(
+    product: Product,
+    out: &mut Matrix<T>,
+    accumulate: bool,
+    a: &Matrix<T>,
+    b: &Matrix<T>,
+) {
+    match f32_kernel::<T>() {
+        Some(kernel) if out.rows >= LEAST_ROWS => {
+            blocked::product::matmul(kernel, product, f32s_mut(out), accumulate, f32s(a), f32s(b));
+        }
+        _ => product::matmul(product, out, accumulate, a, b),
+    }
 }
 
 impl<T: Real> CpuBackend<T> {
+    /// The kernel of products, where they are not those of [`product`].
+    fn kernel(&self) -> Option<Kernel> {
+        self.asked.or_else(f32_kernel::<T>)
+    }
+
     fn product(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {
-        match self.bf16 {
-            Some(kernel) if out.rows >= BF16_ROWS => {
-                bf16::product::matmul(kernel, product, f32s_mut(out), accumulate, f32s(a), f32s(b));
+        match self.kernel() {
+            Some(kernel) if out.rows >= LEAST_ROWS => {
+                blocked::product::matmul(kernel, product, f32s_mut(out), accumulate, f32s(a), f32s(b));
             }
             _ => product::matmul(product, out, accumulate, a, b),
         }
@@ -124,9 +151,10 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn hold<'w>(&self, leaves: &[&'w Matrix<T>]) -> Held<'w> {
-        Held::new(self.bf16.map(|kernel| -> Box<dyn Any + Send> {
+        // In f32 what is held would take twice the memory of the weights, and packing a weight costs little of its product.
+        Held::new(self.asked.map(|kernel| -> Box<dyn Any + Send> {
             let leaves: Vec<&Matrix<f32>> = leaves.iter().map(|leaf| f32s(*leaf)).collect();
-            Box::new(bf16::held::hold(kernel, &leaves))
+            Box::new(blocked::held::hold(kernel, &leaves))
         }))
     }
 
@@ -244,8 +272,8 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn independent_rows(&self, rows: usize, cols: usize) -> usize {
-        match self.bf16 {
-            Some(_) => rows.max(BF16_ROWS),
+        match self.kernel() {
+            Some(_) => rows.max(LEAST_ROWS),
             None => product::independent_rows(rows, cols),
         }
     }
@@ -309,11 +337,11 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        match self.bf16 {
+        match self.kernel() {
             None => attention::forward(shape, out, log_sum_exp, q, k, v),
             Some(kernel) => {
                 let (out, log_sum_exp) = (f32s_mut(out), f32s_mut(log_sum_exp));
-                bf16::attention::forward(kernel, shape, out, log_sum_exp, f32s(q), f32s(k), f32s(v));
+                blocked::attention::forward(kernel, shape, out, log_sum_exp, f32s(q), f32s(k), f32s(v));
             }
         }
     }
@@ -331,7 +359,7 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        match self.bf16 {
+        match self.kernel() {
             None => {
                 let saved = attention::Saved { out, log_sum_exp, q, k, v };
                 attention::backward(shape, d_q, d_k, d_v, d_out, saved);
@@ -339,7 +367,13 @@ impl<T: Real> Backend for CpuBackend<T> {
             Some(kernel) => {
                 let [out, log_sum_exp, q, k, v] = [out, log_sum_exp, q, k, v].map(f32s);
                 let saved = attention::Saved { out, log_sum_exp, q, k, v };
-                bf16::attention::backward(kernel, shape, [d_q, d_k, d_v].map(f32s_mut), f32s(d_out), saved);
+                blocked::attention::backward(
+                    kernel,
+                    shape,
+                    [d_q, d_k, d_v].map(f32s_mut),
+                    f32s(d_out),
+                    saved,
+                );
             }
         }
     }
@@ -352,11 +386,11 @@ impl<T: Real> Backend for CpuBackend<T> {
         k: &Matrix<T>,
         v: &Matrix<T>,
     ) {
-        match self.bf16 {
+        match self.kernel() {
             None => packed_attention::forward(shape, out, q, k, v),
             Some(kernel) => {
                 let [q, k, v] = [q, k, v].map(f32s);
-                bf16::packed_attention::forward(kernel, shape, f32s_mut(out), q, k, v);
+                blocked::packed_attention::forward(kernel, shape, f32s_mut(out), q, k, v);
             }
         }
     }
@@ -413,13 +447,13 @@ impl<T: Real> Backend for CpuBackend<T> {
         targets: &[u32],
         scale: f64,
     ) -> f64 {
-        match self.bf16 {
+        match self.kernel() {
             None => {
                 let head = cross_entropy::Plain(head);
                 cross_entropy::loss_and_gradients(d_hidden, d_head, hidden, &head, targets, scale)
             }
             Some(kernel) => {
-                let head = cross_entropy::InBf16::new(kernel, f32s(head), true);
+                let head = cross_entropy::Packed::new(kernel, f32s(head), true);
                 let (d_hidden, d_head) = (f32s_mut(d_hidden), f32s_mut(d_head));
                 cross_entropy::loss_and_gradients(d_hidden, d_head, f32s(hidden), &head, targets, scale)
             }
@@ -434,13 +468,13 @@ impl<T: Real> Backend for CpuBackend<T> {
         targets: &[u32],
         scale: f64,
     ) {
-        match self.bf16 {
+        match self.kernel() {
             None => {
                 let head = cross_entropy::Plain(head);
                 cross_entropy::squared_gradients(out, hidden, &head, targets, scale);
             }
             Some(kernel) => {
-                let head = cross_entropy::InBf16::new(kernel, f32s(head), false);
+                let head = cross_entropy::Packed::new(kernel, f32s(head), false);
                 cross_entropy::squared_gradients(f32s_mut(out), f32s(hidden), &head, targets, scale);
             }
         }
@@ -454,13 +488,13 @@ impl<T: Real> Backend for CpuBackend<T> {
         head: &Matrix<T>,
         scale: f64,
     ) -> f64 {
-        match self.bf16 {
+        match self.kernel() {
             None => {
                 let head = cross_entropy::Plain(head);
                 cross_entropy::entropy_and_gradients(d_hidden, d_head, hidden, &head, scale)
             }
             Some(kernel) => {
-                let head = cross_entropy::InBf16::new(kernel, f32s(head), true);
+                let head = cross_entropy::Packed::new(kernel, f32s(head), true);
                 let (d_hidden, d_head) = (f32s_mut(d_hidden), f32s_mut(d_head));
                 cross_entropy::entropy_and_gradients(d_hidden, d_head, f32s(hidden), &head, scale)
             }
@@ -482,10 +516,10 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn head_log_probabilities(&self, hidden: &Matrix<T>, head: &Matrix<T>, targets: &[u32]) -> Vec<f64> {
-        match self.bf16 {
+        match self.kernel() {
             None => cross_entropy::log_probabilities(hidden, &cross_entropy::Plain(head), targets),
             Some(kernel) => {
-                let head = cross_entropy::InBf16::new(kernel, f32s(head), false);
+                let head = cross_entropy::Packed::new(kernel, f32s(head), false);
                 cross_entropy::log_probabilities(f32s(hidden), &head, targets)
             }
         }
@@ -600,3 +634,6 @@ mod tests {
         (results, loss.to_bits(), norm.to_bits())
     }
 }
+pub fn gemm_matmul(p: Product, c: &mut Matrix<f32>, acc: bool, a: &Matrix<f32>, b: &Matrix<f32>) {
+    product::matmul(p, c, acc, a, b)
+} // MINI

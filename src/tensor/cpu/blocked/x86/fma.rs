@@ -1,6 +1,6 @@
 //! The emulation by fused multiply-adds of AVX2: the bits of the plain one, operation by operation, many times sooner.
-use crate::tensor::cpu::bf16::VECTOR;
-use crate::tensor::cpu::bf16::pack::LeftTile;
+use crate::tensor::cpu::blocked::VECTOR;
+use crate::tensor::cpu::blocked::pack::LeftTile;
 use std::arch::x86_64::*;
 
 /// Rows whose chains of sums overlap.
@@ -59,7 +59,7 @@ unsafe fn split(pairs: *const u32) -> [Vectors; 2] {
 /// `VDPBF16PS` over all pairs, of `shape` rows (at least four) and vectors.
 ///
 /// # Safety
-/// [`is_there`], and as [`crate::tensor::cpu::bf16::kernel::Kernel::tile`].
+/// [`is_there`], and as [`crate::tensor::cpu::blocked::kernel::Kernel::tile`].
 #[target_feature(enable = "avx2,fma")]
 pub unsafe fn chain(
     shape: (usize, usize),
@@ -76,7 +76,7 @@ pub unsafe fn chain(
             // SAFETY: the caller's contract, here and below.
             let [first, second] = unsafe { split(right.add(p * width)) };
             for (sums, line) in sums.iter_mut().zip(lines) {
-                let a = spread(unsafe { *line.add(p * left.pair_stride) });
+                let a = spread(unsafe { *line.add(p * left.word_stride) });
                 for half in 0..HALVES {
                     let odd = added(sums[half], a[1], second[half]);
                     sums[half] = added(odd, a[0], first[half]);
@@ -110,7 +110,7 @@ pub unsafe fn tiles(
                 for p in group..group + GROUP {
                     // SAFETY: the caller's contract, here and below.
                     let [first, second] = unsafe { split(right.add(p * width)) };
-                    let a = spread(unsafe { *line.add(p * left.pair_stride) });
+                    let a = spread(unsafe { *line.add(p * left.word_stride) });
                     for half in 0..HALVES {
                         even[half] = added(even[half], a[0], first[half]);
                         odd[half] = added(odd[half], a[1], second[half]);

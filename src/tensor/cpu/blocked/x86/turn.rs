@@ -1,30 +1,28 @@
 //! Blocks of pairs, lines turned into columns.
 use std::arch::x86_64::*;
 
-/// `out[i][j] ← block[j][i]`, 16 × 16, as four blocks of 8 × 8.
+/// `out[i][j] ← lines[j][i]`, 16 × 16, as four blocks of 8 × 8.
 ///
 /// # Safety
-/// `out` has room for 16 rows of 16, `stride` apart.
+/// AVX2 is there; `out` has room for 16 rows of 16, `stride` apart; `lines` are 16 of 16 words, `from_stride` apart.
 #[target_feature(enable = "avx2")]
-pub unsafe fn block(out: *mut u32, stride: usize, block: &[[u32; 16]; 16]) {
+pub unsafe fn block(out: *mut u32, stride: usize, lines: *const u32, from_stride: usize) {
     for i in [0, 8] {
         for j in [0, 8] {
             // SAFETY: the caller's contract.
             unsafe {
-                let source = block.as_ptr().cast::<u32>().add(j * 16 + i);
-                eight(out.add(i * stride + j), stride, source);
+                eight(out.add(i * stride + j), stride, lines.add(j * from_stride + i), from_stride);
             }
         }
     }
 }
 
-/// `out[i][j] ← source[j][i]` for 8 × 8, lines of the source 16 apart: pairs of lines woven by dwords, then by qwords, then
-/// halves exchanged.
+/// `out[i][j] ← source[j][i]` for 8 × 8: pairs of lines woven by dwords, then by qwords, then halves exchanged.
 #[target_feature(enable = "avx2")]
 #[inline]
-unsafe fn eight(out: *mut u32, stride: usize, source: *const u32) {
+unsafe fn eight(out: *mut u32, stride: usize, source: *const u32, from_stride: usize) {
     // SAFETY: the caller's contract, here and below.
-    let line = |j: usize| unsafe { _mm256_loadu_si256(source.add(j * 16).cast()) };
+    let line = |j: usize| unsafe { _mm256_loadu_si256(source.add(j * from_stride).cast()) };
     let weave = |a, b| (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
     let (a0, a1) = weave(line(0), line(1));
     let (a2, a3) = weave(line(2), line(3));

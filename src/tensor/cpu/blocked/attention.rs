@@ -1,9 +1,9 @@
-//! Causal attention whose products are in bf16, softmax and its gradient in f32: the equations of
+//! Causal attention whose products are those of blocks, softmax and its gradient in f32: the equations of
 //! `crate::tensor::cpu::attention`.
 //!
 //! Keys and values are packed once for all query heads that read them, queries once per head. Keys beyond the diagonal of a
 //! block of queries are neither multiplied nor read.
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Kind};
 use super::memory::Buffer;
 use super::pack::{Along, Left, Right, Source};
 use super::product::{Target, multiply};
@@ -19,8 +19,8 @@ const MOST_BLOCK: usize = 64;
 /// Query rows of one block: whole tiles of the kernel.
 pub(super) fn block_rows(kernel: Kernel) -> usize {
     match kernel.kind {
-        CpuBf16::Avx512Bf16 => 48,
-        CpuBf16::AmxBf16 => MOST_BLOCK,
+        Kind::Bf16(CpuBf16::AmxBf16) => MOST_BLOCK,
+        _ => 48,
     }
 }
 
@@ -41,14 +41,10 @@ pub(super) fn lines_of(source: Source, rows: Range<usize>) -> Source {
 
 /// `source` as a left operand, packed on this thread.
 pub(super) fn left_of(kernel: Kernel, along: Along, source: Source) -> Left {
-    let (rows, k) = match along {
-        Along::Lines => (source.lines, source.width),
-        Along::Columns => (source.width, source.lines),
-    };
-    let mut left = Left::new(kernel, along, rows, k);
+    let mut left = Left::new(kernel, along, source);
     let target = left.target();
     // SAFETY: every piece is packed once.
-    (0..left.pieces()).for_each(|piece| unsafe { left.pack(target, source, piece) });
+    (0..left.pieces()).for_each(|piece| unsafe { left.pack(target, piece) });
     left
 }
 
@@ -60,8 +56,8 @@ pub(super) fn right_of(kernel: Kernel, along: Along, source: Source) -> Right {
     };
     let mut right = Right::new(kernel, along, columns, k);
     let target = right.target();
-    // SAFETY: every panel is packed once.
-    (0..right.panels()).for_each(|panel| unsafe { right.pack(target, source, panel) });
+    // SAFETY: every piece is packed once.
+    (0..right.pieces()).for_each(|piece| unsafe { right.pack(target, source, piece) });
     right
 }
 
@@ -84,7 +80,7 @@ unsafe fn scores_of(
     let panels = 0..columns.div_ceil(right.panel_columns());
     let target = Target { data: Shared(out), stride: width, accumulate: false };
     // SAFETY: the caller's contract.
-    unsafe { multiply(kernel, (left, rows), (right, panels), (left.pairs, width), target) };
+    unsafe { multiply(kernel, (left, rows), (right, panels), (left.words, width), target) };
     width
 }
 
@@ -153,7 +149,7 @@ pub(super) unsafe fn times_values(
     let target = Target { data: Shared(out), stride, accumulate: false };
     // SAFETY: the caller's contract.
     unsafe {
-        multiply(kernel, (&p, 0..rows), (values, 0..values.panels()), (p.pairs, h), target);
+        multiply(kernel, (&p, 0..rows), (values, 0..values.panels()), (p.words, h), target);
         for (r, &(inverse, _)) in normalisers.iter().enumerate() {
             for x in std::slice::from_raw_parts_mut(out.add(r * stride), h) {
                 *x *= inverse;
@@ -224,14 +220,14 @@ pub fn backward(
                     let data = Shared(d_q.get().add((b * t + i0) * q_cols + head * h));
                     let target = Target { data, stride: q_cols, accumulate: false };
                     let all = 0..keys_below.panels();
-                    multiply(kernel, (&left, 0..rows), (&keys_below, all), (left.pairs, h), target);
+                    multiply(kernel, (&left, 0..rows), (&keys_below, all), (left.words, h), target);
                     for (scores, operand, sums) in [(ds, all_queries, d_k), (p, all_d_out, d_v)] {
                         let left = left_of(kernel, Along::Columns, scores);
                         let right = right_of(kernel, Along::Columns, lines_of(operand, i0..i1));
                         let data = Shared(sums.get().add(b * t * kv_cols + kv * h));
                         let target = Target { data, stride: kv_cols, accumulate: !is_first };
                         let all = 0..right.panels();
-                        multiply(kernel, (&left, 0..i1), (&right, all), (left.pairs, h), target);
+                        multiply(kernel, (&left, 0..i1), (&right, all), (left.words, h), target);
                     }
                 }
                 is_first = false;

@@ -49,6 +49,36 @@ unsafe fn blocks(
     }
 }
 
+/// Fused multiply-adds over all words, each an f32.
+///
+/// # Safety
+/// As [`super::kernel::Kernel::tile`].
+pub unsafe fn f32_chain(
+    shape: (usize, usize),
+    words: usize,
+    left: LeftTile,
+    right: *const u32,
+    out: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's contract.
+    vectorised(|| unsafe {
+        blocks(shape, left, right, out, stride, |lines, right, width| {
+            let mut sums = [[0.0; VECTOR]; ROWS];
+            for p in 0..words {
+                let b = right.add(p * width).cast::<[f32; VECTOR]>().read();
+                for (sums, line) in sums.iter_mut().zip(lines) {
+                    let a = f32::from_bits(*line.add(p * left.word_stride));
+                    for (sum, &b) in sums.iter_mut().zip(&b) {
+                        *sum = a.mul_add(b, *sum);
+                    }
+                }
+            }
+            sums
+        });
+    });
+}
+
 /// `VDPBF16PS` over all pairs.
 ///
 /// # Safety
@@ -68,7 +98,7 @@ pub unsafe fn chain(
             for p in 0..pairs {
                 let b = right.add(p * width).cast::<[u32; VECTOR]>().read();
                 for (sums, line) in sums.iter_mut().zip(lines) {
-                    let a = *line.add(p * left.pair_stride);
+                    let a = *line.add(p * left.word_stride);
                     for (sum, &b) in sums.iter_mut().zip(&b) {
                         let odd = flushed(second(a).mul_add(second(b), *sum));
                         *sum = flushed(first(a).mul_add(first(b), odd));
@@ -102,7 +132,7 @@ pub unsafe fn tiles(
                     let (mut even, mut odd) = ([0.0; VECTOR], [0.0; VECTOR]);
                     for p in group..group + GROUP {
                         let b = right.add(p * width).cast::<[u32; VECTOR]>().read();
-                        let a = *line.add(p * left.pair_stride);
+                        let a = *line.add(p * left.word_stride);
                         for c in 0..VECTOR {
                             even[c] = flushed(first(a).mul_add(first(b[c]), even[c]));
                             odd[c] = flushed(second(a).mul_add(second(b[c]), odd[c]));

@@ -1,4 +1,4 @@
-//! Rounding to bf16 by `VCVTNE2PS2BF16`, of which [`crate::tensor::cpu::bf16::round`] is the specification.
+//! Rounding to bf16 by `VCVTNE2PS2BF16`, of which [`crate::tensor::cpu::blocked::round`] is the specification.
 use std::arch::asm;
 
 /// Elements that `line` and [`weave`] take at a time.
@@ -26,6 +26,7 @@ pub unsafe fn line(out: *mut u16, from: *const f32, blocks: usize) {
             "add {out}, 64",
             "dec {blocks}",
             "jnz 2b",
+            "vzeroupper",
             from = inout(reg) from => _,
             out = inout(reg) out => _,
             blocks = inout(reg) blocks => _,
@@ -73,6 +74,7 @@ pub unsafe fn weave(out: *mut u32, first: *const f32, second: *const f32, blocks
             "add {out}, 64",
             "dec {blocks}",
             "jnz 2b",
+            "vzeroupper",
             places = in(reg) PLACES.0.as_ptr(),
             first = inout(reg) first => _,
             second = inout(reg) second => _,

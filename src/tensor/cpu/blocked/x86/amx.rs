@@ -1,5 +1,5 @@
 //! Tiles by `TDPBF16PS`: 2 × 2 tiles of 16 × 16 sums, 16 pairs a step.
-use crate::tensor::cpu::bf16::pack::LeftTile;
+use crate::tensor::cpu::blocked::pack::LeftTile;
 use std::arch::asm;
 #[cfg(target_os = "linux")]
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
@@ -86,7 +86,7 @@ pub fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// See [`crate::tensor::cpu::bf16::kernel::Kernel::tile`]; at least 16 pairs, rows of the left operand one by one, a panel of
+/// See [`crate::tensor::cpu::blocked::kernel::Kernel::tile`]; at least 16 pairs, rows of the left operand one by one, a panel of
 /// 32 columns.
 #[inline(always)]
 pub unsafe fn tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {

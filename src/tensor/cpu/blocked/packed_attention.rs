@@ -1,4 +1,4 @@
-//! Attention over a packed batch with products in bf16: the equations of `crate::tensor::cpu::packed_attention`.
+//! Attention over a packed batch with products by blocks: the equations of `crate::tensor::cpu::packed_attention`.
 //!
 //! A segment's scores of what it sees and of its own keys are two products, and so are their sums of values; each depends
 //! on the lengths of the two alone.
@@ -81,7 +81,7 @@ pub fn forward(
                                 kernel,
                                 queries,
                                 (&part.keys, panels),
-                                (part.keys.pairs, columns),
+                                (part.keys.words, columns),
                                 target,
                             );
                         }
@@ -102,7 +102,7 @@ pub fn forward(
                             let target =
                                 Target { data: Shared(target), stride: out_cols, accumulate: nth > 0 };
                             let all = 0..part.values.panels();
-                            multiply(kernel, (&p, 0..rows), (&part.values, all), (p.pairs, h), target);
+                            multiply(kernel, (&p, 0..rows), (&part.values, all), (p.words, h), target);
                         }
                         for (r, &(inverse, _)) in normalisers[..rows].iter().enumerate() {
                             for x in std::slice::from_raw_parts_mut(target.add(r * out_cols), h) {

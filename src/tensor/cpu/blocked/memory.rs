@@ -35,11 +35,11 @@ impl Buffer {
         Buffer { lines: buffer }
     }
 
-    pub fn pairs(&self) -> *const u32 {
+    pub fn words(&self) -> *const u32 {
         self.lines.as_ptr().cast()
     }
 
-    pub fn pairs_mut(&mut self) -> *mut u32 {
+    pub fn words_mut(&mut self) -> *mut u32 {
         self.lines.as_mut_ptr().cast()
     }
 

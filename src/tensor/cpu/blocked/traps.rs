@@ -141,6 +141,21 @@ unsafe fn execute(i: &Instruction, general: &[libc::greg_t; 23], registers: &mut
                 registers.vectors[number(0)] =
                     std::array::from_fn(|lane| of(2 * lane) | of(2 * lane + 1) << 16);
             }
+            Mnemonic::Vaddps if is_memory(2) => {
+                let (a, b) =
+                    (registers.vectors[number(1)], (address(2) as *const [u32; 16]).read_unaligned());
+                let sum = |lane: usize| f32::from_bits(a[lane]) + f32::from_bits(b[lane]);
+                registers.vectors[number(0)] = std::array::from_fn(|lane| sum(lane).to_bits());
+            }
+            Mnemonic::Vfmadd231ps if !is_memory(2) => {
+                let (a, b) = (registers.vectors[number(1)], registers.vectors[number(2)]);
+                for (lane, sum) in registers.vectors[number(0)].iter_mut().enumerate() {
+                    let [a, b, c] = [a[lane], b[lane], *sum].map(f32::from_bits);
+                    *sum = a.mul_add(b, c).to_bits();
+                }
+            }
+            // The processor's own registers; the words above them are never read.
+            Mnemonic::Vzeroupper => {}
             Mnemonic::Vdpbf16ps if !is_memory(2) => {
                 let (a, b) = (registers.vectors[number(1)], registers.vectors[number(2)]);
                 for (lane, sum) in registers.vectors[number(0)].iter_mut().enumerate() {

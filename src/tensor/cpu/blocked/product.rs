@@ -1,20 +1,20 @@
 //! Products of packed operands, and of matrices.
 use super::kernel::{Kernel, TILE};
 use super::pack::{Along, Left, Right, Source};
-use super::{BLOCK_PAIRS, VECTOR, held};
+use super::{BLOCK_WORDS, VECTOR, held};
 use crate::tensor::Product;
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
 use crate::tensor::cpu::{Matrix, for_each_piece};
 use std::ops::Range;
 
-/// Rows of one task, whose part of the left operand stays in the second cache: a multiple of the rows of all kernels and of
-/// panels.
-const TASK_ROWS: usize = 96;
-/// Columns of one task, about: their part of the right operand stays in the second cache, too.
-const TASK_COLUMNS: usize = 256;
+/// Rows and (about) columns of one task, whose parts of the operands stay in the second cache: the first that make
+/// [`ENOUGH`] tasks, else the last. The rows are multiples of the rows of all tiles but those of AMX.
+const TASKS: [(usize, usize); 5] = [(96, 256), (48, 256), (48, 128), (24, 128), (24, 64)];
+/// Tasks that two threads and more share evenly.
+const ENOUGH: usize = 12;
 /// Multiplications below which a product is not worth handing to other threads.
-const LITTLE: usize = 1 << 19;
+pub(super) const LITTLE: usize = 1 << 19;
 
 /// Where a product goes: rows `stride` elements apart.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub struct Target {
     pub accumulate: bool,
 }
 
-/// `C ← A B`, or `C ← C + A B`, for some rows of A and some panels of B, on the calling thread, over the first `pairs` pairs
+/// `C ← A B`, or `C ← C + A B`, for some rows of A and some panels of B, on the calling thread, over the first `words` words
 /// and of the last panel up to column `columns`; row 0 of the target is the first of `rows`.
 ///
 /// # Safety
@@ -35,14 +35,14 @@ pub unsafe fn multiply(
     kernel: Kernel,
     (left, rows): (&Left, Range<usize>),
     (right, panels): (&Right, Range<usize>),
-    (pairs, columns): (usize, usize),
+    (words, columns): (usize, usize),
     target: Target,
 ) {
-    debug_assert!(rows.end <= left.rows && pairs <= left.pairs && pairs <= right.pairs);
+    debug_assert!(rows.end <= left.rows && words <= left.words && words <= right.words);
     debug_assert!(columns <= right.padded_columns());
     let mut tile = Tile([0.0; TILE]);
-    for first in (0..pairs).step_by(BLOCK_PAIRS) {
-        let count = BLOCK_PAIRS.min(pairs - first);
+    for first in (0..words).step_by(BLOCK_WORDS) {
+        let count = BLOCK_WORDS.min(words - first);
         let adds = target.accumulate || first > 0;
         for panel in panels.clone() {
             let start = panel * right.panel_columns();
@@ -56,9 +56,11 @@ pub unsafe fn multiply(
                 // SAFETY: the caller's contract.
                 unsafe {
                     let out = target.data.get().add((row - rows.start) * target.stride + start);
-                    if !adds && used == width && height == step {
+                    let is_whole = used == width && height == step;
+                    if is_whole && !adds {
                         kernel.tile(count, from, data, vectors, out, target.stride);
-                    } else {
+                    } else if !(is_whole && kernel.added_tile(count, from, data, vectors, out, target.stride))
+                    {
                         kernel.tile(count, from, data, vectors, tile.0.as_mut_ptr(), width);
                         vectorised(|| {
                             for (r, line) in tile.0.chunks_exact(width).take(height).enumerate() {
@@ -71,7 +73,7 @@ pub unsafe fn multiply(
             }
         }
     }
-    if pairs == 0 && !target.accumulate {
+    if words == 0 && !target.accumulate {
         for r in 0..rows.len() {
             let start = panels.start * right.panel_columns();
             let len = (panels.end * right.panel_columns()).min(columns).saturating_sub(start);
@@ -121,11 +123,10 @@ impl Operand<'_> {
 
     /// The left operand of products.
     pub fn left(&self, kernel: Kernel) -> Left {
-        let [rows, k] = self.shape();
-        let mut left = Left::new(kernel, self.along, rows, k);
+        let mut left = Left::new(kernel, self.along, self.source());
         let target = left.target();
         // SAFETY: every piece is packed once.
-        pieces(left.pieces(), rows * k, |piece| unsafe { left.pack(target, self.source(), piece) });
+        pieces(left.pieces(), self.matrix.data.len(), |piece| unsafe { left.pack(target, piece) });
         left
     }
 
@@ -134,14 +135,14 @@ impl Operand<'_> {
         let [columns, k] = self.shape();
         let mut right = Right::new(kernel, self.along, columns, k);
         let target = right.target();
-        // SAFETY: every panel is packed once.
-        pieces(right.panels(), columns * k, |panel| unsafe { right.pack(target, self.source(), panel) });
+        // SAFETY: every piece is packed once.
+        pieces(right.pieces(), columns * k, |piece| unsafe { right.pack(target, self.source(), piece) });
         right
     }
 }
 
 /// Elements below which packing stays on the calling thread.
-const LITTLE_PACKING: usize = 1 << 15;
+pub(super) const LITTLE_PACKING: usize = 1 << 15;
 
 fn pieces(count: usize, elements: usize, pack: impl Fn(usize) + Sync + Send) {
     if elements <= LITTLE_PACKING { (0..count).for_each(pack) } else { for_each_piece(count, pack) }
@@ -149,24 +150,29 @@ fn pieces(count: usize, elements: usize, pack: impl Fn(usize) + Sync + Send) {
 
 /// `C ← A B`, or `C ← C + A B`, of packed operands, on all threads.
 pub fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Left, right: &Right) {
-    let (m, n, pairs) = (left.rows, right.columns, left.pairs);
-    assert!(c.rows == m && c.cols == n && pairs == right.pairs, "{m}×{n} into {}×{}", c.rows, c.cols);
+    let (m, n, words) = (left.rows, right.columns, left.words);
+    assert!(c.rows == m && c.cols == n && words == right.words, "{m}×{n} into {}×{}", c.rows, c.cols);
     let target = Target { data: Shared(c.data.as_mut_ptr()), stride: n, accumulate };
-    let row_tasks = m.div_ceil(TASK_ROWS);
-    let panels_each = (TASK_COLUMNS / right.panel_columns()).max(1);
-    let column_tasks = right.panels().div_ceil(panels_each);
+    let cut = TASKS.map(|(rows, columns)| {
+        let rows = rows.next_multiple_of(if kernel.reads_panels() { 1 } else { kernel.tile_rows(1) });
+        let panels = (columns / right.panel_columns()).max(1);
+        (rows, panels, m.div_ceil(rows), right.panels().div_ceil(panels))
+    });
+    let is_enough = |&(_, _, rows, columns): &(usize, usize, usize, usize)| rows * columns >= ENOUGH;
+    let (rows_each, panels_each, row_tasks, column_tasks) =
+        cut.into_iter().find(is_enough).unwrap_or(cut[cut.len() - 1]);
     let task = |task: usize| {
         let (row_task, column_task) = (task % row_tasks, task / row_tasks);
-        let rows = row_task * TASK_ROWS..((row_task + 1) * TASK_ROWS).min(m);
+        let rows = row_task * rows_each..((row_task + 1) * rows_each).min(m);
         let panels = column_task * panels_each..((column_task + 1) * panels_each).min(right.panels());
         // SAFETY: tasks are disjoint parts of C.
         unsafe {
             let data = Shared(target.data.get().add(rows.start * n));
             let target = Target { data, ..target };
-            kernel.with_tiles(|| multiply(kernel, (left, rows), (right, panels), (pairs, n), target));
+            kernel.with_tiles(|| multiply(kernel, (left, rows), (right, panels), (words, n), target));
         }
     };
-    if 2 * m * n * pairs <= LITTLE {
+    if 2 * m * n * words <= LITTLE {
         (0..row_tasks * column_tasks).for_each(task);
     } else {
         for_each_piece(row_tasks * column_tasks, task);

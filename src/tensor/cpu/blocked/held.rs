@@ -1,14 +1,14 @@
 //! Weights that stay as they are for a while ([`crate::tensor::Backend::hold`]): packed at their first product, and not again.
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Kind};
 use super::pack::{Along, Right};
 use super::product::Operand;
-use crate::tensor::{CpuBf16, Matrix};
+use crate::tensor::Matrix;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Where a matrix is, and how it is packed.
-type Key = (usize, [usize; 2], CpuBf16);
+type Key = (usize, [usize; 2], Kind);
 
 /// A matrix as the right operand of products, by the side that k runs along.
 #[derive(Default)]
@@ -76,7 +76,7 @@ pub fn right(kernel: Kernel, matrix: &Matrix<f32>, along: Along) -> Arc<Right> {
 mod tests {
     use super::*;
     use crate::base::random::stream;
-    use crate::tensor::{Backend, CpuBackend, Product};
+    use crate::tensor::{Backend, CpuBackend, CpuBf16, Product};
     use rand::RngExt;
 
     /// Held weights give the bits of others; once they are let go, a change is seen.

@@ -1,4 +1,5 @@
-use super::kernel::Kernel;
+use super::BLOCK_WORDS;
+use super::kernel::{Kernel, Kind};
 use super::product::matmul;
 use super::round::round;
 use crate::base::precision::CpuBf16;
@@ -7,7 +8,10 @@ use crate::tensor::conformance::{Tolerance, check_all};
 use crate::tensor::{AttentionShape, Backend, CpuBackend, Matrix, PackedSegment, PackedShape, Product};
 use rand::RngExt;
 
+/// Those of bf16, and all.
 const KINDS: [CpuBf16; 2] = [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16];
+const ALL: [Kind; 4] =
+    [Kind::F32, Kind::F32Wide, Kind::Bf16(CpuBf16::Avx512Bf16), Kind::Bf16(CpuBf16::AmxBf16)];
 
 /// Values of many sizes, subnormal ones and zeros among them.
 fn random(rows: usize, cols: usize, name: &str) -> Matrix<f32> {
@@ -44,20 +48,26 @@ fn flushed(x: f32) -> f32 {
 }
 
 /// One element of a product as the equations of the module have it, chain by chain.
-fn element(kind: CpuBf16, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
+fn element(kind: Kind, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
     let mut total = before;
-    for (a, b) in a.chunks(512).zip(b.chunks(512)) {
+    let chain = BLOCK_WORDS * kind.elements();
+    for (a, b) in a.chunks(chain).zip(b.chunks(chain)) {
         let at = |x: &[f32], i: usize| x.get(i).map_or(0.0, |x| exactly(*x));
         let mut sum = 0.0f32;
         match kind {
-            CpuBf16::Avx512Bf16 => {
+            Kind::F32 | Kind::F32Wide => {
+                for (a, b) in a.iter().zip(b) {
+                    sum = a.mul_add(*b, sum);
+                }
+            }
+            Kind::Bf16(CpuBf16::Avx512Bf16) => {
                 for p in 0..a.len().div_ceil(2) {
                     for i in [2 * p + 1, 2 * p] {
                         sum = flushed(at(a, i).mul_add(at(b, i), sum));
                     }
                 }
             }
-            CpuBf16::AmxBf16 => {
+            Kind::Bf16(CpuBf16::AmxBf16) => {
                 for group in 0..a.len().div_ceil(32) {
                     let [even, odd] = [0, 1].map(|parity| {
                         let mut part = 0.0f32;
@@ -77,7 +87,8 @@ fn element(kind: CpuBf16, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
 }
 
 /// m, n, k: odd ones, edges of tiles and panels, several chains, nothing at all along k.
-const SHAPES: [(usize, usize, usize); 12] = [
+const SHAPES: [(usize, usize, usize); 13] = [
+    (13, 40, 1024),
     (1, 1, 1),
     (3, 5, 7),
     (8, 48, 2),
@@ -110,7 +121,7 @@ fn multiply(
 
 #[test]
 fn products_are_what_their_equations_say() {
-    for kind in KINDS {
+    for kind in ALL {
         for product in [Product::NT, Product::NN, Product::TN] {
             for shape in SHAPES {
                 for adds in [false, true] {
@@ -156,7 +167,7 @@ fn both_emulations_give_the_same_bits() {
     for (rows, vectors) in [(8, 3), (6, 4), (8, 1), (32, 2)] {
         let a: Vec<u32> = (0..rows * PAIRS).map(|i| pair("a", i)).collect();
         let b: Vec<u32> = (0..PAIRS * vectors * VECTOR).map(|i| pair("b", i)).collect();
-        let left = LeftTile { data: a.as_ptr(), row_stride: PAIRS, pair_stride: 1 };
+        let left = LeftTile { data: a.as_ptr(), row_stride: PAIRS, word_stride: 1 };
         let stride = vectors * VECTOR;
         let bits = |kernel: unsafe fn((usize, usize), usize, LeftTile, *const u32, *mut f32, usize)| {
             let mut out = vec![0.0f32; rows * stride];
@@ -178,7 +189,7 @@ fn instructions_and_emulation_give_the_same_bits() {
     super::traps::install();
     // A trap takes some microseconds; edges and several chains are here, too.
     let shapes = SHAPES.iter().copied().filter(|(m, n, k)| m * n * k < 200_000).chain([(33, 130, 20)]);
-    for kind in KINDS {
+    for kind in ALL {
         for product in [Product::NT, Product::NN, Product::TN] {
             for shape in shapes.clone() {
                 for adds in [false, true] {
@@ -201,6 +212,38 @@ fn a_kernel_that_sums_otherwise_is_found_out() {
     let [avx512, amx] = KINDS;
     assert!(agrees(Kernel::by_instructions(avx512), Kernel::emulated(avx512)));
     assert!(!agrees(Kernel::emulated(amx), Kernel::emulated(avx512)), "the two orders differ");
+    assert!(agrees(Kernel::by_instructions(Kind::F32Wide), Kernel::emulated(Kind::F32)));
+}
+
+/// A row alone, or with others: the very row. Both shapes of tiles: the same bits.
+#[test]
+fn in_f32_an_element_depends_on_its_row_and_column_alone() {
+    let (n, k) = (70, 700);
+    let [kernel, wide] = [Kind::F32, Kind::F32Wide].map(Kernel::new);
+    for product in [Product::NT, Product::NN] {
+        let [a, b, whole] = multiply(kernel, product, (130, n, k), false);
+        assert_eq!(whole, multiply(wide, product, (130, n, k), false)[2], "{product:?}");
+        for (first, rows) in [(0, 1), (3, 7), (64, 66), (129, 1)] {
+            let data = a.data[first * k..(first + rows) * k].to_vec();
+            let mut c = random(rows, n, "c");
+            matmul(kernel, product, &mut c, false, &Matrix { rows, cols: k, data }, &b);
+            assert_eq!(
+                c.data,
+                whole.data[first * n..(first + rows) * n],
+                "{product:?}: {rows} rows from {first}"
+            );
+        }
+    }
+}
+
+/// While one thread finds out what the processor has, others may be doing products.
+#[test]
+fn what_there_is_is_found_on_the_calling_thread() {
+    use super::detect::SHAPES;
+    use super::product::{LITTLE, LITTLE_PACKING};
+    for (m, n, k) in SHAPES {
+        assert!(2 * m * n * k <= LITTLE && k * m.max(n) <= LITTLE_PACKING, "{m} × {n} × {k}");
+    }
 }
 
 /// Of rounded operands a product is off by the rounding of f32 sums alone.
@@ -302,9 +345,10 @@ fn a_segment_that_sees_none_is_plain_attention_to_the_bit() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    for kind in KINDS {
+    for kind in ALL {
         let compute = || {
-            let mut results = crate::tensor::cpu::tests::everything(&CpuBackend::in_bf16(kind));
+            let backend = CpuBackend::with_kernel(Kernel::new(kind));
+            let mut results = crate::tensor::cpu::tests::everything(&backend);
             let [.., c] = multiply(Kernel::new(kind), Product::TN, (300, 260, 130), true);
             results.0.push(c);
             results

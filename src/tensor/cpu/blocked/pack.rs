@@ -1,0 +1,318 @@
+//! Operands of a product, laid out as the kernels read them.
+//!
+//! ```text
+//! left   rows of words (k along a line of the source), or panels [words][48 rows] (k across its lines)
+//! right  panels [words][16·v columns], v vectors wide, the last as narrow as it can be; chain after chain of words
+//! ```
+//!
+//! Pairs beyond k are zero, and so are columns beyond n; rows beyond m hold anything, and their results are dropped.
+use super::kernel::{Kernel, Kind, MOST_TILE_ROWS};
+use super::layout::{gather, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines};
+use super::memory::Buffer;
+use super::{BLOCK_WORDS, VECTOR};
+use crate::tensor::cpu::product::Shared;
+use crate::tensor::cpu::real::vectorised;
+
+/// Rows of one panel of a left operand: a multiple of the rows of every kernel that reads panels.
+const PANEL_ROWS: usize = 48;
+/// Rows of the tiles in f32 for AVX2, which have panels of their own.
+pub(super) const SIX: usize = 6;
+/// Most rows of a tile in f32.
+const MOST_F32_ROWS: usize = 8;
+
+/// A row-major matrix of f32 to pack from.
+#[derive(Clone, Copy)]
+pub struct Source {
+    pub data: *const f32,
+    /// Elements from one line to the next
+    pub stride: usize,
+    pub lines: usize,
+    pub width: usize,
+}
+
+// SAFETY: a source is only read through, and its matrix outlives the call that takes it.
+unsafe impl Send for Source {}
+unsafe impl Sync for Source {}
+
+impl Source {
+    /// Element `column` of line `line` and the `len` from there on.
+    pub(super) fn piece(&self, line: usize, column: usize, len: usize) -> &[f32] {
+        debug_assert!(line < self.lines && column + len <= self.width);
+        // SAFETY: within the matrix, as asserted.
+        unsafe { std::slice::from_raw_parts(self.data.add(line * self.stride + column), len) }
+    }
+}
+
+/// Which side of the source k runs along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Along {
+    /// Neighbours along k stand beside each other.
+    Lines,
+    /// Neighbours along k stand below each other.
+    Columns,
+}
+
+/// The A of C = A B. Its source must stay as it is while products are made: rows of f32 are read where they stand.
+pub struct Left {
+    kernel: Kernel,
+    source: Source,
+    along: Along,
+    form: Form,
+    buffer: Buffer,
+    pub rows: usize,
+    /// Words of a row, those of padding included
+    pub words: usize,
+}
+
+/// Where the words of a left operand are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the source itself, but for the last rows, from `tail` on, which a tile may reach beyond: `stride` words apart
+    Source { tail: usize, stride: usize },
+    /// Rows one by one, `stride` words apart
+    Rows { stride: usize },
+    /// Panels of so many rows, word by word, `stride` words apart
+    Panels { rows: usize, stride: usize },
+}
+
+/// A few rows of a left operand, from some word on.
+#[derive(Clone, Copy)]
+pub struct LeftTile {
+    pub data: *const u32,
+    pub row_stride: usize,
+    pub word_stride: usize,
+}
+
+impl Left {
+    /// Room for the rows of `source`, or of its transpose, as `along` says.
+    pub fn new(kernel: Kernel, along: Along, source: Source) -> Self {
+        let (rows, k) = match along {
+            Along::Lines => (source.lines, source.width),
+            Along::Columns => (source.width, source.lines),
+        };
+        let words = kernel.padded_words(k);
+        // Lines a multiple of 1 KiB apart would share few sets of the first cache.
+        let stride = if words.is_multiple_of(256) { words + 16 } else { words.next_multiple_of(16) };
+        // A tile may begin at the last row.
+        let room = (rows + MOST_TILE_ROWS).next_multiple_of(PANEL_ROWS);
+        let (form, len) = match along {
+            // Lines a multiple of 4 KiB apart share one set of the first cache, and are copied.
+            Along::Lines if kernel.kind.elements() == 1 && !source.stride.is_multiple_of(1024) => {
+                let tail = rows.saturating_sub(MOST_F32_ROWS);
+                (Form::Source { tail, stride }, (rows - tail + MOST_F32_ROWS) * stride)
+            }
+            Along::Columns if kernel.reads_panels() => {
+                let width = kernel.left_panel_rows();
+                // An odd number of cache lines: several panels are written side by side.
+                let stride =
+                    if width == SIX { ((width * words).div_ceil(16) | 1) * 16 } else { width * words };
+                (Form::Panels { rows: width, stride }, room / width * stride)
+            }
+            _ => (Form::Rows { stride }, room * stride),
+        };
+        Left { kernel, source, along, form, buffer: Buffer::new(len), rows, words }
+    }
+
+    /// Rows of one piece of [`Self::pack`].
+    pub const PIECE: usize = PANEL_ROWS;
+
+    pub fn pieces(&self) -> usize {
+        match self.form {
+            Form::Source { .. } => 1,
+            _ => self.rows.div_ceil(Self::PIECE),
+        }
+    }
+
+    /// Where [`Self::pack`] writes.
+    pub fn target(&mut self) -> Shared<u32> {
+        Shared(self.buffer.words_mut())
+    }
+
+    /// Packs rows `piece · PIECE …`, or all that are not read from the source, into `target`.
+    ///
+    /// # Safety
+    /// `target` is [`Self::target`], and no other thread packs this piece.
+    pub unsafe fn pack(&self, target: Shared<u32>, piece: usize) {
+        let (kernel, source) = (self.kernel, self.source);
+        let rows = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.rows);
+        // SAFETY: pieces are disjoint parts of the buffer, which has room for whole ones.
+        unsafe {
+            match self.form {
+                Form::Source { tail, stride } => {
+                    for row in tail..self.rows {
+                        let out = target.get().add((row - tail) * stride);
+                        let out = std::slice::from_raw_parts_mut(out, self.words);
+                        pack_line(kernel, out, source.piece(row, 0, source.width));
+                    }
+                }
+                Form::Rows { stride } if self.along == Along::Columns => {
+                    let out = target.get().add(rows.start * stride);
+                    transpose_columns(kernel, out, (stride, self.words), source, rows);
+                }
+                Form::Rows { stride } => {
+                    for row in rows {
+                        let out = target.get().add(row * stride);
+                        let out = std::slice::from_raw_parts_mut(out, self.words);
+                        vectorised(|| pack_line(kernel, out, source.piece(row, 0, source.width)));
+                    }
+                }
+                Form::Panels { rows: width, stride } => {
+                    let out = target.get().add(rows.start / width * stride);
+                    match width {
+                        SIX => gather_sixes(out, (stride, self.words), source, rows),
+                        _ => interleave(kernel, out, (width, self.words), source, rows),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rows from `row` on, from `word` on.
+    pub fn tile(&self, row: usize, word: usize) -> LeftTile {
+        // SAFETY: within the source or the buffer for rows and words of the operand.
+        unsafe {
+            match self.form {
+                Form::Source { tail, .. } if row < tail => {
+                    let data = self.source.data.add(row * self.source.stride + word).cast();
+                    LeftTile { data, row_stride: self.source.stride, word_stride: 1 }
+                }
+                Form::Source { tail, stride } => {
+                    let data = self.buffer.words().add((row - tail) * stride + word);
+                    LeftTile { data, row_stride: stride, word_stride: 1 }
+                }
+                Form::Rows { stride } => {
+                    let data = self.buffer.words().add(row * stride + word);
+                    LeftTile { data, row_stride: stride, word_stride: 1 }
+                }
+                Form::Panels { rows, stride } => {
+                    let (panel, within) = (row / rows, row % rows);
+                    let data = self.buffer.words().add(panel * stride + word * rows + within);
+                    LeftTile { data, row_stride: 1, word_stride: rows }
+                }
+            }
+        }
+    }
+}
+
+/// The B of C = A B.
+pub struct Right {
+    kernel: Kernel,
+    buffer: Buffer,
+    pub columns: usize,
+    pub words: usize,
+    /// Vectors of every panel but perhaps the last
+    vectors: usize,
+    along: Along,
+    /// Vectors of all panels together
+    all_vectors: usize,
+}
+
+impl Right {
+    /// Room for `columns` columns of `k` elements.
+    pub fn new(kernel: Kernel, along: Along, columns: usize, k: usize) -> Self {
+        let words = kernel.padded_words(k);
+        let vectors = kernel.panel_vectors(columns);
+        let all_vectors = kernel.padded_vectors(columns);
+        let buffer = Buffer::new(all_vectors * VECTOR * words);
+        Right { kernel, buffer, columns, words, vectors, along, all_vectors }
+    }
+
+    pub fn panels(&self) -> usize {
+        self.columns.div_ceil(self.panel_columns())
+    }
+
+    /// Columns of every panel but perhaps the last.
+    pub fn panel_columns(&self) -> usize {
+        self.vectors * VECTOR
+    }
+
+    /// Columns of all panels, those of padding included.
+    pub fn padded_columns(&self) -> usize {
+        self.all_vectors * VECTOR
+    }
+
+    /// Vectors of panel `panel`.
+    pub fn panel_vectors(&self, panel: usize) -> usize {
+        self.vectors.min(self.all_vectors - panel * self.vectors)
+    }
+
+    pub fn target(&mut self) -> Shared<u32> {
+        Shared(self.buffer.words_mut())
+    }
+
+    /// Panels of one piece of [`Self::pack`]: lines of a piece are a few cache lines.
+    const PIECE: usize = 4;
+
+    pub fn pieces(&self) -> usize {
+        self.panels().div_ceil(Self::PIECE)
+    }
+
+    /// Packs the panels of piece `piece` of `source` into `target`.
+    ///
+    /// # Safety
+    /// As [`Left::pack`]; the source has the shape that `new` was told.
+    pub unsafe fn pack(&self, target: Shared<u32>, source: Source, piece: usize) {
+        let panels = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.panels());
+        if self.along == Along::Columns && self.kernel.kind == Kind::F32 {
+            let columns = panels.start * VECTOR..(panels.end * VECTOR).min(self.columns);
+            for first in (0..self.words).step_by(BLOCK_WORDS) {
+                let words = BLOCK_WORDS.min(self.words - first);
+                // SAFETY: panels of chains are disjoint parts of the buffer, those of a piece beside each other.
+                unsafe {
+                    let out = target.get().add(self.offset(panels.start, first));
+                    let data = source.data.add(first * source.stride);
+                    gather(out, words, Source { data, lines: words, ..source }, columns.clone());
+                }
+            }
+            return;
+        }
+        // SAFETY: the caller's contract.
+        panels.for_each(|panel| unsafe { self.pack_panel(target, source, panel) });
+    }
+
+    /// Packs panel `panel` of `source` into `target`.
+    ///
+    /// # Safety
+    /// As [`Self::pack`].
+    unsafe fn pack_panel(&self, target: Shared<u32>, source: Source, panel: usize) {
+        let start = panel * self.panel_columns();
+        let columns = start..(start + self.panel_columns()).min(self.columns);
+        let width = self.panel_vectors(panel) * VECTOR;
+        for first in (0..self.words).step_by(BLOCK_WORDS) {
+            let words = BLOCK_WORDS.min(self.words - first);
+            // SAFETY: panels of chains are disjoint parts of the buffer.
+            unsafe {
+                let out = target.get().add(self.offset(panel, first));
+                match self.along {
+                    Along::Lines => transpose_lines(
+                        self.kernel,
+                        out,
+                        width,
+                        first..first + words,
+                        source,
+                        columns.clone(),
+                    ),
+                    Along::Columns => {
+                        let elements = self.kernel.kind.elements();
+                        let k = elements * first;
+                        let lines = source.lines.saturating_sub(k).min(elements * words);
+                        let from = Source { data: source.data.add(k * source.stride), lines, ..source };
+                        interleave(self.kernel, out, (width, words), from, columns.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where panel `panel` of the chain from pair `first` on begins.
+    fn offset(&self, panel: usize, first: usize) -> usize {
+        let words = BLOCK_WORDS.min(self.words - first);
+        VECTOR * (first * self.all_vectors + panel * self.vectors * words)
+    }
+
+    /// Panel `panel` of the chain from pair `first` on, a multiple of `BLOCK_WORDS`.
+    pub fn panel(&self, panel: usize, first: usize) -> *const u32 {
+        // SAFETY: within the buffer.
+        unsafe { self.buffer.words().add(self.offset(panel, first)) }
+    }
+}

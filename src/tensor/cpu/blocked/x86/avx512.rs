@@ -1,0 +1,223 @@
+//! Tiles by `VDPBF16PS`, or by `VFMADD231PS` in f32: sums stay in registers, a word of the left operand is broadcast to a vector of
+//! columns.
+use crate::tensor::cpu::blocked::pack::LeftTile;
+use std::arch::asm;
+
+/// One row of a step: its pair into register `$a`, then every sum of the row.
+macro_rules! row {
+    ($add:literal, $at:literal, $a:literal: $($sum:literal $b:literal),*) => {
+        concat!("vpbroadcastd zmm", $a, ", dword ptr [", $at, "]\n",
+            $($add, " zmm", $sum, ", zmm", $b, ", zmm", $a, "\n",)*)
+    };
+}
+
+/// Sums to zero.
+macro_rules! clear {
+    ($($sum:literal)*) => { concat!($("vpxord zmm", $sum, ", zmm", $sum, ", zmm", $sum, "\n",)*) };
+}
+
+/// One row of sums to memory, or added to what stands there, and on to the next.
+macro_rules! store {
+    (plain, $($sum:literal $at:literal),*) => {
+        concat!($("vmovups zmmword ptr [{out}", $at, "], zmm", $sum, "\n",)* "add {out}, {stride}\n")
+    };
+    (adding, $($sum:literal $at:literal),*) => {
+        concat!($("vaddps zmm", $sum, ", zmm", $sum, ", zmmword ptr [{out}", $at, "]\n",)*
+            store!(plain, $($sum $at),*))
+    };
+}
+
+/// A kernel: `$clear`, then for every pair the vectors of the right operand, the rows, and on; then the stores. Rows 0 to 4
+/// and 6 are addressed from the left operand's pointer, rows 5 and 7 from another five rows on.
+macro_rules! kernel {
+    ($name:ident, $width:literal, [$($clear:expr),*], [$($load:expr),*], [$($row:expr),*], [$($store:expr),*]) => {
+        #[inline(always)]
+        unsafe fn $name(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+            let row = left.row_stride * 4;
+            // SAFETY: the contract of `tile`: all of these lie within the operands; registers are named as clobbered.
+            unsafe {
+                asm!(
+                    $($clear,)*
+                    "2:",
+                    $($load,)*
+                    $($row,)*
+                    "add {a}, {pair}",
+                    "add {five}, {pair}",
+                    concat!("add {b}, ", $width),
+                    "dec {pairs}",
+                    "jnz 2b",
+                    $($store,)*
+                    // Code for SSE is slow while upper halves are in use.
+                    "vzeroupper",
+                    a = inout(reg) left.data => _,
+                    five = inout(reg) left.data.add(5 * left.row_stride) => _,
+                    b = inout(reg) right => _,
+                    out = inout(reg) out => _,
+                    pairs = inout(reg) pairs => _,
+                    row = in(reg) row,
+                    three = in(reg) 3 * row,
+                    pair = in(reg) left.word_stride * 4,
+                    stride = in(reg) stride * 4,
+                    out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _,
+                    out("zmm4") _, out("zmm5") _, out("zmm6") _, out("zmm7") _,
+                    out("zmm8") _, out("zmm9") _, out("zmm10") _, out("zmm11") _,
+                    out("zmm12") _, out("zmm13") _, out("zmm14") _, out("zmm15") _,
+                    out("zmm16") _, out("zmm17") _, out("zmm18") _, out("zmm19") _,
+                    out("zmm20") _, out("zmm21") _, out("zmm22") _, out("zmm23") _,
+                    out("zmm24") _, out("zmm25") _, out("zmm26") _, out("zmm27") _,
+                    out("zmm28") _, out("zmm29") _, out("zmm30") _, out("zmm31") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+/// The kernels that add products of words to sums by `$add`, and end as `$ends`, in the module `$module`.
+macro_rules! kernels {
+    ($module:ident, $add:literal, $ends:ident) => {
+        pub mod $module {
+            use super::*;
+
+kernel!(
+    one,
+    64,
+    [clear!(0 1 2 3 4 5 6 7)],
+    ["vmovups zmm24, zmmword ptr [{b}]"],
+    [
+        row!($add, "{a}", 28: 0 24),
+        row!($add, "{a} + {row}", 29: 1 24),
+        row!($add, "{a} + 2*{row}", 30: 2 24),
+        row!($add, "{a} + {three}", 31: 3 24),
+        row!($add, "{a} + 4*{row}", 28: 4 24),
+        row!($add, "{five}", 29: 5 24),
+        row!($add, "{a} + 2*{three}", 30: 6 24),
+        row!($add, "{five} + 2*{row}", 31: 7 24)
+    ],
+    [
+        store!($ends, 0 ""),
+        store!($ends, 1 ""),
+        store!($ends, 2 ""),
+        store!($ends, 3 ""),
+        store!($ends, 4 ""),
+        store!($ends, 5 ""),
+        store!($ends, 6 ""),
+        store!($ends, 7 "")
+    ]
+);
+
+kernel!(
+    two,
+    128,
+    [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)],
+    ["vmovups zmm24, zmmword ptr [{b}]", "vmovups zmm25, zmmword ptr [{b} + 64]"],
+    [
+        row!($add, "{a}", 28: 0 24, 1 25),
+        row!($add, "{a} + {row}", 29: 2 24, 3 25),
+        row!($add, "{a} + 2*{row}", 30: 4 24, 5 25),
+        row!($add, "{a} + {three}", 31: 6 24, 7 25),
+        row!($add, "{a} + 4*{row}", 28: 8 24, 9 25),
+        row!($add, "{five}", 29: 10 24, 11 25),
+        row!($add, "{a} + 2*{three}", 30: 12 24, 13 25),
+        row!($add, "{five} + 2*{row}", 31: 14 24, 15 25)
+    ],
+    [
+        store!($ends, 0 "", 1 "+64"),
+        store!($ends, 2 "", 3 "+64"),
+        store!($ends, 4 "", 5 "+64"),
+        store!($ends, 6 "", 7 "+64"),
+        store!($ends, 8 "", 9 "+64"),
+        store!($ends, 10 "", 11 "+64"),
+        store!($ends, 12 "", 13 "+64"),
+        store!($ends, 14 "", 15 "+64")
+    ]
+);
+
+kernel!(
+    three,
+    192,
+    [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)],
+    [
+        "vmovups zmm24, zmmword ptr [{b}]",
+        "vmovups zmm25, zmmword ptr [{b} + 64]",
+        "vmovups zmm26, zmmword ptr [{b} + 128]"
+    ],
+    [
+        row!($add, "{a}", 28: 0 24, 1 25, 2 26),
+        row!($add, "{a} + {row}", 29: 3 24, 4 25, 5 26),
+        row!($add, "{a} + 2*{row}", 30: 6 24, 7 25, 8 26),
+        row!($add, "{a} + {three}", 31: 9 24, 10 25, 11 26),
+        row!($add, "{a} + 4*{row}", 28: 12 24, 13 25, 14 26),
+        row!($add, "{five}", 29: 15 24, 16 25, 17 26),
+        row!($add, "{a} + 2*{three}", 30: 18 24, 19 25, 20 26),
+        row!($add, "{five} + 2*{row}", 31: 21 24, 22 25, 23 26)
+    ],
+    [
+        store!($ends, 0 "", 1 "+64", 2 "+128"),
+        store!($ends, 3 "", 4 "+64", 5 "+128"),
+        store!($ends, 6 "", 7 "+64", 8 "+128"),
+        store!($ends, 9 "", 10 "+64", 11 "+128"),
+        store!($ends, 12 "", 13 "+64", 14 "+128"),
+        store!($ends, 15 "", 16 "+64", 17 "+128"),
+        store!($ends, 18 "", 19 "+64", 20 "+128"),
+        store!($ends, 21 "", 22 "+64", 23 "+128")
+    ]
+);
+
+kernel!(
+    four,
+    256,
+    [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)],
+    [
+        "vmovups zmm24, zmmword ptr [{b}]",
+        "vmovups zmm25, zmmword ptr [{b} + 64]",
+        "vmovups zmm26, zmmword ptr [{b} + 128]",
+        "vmovups zmm27, zmmword ptr [{b} + 192]"
+    ],
+    [
+        row!($add, "{a}", 28: 0 24, 1 25, 2 26, 3 27),
+        row!($add, "{a} + {row}", 29: 4 24, 5 25, 6 26, 7 27),
+        row!($add, "{a} + 2*{row}", 30: 8 24, 9 25, 10 26, 11 27),
+        row!($add, "{a} + {three}", 31: 12 24, 13 25, 14 26, 15 27),
+        row!($add, "{a} + 4*{row}", 28: 16 24, 17 25, 18 26, 19 27),
+        row!($add, "{five}", 29: 20 24, 21 25, 22 26, 23 27)
+    ],
+    [
+        store!($ends, 0 "", 1 "+64", 2 "+128", 3 "+192"),
+        store!($ends, 4 "", 5 "+64", 6 "+128", 7 "+192"),
+        store!($ends, 8 "", 9 "+64", 10 "+128", 11 "+192"),
+        store!($ends, 12 "", 13 "+64", 14 "+128", 15 "+192"),
+        store!($ends, 16 "", 17 "+64", 18 "+128", 19 "+192"),
+        store!($ends, 20 "", 21 "+64", 22 "+128", 23 "+192")
+    ]
+);
+
+/// See [`crate::tensor::cpu::blocked::kernel::Kernel::tile`]; at least one pair.
+#[inline(always)]
+pub unsafe fn tile(
+    pairs: usize,
+    left: LeftTile,
+    right: *const u32,
+    vectors: usize,
+    out: *mut f32,
+    stride: usize,
+) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match vectors {
+            1 => one(pairs, left, right, out, stride),
+            2 => two(pairs, left, right, out, stride),
+            3 => three(pairs, left, right, out, stride),
+            _ => four(pairs, left, right, out, stride),
+        }
+    }
+}
+
+        }
+    };
+}
+
+kernels!(in_bf16, "vdpbf16ps", plain);
+kernels!(added_in_bf16, "vdpbf16ps", adding);
+kernels!(in_f32, "vfmadd231ps", plain);
+kernels!(added_in_f32, "vfmadd231ps", adding);
