@@ -230,7 +230,7 @@ mod tests {
             cpuinfo: "processor\t: 0\nmodel name\t: A Processor\nflags\t\t: fpu avx2\n".into(),
             meminfo: "MemTotal:       16000000 kB\nMemAvailable:    8000000 kB\n".into(),
             cores: 4,
-            f32: None,
+            f32: Some(Kind::F32),
             bf16: None,
             disk: Ok(500_000_000),
             results: "results".into(),
