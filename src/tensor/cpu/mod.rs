@@ -634,6 +634,3 @@ mod tests {
         (results, loss.to_bits(), norm.to_bits())
     }
 }
-pub fn gemm_matmul(p: Product, c: &mut Matrix<f32>, acc: bool, a: &Matrix<f32>, b: &Matrix<f32>) {
-    product::matmul(p, c, acc, a, b)
-} // MINI
