@@ -50,7 +50,8 @@ pub fn groups(results: &Results) -> Vec<Group> {
 /// point) the name of the point, or the first that has a value wherever the others have one.
 pub fn leading_axes(groups: &[&Group], axes: &[String]) -> Vec<usize> {
     let value = |group: &Group, axis: usize| group.point.get(axis).cloned().unwrap_or_default();
-    // Whether every value of `axis` comes with a value of `other` of its own.
+    // Whether every value of `axis` comes with a value of `other` of its own; the name of a point says all that its keys say, though
+    // points have values in common.
     let follows = |axis: usize, other: usize| {
         let mut pairs: [BTreeMap<String, String>; 2] = Default::default();
         let with = groups.iter().filter(|group| !value(group, axis).is_empty());
@@ -60,7 +61,7 @@ pub fn leading_axes(groups: &[&Group], axes: &[String]) -> Vec<usize> {
             so_far
                 && !leader.is_empty()
                 && *forth.entry(leader.clone()).or_insert(own.clone()) == own
-                && *back.entry(own).or_insert(leader.clone()) == leader
+                && (*back.entry(own).or_insert(leader.clone()) == leader || axes[other] == POINT)
         }) && pairs[1].len() > 1
     };
     let rank = |axis: usize| (axes[axis] != POINT, axis);
@@ -153,6 +154,14 @@ mod tests {
         // The name of a point says what its keys say.
         let points = [group("a", &["1", "late"]), group("a", &["2", "early"])];
         assert_eq!(names(&points, &["train.steps", "point"]), ["late", "early"]);
+        let keys = ["recovery.schedule", "recovery.learning_rate", "point"];
+        let points = [
+            group("a", &["rewarm", "0.001", "rewarm_1e-3"]),
+            group("a", &["rewarm", "0.003", "rewarm_3e-3"]),
+            group("a", &["branch", "0.001", "branch_1e-3"]),
+            group("a", &["continue", "", "continue"]),
+        ];
+        assert_eq!(names(&points, &keys), ["rewarm_1e-3", "rewarm_3e-3", "branch_1e-3", "continue"]);
     }
 
     /// A grid, and groups that one of the axes alone tells apart, keep all axes.

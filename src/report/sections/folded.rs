@@ -114,7 +114,11 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
     };
     let found = points.iter().filter(|c| c.outcome == Outcome::Inconclusive).filter_map(|c| c.detectable);
     let found: Vec<f64> = found.collect();
-    let size = |x: f64| format::magnitude(first.metric, x);
+    let size = |x: f64| match first.metric.is_share() && x > 1.0 {
+        // No two shares are further apart.
+        true => "more than 100".to_string(),
+        false => format::magnitude(first.metric, x),
+    };
     let could = match (found.iter().copied().reduce(f64::min), found.iter().copied().reduce(f64::max)) {
         (Some(low), Some(high)) => format!(
             " Where it is inconclusive, these seeds find a true difference of {} to {} {unit} with 80 % probability (level \

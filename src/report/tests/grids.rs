@@ -245,6 +245,7 @@ fn many_answers_are_summed_up_and_their_points_are_folded() {
     let (first, rest) = answers.split_once("</ul>").unwrap();
     assert_eq!(first.matches("<li>").count(), 4, "{first}");
     assert_eq!(first.matches(" at each of 3 points: ").count(), 4, "{first}");
+    assert!(first.contains(" to more than 100 points with 80&nbsp;% probability"), "{first}");
     assert_eq!((rest.matches("<details>").count(), rest.matches("<li>").count()), (4, 12), "{rest}");
     assert_eq!(
         report.markdown.matches("`budget.tokens` = 2000, `prune.schedule.prune_tokens` = 1000: ").count(),
