@@ -229,15 +229,19 @@ impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build_global()?;
+    // As a run is: on one of the threads, and not outside of them, from where each product would have to wake them.
+    rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build()?.install(|| run(&args))
+}
+
+fn run(args: &Args) -> Result<()> {
     let shape = &Shape::named(&args.shape)?;
     match args.engine {
         Engine::Cpu if args.precision == Arithmetic::Bf16 => {
-            let kind = bf16_kind(&args)?;
+            let kind = bf16_kind(args)?;
             eprintln!("bf16 products: {}", detect::describe(kind));
-            on_cpu(&args, shape, CpuBackend::in_bf16(kind))
+            on_cpu(args, shape, CpuBackend::in_bf16(kind))
         }
-        Engine::Cpu => on_cpu(&args, shape, CpuBackend::<f32>::new()),
+        Engine::Cpu => on_cpu(args, shape, CpuBackend::<f32>::new()),
         Engine::Cuda if args.parts => {
             bail!("--parts is for the processor: nsys tells the parts of a GPU's step")
         }
@@ -247,7 +251,7 @@ fn main() -> Result<()> {
                 Arithmetic::Bf16 => Precision::Bf16,
             };
             let backend = CudaBackend::open(args.device, precision)?;
-            bench(&args, shape, &backend, &|| Some(backend.peak_bytes()))
+            bench(args, shape, &backend, &|| Some(backend.peak_bytes()))
         }
     }
 }

@@ -129,11 +129,11 @@ pub(super) fn main(options: &Options) -> Result<u8> {
     let against = against.transpose()?;
     let mut spec = options.engine();
     let kind = engine::resolve_spec(&mut spec)?;
-    if let Some(threads) = options.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global()?;
-    }
     let engine = Engine::of(&spec, kind, vec![usize::from(options.device)], usize::MAX);
-    engine.run(Scoring { options, benchmarks, engine: &engine, against: against.as_ref() })?
+    // On one of the threads: whoever is on none of them has to wake them for every product.
+    let threads = options.threads.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    pool.install(|| engine.run(Scoring { options, benchmarks, engine: &engine, against: against.as_ref() }))?
 }
 
 /// What is to be done on whatever engine.

@@ -86,7 +86,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     };
     let device = engine::groups(kind, &experiment.engine)?[0][0];
     let engine = Engine::of(&experiment.engine, kind, vec![device], spec.train.micro_batch);
-    let measured = engine.run(task)??;
+    // On one of the threads: whoever is on none of them has to wake them for every product.
+    let measured = rayon::ThreadPoolBuilder::new().build()?.install(|| engine.run(task))??;
     let rows = tables::write(&results, &measured)?;
     write_out(&tables::text(&measured, &rows));
     say!(
