@@ -11,14 +11,24 @@ pub fn fitted(text: &str) -> String {
     columns().map_or_else(|| text.to_string(), |width| hanging(text, width))
 }
 
-/// `text` with every line longer than `width` broken between words, later lines further in than the first.
+/// `text` with every line longer than `width` broken between words, later lines further in than the first: below what follows a short
+/// name and a gap, where the line begins with one.
 pub fn hanging(text: &str, width: usize) -> String {
     let fits = |line: &str| line.chars().count() <= width;
     let broken = |line: &str| {
-        let indent = line.chars().take_while(|c| *c == ' ').count();
-        let room = width.saturating_sub(indent + HANGING).max(LEAST);
-        let next = format!("\n{}", " ".repeat(indent + HANGING));
-        format!("{}{}", " ".repeat(indent), wrap(line, room).join(&next))
+        let words = line.trim_start_matches(' ');
+        let indent = line.len() - words.len();
+        let named = words.find("  ").map(|end| {
+            let rest = words[end..].trim_start_matches(' ');
+            line.split_at(line.len() - rest.len())
+        });
+        let is_short = |(name, _): &(&str, &str)| 3 * name.chars().count() <= width;
+        let (first, rest, hang) = match named.filter(is_short) {
+            Some((name, rest)) => (name.to_string(), rest, name.chars().count()),
+            None => (" ".repeat(indent), words, indent + HANGING),
+        };
+        let room = width.saturating_sub(hang).max(LEAST);
+        format!("{first}{}", wrap(rest, room).join(&format!("\n{}", " ".repeat(hang))))
     };
     let lines = text.split('\n').map(|line| if fits(line) { line.to_string() } else { broken(line) });
     lines.collect::<Vec<_>>().join("\n")
@@ -60,6 +70,10 @@ mod tests {
         let broken = "  a    b\n  pruning_aware-s8-56a52d76 missing\n      prune.saliency=taylor_vector\n      update=none\n";
         assert_eq!(hanging(text, 40), broken);
         assert_eq!(hanging(text, 200), text);
+        let named = "  memory  about 1 MB\n  time    about 12 min with 2 workers of 1 thread, a guess";
+        let broken =
+            "  memory  about 1 MB\n  time    about 12 min with 2 workers of\n          1 thread, a guess";
+        assert_eq!(hanging(named, 40), broken);
         assert!(hanging(&"y".repeat(90), 40).lines().all(|line| line.chars().count() <= 40));
     }
 }

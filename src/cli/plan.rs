@@ -149,6 +149,7 @@ fn describe(plan: &Plan, states: &[StageState], columns: Option<usize>) -> Strin
         let each = range(places.iter().map(|i| uses[*i] as f64), |x| format!("{x}"));
         match places.len() {
             0 => String::new(),
+            count if is_narrow => format!("  {name}: {count}, {done} done, each for {each} runs\n"),
             count => format!("  {name:width$}  {count:>counts$}  {done:>dones$}  each for {each} runs\n"),
         }
     };
@@ -274,6 +275,7 @@ mod tests {
         let page = hanging(&describe(&plan, &states, Some(40)), 40);
         assert!(page.lines().all(|line| line.chars().count() <= 40), "{page}");
         assert!(page.contains("  source: ") && page.contains(" runs, 0 done;"), "{page}");
+        assert!(page.contains("  corpus: 1, 0 done, each for "), "{page}");
         assert!(
             !page.contains("FLOPs\n  source") && describe(&plan, &states, Some(100)).contains("tokens"),
             "{page}"

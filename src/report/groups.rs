@@ -62,7 +62,7 @@ pub fn leading_axes(groups: &[&Group], axes: &[String]) -> Vec<usize> {
                 && !leader.is_empty()
                 && *forth.entry(leader.clone()).or_insert(own.clone()) == own
                 && (*back.entry(own).or_insert(leader.clone()) == leader || axes[other] == POINT)
-        }) && pairs[1].len() > 1
+        }) && (pairs[1].len() > 1 || axes[other] == POINT)
     };
     let rank = |axis: usize| (axes[axis] != POINT, axis);
     let leads = |axis: &usize| {
@@ -154,12 +154,12 @@ mod tests {
         // The name of a point says what its keys say.
         let points = [group("a", &["1", "late"]), group("a", &["2", "early"])];
         assert_eq!(names(&points, &["train.steps", "point"]), ["late", "early"]);
-        let keys = ["recovery.schedule", "recovery.learning_rate", "point"];
+        let keys = ["recovery.schedule", "recovery.learning_rate", "recovery.warmup_tokens", "point"];
         let points = [
-            group("a", &["rewarm", "0.001", "rewarm_1e-3"]),
-            group("a", &["rewarm", "0.003", "rewarm_3e-3"]),
-            group("a", &["branch", "0.001", "branch_1e-3"]),
-            group("a", &["continue", "", "continue"]),
+            group("a", &["rewarm", "0.001", "10", "rewarm_1e-3"]),
+            group("a", &["rewarm", "0.003", "10", "rewarm_3e-3"]),
+            group("a", &["branch", "0.001", "10", "branch_1e-3"]),
+            group("a", &["continue", "", "", "continue"]),
         ];
         assert_eq!(names(&points, &keys), ["rewarm_1e-3", "rewarm_3e-3", "branch_1e-3", "continue"]);
     }
