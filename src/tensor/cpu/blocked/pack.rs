@@ -1,11 +1,12 @@
 //! Operands of a product, laid out as the kernels read them.
 //!
 //! ```text
-//! left   rows of words (k along a line of the source), or panels [words][48 rows] (k across its lines)
+//! left   rows of words (k along a line of the source), in f32 those of the source itself;
+//!        or panels [words][48 rows], in f32 for AVX2 of 6 rows (k across its lines)
 //! right  panels [words][16·v columns], v vectors wide, the last as narrow as it can be; chain after chain of words
 //! ```
 //!
-//! Pairs beyond k are zero, and so are columns beyond n; rows beyond m hold anything, and their results are dropped.
+//! Words beyond k are zero, and so are columns beyond n; rows beyond m hold anything, and their results are dropped.
 use super::kernel::{Kernel, Kind, MOST_TILE_ROWS};
 use super::layout::{gather, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines};
 use super::memory::Buffer;
