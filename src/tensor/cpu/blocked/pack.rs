@@ -305,13 +305,13 @@ impl Right {
         }
     }
 
-    /// Where panel `panel` of the chain from pair `first` on begins.
+    /// Where panel `panel` of the chain from word `first` on begins.
     fn offset(&self, panel: usize, first: usize) -> usize {
         let words = BLOCK_WORDS.min(self.words - first);
         VECTOR * (first * self.all_vectors + panel * self.vectors * words)
     }
 
-    /// Panel `panel` of the chain from pair `first` on, a multiple of `BLOCK_WORDS`.
+    /// Panel `panel` of the chain from word `first` on, a multiple of `BLOCK_WORDS`.
     pub fn panel(&self, panel: usize, first: usize) -> *const u32 {
         // SAFETY: within the buffer.
         unsafe { self.buffer.words().add(self.offset(panel, first)) }

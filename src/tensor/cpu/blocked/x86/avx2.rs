@@ -77,7 +77,7 @@ macro_rules! kernel {
                     store!($ends, 6 7),
                     store!($ends, 8 9),
                     store!($ends, 10 11),
-                    // Code for SSE is slow, here by six, while upper halves are in use.
+                    // Code for SSE is slow while upper halves are in use.
                     "vzeroupper",
                     a = inout(reg) left.data => _,
                     three = inout(reg) left.data.add(3 * left.row_stride) => _,
