@@ -123,6 +123,7 @@ const RULE: &str = "saliency rule";
 const UNIT: &str = "whose gradients are squared";
 const NO_SQUARES: &str = "the rule reads no squared gradients";
 const CONSTANT: &str = "the scores of every layer are all alike";
+const FEW_GROUPS: &str = "no layer has four groups that were removed";
 
 /// Every column of every file, in file and column order; files with axes ([`axes_after`]) have one more per axis, named by its
 /// key path.

@@ -22,8 +22,9 @@ pub struct ProbedRule {
     pub spearman: Option<f64>,
     pub spearman_low: Option<f64>,
     pub spearman_high: Option<f64>,
-    pub lowest_quarter_delta: f64,
-    pub oracle_quarter_delta: f64,
+    /// `None` where no layer has four groups.
+    pub lowest_quarter_delta: Option<f64>,
+    pub oracle_quarter_delta: Option<f64>,
 }
 
 /// A row of `probe_groups.csv`.

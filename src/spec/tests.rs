@@ -489,6 +489,11 @@ fn values_of_the_command_line_stand_in_the_place_of_the_files() {
     assert_eq!(told(&["eval.items=many"]), "eval.items: expected a whole number, found the string \"many\"");
     assert_eq!(told(&["eval.items"]), "eval.items: expected `key=value`");
     assert_eq!(told(&["seeds.first=1"]), "seeds.first: leads through a key that is not a table");
+    // The name of an axis has dots of its own.
+    let axis =
+        set(&["axes.\"prune.saliency\"=[\"wanda\", \"taylor1\"]", "axes.'budget.tokens'=[819_200]"]).unwrap();
+    assert_eq!(axis.points.len(), 2);
+    assert_eq!(told(&["axes.\"prune.salience\"=[1]"]), "axes.prune.salience: unknown key");
     // Relative paths start at the current folder, where tests find the crate.
     let corpus = "data.corpus={ kind = \"text\", train = [\"Cargo.toml\"], validation = [\"Cargo.lock\"] }";
     assert!(set(&[corpus]).is_ok());

@@ -61,7 +61,7 @@ pub(super) fn assignment(text: &str) -> Result<(String, Node), Fault> {
         return Err(fault("expected `key=value`".into()));
     };
     let (key, value) = (key.trim(), value.trim());
-    if key.is_empty() || key.split('.').any(str::is_empty) {
+    if parts(key).iter().any(|part| part.is_empty()) {
         return Err(fault("the key is empty".into()));
     }
     let mut node = match parse(&format!("value = {value}")) {
@@ -71,6 +71,26 @@ pub(super) fn assignment(text: &str) -> Result<(String, Node), Fault> {
     .unwrap_or_else(|| Node { line: 0, value: Value::String(value.to_string()) });
     node.forget_lines();
     Ok((key.to_string(), node))
+}
+
+/// Parts of a dotted key; one in quotes may have dots of its own, as the name of an axis has.
+fn parts(key: &str) -> Vec<&str> {
+    let mut quote = None;
+    let ends_part = |c: char| {
+        match quote {
+            None if c == '"' || c == '\'' => quote = Some(c),
+            Some(open) if open == c => quote = None,
+            _ => {}
+        }
+        quote.is_none() && c == '.'
+    };
+    key.split(ends_part).map(|part| bare(part.trim())).collect()
+}
+
+/// `part` without its quotes.
+fn bare(part: &str) -> &str {
+    let unquoted = |quote| part.strip_prefix(quote)?.strip_suffix(quote);
+    unquoted('"').or(unquoted('\'')).unwrap_or(part)
 }
 
 impl Node {
@@ -90,7 +110,7 @@ impl Node {
     pub fn set(&mut self, key: &str, node: Node) -> Option<()> {
         let line = node.line;
         let mut place = self;
-        for part in key.split('.') {
+        for part in parts(key) {
             let Value::Table(entries) = &mut place.value else { return None };
             let index = entries.iter().position(|entry| entry.key == part).unwrap_or_else(|| {
                 let empty = Node { line, value: Value::Table(Vec::new()) };

@@ -85,14 +85,17 @@ pub fn probe<B: Backend>(
     // The end of pruning is none of a probe's business.
     let prune = PruneSpec { types, fixed_shape: None, ..plan.prune.clone() };
     let groups = Groups::new(&prune, config)?;
+    let sample = sample(plan, config, &groups);
     let mut scores = Vec::new();
     for (calibration, batches) in calibrations.iter().enumerate() {
         for unit in [FisherUnit::Position, FisherUnit::Sequence] {
+            if !progress(0, sample.len()) {
+                return Err(TrainError::Interrupted { tokens_seen: 0 });
+            }
             let fisher = Fisher { unit, scale: FisherScale::Tokens };
             scores.extend(score(rank, batches, plan, config, weights, &groups, calibration, fisher)?);
         }
     }
-    let sample = sample(plan, config, &groups);
     let loss = loss(rank, held_out, config, weights);
     let mut probed = Vec::with_capacity(sample.len());
     for (done, &(kind, layer, index)) in sample.iter().enumerate() {

@@ -35,8 +35,9 @@ pub(super) struct RuleRow {
     pub spearman: Option<f64>,
     pub spearman_low: Option<f64>,
     pub spearman_high: Option<f64>,
-    pub lowest_quarter_delta: f64,
-    pub oracle_quarter_delta: f64,
+    /// Empty where no layer has four groups.
+    pub lowest_quarter_delta: Option<f64>,
+    pub oracle_quarter_delta: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +154,7 @@ fn row(probe: &Probe, (rule, unit): (&str, Option<&str>), kind: GroupType, sets:
         };
         layers.iter().map(of_layer).sum()
     };
+    let has_quarters = layers.iter().any(|places| places.len() >= 4);
     let lowest = sets.iter().map(|scores| quarter(&|at| scores[at])).sum::<f64>() / sets.len().max(1) as f64;
     RuleRow {
         rule: rule.to_string(),
@@ -164,8 +166,8 @@ fn row(probe: &Probe, (rule, unit): (&str, Option<&str>), kind: GroupType, sets:
         spearman: correlation(sets, &layers),
         spearman_low: percentile(0.025),
         spearman_high: percentile(0.975),
-        lowest_quarter_delta: lowest,
-        oracle_quarter_delta: quarter(&|at| probe.groups[at].delta),
+        lowest_quarter_delta: has_quarters.then_some(lowest),
+        oracle_quarter_delta: has_quarters.then(|| quarter(&|at| probe.groups[at].delta)),
     }
 }
 
@@ -193,14 +195,14 @@ pub(super) fn text(probe: &Probe, rows: &[RuleRow]) -> String {
         let interval = format!("{} to {}", number(row.spearman_low), number(row.spearman_high));
         let _ = writeln!(
             text,
-            "{:<8} {:<18} {:<9} {:>8}  {:<17} {:>15.3} {:>8.3}",
+            "{:<8} {:<18} {:<9} {:>8}  {:<17} {:>15} {:>8}",
             row.group_type,
             row.rule,
             row.fisher_unit.as_deref().unwrap_or(""),
             number(row.spearman),
             interval,
-            row.lowest_quarter_delta,
-            row.oracle_quarter_delta
+            number(row.lowest_quarter_delta),
+            number(row.oracle_quarter_delta)
         );
     }
     text
@@ -237,9 +239,19 @@ mod tests {
         let rows = write(folder.path(), &probe).unwrap();
         assert_eq!(rows.iter().map(|row| row.spearman).collect::<Vec<_>>(), [Some(1.0), Some(-1.0)]);
         // A quarter of four groups is one: the least change of each layer, and the greatest.
-        let deltas: Vec<f64> = rows.iter().map(|row| row.lowest_quarter_delta).collect();
+        let deltas: Vec<f64> = rows.iter().filter_map(|row| row.lowest_quarter_delta).collect();
         assert!((deltas[0] - 1.1).abs() < 1e-12 && (deltas[1] - 4.4).abs() < 1e-12, "{deltas:?}");
-        assert!(rows.iter().all(|row| (row.oracle_quarter_delta - 1.1).abs() < 1e-12 && row.groups == 8));
+        assert!(
+            rows.iter().all(|row| (row.oracle_quarter_delta.unwrap() - 1.1).abs() < 1e-12 && row.groups == 8)
+        );
+        // There is no quarter of three groups.
+        let few = Probe {
+            loss: 2.0,
+            groups: probe.groups[..3].to_vec(),
+            scores: vec![RuleScores { scores: vec![0.1, 0.4, 0.2], ..scores(Saliency::TAYLOR1, 1.0) }],
+        };
+        let row = &write(tempfile::tempdir().unwrap().path(), &few).unwrap()[0];
+        assert_eq!((row.lowest_quarter_delta, row.oracle_quarter_delta, row.groups), (None, None, 3));
         let table = std::fs::read_to_string(folder.path().join(GROUPS)).unwrap();
         assert!(table.starts_with(
             "rule,fisher_unit,calibration,type,layer,index,score,delta_loss\ntaylor1,,0,ffn,0,0,0.2,0.1\n"

@@ -1,5 +1,5 @@
 //! Columns of `probe.csv`.
-use super::{CONSTANT, Column, NEVER, NO_SQUARES, PROBE, RULE, UNIT, column};
+use super::{CONSTANT, Column, FEW_GROUPS, NEVER, NO_SQUARES, PROBE, RULE, UNIT, column};
 
 pub(super) const COLUMNS: &[Column] = &[
     column(PROBE, "rule", "", RULE, NEVER),
@@ -34,13 +34,13 @@ pub(super) const COLUMNS: &[Column] = &[
         "lowest_quarter_delta",
         "nats per token",
         "sum of delta_loss over the quarter of each layer's groups that the rule would remove first, mean over calibration sets",
-        NEVER,
+        FEW_GROUPS,
     ),
     column(
         PROBE,
         "oracle_quarter_delta",
         "nats per token",
         "the same of a rule that knows delta_loss",
-        NEVER,
+        FEW_GROUPS,
     ),
 ];

@@ -56,8 +56,8 @@ fn table(probe: &Probe) -> Table {
             correlation(rule),
             rule.groups.to_string(),
             rule.calibrations.to_string(),
-            format::fixed(Some(rule.lowest_quarter_delta), 4),
-            format::fixed(Some(rule.oracle_quarter_delta), 4),
+            format::fixed(rule.lowest_quarter_delta, 4),
+            format::fixed(rule.oracle_quarter_delta, 4),
         ]
     };
     let rows = probe.types().into_iter().flat_map(|of| probe.ranked(of)).map(row).collect();
