@@ -12,7 +12,7 @@
 //! and one order of summation.
 use super::Matrix;
 use super::product::{Shared, View, small};
-use super::real::{Real, dot, kernel, max, sum_by};
+use super::real::{LANES, Real, TOGETHER, kernel, maxima, partial_maxima, partial_sums, totals};
 use crate::tensor::AttentionShape;
 
 /// Query rows of one block.
@@ -54,14 +54,19 @@ pub(super) fn from_row<T>(view: View<T>, row: usize) -> View<T> {
     View { data: unsafe { view.data.offset(row as isize * view.row_stride) }, ..view }
 }
 
+/// Columns that vectors take whole: those up to `last` and some of the masked ones, which are zero in the end.
+fn in_vectors<T>(row: &[T], last: usize) -> usize {
+    (last + 1).next_multiple_of(LANES).min(row.len())
+}
+
 /// `P ← exp(α S − ℓ)` for rows i₀ + r, columns up to the diagonal; zero beyond it, up to `width`.
 #[inline(always)]
 fn exponentiate_row<T: Real>(row: &mut [T], last: usize, alpha: T, shift: T) {
-    let (seen, masked) = row.split_at_mut(last + 1);
-    for s in seen {
+    let columns = in_vectors(row, last);
+    for s in &mut row[..columns] {
         *s = (*s * alpha - shift).exp();
     }
-    masked.fill(T::ZERO);
+    row[last + 1..].fill(T::ZERO);
 }
 
 kernel! {
@@ -73,33 +78,88 @@ kernel! {
         alpha: T,
     ) -> () {
         let width = scores.len() / normalisers.len();
-        for (r, (row, normaliser)) in scores.chunks_exact_mut(width).zip(normalisers).enumerate() {
-            let last = i0 + r;
-            let largest = max(&row[..last + 1]) * alpha;
-            exponentiate_row(row, last, alpha, largest);
-            let sum = sum_by(last + 1, |c| row[c]);
-            *normaliser = (T::ONE / sum, largest + T::from_f64(sum.to_f64().ln()));
+        let together = scores.chunks_mut(TOGETHER * width).zip(normalisers.chunks_mut(TOGETHER));
+        for (chunk, (rows, normalisers)) in together.enumerate() {
+            let first = i0 + chunk * TOGETHER;
+            let mut largest = [[T::ZERO; LANES]; TOGETHER];
+            for (r, row) in rows.chunks_exact(width).enumerate() {
+                largest[r] = partial_maxima(&row[..first + r + 1]);
+            }
+            let largest = maxima(&largest).map(|largest| largest * alpha);
+            let mut partial = [[[T::ZERO; LANES]; 2]; TOGETHER];
+            for (r, row) in rows.chunks_exact_mut(width).enumerate() {
+                exponentiate_row(row, first + r, alpha, largest[r]);
+                let seen = &row[..first + r + 1];
+                partial[r] = partial_sums(seen, seen, |p, _| p);
+            }
+            let sums = totals(&partial);
+            for (normaliser, (sum, largest)) in normalisers.iter_mut().zip(sums.into_iter().zip(largest)) {
+                *normaliser = (T::ONE / sum, largest + T::from_f64(sum.to_f64().ln()));
+            }
         }
     }
 }
 
 kernel! {
-    /// Recomputes P in `p` and turns dP in `ds` into α dS, for one row of scores.
-    pub(super) fn d_score_row<'a, T>(
-        p: &'a mut [T],
-        ds: &'a mut [T],
+    /// `D = rowsum(dO ∘ O)` of rows of h elements, `stride` apart.
+    pub(super) fn row_products<'a, T>(
+        products: &'a mut [T],
         d_out: &'a [T],
         out: &'a [T],
-        last: usize,
-        alpha: T,
-        log_sum_exp: T,
+        stride: usize,
+        h: usize,
     ) -> () {
-        exponentiate_row(p, last, alpha, log_sum_exp);
-        let d_i = dot(d_out, out);
-        for (ds, &p) in ds.iter_mut().zip(p.iter()) {
-            *ds = p * (*ds - d_i) * alpha;
+        for (chunk, products) in products.chunks_mut(TOGETHER).enumerate() {
+            let mut partial = [[[T::ZERO; LANES]; 2]; TOGETHER];
+            for (r, partial) in partial.iter_mut().enumerate().take(products.len()) {
+                let start = (chunk * TOGETHER + r) * stride;
+                *partial = partial_sums(&d_out[start..start + h], &out[start..start + h], |x, y| x * y);
+            }
+            products.copy_from_slice(&totals(&partial)[..products.len()]);
         }
     }
+}
+
+kernel! {
+    /// Recomputes P in `p` and turns dP in `ds` into α dS, for rows i₀ + r of scores with their D and ℓ.
+    pub(super) fn d_score_block<'a, T>(
+        p: &'a mut [T],
+        ds: &'a mut [T],
+        products: &'a [T],
+        log_sum_exp: &'a [T],
+        i0: usize,
+        alpha: T,
+    ) -> () {
+        let width = p.len() / products.len();
+        let rows = p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width));
+        for (r, ((p, ds), (&d_i, &shift))) in rows.zip(products.iter().zip(log_sum_exp)).enumerate() {
+            let last = i0 + r;
+            exponentiate_row(p, last, alpha, shift);
+            let columns = in_vectors(ds, last);
+            for (ds, &p) in ds[..columns].iter_mut().zip(&p[..columns]) {
+                *ds = p * (*ds - d_i) * alpha;
+            }
+            ds[last + 1..].fill(T::ZERO);
+        }
+    }
+}
+
+/// [`d_score_block`] with D and ℓ of rows `first` … of head `head`.
+pub(super) fn d_scores<T: Real>(
+    (shape, alpha): (AttentionShape, T),
+    (p, ds): (&mut [T], &mut [T]),
+    d_out: &Matrix<T>,
+    (out, log_sum_exp): (&Matrix<T>, &Matrix<T>),
+    (first, head): (usize, usize),
+    (i0, rows): (usize, usize),
+) {
+    let h = shape.head_dim;
+    let ([mut products, mut shifts], start) = ([[T::ZERO; BLOCK]; 2], first * out.cols + head * h);
+    row_products(&mut products[..rows], &d_out.data[start..], &out.data[start..], out.cols, h);
+    for (r, shift) in shifts[..rows].iter_mut().enumerate() {
+        *shift = log_sum_exp.data[(first + r) * shape.num_heads + head];
+    }
+    d_score_block(p, ds, &products[..rows], &shifts[..rows], i0, alpha);
 }
 
 pub fn forward<T: Real>(
@@ -195,7 +255,7 @@ pub fn backward<T: Real>(
             }
         }
         let mut probabilities = vec![T::ZERO; BLOCK.min(t) * t];
-        let mut d_scores = vec![T::ZERO; BLOCK.min(t) * t];
+        let mut d_score = vec![T::ZERO; BLOCK.min(t) * t];
         for head in kv * group..(kv + 1) * group {
             let queries = head_at(q.data.as_ptr(), q.cols, shape, b, head);
             let d_results = head_at(d_out.data.as_ptr(), d_out.cols, shape, b, head);
@@ -216,29 +276,18 @@ pub fn backward<T: Real>(
                     );
                     small(
                         (rows, i1, h),
-                        d_scores.as_mut_ptr(),
+                        d_score.as_mut_ptr(),
                         i1 as isize,
                         false,
                         d_o_block,
                         values.transposed(),
                     );
                 }
-                for r in 0..rows {
-                    let i = b * t + i0 + r;
-                    let span = head * h..(head + 1) * h;
-                    let row = r * i1..(r + 1) * i1;
-                    d_score_row(
-                        &mut probabilities[row.clone()],
-                        &mut d_scores[row],
-                        &d_out.row(i)[span.clone()],
-                        &out.row(i)[span],
-                        i0 + r,
-                        alpha,
-                        log_sum_exp.data[i * heads + head],
-                    );
-                }
+                let scores = (&mut probabilities[..rows * i1], &mut d_score[..rows * i1]);
+                let of_rows = (b * t + i0, head);
+                d_scores((shape, alpha), scores, d_out, (out, log_sum_exp), of_rows, (i0, rows));
                 let block = |data: &[T]| View { data: data.as_ptr(), row_stride: i1 as isize, col_stride: 1 };
-                let (p, ds) = (block(&probabilities), block(&d_scores));
+                let (p, ds) = (block(&probabilities), block(&d_score));
                 // SAFETY: this task alone writes d_q of this head and d_k, d_v of this key-value head.
                 unsafe {
                     let d_q_block = from_row(d_queries, i0).data.cast_mut();

@@ -137,7 +137,7 @@ macro_rules! kernel {
 }
 pub(super) use kernel;
 
-const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Runs `body` compiled for the widest vectors of this machine.
 #[inline(always)]
@@ -171,29 +171,73 @@ pub fn sum_by<T: Real>(len: usize, f: impl Fn(usize) -> T) -> T {
     total
 }
 
-/// `Σ aᵢ bᵢ`
+/// Partial results of a row that is reduced with others: what is left at its end (else zeros), and sixteen interleaved ones.
+pub type Partial<T> = [[T; LANES]; 2];
+
+/// Rows that are reduced together: lane by lane, so that no row waits for another.
+pub const TOGETHER: usize = 8;
+
+/// The partial sums of `Σ f(aᵢ, bᵢ)`.
 #[inline(always)]
-pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    let b = &b[..a.len()];
-    sum_by(a.len(), |i| a[i] * b[i])
+pub fn partial_sums<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> Partial<T> {
+    let ((a, rest_a), (b, rest_b)) = (a.as_chunks::<LANES>(), b[..a.len()].as_chunks::<LANES>());
+    let [mut rest, mut lanes] = [[T::ZERO; LANES]; 2];
+    for (a, b) in a.iter().zip(b) {
+        for (lane, (&x, &y)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += f(x, y);
+        }
+    }
+    for (lane, (&x, &y)) in rest.iter_mut().zip(rest_a.iter().zip(rest_b)) {
+        *lane = f(x, y);
+    }
+    [rest, lanes]
+}
+
+/// What partial sums come to, to the bit as by [`sum_by`]: a zero added changes nothing.
+#[inline(always)]
+pub fn totals<T: Real>(partial: &[Partial<T>; TOGETHER]) -> [T; TOGETHER] {
+    let mut totals = [T::ZERO; TOGETHER];
+    for part in 0..2 {
+        for lane in 0..LANES {
+            for (total, partial) in totals.iter_mut().zip(partial) {
+                *total += partial[part][lane];
+            }
+        }
+    }
+    totals
 }
 
 /// Largest element; the type's least value is the caller's business for an empty slice.
 #[inline(always)]
 pub fn max<T: Real>(a: &[T]) -> T {
+    let lanes = partial_maxima(a);
+    lanes[1..].iter().fold(lanes[0], |best, &lane| best.larger(lane))
+}
+
+/// The largest elements of one row, by lane.
+#[inline(always)]
+pub fn partial_maxima<T: Real>(a: &[T]) -> [T; LANES] {
     let mut lanes = [a[0]; LANES];
-    let chunks = a.chunks_exact(LANES);
-    let mut best = a[0];
-    for &x in chunks.remainder() {
-        best = best.larger(x);
-    }
+    let (chunks, rest) = a.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane = lane.larger(x);
         }
     }
-    for lane in lanes {
-        best = best.larger(lane);
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane = lane.larger(x);
+    }
+    lanes
+}
+
+/// The largest of each row's lanes.
+#[inline(always)]
+pub fn maxima<T: Real>(partial: &[[T; LANES]; TOGETHER]) -> [T; TOGETHER] {
+    let mut best = partial.map(|lanes| lanes[0]);
+    for lane in 1..LANES {
+        for (best, partial) in best.iter_mut().zip(partial) {
+            *best = best.larger(partial[lane]);
+        }
     }
     best
 }
@@ -233,6 +277,21 @@ mod tests {
             let a: Vec<f64> = (1..=len).map(|i| i as f64).collect();
             assert_eq!(sum_by(len, |i| a[i]), (len * (len + 1) / 2) as f64);
             assert_eq!(max(&a), len as f64);
+            assert_eq!(maxima(&[partial_maxima(&a); TOGETHER]), [len as f64; TOGETHER]);
+        }
+    }
+
+    /// Rows that are summed together have the bits that each has by itself.
+    #[test]
+    fn rows_together_are_as_alone() {
+        let term = |i: usize, r: usize| ((i * 7919 + r * 31) % 1013) as f32 / 7.0 - 70.0;
+        for len in 0..3 * LANES {
+            let rows: [Vec<f32>; TOGETHER] = std::array::from_fn(|r| (0..len).map(|i| term(i, r)).collect());
+            let partial = std::array::from_fn(|r| partial_sums(&rows[r], &rows[r], |x, y| x * y));
+            for (row, total) in rows.iter().zip(totals(&partial)) {
+                let alone = sum_by(len, |i| row[i] * row[i]);
+                assert_eq!(total.to_bits(), alone.to_bits(), "{len} terms");
+            }
         }
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! Keys and values are packed once for all query heads that read them, queries once per head. Keys beyond the diagonal of a
 //! block of queries are neither multiplied nor read.
+use super::VECTOR;
 use super::kernel::{Kernel, Kind};
 use super::memory::Buffer;
 use super::pack::{Along, Left, Right, Source};
 use super::product::{Target, multiply};
-use crate::tensor::cpu::attention::{Saved, check, d_score_row, softmax_block};
+use super::reach::Reach;
+use crate::tensor::cpu::attention::{self, Saved, check, softmax_block};
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::{Matrix, for_each_piece};
 use crate::tensor::{AttentionShape, CpuBf16};
@@ -61,27 +63,38 @@ pub(super) fn right_of(kernel: Kernel, along: Along, source: Source) -> Right {
     right
 }
 
-/// Columns that the panels with the first `columns` columns cover.
-fn covered(right: &Right, columns: usize) -> usize {
-    columns.next_multiple_of(right.panel_columns()).min(right.padded_columns())
+/// `scores` of a block as a left operand: read where they stand, or packed on this thread.
+fn left_of_scores(kernel: Kernel, along: Along, scores: Source) -> Left {
+    // SAFETY: blocks have whole tiles of rows, and a stride that is longer than what a tile reaches beyond the columns.
+    unsafe { Left::in_place(kernel, along, scores) }.unwrap_or_else(|| left_of(kernel, along, scores))
 }
 
-/// The block of rows `rows` of `left` times the first `columns` columns of `right`, whole panels of them; the row length.
+/// Elements from one row of a block of scores to the next: whole panels, and room for what a tile reaches beyond the columns.
+/// Rows a multiple of 1 KiB apart would share few sets of the first cache.
+fn row_length(right: &Right, columns: usize) -> usize {
+    let covered = columns.next_multiple_of(right.panel_columns()).min(right.padded_columns()) + VECTOR;
+    if covered.is_multiple_of(256) { covered + VECTOR } else { covered }
+}
+
+/// The block of rows `rows` of `left` times columns of `right`, of row r those up to `rows.start` + r and perhaps some more;
+/// the row length.
 ///
 /// # Safety
-/// Within [`Kernel::with_tiles`]; `out` has room.
+/// Within [`Kernel::with_tiles`]; `out` has room for [`row_length`] of `rows.end` columns in each row.
 unsafe fn scores_of(
     kernel: Kernel,
     out: *mut f32,
     (left, rows): (&Left, Range<usize>),
-    (right, columns): (&Right, usize),
+    right: &Right,
 ) -> usize {
-    let width = covered(right, columns);
-    let panels = 0..columns.div_ceil(right.panel_columns());
-    let target = Target { data: Shared(out), stride: width, accumulate: false };
+    let stride = row_length(right, rows.end);
+    let panels = 0..rows.end.div_ceil(right.panel_columns());
+    let (target, reach) =
+        (Target { data: Shared(out), stride, accumulate: false }, Reach::ColumnsTo { offset: rows.start });
+    let shape = (left.words, stride.min(right.padded_columns()));
     // SAFETY: the caller's contract.
-    unsafe { multiply(kernel, (left, rows), (right, panels), (left.words, width), target) };
-    width
+    unsafe { multiply(kernel, (left, rows), (right, panels), shape, target, reach) };
+    stride
 }
 
 pub fn forward(
@@ -105,23 +118,24 @@ pub fn forward(
         let (b, kv) = (task / shape.num_kv_heads, task % shape.num_kv_heads);
         let keys = right_of(kernel, Along::Lines, head_of(k, shape, b, kv));
         let values = right_of(kernel, Along::Columns, head_of(v, shape, b, kv));
-        let mut buffer = Buffer::new(block * keys.padded_columns());
+        let room = block * row_length(&keys, t);
+        let mut buffer = Buffer::new(room);
         for head in kv * group..(kv + 1) * group {
             let queries = left_of(kernel, Along::Lines, head_of(q, shape, b, head));
             for i0 in (0..t).step_by(block) {
                 let i1 = (i0 + block).min(t);
                 let rows = i1 - i0;
-                let scores = buffer.floats_mut(block * keys.padded_columns());
+                let scores = buffer.floats_mut(room);
                 // SAFETY: the buffer has room for a block; this task alone writes head `head` of sequence b.
                 unsafe {
-                    let width = scores_of(kernel, scores.as_mut_ptr(), (&queries, i0..i1), (&keys, i1));
+                    let width = scores_of(kernel, scores.as_mut_ptr(), (&queries, i0..i1), &keys);
                     let scores = &mut scores[..rows * width];
                     let mut normalisers = [(0.0, 0.0); MOST_BLOCK];
                     softmax_block(scores, &mut normalisers[..rows], i0, alpha);
                     let first = b * t + i0;
                     let target = out.get().add(first * out_cols + head * h);
                     let p = Source { data: scores.as_ptr(), stride: width, lines: rows, width: i1 };
-                    times_values(kernel, p, &values, target, out_cols, &normalisers[..rows]);
+                    times_values(kernel, (p, i0), &values, target, out_cols, &normalisers[..rows]);
                     for (r, &(_, log)) in normalisers[..rows].iter().enumerate() {
                         *lse.get().add((first + r) * heads + head) = log;
                     }
@@ -132,24 +146,25 @@ pub fn forward(
     for_each_piece(shape.sequences * shape.num_kv_heads, |task| kernel.with_tiles(|| one(task)));
 }
 
-/// `out ← (P V) / Σ`, row by row.
+/// `out ← (P V) / Σ`, row by row; row r of P has elements up to `offset` + r.
 ///
 /// # Safety
 /// Within [`Kernel::with_tiles`]; `out` is valid for the rows of P, `stride` apart, and nobody else uses them.
-pub(super) unsafe fn times_values(
+unsafe fn times_values(
     kernel: Kernel,
-    p: Source,
+    (p, offset): (Source, usize),
     values: &Right,
     out: *mut f32,
     stride: usize,
     normalisers: &[(f32, f32)],
 ) {
     let (rows, h) = (p.lines, values.columns);
-    let p = left_of(kernel, Along::Lines, p);
+    let p = left_of_scores(kernel, Along::Lines, p);
     let target = Target { data: Shared(out), stride, accumulate: false };
     // SAFETY: the caller's contract.
     unsafe {
-        multiply(kernel, (&p, 0..rows), (values, 0..values.panels()), (p.words, h), target);
+        let (all, reach) = (0..values.panels(), Reach::ElementsTo { offset });
+        multiply(kernel, (&p, 0..rows), (values, all), (p.words, h), target, reach);
         for (r, &(inverse, _)) in normalisers.iter().enumerate() {
             for x in std::slice::from_raw_parts_mut(out.add(r * stride), h) {
                 *x *= inverse;
@@ -181,7 +196,7 @@ pub fn backward(
         let keys = right_of(kernel, Along::Lines, all_keys);
         let values = right_of(kernel, Along::Lines, all_values);
         let keys_below = right_of(kernel, Along::Columns, all_keys);
-        let room = block * keys.padded_columns();
+        let room = block * row_length(&keys, t);
         let mut buffers = [Buffer::new(room), Buffer::new(room)];
         let mut is_first = true;
         for head in kv * group..(kv + 1) * group {
@@ -197,37 +212,27 @@ pub fn backward(
                 // SAFETY: the buffers have room for a block; this task alone writes d_q of these heads and d_k, d_v of its
                 // key-value head.
                 unsafe {
-                    let width =
-                        scores_of(kernel, probabilities.as_mut_ptr(), (&queries, i0..i1), (&keys, i1));
-                    scores_of(kernel, d_scores.as_mut_ptr(), (&d_results, i0..i1), (&values, i1));
-                    for r in 0..rows {
-                        let i = b * t + i0 + r;
-                        let (span, line) = (head * h..(head + 1) * h, r * width..(r + 1) * width);
-                        d_score_row(
-                            &mut probabilities[line.clone()],
-                            &mut d_scores[line],
-                            &d_out.row(i)[span.clone()],
-                            &out.row(i)[span],
-                            i0 + r,
-                            alpha,
-                            log_sum_exp.data[i * heads + head],
-                        );
-                    }
+                    let width = scores_of(kernel, probabilities.as_mut_ptr(), (&queries, i0..i1), &keys);
+                    scores_of(kernel, d_scores.as_mut_ptr(), (&d_results, i0..i1), &values);
+                    let scores = (&mut probabilities[..rows * width], &mut d_scores[..rows * width]);
+                    let of_rows = (b * t + i0, head);
+                    let of_model = (shape, alpha);
+                    attention::d_scores(of_model, scores, d_out, (out, log_sum_exp), of_rows, (i0, rows));
                     let source =
                         |x: &[f32]| Source { data: x.as_ptr(), stride: width, lines: rows, width: i1 };
                     let (p, ds) = (source(probabilities), source(d_scores));
-                    let left = left_of(kernel, Along::Lines, ds);
+                    let left = left_of_scores(kernel, Along::Lines, ds);
                     let data = Shared(d_q.get().add((b * t + i0) * q_cols + head * h));
                     let target = Target { data, stride: q_cols, accumulate: false };
-                    let all = 0..keys_below.panels();
-                    multiply(kernel, (&left, 0..rows), (&keys_below, all), (left.words, h), target);
+                    let (all, reach) = (0..keys_below.panels(), Reach::ElementsTo { offset: i0 });
+                    multiply(kernel, (&left, 0..rows), (&keys_below, all), (left.words, h), target, reach);
                     for (scores, operand, sums) in [(ds, all_queries, d_k), (p, all_d_out, d_v)] {
-                        let left = left_of(kernel, Along::Columns, scores);
+                        let left = left_of_scores(kernel, Along::Columns, scores);
                         let right = right_of(kernel, Along::Columns, lines_of(operand, i0..i1));
                         let data = Shared(sums.get().add(b * t * kv_cols + kv * h));
                         let target = Target { data, stride: kv_cols, accumulate: !is_first };
-                        let all = 0..right.panels();
-                        multiply(kernel, (&left, 0..i1), (&right, all), (left.words, h), target);
+                        let (all, reach) = (0..right.panels(), Reach::ElementsFrom { offset: i0 });
+                        multiply(kernel, (&left, 0..i1), (&right, all), (left.words, h), target, reach);
                     }
                 }
                 is_first = false;

@@ -81,6 +81,11 @@ impl Kernel {
         }
     }
 
+    /// Words that one step of the instruction takes.
+    pub fn word_step(self) -> usize {
+        if self.kind == Kind::Bf16(CpuBf16::AmxBf16) { 16 } else { 1 }
+    }
+
     /// Whether a left operand may stand in panels; else its rows stand one by one.
     pub fn reads_panels(self) -> bool {
         self.kind != Kind::Bf16(CpuBf16::AmxBf16)

@@ -35,6 +35,11 @@ impl Buffer {
         Buffer { lines: buffer }
     }
 
+    /// Room for nothing.
+    pub fn none() -> Self {
+        Buffer { lines: Vec::new() }
+    }
+
     pub fn words(&self) -> *const u32 {
         self.lines.as_ptr().cast()
     }
@@ -57,7 +62,7 @@ impl Drop for Buffer {
         // At the end of a thread there may be nowhere left to keep it.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
-            if spare.len() < MOST_SPARE && lines.len() <= MOST_LINES {
+            if spare.len() < MOST_SPARE && !lines.is_empty() && lines.len() <= MOST_LINES {
                 spare.push(lines);
             }
         });

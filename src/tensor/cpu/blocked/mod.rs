@@ -24,6 +24,7 @@ mod memory;
 pub mod pack;
 pub mod packed_attention;
 pub mod product;
+mod reach;
 mod round;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -70,6 +70,8 @@ pub struct Left {
 enum Form {
     /// In the source itself, but for the last rows, from `tail` on, which a tile may reach beyond: `stride` words apart
     Source { tail: usize, stride: usize },
+    /// In the source itself, which may be read beyond its last row by a tile
+    Whole,
     /// Rows one by one, `stride` words apart
     Rows { stride: usize },
     /// Panels of so many rows, word by word, `stride` words apart
@@ -114,12 +116,34 @@ impl Left {
         Left { kernel, source, along, form, buffer: Buffer::new(len), rows, words }
     }
 
+    /// The rows of `source`, or of its transpose, read where they stand where the kernel takes them as they are; else `None`.
+    ///
+    /// # Safety
+    /// Beside its lines and columns as many as a tile may reach beyond them can be read.
+    pub unsafe fn in_place(kernel: Kernel, along: Along, source: Source) -> Option<Self> {
+        let (rows, words) = match along {
+            Along::Lines => (source.lines, source.width),
+            Along::Columns => (source.width, source.lines),
+        };
+        let buffer = Buffer::none();
+        (kernel.kind.elements() == 1).then_some(Left {
+            kernel,
+            source,
+            along,
+            form: Form::Whole,
+            buffer,
+            rows,
+            words,
+        })
+    }
+
     /// Rows of one piece of [`Self::pack`].
     pub const PIECE: usize = PANEL_ROWS;
 
     pub fn pieces(&self) -> usize {
         match self.form {
             Form::Source { .. } => 1,
+            Form::Whole => 0,
             _ => self.rows.div_ceil(Self::PIECE),
         }
     }
@@ -139,6 +163,7 @@ impl Left {
         // SAFETY: pieces are disjoint parts of the buffer, which has room for whole ones.
         unsafe {
             match self.form {
+                Form::Whole => {}
                 Form::Source { tail, stride } => {
                     for row in tail..self.rows {
                         let out = target.get().add((row - tail) * stride);
@@ -176,6 +201,15 @@ impl Left {
                 Form::Source { tail, .. } if row < tail => {
                     let data = self.source.data.add(row * self.source.stride + word).cast();
                     LeftTile { data, row_stride: self.source.stride, word_stride: 1 }
+                }
+                Form::Whole => {
+                    let stride = self.source.stride;
+                    let (row_stride, word_stride) = match self.along {
+                        Along::Lines => (stride, 1),
+                        Along::Columns => (1, stride),
+                    };
+                    let data = self.source.data.add(row * row_stride + word * word_stride).cast();
+                    LeftTile { data, row_stride, word_stride }
                 }
                 Form::Source { tail, stride } => {
                     let data = self.buffer.words().add((row - tail) * stride + word);

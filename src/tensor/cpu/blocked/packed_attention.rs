@@ -7,6 +7,7 @@ use super::kernel::Kernel;
 use super::memory::Buffer;
 use super::pack::{Along, Right, Source};
 use super::product::{Target, multiply};
+use super::reach::Reach;
 use crate::tensor::PackedShape;
 use crate::tensor::cpu::attention::softmax_block;
 use crate::tensor::cpu::product::Shared;
@@ -83,6 +84,7 @@ pub fn forward(
                                 (&part.keys, panels),
                                 (part.keys.words, columns),
                                 target,
+                                Reach::All,
                             );
                         }
                     }
@@ -102,7 +104,14 @@ pub fn forward(
                             let target =
                                 Target { data: Shared(target), stride: out_cols, accumulate: nth > 0 };
                             let all = 0..part.values.panels();
-                            multiply(kernel, (&p, 0..rows), (&part.values, all), (p.words, h), target);
+                            multiply(
+                                kernel,
+                                (&p, 0..rows),
+                                (&part.values, all),
+                                (p.words, h),
+                                target,
+                                Reach::All,
+                            );
                         }
                         for (r, &(inverse, _)) in normalisers[..rows].iter().enumerate() {
                             for x in std::slice::from_raw_parts_mut(target.add(r * out_cols), h) {

@@ -1,11 +1,13 @@
 //! Products of packed operands, and of matrices.
 use super::kernel::{Kernel, TILE};
 use super::pack::{Along, Left, Right, Source};
+use super::reach::Reach;
 use super::{BLOCK_WORDS, VECTOR, held};
 use crate::tensor::Product;
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
 use crate::tensor::cpu::{Matrix, for_each_piece};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// Rows and (about) columns of one task, whose parts of the operands stay in the second cache: the first that make
@@ -25,8 +27,12 @@ pub struct Target {
     pub accumulate: bool,
 }
 
+/// Words of a right operand that stay in the first cache beside the rows of a tile.
+const FEW_WORDS: usize = 4096;
+
 /// `C ← A B`, or `C ← C + A B`, for some rows of A and some panels of B, on the calling thread, over the first `words` words
-/// and of the last panel up to column `columns`; row 0 of the target is the first of `rows`.
+/// and of the last panel up to column `columns`, as far as the mask of `reach` goes; row 0 of the target, and of the mask, is
+/// the first of `rows`.
 ///
 /// # Safety
 /// Within [`Kernel::with_tiles`]. The target is valid for `rows` and all `columns`, and nobody else uses this part of it;
@@ -37,39 +43,68 @@ pub unsafe fn multiply(
     (right, panels): (&Right, Range<usize>),
     (words, columns): (usize, usize),
     target: Target,
+    reach: Reach,
 ) {
     debug_assert!(rows.end <= left.rows && words <= left.words && words <= right.words);
     debug_assert!(columns <= right.padded_columns());
-    let mut tile = Tile([0.0; TILE]);
+    let mut tile = Tile([const { MaybeUninit::uninit() }; TILE]);
     for first in (0..words).step_by(BLOCK_WORDS) {
-        let count = BLOCK_WORDS.min(words - first);
-        let adds = target.accumulate || first > 0;
-        for panel in panels.clone() {
+        let chain = first..words.min(first + BLOCK_WORDS);
+        let mut one = |panel: usize, row: usize| {
             let start = panel * right.panel_columns();
             let vectors = right.panel_vectors(panel);
             let width = vectors * VECTOR;
+            let step = kernel.tile_rows(vectors);
+            let height = step.min(rows.end - row);
+            let place = row - rows.start;
+            let own = place..place + height;
+            if start >= reach.columns(&own) {
+                return;
+            }
+            let read = reach.words(kernel, &own, chain.clone());
+            // A chain of zeros, where nothing stands yet, has to be written.
+            let adds = target.accumulate || first > 0;
+            if read.is_empty() && adds {
+                return;
+            }
             let used = width.min(columns.saturating_sub(start));
-            let (data, step) = (right.panel(panel, first), kernel.tile_rows(vectors));
-            for row in rows.clone().step_by(step) {
-                let height = step.min(rows.end - row);
-                let from = left.tile(row, first);
-                // SAFETY: the caller's contract.
-                unsafe {
-                    let out = target.data.get().add((row - rows.start) * target.stride + start);
-                    let is_whole = used == width && height == step;
-                    if is_whole && !adds {
-                        kernel.tile(count, from, data, vectors, out, target.stride);
-                    } else if !(is_whole && kernel.added_tile(count, from, data, vectors, out, target.stride))
-                    {
-                        kernel.tile(count, from, data, vectors, tile.0.as_mut_ptr(), width);
-                        vectorised(|| {
-                            for (r, line) in tile.0.chunks_exact(width).take(height).enumerate() {
-                                let out = std::slice::from_raw_parts_mut(out.add(r * target.stride), used);
-                                put(out, line, adds);
-                            }
-                        });
-                    }
+            // SAFETY: the caller's contract.
+            unsafe {
+                let out = target.data.get().add(place * target.stride + start);
+                if read.is_empty() {
+                    (0..height).for_each(|r| out.add(r * target.stride).write_bytes(0, used));
+                    return;
                 }
+                let from = left.tile(row, read.start);
+                let data = right.panel(panel, first).add((read.start - first) * width);
+                let is_whole = used == width && height == step;
+                if is_whole && !adds {
+                    kernel.tile(read.len(), from, data, vectors, out, target.stride);
+                } else if !(is_whole
+                    && kernel.added_tile(read.len(), from, data, vectors, out, target.stride))
+                {
+                    let sums = tile.0.as_mut_ptr().cast::<f32>();
+                    kernel.tile(read.len(), from, data, vectors, sums, width);
+                    let sums = std::slice::from_raw_parts(sums, height * width);
+                    vectorised(|| {
+                        for (r, line) in sums.chunks_exact(width).enumerate() {
+                            let out = std::slice::from_raw_parts_mut(out.add(r * target.stride), used);
+                            put(out, line, adds);
+                        }
+                    });
+                }
+            }
+        };
+        let rows_of = |panel| kernel.tile_rows(right.panel_vectors(panel));
+        let is_small = chain.len() * (panels.len() * right.panel_columns()).min(columns) <= FEW_WORDS;
+        // A right operand that stays in the first cache sees the left one go by once, else its panels do one by one.
+        if is_small && !panels.is_empty() && rows_of(panels.start) == rows_of(panels.end - 1) {
+            for row in rows.clone().step_by(rows_of(panels.start)) {
+                panels.clone().for_each(|panel| one(panel, row));
+            }
+        } else {
+            for panel in panels.clone() {
+                rows.clone().step_by(rows_of(panel)).for_each(|row| one(panel, row));
             }
         }
     }
@@ -84,7 +119,7 @@ pub unsafe fn multiply(
 }
 
 #[repr(align(64))]
-struct Tile([f32; TILE]);
+struct Tile([MaybeUninit<f32>; TILE]);
 
 /// `out ← line`, or `out ← out + line`.
 #[inline(always)]
@@ -169,7 +204,9 @@ pub fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left:
         unsafe {
             let data = Shared(target.data.get().add(rows.start * n));
             let target = Target { data, ..target };
-            kernel.with_tiles(|| multiply(kernel, (left, rows), (right, panels), (words, n), target));
+            kernel.with_tiles(|| {
+                multiply(kernel, (left, rows), (right, panels), (words, n), target, Reach::All)
+            });
         }
     };
     if 2 * m * n * words <= LITTLE {

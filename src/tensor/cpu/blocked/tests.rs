@@ -10,7 +10,7 @@ use rand::RngExt;
 
 /// Those of bf16, and all.
 const KINDS: [CpuBf16; 2] = [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16];
-const ALL: [Kind; 4] =
+pub(super) const ALL: [Kind; 4] =
     [Kind::F32, Kind::F32Wide, Kind::Bf16(CpuBf16::Avx512Bf16), Kind::Bf16(CpuBf16::AmxBf16)];
 
 /// Values of many sizes, subnormal ones and zeros among them.
