@@ -165,4 +165,6 @@ fn nearest_experiment(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod fuzz_tests;
 #[cfg(test)]
+mod source_tests;
+#[cfg(test)]
 mod tests;
