@@ -4,7 +4,7 @@
     experiments/precision/curves.py results/precision results/precision-bf16
 
 Training losses are means over each twentieth of the tokens. Intervals: mean ± t(0.975, n − 1) SD / √n over the n seeds that
-both folders have. Prints tables and writes `precision.svg` into the second folder.
+both folders have. Prints tables, and draws them from a quarter of the tokens on into `precision.svg` in the second folder.
 """
 import collections
 import csv
@@ -13,6 +13,8 @@ import statistics
 import sys
 
 PARTS = 20
+# Drawn from here on: before, the curves fall by so much that no interval can be seen.
+DRAWN_FROM = PARTS // 4
 # t(0.975, n − 1); scipy.stats.t.ppf
 T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
 
@@ -45,9 +47,11 @@ def interval(values):
 
 def svg(path, tokens, names, bands):
     width, height, left, top, right, bottom = 640, 360, 56, 16, 16, 44
+    bands = [line[DRAWN_FROM:] for line in bands]
     low = min(band[1] for line in bands for band in line)
     high = max(band[2] for line in bands for band in line)
-    x = lambda part: left + (part + 0.5) / PARTS * (width - left - right)
+    share = lambda at: left + (at - DRAWN_FROM) / (PARTS - DRAWN_FROM) * (width - left - right)
+    x = lambda part: share(part + DRAWN_FROM + 0.5)
     y = lambda loss: top + (high - loss) / (high - low) * (height - top - bottom)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
@@ -59,14 +63,14 @@ def svg(path, tokens, names, bands):
         loss = low + tick * step
         out.append(f'<line class="g" x1="{left}" x2="{width - right}" y1="{y(loss):.1f}" y2="{y(loss):.1f}"/>')
         out.append(f'<text x="{left - 6}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:.2f}</text>')
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        at = left + share * (width - left - right)
-        out.append(f'<text x="{at:.1f}" y="{height - bottom + 18}" text-anchor="middle">{share * tokens / 1000:.0f} k</text>')
-    out.append(f'<text x="{(left + width - right) / 2}" y="{height - 6}" text-anchor="middle">tokens</text>')
+    for at in range(DRAWN_FROM, PARTS + 1, DRAWN_FROM):
+        anchor = "end" if at == PARTS else "middle"
+        out.append(f'<text x="{share(at):.1f}" y="{height - bottom + 18}" text-anchor="{anchor}">{at * tokens // PARTS // 1000} k</text>')
+    out.append(f'<text x="{(left + width - right) / 2}" y="{height - 6}" text-anchor="middle">tokens; training loss, nats per token</text>')
     for name, line, kind, dash in zip(names, bands, "fb", ["", ' stroke-dasharray="6 4"']):
         upper = [f"{x(part):.1f},{y(band[2]):.1f}" for part, band in enumerate(line)]
         lower = [f"{x(part):.1f},{y(band[1]):.1f}" for part, band in enumerate(line)]
-        out.append(f'<polygon class="{kind}" stroke="none" fill-opacity="0.18" points="{" ".join(upper + lower[::-1])}"/>')
+        out.append(f'<polygon class="{kind}" style="stroke:none" fill-opacity="0.22" points="{" ".join(upper + lower[::-1])}"/>')
         middle = " ".join(f"{x(part):.1f},{y(band[0]):.1f}" for part, band in enumerate(line))
         out.append(f'<polyline class="{kind}" style="fill:none" stroke-width="2"{dash} points="{middle}"/>')
     for place, (name, kind, dash) in enumerate(zip(names, "fb", ["", ' stroke-dasharray="6 4"'])):
