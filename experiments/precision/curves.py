@@ -7,21 +7,15 @@ Training losses are means over each twentieth of the tokens. Intervals: mean ± 
 both folders have. Prints tables, and draws them from a quarter of the tokens on into `precision.svg` in the second folder.
 """
 import collections
-import csv
 import os
-import statistics
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "testbed"))
+from tables import mean, read, sd, t_quantile
 
 PARTS = 20
 # Drawn from here on: before, the curves fall by so much that no interval can be seen.
 DRAWN_FROM = PARTS // 4
-# t(0.975, n − 1); scipy.stats.t.ppf
-T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-
-
-def read(folder, name):
-    with open(os.path.join(folder, f"{name}.csv"), newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def curves(folder):
@@ -35,14 +29,13 @@ def curves(folder):
         parts = collections.defaultdict(list)
         for tokens, loss in points:
             parts[min((tokens - 1) * PARTS // end, PARTS - 1)].append(loss)
-        out[seed] = (end, [statistics.mean(parts[part]) for part in range(PARTS)])
+        out[seed] = (end, [mean(parts[part]) for part in range(PARTS)])
     return out
 
 
 def interval(values):
-    half = T[len(values)] * statistics.stdev(values) / len(values) ** 0.5
-    mean = statistics.mean(values)
-    return mean, mean - half, mean + half
+    half = t_quantile(0.975, len(values) - 1) * sd(values) / len(values) ** 0.5
+    return mean(values), mean(values) - half, mean(values) + half
 
 
 def svg(path, tokens, names, bands):
@@ -85,6 +78,8 @@ def svg(path, tokens, names, bands):
 def main(first, second):
     both = [curves(first), curves(second)]
     seeds = sorted(set(both[0]) & set(both[1]))
+    if len(seeds) < 2:
+        sys.exit(f"{first} and {second} share {len(seeds)} seeds, and an interval takes two")
     tokens = both[0][seeds[0]][0]
     runs = [{int(row["seed"]): row for row in read(folder, "runs") if row["status"] == "ok"} for folder in (first, second)]
     names = [next(iter(of.values()))["precision"] or folder for of, folder in zip(runs, (first, second))]
