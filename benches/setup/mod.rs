@@ -67,6 +67,7 @@ pub fn train_spec(tokens: usize, micro_batch: usize) -> TrainSpec {
         schedule: ScheduleKind::Cosine,
         warmup_tokens: 0,
         decay_fraction: 0.0,
+        average_fraction: 0.0,
         weight_decay: 0.1,
         beta1: 0.9,
         beta2: 0.95,

@@ -188,6 +188,8 @@ fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u6
         Some(_) if arm.train.is_none() => scored + fisher + unit,
         Some(_) => 4 + fisher + unit,
     };
+    let averages = arm.train.is_some() || (arm.is_source() && spec.source.model.is_none());
+    let copies = copies + u64::from(averages && spec.train.average_fraction > 0.0);
     let small = matches!(arm.from, Start::Scratch(Shape::Proportional | Shape::Of(_)));
     let params = if small { rates.target_params } else { rates.source_params };
     let teacher = if arm.distils() { rates.source_params } else { 0 };

@@ -270,6 +270,10 @@ fn memory_grows_with_what_is_kept_of_each_parameter() {
     assert_eq!(memory(&by_sequence, "pruning_aware") - memory(EXAMPLE, "source"), 2 * 4 * params);
     let first_order = EXAMPLE.replace("saliency = \"taylor_mix\"", "saliency = \"taylor1\"");
     assert_eq!(memory(&first_order, "pruning_aware"), memory(EXAMPLE, "source"));
+    // The mean of the weights, of whatever trains.
+    let averaged = EXAMPLE.replace("[train]\n", "[train]\naverage_fraction = 0.1\n");
+    assert_eq!(memory(&averaged, "source") - memory(EXAMPLE, "source"), 4 * params);
+    assert_eq!(memory(&averaged, "one_shot"), memory(EXAMPLE, "one_shot"));
 }
 
 #[test]

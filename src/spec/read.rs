@@ -234,6 +234,7 @@ fn train(t: &Table<'_>) -> TrainSpec {
         schedule: t.name("schedule", &SCHEDULES).or(ScheduleKind::Cosine),
         warmup_tokens: t.whole("warmup_tokens", 0..=MAX_TOKENS).or(0),
         decay_fraction: t.number("decay_fraction", unit, "0 to 1").or(0.2),
+        average_fraction: t.number("average_fraction", unit, "0 to 1").or(0.0),
         weight_decay: t.number("weight_decay", |x| x >= 0.0, "0 or more").or(0.1),
         beta1: t.number("beta1", below_one, "0 or more and below 1").or(0.9),
         beta2: t.number("beta2", below_one, "0 or more and below 1").or(0.95),

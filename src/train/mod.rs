@@ -5,6 +5,7 @@
 //! budgets.
 //! All write to one [`Ledger`], so that every arm's tokens and FLOPs are counted by the same code.
 pub mod arms;
+mod averaging;
 pub mod calibrate;
 #[cfg(test)]
 mod cuda_tests;

@@ -14,10 +14,11 @@
 //! Several ranks deal the micro-batches out among themselves and sum g and statistics; from there on all of them
 //! do the same, rank 0 alone tells of it and writes checkpoints.
 use super::Part;
+use super::averaging::{self, running_mean};
 use super::calibrate::{self, Calibration};
 use super::gradient::{Lesson, StepGradient, Work, agree_on};
 use super::held_out::HeldOut;
-use super::optimizer::{self, Moments, zeros_like};
+use super::optimizer::{self, Moments};
 use super::schedule::Rate;
 use super::state::{Progress, TrainState};
 use crate::data::Batches;
@@ -26,7 +27,7 @@ use crate::model::{ModelConfig, Rank, Weights};
 use crate::prune::{PruneError, Pruner, Statistics, Trees};
 use crate::rules::saliency::Statistic;
 use crate::spec::{FisherUnit, PruneSpec, TrainSpec};
-use crate::tensor::{Accumulation, Backend, RankError};
+use crate::tensor::{Backend, RankError};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -254,6 +255,7 @@ pub fn train<B: Backend>(
                 let TrainState { config, weights, moments, progress, .. } = &mut state;
                 let companions = vec![&mut moments.m, &mut moments.v];
                 one_stage(rank, batches, plan, prune, pruner, config, weights, companions, progress, skips)?;
+                averaging::begin_anew(&mut state);
             }
         }
         let started = Instant::now();
@@ -329,8 +331,13 @@ pub fn train<B: Backend>(
         if others + entropy > 0.0 {
             progress.ledger.add(Part::Saliency, 0, others + entropy, 0.0);
         }
+        let events = state.progress.events.len();
         if let Some(pruner) = pruner.as_mut().filter(|pruner| stages == 0 && !pruner.is_done()) {
             prune_after_step(rank, pruner, plan.prune, &mut state, &mut gradient, statistics, due)?;
+        }
+        match state.progress.events.len() == events {
+            true => averaging::after_step(backend, spec.average_fraction, total_steps, &mut state),
+            false => averaging::begin_anew(&mut state),
         }
         if record_curve(&mut state, rate, grad_norm, curve_interval, total_steps) {
             score_held_out(rank, &held_out, &mut state, total_steps.div_ceil(curve_interval))?;
@@ -395,6 +402,7 @@ fn begin<B: Backend>(
         mean_gradient: None,
         mean_fisher: None,
         mean_statistics: None,
+        mean_weights: None,
         progress,
     })
 }
@@ -531,8 +539,16 @@ fn prune_after_step<B: Backend>(
     };
     if due {
         let started = Instant::now();
-        let TrainState { config, weights, moments, mean_gradient, mean_fisher, mean_statistics, progress } =
-            state;
+        let TrainState {
+            config,
+            weights,
+            moments,
+            mean_gradient,
+            mean_fisher,
+            mean_statistics,
+            progress,
+            ..
+        } = state;
         let StepGradient { mean, entropy, fisher, .. } = gradient;
         // With running means, these are what is scored, and the step's own are not needed any more.
         let lasting = mean_gradient.is_some();
@@ -554,27 +570,4 @@ fn prune_after_step<B: Backend>(
     }
     state.progress.pruner = Some(pruner.state().clone());
     Ok(())
-}
-
-/// `mean ← β·mean + (1 − β)·x`, starting at `x`.
-fn running_mean<B: Backend>(
-    backend: &B,
-    decay: f64,
-    x: &Weights<B::Tensor>,
-    mean: &mut Option<Weights<B::Tensor>>,
-) {
-    match mean {
-        Some(mean) => {
-            let with = |(sum, x)| Accumulation { x, sum, squares: None };
-            let mut leaves: Vec<_> = mean.leaves_mut().into_iter().zip(x.leaves()).map(with).collect();
-            backend.accumulate(1.0 - decay, decay, &mut leaves);
-        }
-        None => {
-            let mut fresh = zeros_like(backend, x);
-            for (fresh, x) in fresh.leaves_mut().into_iter().zip(x.leaves()) {
-                backend.copy(fresh, x);
-            }
-            *mean = Some(fresh);
-        }
-    }
 }

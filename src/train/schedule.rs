@@ -67,6 +67,7 @@ mod tests {
             schedule,
             warmup_tokens: 1000,
             decay_fraction: 0.2,
+            average_fraction: 0.0,
             weight_decay: 0.0,
             beta1: 0.9,
             beta2: 0.95,

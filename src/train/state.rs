@@ -31,6 +31,8 @@ pub struct TrainState<B: Backend> {
     pub mean_fisher: Option<Weights<B::Tensor>>,
     /// Of statistics of layer inputs and groups.
     pub mean_statistics: Option<Statistics>,
+    /// Mean of the weights over the last steps, while it is made.
+    pub mean_weights: Option<Weights<B::Tensor>>,
     pub progress: Progress,
 }
 
@@ -47,6 +49,9 @@ pub struct Progress {
     /// Stages of pruning done, of an arm that is pruned in stages.
     #[serde(default)]
     pub stages: u64,
+    /// Steps that the mean of the weights is over.
+    #[serde(default)]
+    pub averaged: u64,
     /// Sums since the last point of the curve: loss × steps, steps.
     pub loss_sum: f64,
     pub loss_steps: u64,
@@ -88,6 +93,7 @@ impl<B: Backend> TrainState<B> {
         let mut trees = vec![("weights", &self.weights), ("m", &self.moments.m), ("v", &self.moments.v)];
         trees.extend(self.mean_gradient.as_ref().map(|tree| ("mean_gradient", tree)));
         trees.extend(self.mean_fisher.as_ref().map(|tree| ("mean_fisher", tree)));
+        trees.extend(self.mean_weights.as_ref().map(|tree| ("mean_weights", tree)));
         trees
     }
 
@@ -173,6 +179,7 @@ impl<B: Backend> TrainState<B> {
             moments: Moments { m: tree("m")?, v: tree("v")?, steps: header.moment_steps },
             mean_gradient: optional("mean_gradient")?,
             mean_fisher: optional("mean_fisher")?,
+            mean_weights: optional("mean_weights")?,
             config: header.config,
             mean_statistics: header.mean_statistics,
             progress: header.progress,

@@ -38,6 +38,7 @@ fn state() -> State {
         moments: Moments { m: weights(2), v: weights(3), steps: 2 },
         mean_gradient: Some(weights(4)),
         mean_fisher: None,
+        mean_weights: None,
         mean_statistics: None,
         config: config.clone(),
         progress,

@@ -39,6 +39,7 @@ pub(super) fn train_spec() -> TrainSpec {
         schedule: ScheduleKind::Cosine,
         warmup_tokens: 4 * 8 * CONTEXT as u64,
         decay_fraction: 0.2,
+        average_fraction: 0.0,
         weight_decay: 0.1,
         beta1: 0.9,
         beta2: 0.95,
@@ -111,7 +112,7 @@ impl Observer for StopAt {
     }
 }
 
-fn run(
+pub(super) fn run(
     spec: &TrainSpec,
     prune: Option<&PruneSpec>,
     steps: u64,

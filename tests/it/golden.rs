@@ -109,6 +109,7 @@ fn check_training(network: &mut dyn Network<CpuBackend<f64>>, golden: &Golden) {
         schedule: ScheduleKind::Cosine,
         warmup_tokens: 0,
         decay_fraction: 0.0,
+        average_fraction: 0.0,
         weight_decay: golden.train.weight_decay,
         beta1: golden.train.beta1,
         beta2: golden.train.beta2,

@@ -110,6 +110,7 @@ mod tests {
                 schedule: ScheduleKind::Cosine,
                 warmup_tokens: 0,
                 decay_fraction: 0.2,
+                average_fraction: 0.0,
                 weight_decay: 0.1,
                 beta1: 0.9,
                 beta2: 0.95,

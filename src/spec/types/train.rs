@@ -22,12 +22,20 @@ pub struct TrainSpec {
     pub schedule: ScheduleKind,
     pub warmup_tokens: u64,
     pub decay_fraction: f64,
+    /// Share of a run's tokens, its last, over which the weights are averaged; 0: the last step's weights.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub average_fraction: f64,
     pub weight_decay: f64,
     pub beta1: f64,
     pub beta2: f64,
     pub epsilon: f64,
     /// Largest global gradient norm; 0: no clipping.
     pub clip_norm: f64,
+}
+
+/// A key that is off leaves no trace in the identity of a run.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
