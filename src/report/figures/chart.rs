@@ -15,6 +15,8 @@ pub const MAX_PANELS: usize = 24;
 const LABEL_PITCH: f64 = 15.0;
 /// Room for the title of a panel's own x axis.
 const AXIS_ROW: f64 = 20.0;
+/// The share of a panel that names at the ends of its lines may take.
+const NAMES_BESIDE: f64 = 0.32;
 /// Height of a line of a title.
 const TITLE_LINE: f64 = 16.0;
 /// Room left of a panel for its tick labels, right of it for the half of the last one, above it for its title.
@@ -186,21 +188,25 @@ fn layout(
 ) -> Layout {
     let each = chart.labels == Labels::AtEveryEnd;
     let count = chart.panels.len().max(1);
+    let widest = entries.iter().map(|(label, _)| width(label, TEXT)).fold(0.0, f64::max);
+    let beside_each = |columns: usize| NAMES_BESIDE * (sheet.width - 22.0) / columns as f64;
     let columns = match count {
         _ if sheet.is_narrow() => 1,
         1 => 1,
+        // Names that are cut may be names of several lines.
+        _ if each && widest + 30.0 > beside_each(2) => 1,
         2 | 4 => 2,
         _ if each => 2,
         _ => 3,
     };
-    let widest = entries.iter().map(|(label, _)| width(label, TEXT)).fold(0.0, f64::max);
-    let most = if each { 0.32 * (sheet.width - 22.0) / columns as f64 } else { 0.3 * sheet.width };
+    let most = if each { beside_each(columns) } else { 0.3 * sheet.width };
     let label_room = if at_ends { (widest + 30.0).min(most) } else { 0.0 };
     let beside = if each { 0.0 } else { label_room };
     let wide = (sheet.width - 22.0 - beside) / columns as f64;
     let tall = match (columns, sheet.is_narrow()) {
         (_, true) => 250.0,
-        (1, _) => 380.0,
+        (1, _) if count == 1 => 380.0,
+        (1, _) => 300.0,
         (2, _) => 300.0,
         _ => 230.0,
     };

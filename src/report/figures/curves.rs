@@ -130,6 +130,8 @@ fn last_quarter(line: &Line) -> Line {
 
 /// How many times as long as the shortest run of a panel the longest may be on a plain axis.
 const LENGTHS: f64 = 4.0;
+/// How many times as high as the lowest value of a panel the highest may be on a plain axis.
+const SPREAD: f64 = 2.0;
 
 fn second_half(title: String, lines: &[Line]) -> Panel {
     let end = |line: &Line| line.mean.last().map_or(0.0, |p| p.0);
@@ -147,7 +149,10 @@ fn second_half(title: String, lines: &[Line]) -> Panel {
     let x = Domain::of(lines.iter().flat_map(|line| line.seeds.iter().flatten().map(|p| p.0)), 0.0);
     // Halves of short runs beside those of long ones would be a stroke at the edge.
     let x = if longest > LENGTHS * shortest { x.logarithmic() } else { x };
-    Panel::new(title, x, late_values(&lines), lines)
+    let y = late_values(&lines);
+    // A run that begins anew stands far above those that go on: on a plain axis it would press them into one stroke.
+    let y = if y.high > SPREAD * y.low { y.logarithmic() } else { y };
+    Panel::new(title, x, y, lines)
 }
 
 #[cfg(test)]
@@ -169,6 +174,18 @@ mod tests {
         let scale = panel.x.scale(0.0, 1.0);
         assert!(scale.pixel(50.0) - scale.pixel(25.0) > 0.15, "{}", scale.pixel(50.0));
         assert!(!second_half(String::new(), &[line(500.0), line(1000.0)]).x.log);
+    }
+
+    #[test]
+    fn a_run_far_above_the_others_does_not_flatten_them() {
+        let line = |level: f64| {
+            let points: Vec<Point> = (0..=100).map(|i| (f64::from(i), level)).collect();
+            Line { seeds: vec![points.clone()], mean: points, ..Line::default() }
+        };
+        let panel = second_half(String::new(), &[line(1.0), line(1.1), line(4.0)]);
+        let scale = panel.y.scale(0.0, 1.0);
+        assert!(panel.y.log && scale.pixel(1.1) - scale.pixel(1.0) > 0.06, "{:?}", panel.y);
+        assert!(!second_half(String::new(), &[line(1.0), line(1.1)]).y.log);
     }
 
     /// Ends that lie on one another beside the whole run are far apart in the panel of the ends, however long the runs are.
