@@ -13,6 +13,7 @@ mod export;
 mod fuzz_tests;
 mod gc;
 mod items;
+mod meter;
 mod model;
 mod plan;
 mod probe;

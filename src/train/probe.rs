@@ -67,8 +67,19 @@ pub struct Probe {
     pub scores: Vec<RuleScores>,
 }
 
+/// How far a probe is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Rules score all groups in one of the passes over calibration sets, from 1.
+    Scoring { pass: usize, of: usize },
+    /// So many groups are to be removed, one by one.
+    Removing { groups: usize },
+    /// One more of them was.
+    Removed,
+}
+
 /// Probes `weights` on the `held_out` batches, with a calibration set of `plan.prune.calibration_tokens` tokens from each of
-/// `calibrations`. `progress` is told how many groups are done, of how many; it says whether to go on.
+/// `calibrations`. `progress` is told each step and says whether to go on.
 ///
 /// # Errors
 /// Groups that the model cannot have, statistics that a rule cannot use, or [`TrainError::Interrupted`].
@@ -79,7 +90,7 @@ pub fn probe<B: Backend>(
     plan: &ProbePlan<'_>,
     config: &ModelConfig,
     weights: &Weights<B::Tensor>,
-    progress: &mut dyn FnMut(usize, usize) -> bool,
+    progress: &mut dyn FnMut(Step) -> bool,
 ) -> Result<Probe, TrainError> {
     let types = PROBED.iter().copied().filter(|kind| plan.prune.types.contains(kind)).collect();
     // The end of pruning is none of a probe's business.
@@ -87,24 +98,27 @@ pub fn probe<B: Backend>(
     let groups = Groups::new(&prune, config)?;
     let sample = sample(plan, config, &groups);
     let mut scores = Vec::new();
+    let mut go_on = |step| match progress(step) {
+        true => Ok(()),
+        false => Err(TrainError::Interrupted { tokens_seen: 0 }),
+    };
+    let units = [FisherUnit::Position, FisherUnit::Sequence];
     for (calibration, batches) in calibrations.iter().enumerate() {
-        for unit in [FisherUnit::Position, FisherUnit::Sequence] {
-            if !progress(0, sample.len()) {
-                return Err(TrainError::Interrupted { tokens_seen: 0 });
-            }
+        for (number, unit) in units.into_iter().enumerate() {
+            let pass = calibration * units.len() + number + 1;
+            go_on(Step::Scoring { pass, of: calibrations.len() * units.len() })?;
             let fisher = Fisher { unit, scale: FisherScale::Tokens };
             scores.extend(score(rank, batches, plan, config, weights, &groups, calibration, fisher)?);
         }
     }
     let loss = loss(rank, held_out, config, weights);
     let mut probed = Vec::with_capacity(sample.len());
-    for (done, &(kind, layer, index)) in sample.iter().enumerate() {
-        if !progress(done, sample.len()) {
-            return Err(TrainError::Interrupted { tokens_seen: 0 });
-        }
+    go_on(Step::Removing { groups: sample.len() })?;
+    for &(kind, layer, index) in &sample {
         let (smaller, weights) = without(rank.backend, &groups, config, weights, (kind, layer, index));
         let delta = self::loss(rank, held_out, &smaller, &weights) - loss;
         probed.push(ProbedGroup { kind, layer, index, delta });
+        go_on(Step::Removed)?;
     }
     let of_sample = |(rule, fisher_unit, calibration, all): ScoredRule| RuleScores {
         rule,
@@ -251,8 +265,15 @@ mod tests {
         let mut network = ExplicitNetwork::new(&BACKEND);
         let (sets, held_out) = ([batches()], [batches().batch(40, 4)]);
         let rank = &mut alone(&mut network);
-        let probe =
-            probe(rank, &sets, &held_out, &plan, &config, &weights, &mut |_, _| true).expect("it probes");
+        let mut steps = Vec::new();
+        let mut told = |step| {
+            steps.push(step);
+            true
+        };
+        let probe = probe(rank, &sets, &held_out, &plan, &config, &weights, &mut told).expect("it probes");
+        let scoring = [1, 2].map(|pass| Step::Scoring { pass, of: 2 });
+        assert_eq!(steps[..3], [scoring[0], scoring[1], Step::Removing { groups: 10 }]);
+        assert_eq!(steps[3..], [Step::Removed; 10]);
         // Two of each type and layer, and of the stem.
         assert_eq!(probe.groups.len(), 2 * 2 + 2 * 2 + 2);
         let finite = |scores: &RuleScores| scores.scores.iter().all(|score| score.is_finite());

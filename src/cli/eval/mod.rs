@@ -3,9 +3,10 @@ pub(super) mod against;
 mod model;
 mod results;
 
+use super::meter::Meter;
 use super::{SOME_FAILED, engine, run::stop_on_signals};
 use crate::base::output::write_out;
-use crate::base::{lock::try_lock, terminal, units};
+use crate::base::{lock::try_lock, units};
 use crate::data::hub::{self, Hub};
 use crate::eval::{
     self, Benchmark, EvalError, Files, Journal, Journalled, Limit, Loaded, NetworkScorer, Outcome, Setting,
@@ -17,7 +18,6 @@ use crate::tensor::Backend;
 use crate::tensor::cpu::blocked::detect;
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -207,14 +207,14 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
     let interrupted = stop_on_signals()?;
     let started = Instant::now();
     let work: Vec<Vec<u64>> = loaded.iter().map(Loaded::work).collect();
-    let bar = bar(work.iter().flatten().sum());
+    let mut meter = Meter::new(work.iter().flatten().sum(), "all items");
     let mut outcomes = Vec::new();
     for ((benchmark, loaded), work) in benchmarks.iter().zip(loaded).zip(&work) {
-        bar.set_message(benchmark.name());
+        meter.set_message(benchmark.name());
         let mut watch = |item: usize, known: bool| {
-            bar.inc(work.get(item).copied().unwrap_or_default());
+            meter.add(work.get(item).copied().unwrap_or_default());
             if known {
-                bar.reset_eta();
+                meter.forget_pace();
             }
             !interrupted.load(Ordering::Relaxed)
         };
@@ -222,14 +222,14 @@ fn score<B: Backend>(scoring: Scoring<'_>, rank: Rank<'_, B>) -> Result<u8> {
         match loaded.evaluate(&mut watched) {
             Ok(outcome) => outcomes.push(outcome),
             Err(EvalError::Interrupted) => {
-                bar.finish_and_clear();
+                meter.close();
                 say!("interrupted after {} items; the same command goes on from there", journal.len());
                 return Ok(SOME_FAILED);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    bar.finish_and_clear();
+    meter.close();
     if let Some(error) = not_finite(&outcomes).filter(|_| !options.allow_non_finite) {
         tell!("error: {error}");
         return Ok(SOME_FAILED);
@@ -317,13 +317,6 @@ fn not_finite(outcomes: &[Outcome]) -> Option<EvalError> {
         }
     }
     eval::not_finite(choices)
-}
-
-/// A bar on standard error, hidden where that is no terminal.
-fn bar(work: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {elapsed} gone, {eta} left  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(work), terminal::draw_target()).with_style(style.progress_chars("━╸─"))
 }
 
 /// Every number with its standard error and, for a share, its 95 % interval; of MMLU, the groups.

@@ -1,6 +1,7 @@
 //! `efficientllm probe`: how well each saliency rule predicts what removing a group does.
 mod tables;
 
+use super::meter::Meter;
 use super::{Place, Settings, engine};
 use crate::base::output::write_out;
 use crate::data::{Batches, Prepared};
@@ -12,10 +13,9 @@ use crate::record::dictionary::RUNS;
 use crate::report::{PAGE_FILE, PLAN_FILE};
 use crate::run::{Store, keys};
 use crate::tensor::Backend;
-use crate::train::probe::{PROBED, Probe, ProbePlan, probe};
+use crate::train::probe::{PROBED, Probe, ProbePlan, Step, probe};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -121,11 +121,15 @@ impl OnRank for Work<'_> {
 
     fn on<B: Backend>(self, mut rank: Rank<'_, B>) -> Result<Probe> {
         let (config, weights) = checkpoint::load(rank.backend, &self.folder)?;
-        let shown = std::io::stderr().is_terminal();
-        let mut progress = |done: usize, all: usize| {
-            if shown {
-                // Shown where somebody looks; nothing depends on it.
-                let _ = write!(std::io::stderr(), "\r{done} of {all} groups");
+        let mut meter: Option<Meter> = None;
+        let mut progress = |step: Step| {
+            match step {
+                Step::Scoring { pass, of } => tell!("scores of all rules, pass {pass} of {of}"),
+                // Its time is that of groups alone.
+                Step::Removing { groups } => {
+                    meter = Some(Meter::new(groups as u64, format!("{groups} groups")))
+                }
+                Step::Removed => meter.iter_mut().for_each(|meter| meter.add(1)),
             }
             !self.interrupted.load(Ordering::Relaxed)
         };
@@ -138,9 +142,7 @@ impl OnRank for Work<'_> {
             &weights,
             &mut progress,
         );
-        if shown {
-            tell!("");
-        }
+        meter.iter().for_each(Meter::close);
         Ok(outcome?)
     }
 }

@@ -52,7 +52,7 @@ impl Scale {
         (first..=last).map(|i| (i as f64 * step, label(i as f64 * step, step))).collect()
     }
 
-    /// Powers of ten where there are three of them, else 1, 2 and 5 times powers of ten.
+    /// Powers of ten where there are three of them, else 1, 2 and 5 times powers of ten, and more of those where that is few.
     fn log_ticks(&self, about: usize) -> Vec<(f64, String)> {
         let (low, high) = (self.low.log10(), self.high.log10());
         let (first, last) = ((low - 1e-9).ceil() as i32, (high + 1e-9).floor() as i32);
@@ -70,6 +70,10 @@ impl Scale {
             // Too short a stretch for powers: round steps, as on a linear scale.
             0 | 1 => Scale { log: false, ..self.clone() }.ticks(about),
             n if n > about + 1 => multiples(&[1.0, 3.0]),
+            2 | 3 => {
+                let more = multiples(&[1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0]);
+                if more.len() > about + 2 { ticks } else { more }
+            }
             _ => ticks,
         }
     }
@@ -298,6 +302,7 @@ mod tests {
         assert_eq!(labels(1e5, 1.6e6), ["100 k", "200 k", "500 k", "1 M"]);
         assert_eq!(labels(2e-8, 4e-7), ["2×10⁻⁸", "5×10⁻⁸", "1×10⁻⁷", "2×10⁻⁷"]);
         assert_eq!(labels(0.22, 0.44), ["0.25", "0.30", "0.35", "0.40"]);
+        assert_eq!(labels(0.9, 4.4), ["1", "1.2", "1.5", "2", "3", "4"]);
     }
 
     /// One label does not say how far apart two values are.

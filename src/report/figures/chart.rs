@@ -16,7 +16,7 @@ const LABEL_PITCH: f64 = 15.0;
 /// Room for the title of a panel's own x axis.
 const AXIS_ROW: f64 = 20.0;
 /// The share of a panel that names at the ends of its lines may take.
-const NAMES_BESIDE: f64 = 0.32;
+const NAMES_BESIDE: f64 = 0.34;
 /// Height of a line of a title.
 const TITLE_LINE: f64 = 16.0;
 /// Room left of a panel for its tick labels, right of it for the half of the last one, above it for its title.

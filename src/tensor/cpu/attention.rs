@@ -102,7 +102,7 @@ kernel! {
 
 kernel! {
     /// `D = rowsum(dO ∘ O)` of rows of h elements, `stride` apart.
-    pub(super) fn row_products<'a, T>(
+    fn row_products<'a, T>(
         products: &'a mut [T],
         d_out: &'a [T],
         out: &'a [T],
@@ -122,7 +122,7 @@ kernel! {
 
 kernel! {
     /// Recomputes P in `p` and turns dP in `ds` into α dS, for rows i₀ + r of scores with their D and ℓ.
-    pub(super) fn d_score_block<'a, T>(
+    fn d_score_block<'a, T>(
         p: &'a mut [T],
         ds: &'a mut [T],
         products: &'a [T],

@@ -52,10 +52,7 @@ pub(super) fn left_of(kernel: Kernel, along: Along, source: Source) -> Left {
 
 /// `source` as a right operand, packed on this thread.
 pub(super) fn right_of(kernel: Kernel, along: Along, source: Source) -> Right {
-    let (columns, k) = match along {
-        Along::Lines => (source.lines, source.width),
-        Along::Columns => (source.width, source.lines),
-    };
+    let (columns, k) = source.sizes(along);
     let mut right = Right::new(kernel, along, columns, k);
     let target = right.target();
     // SAFETY: every piece is packed once.

@@ -44,6 +44,16 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Rows or columns of an operand made of it, and k.
+    pub fn sizes(&self, along: Along) -> (usize, usize) {
+        match along {
+            Along::Lines => (self.lines, self.width),
+            Along::Columns => (self.width, self.lines),
+        }
+    }
+}
+
 /// Which side of the source k runs along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Along {
@@ -89,10 +99,7 @@ pub struct LeftTile {
 impl Left {
     /// Room for the rows of `source`, or of its transpose, as `along` says.
     pub fn new(kernel: Kernel, along: Along, source: Source) -> Self {
-        let (rows, k) = match along {
-            Along::Lines => (source.lines, source.width),
-            Along::Columns => (source.width, source.lines),
-        };
+        let (rows, k) = source.sizes(along);
         let words = kernel.padded_words(k);
         // Lines a multiple of 1 KiB apart would share few sets of the first cache.
         let stride = if words.is_multiple_of(256) { words + 16 } else { words.next_multiple_of(16) };
@@ -121,10 +128,7 @@ impl Left {
     /// # Safety
     /// Beside its lines and columns as many as a tile may reach beyond them can be read.
     pub unsafe fn in_place(kernel: Kernel, along: Along, source: Source) -> Option<Self> {
-        let (rows, words) = match along {
-            Along::Lines => (source.lines, source.width),
-            Along::Columns => (source.width, source.lines),
-        };
+        let (rows, words) = source.sizes(along);
         let buffer = Buffer::none();
         (kernel.kind.elements() == 1).then_some(Left {
             kernel,
