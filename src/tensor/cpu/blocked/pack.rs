@@ -42,9 +42,7 @@ impl Source {
         // SAFETY: within the matrix, as asserted.
         unsafe { std::slice::from_raw_parts(self.data.add(line * self.stride + column), len) }
     }
-}
 
-impl Source {
     /// Rows or columns of an operand made of it, and k.
     pub fn sizes(&self, along: Along) -> (usize, usize) {
         match along {
