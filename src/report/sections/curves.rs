@@ -6,7 +6,7 @@ use crate::report::document::Block;
 use crate::report::figures::chart::Drawing;
 use crate::report::figures::curves::{Curve, CurveScale, curve_figure};
 use crate::report::figures::prune_curves::{PruneCurve, prune_figure};
-use crate::report::groups::Group;
+use crate::report::groups::{Group, by_run};
 
 const TOKENS: &str = "tokens trained on by the run";
 const TRAINING_LOSS: &str = "training loss (nats per token)";
@@ -69,6 +69,12 @@ fn loss(results: &Results, groups: &[Group], curve: &Curve, caption: &str) -> Re
     chart_figure(curve.name, &format!("{caption} {parts}"), drawing)
 }
 
+/// Whether a run changes its size on the way: level lines would be a picture of nothing.
+fn shrinks(results: &Results) -> bool {
+    let runs = by_run(&results.curves);
+    runs.values().any(|points| points.windows(2).any(|pair| pair[0].params != pair[1].params))
+}
+
 impl Context<'_> {
     pub(super) fn curve_section(&self) -> Result<Vec<Block>> {
         let curve = |curve: &Curve, caption: &str| {
@@ -78,13 +84,17 @@ impl Context<'_> {
         let prune = |curve: &PruneCurve, caption: &str| {
             chart_figure(curve.name, caption, prune_figure(self.results, &self.groups, curve))
         };
-        let figures = [
-            curve(
+        let size = match shrinks(self.results) {
+            true => curve(
                 &SIZE,
                 &format!(
                     "Parameters of the model against tokens; the curves of models of equal size coincide. {LINES}"
                 ),
             )?,
+            false => None,
+        };
+        let figures = [
+            size,
             prune(
                 &SHARE,
                 &format!("Share of the source's groups of each type pruned so far, against tokens. {LINES}"),

@@ -429,6 +429,21 @@ fn pictures_of_a_grid_of_three_axes() {
     keep("three-axes", &records, &request());
 }
 
+/// Where no run prunes, sizes against tokens are no picture.
+#[test]
+fn models_of_one_size_have_no_curve_of_sizes() {
+    let pictured = |arm: &Arm| {
+        let folder = tempfile::tempdir().unwrap();
+        let runs: Vec<RunRecord> = (1..=2).map(|seed| fake_run(arm, seed, 20, Vec::new())).collect();
+        let report = reported(folder.path(), &runs, &request());
+        report.figures.into_iter().map(|figure| figure.name).collect::<Vec<_>>()
+    };
+    let (pruned, direct) = (pictured(&ARMS[1]), pictured(&ARMS[4]));
+    assert!(pruned.iter().any(|name| name == "params_tokens"), "{pruned:?}");
+    assert!(direct.iter().any(|name| name == "loss_tokens"), "{direct:?}");
+    assert!(!direct.iter().any(|name| name == "params_tokens"), "{direct:?}");
+}
+
 fn axes_of(values: [&str; 3]) -> Vec<(String, String)> {
     let keys = ["prune.saliency", "prune.update", "prune.target.ratio"];
     keys.into_iter().zip(values).map(|(key, value)| (key.to_string(), value.to_string())).collect()
