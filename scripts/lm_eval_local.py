@@ -137,6 +137,8 @@ def export(binary, model, tokenizer, folder):
     ours(binary, ["export", model, "--out", folder])
     for name in ["tokenizer.json", "tokenizer_config.json"] if tokenizer else []:
         shutil.copy(pathlib.Path(tokenizer) / name, folder / name)
+        # The list of what the export wrote is no longer that of the folder.
+        (folder / "SHA256SUMS").unlink(missing_ok=True)
 
 
 def harness_model(folder, batch_size, max_length, threads, precision="f32"):
