@@ -3,7 +3,7 @@
 
     experiments/testbed/tables.py results/testbed
 
-Scores of a run are means over its tasks: accuracy and gold probability in percent, choice log-loss in nats,
+Scores of a run are means over its tasks (`evals.csv`): accuracy and gold probability in percent, choice log-loss in nats,
     gold probability = exp(l_gold) / sum over choices of exp(l),   choice log-loss = -ln of it,
 with l the log-likelihood of a choice; bits per byte is that of held-out text. MDE, the smallest difference that n seeds show with
 80 % power at the 5 % level, paired by seed: (t(0.975, n-1) + t(0.8, n-1)) * SD of the differences / sqrt(n).
@@ -12,6 +12,7 @@ import collections
 import csv
 import itertools
 import math
+import os
 import sys
 
 SCORES = ["acc", "gold_p", "log_loss", "bits"]
@@ -68,29 +69,42 @@ def correlation(x, y):
     return top / math.sqrt(sum((a - mx) ** 2 for a in x) * sum((b - my) ** 2 for b in y))
 
 
-def items_of(folder):
-    """run -> list of items: task, right or wrong, gold probability, difficulty (None where it is not in the file)."""
-    groups = collections.OrderedDict()
-    for row in read(folder, "items"):
-        key = (row["run"], row["task"], row.get("place") or row["item"])
-        groups.setdefault(key, []).append(row)
-    items = collections.defaultdict(list)
-    for (run, task, _), rows in groups.items():
-        scores = [float(row["loglik"]) for row in rows]
-        top = max(scores)
-        share = math.exp(scores[int(rows[0]["gold"])] - top) / sum(math.exp(s - top) for s in scores)
-        difficulty = rows[0].get("difficulty")
-        items[run].append((task, int(rows[0]["acc"]), share, float(difficulty) if difficulty else None))
-    return items
+def scores_of(folder):
+    """run -> scores of the run, means over its tasks, and task -> its scores, but bits per byte."""
+    tasks = collections.defaultdict(dict)
+    for row in read(folder, "evals"):
+        acc, share = (100 * float(row[name]) for name in ("acc", "gold_probability"))
+        tasks[row["run"]][row["task"]] = [acc, share, float(row["choice_log_loss"])]
+    return {run: ([mean(column) for column in zip(*of_run.values())], of_run) for run, of_run in tasks.items()}
 
 
-def scores_of(items, bits):
-    by_task = collections.defaultdict(list)
-    for task, acc, share, _ in items:
-        by_task[task].append((100 * acc, 100 * share, -math.log(max(share, 1e-300))))
-    tasks = {task: [mean(column) for column in zip(*rows)] for task, rows in by_task.items()}
-    whole = [mean(column) for column in zip(*tasks.values())]
-    return dict(zip(SCORES, whole + [bits])), tasks
+def thirds_of(folder):
+    """run, task -> accuracies in percent of the easiest, the middle and the hardest third of the task's items.
+
+    From `items.csv`, and written to `thirds.csv`, which is small enough to be kept; without `items.csv` from there.
+    """
+    thirds = {}
+    if os.path.exists(f"{folder}/items.csv"):
+        items = collections.defaultdict(dict)
+        for row in read(folder, "items"):
+            if row.get("difficulty"):
+                item = row.get("place") or row["item"]
+                items[row["run"], row["task"]][item] = (float(row["difficulty"]), 100 * int(row["acc"]))
+        for key, known in items.items():
+            known = sorted(known.values(), key=lambda item: item[0])
+            parts = [[], [], []]
+            for place, (_, acc) in enumerate(known):
+                parts[3 * place // len(known)].append(acc)
+            thirds[key] = [mean(part) for part in parts]
+        if thirds:
+            with open(f"{folder}/thirds.csv", "w", newline="") as file:
+                out = csv.writer(file, lineterminator="\n")
+                out.writerow(["run", "task", "easiest", "middle", "hardest"])
+                out.writerows([*key, *values] for key, values in thirds.items())
+    elif os.path.exists(f"{folder}/thirds.csv"):
+        for row in read(folder, "thirds"):
+            thirds[row["run"], row["task"]] = [float(row[name]) for name in ("easiest", "middle", "hardest")]
+    return thirds
 
 
 def table(head, rows):
@@ -110,12 +124,13 @@ def is_number(text):
 
 
 def main(folder):
-    items = items_of(folder)
-    runs = [row for row in read(folder, "runs") if row["status"] == "ok" and row["run"] in items]
+    scored, thirds = scores_of(folder), thirds_of(folder)
+    runs = [row for row in read(folder, "runs") if row["status"] == "ok" and row["run"] in scored]
     axes = [name for name in runs[0] if "." in name]
     groups = collections.OrderedDict()
     for row in runs:
-        scores, tasks = scores_of(items[row["run"]], float(row["bits_per_byte"]))
+        means, tasks = scored[row["run"]]
+        scores = dict(zip(SCORES, means + [float(row["bits_per_byte"])]))
         point = tuple(row[axis] for axis in axes)
         groups.setdefault((row["arm"], point), {})[row["seed"]] = (scores, tasks, row)
 
@@ -164,18 +179,13 @@ def main(folder):
     print()
 
     print("## Accuracy by difficulty, percent: the easiest, the middle and the hardest third of a task's items\n")
-    if all(item[3] is None for item in next(iter(items.values()))):
-        print("The files do not tell the difficulty of items.\n")
+    if not thirds:
+        print("Not known: that takes `items.csv`, which running the experiment makes, or `thirds.csv`.\n")
     else:
         rows = []
         for (arm, point), seeds in groups.items():
-            thirds = collections.defaultdict(lambda: [[], [], []])
-            for _, _, row in seeds.values():
-                for task in names:
-                    known = sorted((i for i in items[row["run"]] if i[0] == task and i[3] is not None), key=lambda i: i[3])
-                    for place, item in enumerate(known):
-                        thirds[task][3 * place // len(known)].append(100 * item[1])
-            cells = ["/".join(f"{mean(third):.0f}" for third in thirds[task]) for task in names]
+            of_task = {task: [thirds[row["run"], task] for _, _, row in seeds.values()] for task in names}
+            cells = ["/".join(f"{mean(third):.0f}" for third in zip(*of_task[task])) for task in names]
             rows.append([f"`{arm}`"] + list(point) + cells)
         table(["arm"] + axes + names, rows)
 
