@@ -192,14 +192,15 @@ def main(folder):
     pairs = []
     for ((a, p), x), ((b, q), y) in itertools.combinations(groups.items(), 2):
         shared = [seed for seed in x if seed in y]
-        if p == q and len(shared) > 1:
-            pairs.append((a, b, p, [(x[s][0], y[s][0]) for s in shared]))
+        # An axis that an arm does not depend on is empty there.
+        if a != b and all(not u or not v or u == v for u, v in zip(p, q)) and len(shared) > 1:
+            pairs.append((a, b, [u or v for u, v in zip(p, q)], [(x[s][0], y[s][0]) for s in shared]))
     if pairs:
         print("## Differences of arms, paired by seed: mean (SD; MDE at 3, 5 and 8 seeds)\n")
         factor = {n: (t_quantile(0.975, n - 1) + t_quantile(0.8, n - 1)) / math.sqrt(n) for n in (3, 5, 8)}
         rows = []
         for a, b, p, both in pairs:
-            cells = [f"`{b}` − `{a}`"] + list(p) + [str(len(both))]
+            cells = [f"`{b}` − `{a}`"] + p + [str(len(both))]
             for name, digits in zip(SCORES, [1, 1, 3, 4]):
                 differences = [y[name] - x[name] for x, y in both]
                 s = sd(differences)
