@@ -2,6 +2,7 @@
 """Tables of the test bed from the CSV files of any experiment on the synthetic corpus; needs Python alone.
 
     experiments/testbed/tables.py results/testbed
+    experiments/testbed/tables.py results/testbed --thirds    also keeps accuracy by difficulty in thirds.csv
 
 Scores of a run are means over its tasks (`evals.csv`): accuracy and gold probability in percent, choice log-loss in nats,
     gold probability = exp(l_gold) / sum over choices of exp(l),   choice log-loss = -ln of it,
@@ -78,10 +79,10 @@ def scores_of(folder):
     return {run: ([mean(column) for column in zip(*of_run.values())], of_run) for run, of_run in tasks.items()}
 
 
-def thirds_of(folder):
+def thirds_of(folder, keep):
     """run, task -> accuracies in percent of the easiest, the middle and the hardest third of the task's items.
 
-    From `items.csv`, and written to `thirds.csv`, which is small enough to be kept; without `items.csv` from there.
+    From `items.csv`; without it from `thirds.csv`, which `keep` writes and which is small enough to be committed.
     """
     thirds = {}
     if os.path.exists(f"{folder}/items.csv"):
@@ -96,7 +97,7 @@ def thirds_of(folder):
             for place, (_, acc) in enumerate(known):
                 parts[3 * place // len(known)].append(acc)
             thirds[key] = [mean(part) for part in parts]
-        if thirds:
+        if keep and thirds:
             with open(f"{folder}/thirds.csv", "w", newline="") as file:
                 out = csv.writer(file, lineterminator="\n")
                 out.writerow(["run", "task", "easiest", "middle", "hardest"])
@@ -123,8 +124,8 @@ def is_number(text):
         return False
 
 
-def main(folder):
-    scored, thirds = scores_of(folder), thirds_of(folder)
+def main(folder, keep):
+    scored, thirds = scores_of(folder), thirds_of(folder, keep)
     runs = [row for row in read(folder, "runs") if row["status"] == "ok" and row["run"] in scored]
     axes = [name for name in runs[0] if "." in name]
     groups = collections.OrderedDict()
@@ -211,6 +212,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["--thirds"]):
         sys.exit(__doc__)
-    main(sys.argv[1])
+    main(sys.argv[1], len(sys.argv) == 3)

@@ -5,6 +5,7 @@
 //!   g ← mean over micro-batches of ∂(mean loss)/∂w        and what the rules in force need beside it
 //!   AdamW step with g, learning rate by the schedule over this run's own tokens
 //!   pruning events that are due, scored from this step's g and statistics, or from their running means
+//!   the mean of the weights over the last steps, where it is asked for (`averaging`)
 //! ```
 //!
 //! No pass over data is made for pruning (but for the gradient of the entropy): saliency is read from the training gradients,
