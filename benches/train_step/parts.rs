@@ -1,7 +1,7 @@
 //! A backend that passes everything on and notes how long each part of a step takes.
 use efficientllm::tensor::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, Distillation, ElementScore,
-    Held, Margins, PackedShape, Pointwise, Product, RopeTable, ScoreLeaf, TeacherHead,
+    Held, Margins, PackedShape, Pointwise, Positions, Product, RopeTable, ScoreLeaf, TeacherHead,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +21,10 @@ pub enum Part {
 impl Part {
     pub fn name(self) -> &'static str {
         match self {
-            Part::Products => "products of layers",
+            Part::Products => "products of layers, with RoPE and SwiGLU",
             Part::Attention => "attention",
             Part::Head => "head and cross-entropy",
-            Part::ElementWise => "norms, RoPE, SwiGLU, embedding",
+            Part::ElementWise => "norms, embedding",
             Part::Optimiser => "clipping and AdamW",
             Part::Statistics => "zeroing and statistics",
         }
@@ -189,6 +189,56 @@ impl<B: Backend> Backend for Timed<B> {
     fn residual_linear(&self, out: &mut B::Tensor, residual: &B::Tensor, x: &B::Tensor, weight: &B::Tensor) {
         let flops = self.product_flops(out, self.inner.shape(x)[1]);
         self.note(Part::Products, flops, |inner| inner.residual_linear(out, residual, x, weight));
+    }
+
+    fn attention_inputs(
+        &self,
+        parts: [&mut B::Tensor; 3],
+        x: &B::Tensor,
+        weights: [&B::Tensor; 3],
+        positions: Positions<'_, B::Tensor>,
+    ) {
+        let flops = parts.iter().map(|part| self.product_flops(part, self.inner.shape(x)[1])).sum();
+        self.note(Part::Products, flops, |inner| inner.attention_inputs(parts, x, weights, positions));
+    }
+
+    fn attention_inputs_backward(
+        &self,
+        d_x: &mut B::Tensor,
+        parts: [&mut B::Tensor; 3],
+        weights: [&B::Tensor; 3],
+        positions: Positions<'_, B::Tensor>,
+    ) {
+        let flops = parts.iter().map(|part| self.product_flops(part, self.inner.shape(d_x)[1])).sum();
+        self.note(Part::Products, flops, |inner| {
+            inner.attention_inputs_backward(d_x, parts, weights, positions);
+        });
+    }
+
+    fn feed_forward(
+        &self,
+        out: &mut B::Tensor,
+        residual: Option<&B::Tensor>,
+        x: &B::Tensor,
+        between: [&mut B::Tensor; 3],
+        weights: [&B::Tensor; 3],
+    ) {
+        let flops = 3.0 * self.product_flops(&between[0], self.inner.shape(x)[1]);
+        self.note(Part::Products, flops, |inner| inner.feed_forward(out, residual, x, between, weights));
+    }
+
+    fn feed_forward_backward(
+        &self,
+        d_x: &mut B::Tensor,
+        (d_hidden, is_kept): (&mut B::Tensor, bool),
+        between: [&mut B::Tensor; 2],
+        d_out: &B::Tensor,
+        weights: [&B::Tensor; 3],
+    ) {
+        let flops = 3.0 * self.product_flops(d_hidden, self.inner.shape(d_out)[1]);
+        self.note(Part::Products, flops, |inner| {
+            inner.feed_forward_backward(d_x, (d_hidden, is_kept), between, d_out, weights);
+        });
     }
 
     fn attention(

@@ -7,7 +7,7 @@
 //!
 //! Advancing by one token after another gives what one pass over all of them gives, up to rounding.
 use super::config::{LayerShape, ModelConfig};
-use super::project::{add_linear, linear, rotary_linear, rotary_places};
+use super::project::{add_linear, feed_forward, linear, rotary_linear, rotary_places};
 use super::weights::Weights;
 use crate::schema::Dim;
 use crate::tensor::{Backend, CachedShape, RopeTable};
@@ -164,10 +164,8 @@ impl<B: Backend> Decoder<B> {
             add_linear(backend, &mut self.x, attended, &w.o);
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
-            linear(backend, gate, &self.normed, &w.gate);
-            linear(backend, up, &self.normed, &w.up);
-            backend.swiglu(activated, gate, up);
-            add_linear(backend, &mut self.x, activated, &w.down);
+            let weights = [&w.gate, &w.up, &w.down];
+            feed_forward(backend, &mut self.x, None, &self.normed, [gate, up, activated], weights);
         }
         self.past += n;
         backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);

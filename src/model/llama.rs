@@ -12,11 +12,13 @@
 //! buffers are reused, so that a steady training loop allocates nothing. Inputs of the linear layers (`a`, attention output,
 //! `b`, SwiGLU output) and the gradients there exist anyway: statistics tap them ([`Observation`]).
 use super::config::ModelConfig;
-use super::project::{add_gradient, linear, residual_linear, rotary_gradient, rotary_linear, rotary_places};
+use super::project::{
+    add_gradient, attention_inputs, feed_forward, residual_linear, rotary_gradient, rotary_places,
+};
 use super::taps::{NormSite, Observation, Site, Tap};
 use super::weights::Weights;
 use crate::schema::{Dim, Projection};
-use crate::tensor::{AttentionShape, Backend, Distillation, Product, RopeTable, TeacherHead};
+use crate::tensor::{AttentionShape, Backend, Distillation, Positions, Product, RopeTable, TeacherHead};
 
 /// Activations of one layer that the backward pass reads.
 struct LayerActivations<T> {
@@ -182,22 +184,18 @@ fn forward<B: Backend>(
             backend.embed(&mut a.x_in, &weights.embed, tokens);
         }
         backend.rmsnorm(&mut a.attn_in, &mut a.inv_rms1, &a.x_in, &w.attn_norm, eps);
-        let [query, key] = &a.places;
-        rotary_linear(backend, &mut a.q, rotary, &a.attn_in, &w.q, query.as_deref());
-        rotary_linear(backend, &mut a.k, rotary, &a.attn_in, &w.k, key.as_deref());
-        linear(backend, &mut a.v, &a.attn_in, &w.v);
-        backend.rope(&mut a.q, rope, context_length, config.head_dim, false);
-        backend.rope(&mut a.k, rope, context_length, config.head_dim, false);
+        let places = a.places.each_ref().map(Option::as_deref);
+        let positions = Positions { table: rope, context_length, head_dim: config.head_dim };
+        let parts = [&mut a.q, &mut a.k, &mut a.v];
+        attention_inputs(backend, parts, rotary, &a.attn_in, [&w.q, &w.k, &w.v], places, positions);
         let shape = attention_shape(config, i, sequences, context_length);
         backend.attention(shape, &mut a.o_in, &mut a.log_sum_exp, &a.q, &a.k, &a.v);
         residual_linear(backend, &mut a.x_mid, &a.x_in, &a.o_in, &w.o);
 
         backend.rmsnorm(&mut a.ffn_in, &mut a.inv_rms2, &a.x_mid, &w.ffn_norm, eps);
-        linear(backend, &mut a.gate, &a.ffn_in, &w.gate);
-        linear(backend, &mut a.up, &a.ffn_in, &w.up);
-        backend.swiglu(&mut a.down_in, &a.gate, &a.up);
         let out = next.first_mut().map_or(&mut *x_out, |next| &mut next.x_in);
-        residual_linear(backend, out, &a.x_mid, &a.down_in, &w.down);
+        let between = [&mut a.gate, &mut a.up, &mut a.down_in];
+        feed_forward(backend, out, Some(&a.x_mid), &a.ffn_in, between, [&w.gate, &w.up, &w.down]);
         if let Some(tap) = tap {
             for (site, x) in [
                 (Site::AttnIn(i), &a.attn_in),
@@ -282,6 +280,7 @@ pub fn loss_and_gradients<B: Backend>(
         forward(backend, teacher.config, teacher.weights, inputs, sequences, taught, &mut None);
     }
     forward(backend, config, weights, inputs, sequences, work, &mut tap);
+    let is_tapped = tap.is_some();
     let mut see = |observation: Observation<'_, B::Tensor>| {
         if let Some(tap) = &mut tap {
             tap(observation);
@@ -332,16 +331,23 @@ pub fn loss_and_gradients<B: Backend>(
         // Feed-forward block.
         let [tokens, f] = backend.shape(&a.down_in);
         backend.reshape(d_wide, tokens, f);
-        backend.matmul(Product::NN, d_wide, false, d_x, &w.down.weight);
+        let weights_below = [&w.gate, &w.up, &w.down].map(|linear| &linear.weight);
+        backend.feed_forward_backward(
+            d_normed,
+            (d_wide, is_tapped),
+            [&mut a.gate, &mut a.up],
+            d_x,
+            weights_below,
+        );
         add_gradient(backend, &mut g.down, d_x, &a.down_in);
         see(Observation::Linear { layer: i, projection: Projection::Down, x: &a.down_in, dy: d_x });
         see(Observation::InputGradient { site: Site::DownIn(i), x: &a.down_in, dx: d_wide });
-        backend.swiglu_backward(&mut a.gate, &mut a.up, d_wide);
         let (d_gate, d_up) = (&a.gate, &a.up);
-        add_gradient(backend, &mut g.gate, d_gate, &a.ffn_in);
-        add_gradient(backend, &mut g.up, d_up, &a.ffn_in);
-        backend.matmul(Product::NN, d_normed, false, d_gate, &w.gate.weight);
-        backend.matmul(Product::NN, d_normed, true, d_up, &w.up.weight);
+        {
+            let _held = backend.hold(&[&a.ffn_in]);
+            add_gradient(backend, &mut g.gate, d_gate, &a.ffn_in);
+            add_gradient(backend, &mut g.up, d_up, &a.ffn_in);
+        }
         see(Observation::Linear { layer: i, projection: Projection::Gate, x: &a.ffn_in, dy: d_gate });
         see(Observation::Linear { layer: i, projection: Projection::Up, x: &a.ffn_in, dy: d_up });
         see(Observation::InputGradient { site: Site::FfnIn(i), x: &a.ffn_in, dx: d_normed });
@@ -361,20 +367,36 @@ pub fn loss_and_gradients<B: Backend>(
         see(Observation::InputGradient { site: Site::OIn(i), x: &a.o_in, dx: d_wide });
         let shape = attention_shape(config, i, sequences, context_length);
         backend.attention_backward(shape, d_q, d_k, d_v, d_wide, &a.o_in, &a.log_sum_exp, &a.q, &a.k, &a.v);
-        backend.rope(d_q, rope, context_length, config.head_dim, true);
-        backend.rope(d_k, rope, context_length, config.head_dim, true);
         let [query, key] = &a.places;
+        // Without places, what follows one by one is done at once.
+        let is_whole = query.is_none() && key.is_none();
+        if is_whole {
+            let weights_below = [&w.q, &w.k, &w.v].map(|linear| &linear.weight);
+            let positions = Positions { table: rope, context_length, head_dim: config.head_dim };
+            backend.attention_inputs_backward(d_normed, [d_q, d_k, d_v], weights_below, positions);
+        } else {
+            backend.rope(d_q, rope, context_length, config.head_dim, true);
+            backend.rope(d_k, rope, context_length, config.head_dim, true);
+        }
+        let held = backend.hold(&[&a.attn_in]);
         let d_query = rotary_gradient(backend, d_q, rotary, query.as_deref());
         add_gradient(backend, &mut g.q, d_query, &a.attn_in);
         see(Observation::Linear { layer: i, projection: Projection::Q, x: &a.attn_in, dy: d_query });
-        backend.matmul(Product::NN, d_normed, false, d_query, &w.q.weight);
+        if !is_whole {
+            backend.matmul(Product::NN, d_normed, false, d_query, &w.q.weight);
+        }
         let d_key = rotary_gradient(backend, d_k, rotary, key.as_deref());
         add_gradient(backend, &mut g.k, d_key, &a.attn_in);
         see(Observation::Linear { layer: i, projection: Projection::K, x: &a.attn_in, dy: d_key });
-        backend.matmul(Product::NN, d_normed, true, d_key, &w.k.weight);
+        if !is_whole {
+            backend.matmul(Product::NN, d_normed, true, d_key, &w.k.weight);
+        }
         add_gradient(backend, &mut g.v, d_v, &a.attn_in);
+        drop(held);
         see(Observation::Linear { layer: i, projection: Projection::V, x: &a.attn_in, dy: d_v });
-        backend.matmul(Product::NN, d_normed, true, d_v, &w.v.weight);
+        if !is_whole {
+            backend.matmul(Product::NN, d_normed, true, d_v, &w.v.weight);
+        }
         see(Observation::InputGradient { site: Site::AttnIn(i), x: &a.attn_in, dx: d_normed });
         see(Observation::Norm { norm: NormSite::Attn(i), x: &a.x_in, dy: d_normed });
         backend.rmsnorm_backward(d_x, &mut g.attn_norm, d_normed, &a.x_in, &w.attn_norm, &a.inv_rms1);

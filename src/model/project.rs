@@ -9,7 +9,7 @@
 use super::config::ModelConfig;
 use super::weights::Linear;
 use crate::schema::Dim;
-use crate::tensor::{Backend, Product};
+use crate::tensor::{Backend, Positions, Product};
 
 /// `out ← x Wᵀ + b`
 pub(super) fn linear<B: Backend>(
@@ -45,6 +45,54 @@ pub(super) fn residual_linear<B: Backend>(
     backend.residual_linear(out, residual, x, &linear.weight);
     if let Some(bias) = &linear.bias {
         backend.add_row(out, bias);
+    }
+}
+
+/// q, k and v of a layer, q and k turned by RoPE, see [`Backend::attention_inputs`], with biases and places where there are;
+/// `narrow` is a buffer.
+pub(super) fn attention_inputs<B: Backend>(
+    backend: &B,
+    [q, k, v]: [&mut B::Tensor; 3],
+    narrow: &mut B::Tensor,
+    x: &B::Tensor,
+    [w_q, w_k, w_v]: [&Linear<B::Tensor>; 3],
+    places: [Option<&[usize]>; 2],
+    positions: Positions<'_, B::Tensor>,
+) {
+    let is_plain = [w_q, w_k, w_v].iter().all(|linear| linear.bias.is_none());
+    if is_plain && places.iter().all(Option::is_none) {
+        let weights = [w_q, w_k, w_v].map(|linear| &linear.weight);
+        backend.attention_inputs([q, k, v], x, weights, positions);
+        return;
+    }
+    rotary_linear(backend, q, narrow, x, w_q, places[0]);
+    rotary_linear(backend, k, narrow, x, w_k, places[1]);
+    linear(backend, v, x, w_v);
+    let Positions { table, context_length, head_dim } = positions;
+    backend.rope(q, table, context_length, head_dim, false);
+    backend.rope(k, table, context_length, head_dim, false);
+}
+
+/// The feed-forward block of a layer, see [`Backend::feed_forward`], with biases where there are.
+pub(super) fn feed_forward<B: Backend>(
+    backend: &B,
+    out: &mut B::Tensor,
+    residual: Option<&B::Tensor>,
+    x: &B::Tensor,
+    [gate, up, hidden]: [&mut B::Tensor; 3],
+    [w_gate, w_up, w_down]: [&Linear<B::Tensor>; 3],
+) {
+    if [w_gate, w_up, w_down].iter().all(|linear| linear.bias.is_none()) {
+        let weights = [w_gate, w_up, w_down].map(|linear| &linear.weight);
+        backend.feed_forward(out, residual, x, [gate, up, hidden], weights);
+        return;
+    }
+    linear(backend, gate, x, w_gate);
+    linear(backend, up, x, w_up);
+    backend.swiglu(hidden, gate, up);
+    match residual {
+        Some(residual) => residual_linear(backend, out, residual, hidden, w_down),
+        None => add_linear(backend, out, hidden, w_down),
     }
 }
 

@@ -12,10 +12,10 @@
 //! small matrix product may depend on its number of rows: such a pass is filled up to
 //! [`Backend::independent_rows`], so that no item's result depends, to the bit, on what is scored beside it.
 use super::config::ModelConfig;
-use super::project::{add_linear, linear, rotary_linear, rotary_places};
+use super::project::{add_linear, attention_inputs, feed_forward, rotary_places};
 use super::weights::Weights;
 use crate::schema::{Dim, Projection};
-use crate::tensor::{Backend, PackedSegment, PackedShape, RopeTable};
+use crate::tensor::{Backend, PackedSegment, PackedShape, Positions, RopeTable};
 use std::mem::swap;
 use std::ops::Range;
 
@@ -264,13 +264,19 @@ fn forward<B: Backend>(
         }
         backend.reshape(inv_rms, 1, n);
         backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
-        let places = |heads| rotary_places(config, heads, index);
-        rotary_linear(backend, q, rotary, normed, &w.q, places(Dim::QueryHead(index)).as_deref());
-        rotary_linear(backend, k, rotary, normed, &w.k, places(Dim::KvHead(index)).as_deref());
-        linear(backend, v, normed, &w.v);
+        let places = [Dim::QueryHead(index), Dim::KvHead(index)].map(|dim| rotary_places(config, dim, index));
+        let places = places.each_ref().map(Option::as_deref);
         // The table's row n holds the angle of packed token n: one sequence of n tokens to the backend.
-        backend.rope(q, packed_angles, n, h, false);
-        backend.rope(k, packed_angles, n, h, false);
+        let positions = Positions { table: packed_angles, context_length: n, head_dim: h };
+        attention_inputs(
+            backend,
+            [&mut *q, &mut *k, &mut *v],
+            rotary,
+            normed,
+            [&w.q, &w.k, &w.v],
+            places,
+            positions,
+        );
         let packed = PackedShape {
             segments: &packing.segments,
             num_heads: shape.num_heads,
@@ -292,10 +298,7 @@ fn forward<B: Backend>(
             backend.reshape(buffer, n, shape.intermediate_size);
         }
         backend.rmsnorm(normed, inv_rms, x, &w.ffn_norm, eps);
-        linear(backend, gate, normed, &w.gate);
-        linear(backend, up, normed, &w.up);
-        backend.swiglu(activated, gate, up);
-        add_linear(backend, x, activated, &w.down);
+        feed_forward(backend, x, None, normed, [gate, up, activated], [&w.gate, &w.up, &w.down]);
     }
     if weights.layers.is_empty() {
         n = scored.len();

@@ -123,6 +123,24 @@ pub struct RopeTable<T> {
     pub sin: T,
 }
 
+/// Which angle of a table each row of q or k turns by: row n stands at position n mod T of its sequence.
+#[derive(Debug)]
+pub struct Positions<'a, T> {
+    pub table: &'a RopeTable<T>,
+    /// T
+    pub context_length: usize,
+    /// h
+    pub head_dim: usize,
+}
+
+// A reference and two numbers, whatever a tensor is.
+impl<T> Clone for Positions<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Positions<'_, T> {}
+
 /// Coefficients of one AdamW step (Loshchilov & Hutter 2019, arXiv:1711.05101), bias corrections included:
 ///
 /// ```text
@@ -390,6 +408,28 @@ pub trait Backend: Send + Sync + 'static {
         inverse: bool,
     );
 
+    /// The projections that attention begins with: `q ← R(x Wqᵀ)`, `k ← R(x Wkᵀ)`, `v ← x Wvᵀ`, R being [`Self::rope`].
+    /// q N × H·h, k and v N × K·h; weights of as many rows, N × d and d columns.
+    fn attention_inputs(
+        &self,
+        [q, k, v]: [&mut Self::Tensor; 3],
+        x: &Self::Tensor,
+        weights: [&Self::Tensor; 3],
+        positions: Positions<'_, Self::Tensor>,
+    ) {
+        attention_inputs_by_parts(self, [q, k, v], x, weights, positions);
+    }
+    /// Its reverse: gradients of q and k are turned back, then `d_x ← d_q Wq + d_k Wk + d_v Wv`.
+    fn attention_inputs_backward(
+        &self,
+        d_x: &mut Self::Tensor,
+        [d_q, d_k, d_v]: [&mut Self::Tensor; 3],
+        weights: [&Self::Tensor; 3],
+        positions: Positions<'_, Self::Tensor>,
+    ) {
+        attention_inputs_backward_by_parts(self, d_x, [d_q, d_k, d_v], weights, positions);
+    }
+
     /// Causal attention: `out = softmax(q kᵀ/√h) v` per head. `q`, `out` N × H·h, `k`, `v` N × K·h;
     /// query head i reads key-value head ⌊i·K/H⌋; `log_sum_exp` N × H is kept for the backward pass.
     fn attention(
@@ -455,6 +495,31 @@ pub trait Backend: Send + Sync + 'static {
         keys: &Self::Tensor,
         values: &Self::Tensor,
     );
+
+    /// The feed-forward block of a layer: `gate ← x Wgᵀ`, `up ← x Wuᵀ`, `hidden ← silu(gate) ∘ up`, `out ← residual + hidden Wdᵀ`;
+    /// without a residual stream, `out` is one, to which it is added. N × d and N × f; weights f × d, f × d, d × f.
+    fn feed_forward(
+        &self,
+        out: &mut Self::Tensor,
+        residual: Option<&Self::Tensor>,
+        x: &Self::Tensor,
+        [gate, up, hidden]: [&mut Self::Tensor; 3],
+        weights: [&Self::Tensor; 3],
+    ) {
+        feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights);
+    }
+    /// Its reverse: `d_hidden ← d_out Wd`; gate and up are replaced by their gradients; `d_x ← d_gate Wg + d_up Wu`. Unless it
+    /// `is_kept`, `d_hidden` may hold anything afterwards.
+    fn feed_forward_backward(
+        &self,
+        d_x: &mut Self::Tensor,
+        (d_hidden, _is_kept): (&mut Self::Tensor, bool),
+        [gate, up]: [&mut Self::Tensor; 2],
+        d_out: &Self::Tensor,
+        weights: [&Self::Tensor; 3],
+    ) {
+        feed_forward_backward_by_parts(self, d_x, d_hidden, [gate, up], d_out, weights);
+    }
 
     /// SwiGLU (Shazeer 2020, arXiv:2002.05202): `out = silu(gate) ∘ up`, silu(z) = z·σ(z).
     fn swiglu(&self, out: &mut Self::Tensor, gate: &Self::Tensor, up: &Self::Tensor);
@@ -531,4 +596,67 @@ pub trait Backend: Send + Sync + 'static {
         clip_norm: f64,
         leaves: &mut [AdamwLeaf<'_, Self::Tensor>],
     ) -> Self::Sum;
+}
+
+/// [`Backend::feed_forward`], line by line.
+pub(crate) fn feed_forward_by_parts<B: Backend + ?Sized>(
+    backend: &B,
+    out: &mut B::Tensor,
+    residual: Option<&B::Tensor>,
+    x: &B::Tensor,
+    [gate, up, hidden]: [&mut B::Tensor; 3],
+    [w_gate, w_up, w_down]: [&B::Tensor; 3],
+) {
+    backend.linear(gate, x, w_gate, None);
+    backend.linear(up, x, w_up, None);
+    backend.swiglu(hidden, gate, up);
+    match residual {
+        Some(residual) => backend.residual_linear(out, residual, hidden, w_down),
+        None => backend.matmul(Product::NT, out, true, hidden, w_down),
+    }
+}
+
+/// [`Backend::feed_forward_backward`], line by line.
+pub(crate) fn feed_forward_backward_by_parts<B: Backend + ?Sized>(
+    backend: &B,
+    d_x: &mut B::Tensor,
+    d_hidden: &mut B::Tensor,
+    [gate, up]: [&mut B::Tensor; 2],
+    d_out: &B::Tensor,
+    [w_gate, w_up, w_down]: [&B::Tensor; 3],
+) {
+    backend.matmul(Product::NN, d_hidden, false, d_out, w_down);
+    backend.swiglu_backward(gate, up, d_hidden);
+    backend.matmul(Product::NN, d_x, false, gate, w_gate);
+    backend.matmul(Product::NN, d_x, true, up, w_up);
+}
+
+/// [`Backend::attention_inputs`], line by line.
+pub(crate) fn attention_inputs_by_parts<B: Backend + ?Sized>(
+    backend: &B,
+    [q, k, v]: [&mut B::Tensor; 3],
+    x: &B::Tensor,
+    [w_q, w_k, w_v]: [&B::Tensor; 3],
+    Positions { table, context_length, head_dim }: Positions<'_, B::Tensor>,
+) {
+    backend.linear(q, x, w_q, None);
+    backend.linear(k, x, w_k, None);
+    backend.linear(v, x, w_v, None);
+    backend.rope(q, table, context_length, head_dim, false);
+    backend.rope(k, table, context_length, head_dim, false);
+}
+
+/// [`Backend::attention_inputs_backward`], line by line.
+pub(crate) fn attention_inputs_backward_by_parts<B: Backend + ?Sized>(
+    backend: &B,
+    d_x: &mut B::Tensor,
+    [d_q, d_k, d_v]: [&mut B::Tensor; 3],
+    [w_q, w_k, w_v]: [&B::Tensor; 3],
+    Positions { table, context_length, head_dim }: Positions<'_, B::Tensor>,
+) {
+    backend.rope(d_q, table, context_length, head_dim, true);
+    backend.rope(d_k, table, context_length, head_dim, true);
+    backend.matmul(Product::NN, d_x, false, d_q, w_q);
+    backend.matmul(Product::NN, d_x, true, d_k, w_k);
+    backend.matmul(Product::NN, d_x, true, d_v, w_v);
 }

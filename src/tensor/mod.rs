@@ -22,8 +22,8 @@ pub mod unwind;
 pub use crate::base::precision::CpuBf16;
 pub use backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedSegment, PackedShape, Pointwise, Product, Retained, RopeTable, SCORING_PASS_ROWS, Scalar,
-    ScoreLeaf,
+    PackedSegment, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, SCORING_PASS_ROWS,
+    Scalar, ScoreLeaf,
 };
 pub use cpu::{CpuBackend, Matrix};
 pub use cuda::device::DeviceError;

@@ -8,7 +8,7 @@
 //! The products are those of [`HeadProducts`]; everything else is in the working type.
 use super::Matrix;
 use super::blocked::pack::{Along, Right};
-use super::blocked::product::{Operand, multiply_all};
+use super::blocked::product::{Operand, multiply_operand};
 use super::blocked::{Kernel, held};
 use super::real::{Real, kernel, max, sum_by, vectorised};
 use super::{product, product_in};
@@ -96,8 +96,8 @@ impl HeadProducts<f32> for Packed {
         self.width
     }
     fn logits(&self, z: &mut Matrix<f32>, rows: &Matrix<f32>) {
-        let rows = Operand { matrix: rows, along: Along::Lines }.left(self.kernel);
-        multiply_all(self.kernel, z, false, &rows, &self.head);
+        let rows = Operand { matrix: rows, along: Along::Lines };
+        multiply_operand(self.kernel, z, false, rows, &self.head);
     }
     fn gradients(
         &self,
@@ -107,12 +107,12 @@ impl HeadProducts<f32> for Packed {
         rows: &Matrix<f32>,
     ) {
         if let Some(below) = &self.below {
-            let left = Operand { matrix: dz, along: Along::Lines }.left(self.kernel);
-            multiply_all(self.kernel, d_rows, false, &left, below);
+            let left = Operand { matrix: dz, along: Along::Lines };
+            multiply_operand(self.kernel, d_rows, false, left, below);
         }
-        let left = Operand { matrix: dz, along: Along::Columns }.left(self.kernel);
+        let left = Operand { matrix: dz, along: Along::Columns };
         let right = Operand { matrix: rows, along: Along::Columns }.right(self.kernel);
-        multiply_all(self.kernel, d_head, true, &left, &right);
+        multiply_operand(self.kernel, d_head, true, left, &right);
     }
     fn independent_rows(&self, rows: usize) -> usize {
         rows

@@ -23,6 +23,20 @@ fn zip1<T: Real>(y: &mut [T], x: &[T], body: impl Fn(&mut [T], &[T]) + Sync + Se
     }
 }
 
+/// `y ← x`
+pub fn copy<T: Real>(y: &mut [T], x: &[T]) {
+    zip1(y, x, <[T]>::copy_from_slice);
+}
+
+/// `x ← 0`
+pub fn fill_zero<T: Real>(x: &mut [T]) {
+    if parallel(x.len()) {
+        x.par_chunks_mut(PIECE).for_each(|x| x.fill(T::ZERO));
+    } else {
+        x.fill(T::ZERO);
+    }
+}
+
 pub fn axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
     zip1(y, x, |y, x| {
         for (y, &x) in y.iter_mut().zip(x) {
@@ -165,15 +179,18 @@ fn sigmoid<T: Real>(x: T) -> T {
     T::ONE / (T::ONE + (-x).exp())
 }
 
+/// [`swiglu`] on this thread.
+pub fn swiglu_rows<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
+    vectorised(|| {
+        for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate * sigmoid(gate) * up;
+        }
+    });
+}
+
 pub fn swiglu<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
     assert!(out.len() == gate.len() && out.len() == up.len());
-    let run = |((out, gate), up): ((&mut [T], &[T]), &[T])| {
-        vectorised(|| {
-            for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-                *out = gate * sigmoid(gate) * up;
-            }
-        })
-    };
+    let run = |((out, gate), up): ((&mut [T], &[T]), &[T])| swiglu_rows(out, gate, up);
     if parallel(out.len()) {
         out.par_chunks_mut(PIECE).zip(gate.par_chunks(PIECE)).zip(up.par_chunks(PIECE)).for_each(run);
     } else {
@@ -181,17 +198,20 @@ pub fn swiglu<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
     }
 }
 
+/// [`swiglu_backward`] on this thread.
+pub fn swiglu_backward_rows<T: Real>(gate: &mut [T], up: &mut [T], d_out: &[T]) {
+    vectorised(|| {
+        for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
+            let (z, s) = (*gate, sigmoid(*gate));
+            *gate = d * *up * s * (T::ONE + z * (T::ONE - s));
+            *up = d * z * s;
+        }
+    });
+}
+
 pub fn swiglu_backward<T: Real>(gate: &mut [T], up: &mut [T], d_out: &[T]) {
     assert!(d_out.len() == gate.len() && d_out.len() == up.len());
-    let run = |((gate, up), d_out): ((&mut [T], &mut [T]), &[T])| {
-        vectorised(|| {
-            for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
-                let (z, s) = (*gate, sigmoid(*gate));
-                *gate = d * *up * s * (T::ONE + z * (T::ONE - s));
-                *up = d * z * s;
-            }
-        })
-    };
+    let run = |((gate, up), d_out): ((&mut [T], &mut [T]), &[T])| swiglu_backward_rows(gate, up, d_out);
     if parallel(d_out.len()) {
         gate.par_chunks_mut(PIECE).zip(up.par_chunks_mut(PIECE)).zip(d_out.par_chunks(PIECE)).for_each(run);
     } else {

@@ -20,8 +20,8 @@ mod score;
 mod tests;
 
 use super::backend::{
-    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedShape, Pointwise, Product, Retained, RopeTable, ScoreLeaf,
+    self, Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held,
+    Margins, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, ScoreLeaf,
 };
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
@@ -85,6 +85,12 @@ fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
 fn f32s_mut<T: Real>(matrix: &mut Matrix<T>) -> &mut Matrix<f32> {
     let matrix: &mut dyn Any = matrix;
     matrix.downcast_mut().unwrap_or_else(|| unreachable!("kernels are of f32 alone"))
+}
+
+/// A table of f32; `None` where it is of another type.
+fn f32_table<T: Real>(table: &RopeTable<Matrix<T>>) -> Option<&RopeTable<Matrix<f32>>> {
+    let table: &dyn Any = table;
+    table.downcast_ref()
 }
 
 /// The kernel of products in the working type, where there is one: for f32 on a processor with AVX2 or more.
@@ -175,11 +181,11 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn fill_zero(&self, tensor: &mut Matrix<T>) {
-        tensor.data.fill(T::ZERO);
+        elementwise::fill_zero(&mut tensor.data);
     }
 
     fn copy(&self, out: &mut Matrix<T>, from: &Matrix<T>) {
-        out.data.copy_from_slice(&from.data);
+        elementwise::copy(&mut out.data, &from.data);
     }
 
     fn accumulate(&self, alpha: f64, beta: f64, leaves: &mut [Accumulation<'_, Matrix<T>>]) {
@@ -330,6 +336,52 @@ impl<T: Real> Backend for CpuBackend<T> {
         rope::rotate(x, table, context_length, head_dim, inverse);
     }
 
+    fn attention_inputs(
+        &self,
+        [q, k, v]: [&mut Matrix<T>; 3],
+        x: &Matrix<T>,
+        weights: [&Matrix<T>; 3],
+        positions: Positions<'_, Matrix<T>>,
+    ) {
+        let table = f32_table(positions.table);
+        let done =
+            self.kernel().filter(|_| x.rows >= LEAST_ROWS).zip(table).is_some_and(|(kernel, table)| {
+                let Positions { context_length, head_dim, .. } = positions;
+                let positions = Positions { table, context_length, head_dim };
+                let parts = [&mut *q, &mut *k, &mut *v].map(f32s_mut);
+                blocked::attention_inputs::forward(kernel, parts, f32s(x), weights.map(f32s), positions)
+            });
+        if !done {
+            backend::attention_inputs_by_parts(self, [q, k, v], x, weights, positions);
+        }
+    }
+
+    fn attention_inputs_backward(
+        &self,
+        d_x: &mut Matrix<T>,
+        [d_q, d_k, d_v]: [&mut Matrix<T>; 3],
+        weights: [&Matrix<T>; 3],
+        positions: Positions<'_, Matrix<T>>,
+    ) {
+        let table = f32_table(positions.table);
+        let done =
+            self.kernel().filter(|_| d_x.rows >= LEAST_ROWS).zip(table).is_some_and(|(kernel, table)| {
+                let Positions { context_length, head_dim, .. } = positions;
+                let positions = Positions { table, context_length, head_dim };
+                let parts = [&mut *d_q, &mut *d_k, &mut *d_v].map(f32s_mut);
+                blocked::attention_inputs::backward(
+                    kernel,
+                    f32s_mut(d_x),
+                    parts,
+                    weights.map(f32s),
+                    positions,
+                )
+            });
+        if !done {
+            backend::attention_inputs_backward_by_parts(self, d_x, [d_q, d_k, d_v], weights, positions);
+        }
+    }
+
     fn attention(
         &self,
         shape: AttentionShape,
@@ -430,6 +482,42 @@ impl<T: Real> Backend for CpuBackend<T> {
         values: &Matrix<T>,
     ) {
         cached_attention::forward(shape, *past, out, q, keys, values);
+    }
+
+    fn feed_forward(
+        &self,
+        out: &mut Matrix<T>,
+        residual: Option<&Matrix<T>>,
+        x: &Matrix<T>,
+        [gate, up, hidden]: [&mut Matrix<T>; 3],
+        weights: [&Matrix<T>; 3],
+    ) {
+        let done = self.kernel().filter(|_| x.rows >= LEAST_ROWS).is_some_and(|kernel| {
+            let between = [&mut *gate, &mut *up, &mut *hidden].map(f32s_mut);
+            let (residual, weights) = (residual.map(f32s), weights.map(f32s));
+            blocked::feed_forward::forward(kernel, f32s_mut(out), residual, f32s(x), between, weights)
+        });
+        if !done {
+            backend::feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights);
+        }
+    }
+
+    fn feed_forward_backward(
+        &self,
+        d_x: &mut Matrix<T>,
+        (d_hidden, is_kept): (&mut Matrix<T>, bool),
+        [gate, up]: [&mut Matrix<T>; 2],
+        d_out: &Matrix<T>,
+        weights: [&Matrix<T>; 3],
+    ) {
+        let done = self.kernel().filter(|_| d_out.rows >= LEAST_ROWS).is_some_and(|kernel| {
+            let [d_x, d_hidden, gate, up] = [&mut *d_x, &mut *d_hidden, &mut *gate, &mut *up].map(f32s_mut);
+            let (d_out, weights) = (f32s(d_out), weights.map(f32s));
+            blocked::feed_forward::backward(kernel, d_x, (d_hidden, is_kept), [gate, up], d_out, weights)
+        });
+        if !done {
+            backend::feed_forward_backward_by_parts(self, d_x, d_hidden, [gate, up], d_out, weights);
+        }
     }
 
     fn swiglu(&self, out: &mut Matrix<T>, gate: &Matrix<T>, up: &Matrix<T>) {

@@ -8,7 +8,7 @@
 use super::Matrix;
 use super::elementwise::parallel;
 use super::real::{Real, kernel};
-use crate::tensor::RopeTable;
+use crate::tensor::{Positions, RopeTable};
 use rayon::prelude::*;
 
 pub fn table<T: Real>(context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Matrix<T>> {
@@ -37,6 +37,28 @@ pub fn rotate<T: Real>(
         x.data.par_chunks_mut(context_length * width).for_each(turn);
     } else if !x.data.is_empty() {
         x.data.chunks_mut(context_length * width).for_each(turn);
+    }
+}
+
+/// [`rotate`] of some rows on this thread, the first of which is row `first` of the whole.
+pub fn rotate_rows<T: Real>(
+    rows: &mut [T],
+    width: usize,
+    positions: Positions<'_, Matrix<T>>,
+    first: usize,
+    inverse: bool,
+) {
+    let Positions { table, context_length, head_dim } = positions;
+    let half = head_dim / 2;
+    assert!(width.is_multiple_of(head_dim) && table.cos.cols == half && table.cos.rows >= context_length);
+    let (mut rest, mut row) = (rows, first);
+    while !rest.is_empty() {
+        let position = row % context_length;
+        let count = (context_length - position).min(rest.len() / width);
+        let (piece, after) = rest.split_at_mut(count * width);
+        let [cos, sin] = [&table.cos, &table.sin].map(|angles| &angles.data[position * half..]);
+        rotate_sequence(piece, cos, sin, width, half, inverse);
+        (rest, row) = (after, row + count);
     }
 }
 

@@ -11,6 +11,7 @@ use super::product::{Target, multiply};
 use super::reach::Reach;
 use crate::tensor::cpu::attention::{self, Saved, check, softmax_block};
 use crate::tensor::cpu::product::Shared;
+use crate::tensor::cpu::real::TOGETHER;
 use crate::tensor::cpu::{Matrix, for_each_piece};
 use crate::tensor::{AttentionShape, CpuBf16};
 use std::ops::Range;
@@ -34,36 +35,15 @@ fn head_of(m: &Matrix<f32>, shape: AttentionShape, b: usize, head: usize) -> Sou
     Source { data, stride: m.cols, lines: t, width: h }
 }
 
-/// Lines `rows` of `source`.
-pub(super) fn lines_of(source: Source, rows: Range<usize>) -> Source {
-    // SAFETY: callers stay within the source.
-    let data = unsafe { source.data.add(rows.start * source.stride) };
-    Source { data, lines: rows.len(), ..source }
-}
-
-/// `source` as a left operand, packed on this thread.
-pub(super) fn left_of(kernel: Kernel, along: Along, source: Source) -> Left {
-    let mut left = Left::new(kernel, along, source);
-    let target = left.target();
-    // SAFETY: every piece is packed once.
-    (0..left.pieces()).for_each(|piece| unsafe { left.pack(target, piece) });
-    left
-}
-
-/// `source` as a right operand, packed on this thread.
-pub(super) fn right_of(kernel: Kernel, along: Along, source: Source) -> Right {
-    let (columns, k) = source.sizes(along);
-    let mut right = Right::new(kernel, along, columns, k);
-    let target = right.target();
-    // SAFETY: every piece is packed once.
-    (0..right.pieces()).for_each(|piece| unsafe { right.pack(target, source, piece) });
-    right
-}
-
-/// `scores` of a block as a left operand: read where they stand, or packed on this thread.
-fn left_of_scores(kernel: Kernel, along: Along, scores: Source) -> Left {
+/// `scores` of a block as a left operand: read where they stand, or room for them.
+fn room_for_scores(kernel: Kernel, along: Along, scores: Source) -> Left {
     // SAFETY: blocks have whole tiles of rows, and a stride that is longer than what a tile reaches beyond the columns.
-    unsafe { Left::in_place(kernel, along, scores) }.unwrap_or_else(|| left_of(kernel, along, scores))
+    unsafe { Left::in_place(kernel, along, scores) }.unwrap_or_else(|| Left::new(kernel, along, scores))
+}
+
+/// Some rows of `rows` at a time: what is made of them is packed while the first cache has it.
+fn few_rows(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows).step_by(TOGETHER).map(move |first| first..(first + TOGETHER).min(rows))
 }
 
 /// Elements from one row of a block of scores to the next: whole panels, and room for what a tile reaches beyond the columns.
@@ -113,12 +93,12 @@ pub fn forward(
         (out.cols, Shared(out.data.as_mut_ptr()), Shared(log_sum_exp.data.as_mut_ptr()));
     let one = |task: usize| {
         let (b, kv) = (task / shape.num_kv_heads, task % shape.num_kv_heads);
-        let keys = right_of(kernel, Along::Lines, head_of(k, shape, b, kv));
-        let values = right_of(kernel, Along::Columns, head_of(v, shape, b, kv));
+        let keys = Right::of(kernel, Along::Lines, head_of(k, shape, b, kv));
+        let values = Right::of(kernel, Along::Columns, head_of(v, shape, b, kv));
         let room = block * row_length(&keys, t);
         let mut buffer = Buffer::new(room);
         for head in kv * group..(kv + 1) * group {
-            let queries = left_of(kernel, Along::Lines, head_of(q, shape, b, head));
+            let queries = Left::of(kernel, Along::Lines, head_of(q, shape, b, head));
             for i0 in (0..t).step_by(block) {
                 let i1 = (i0 + block).min(t);
                 let rows = i1 - i0;
@@ -128,11 +108,17 @@ pub fn forward(
                     let width = scores_of(kernel, scores.as_mut_ptr(), (&queries, i0..i1), &keys);
                     let scores = &mut scores[..rows * width];
                     let mut normalisers = [(0.0, 0.0); MOST_BLOCK];
-                    softmax_block(scores, &mut normalisers[..rows], i0, alpha);
                     let first = b * t + i0;
                     let target = out.get().add(first * out_cols + head * h);
                     let p = Source { data: scores.as_ptr(), stride: width, lines: rows, width: i1 };
-                    times_values(kernel, (p, i0), &values, target, out_cols, &normalisers[..rows]);
+                    let mut left = room_for_scores(kernel, Along::Lines, p);
+                    let packed = left.target();
+                    for few in few_rows(rows) {
+                        let scores = &mut scores[few.start * width..few.end * width];
+                        softmax_block(scores, &mut normalisers[few.clone()], i0 + few.start, alpha);
+                        left.pack_lines(packed, few);
+                    }
+                    times_values(kernel, (&left, i0), &values, target, out_cols, &normalisers[..rows]);
                     for (r, &(_, log)) in normalisers[..rows].iter().enumerate() {
                         *lse.get().add((first + r) * heads + head) = log;
                     }
@@ -149,19 +135,18 @@ pub fn forward(
 /// Within [`Kernel::with_tiles`]; `out` is valid for the rows of P, `stride` apart, and nobody else uses them.
 unsafe fn times_values(
     kernel: Kernel,
-    (p, offset): (Source, usize),
+    (p, offset): (&Left, usize),
     values: &Right,
     out: *mut f32,
     stride: usize,
     normalisers: &[(f32, f32)],
 ) {
-    let (rows, h) = (p.lines, values.columns);
-    let p = left_of_scores(kernel, Along::Lines, p);
+    let (rows, h) = (p.rows, values.columns);
     let target = Target { data: Shared(out), stride, accumulate: false };
     // SAFETY: the caller's contract.
     unsafe {
         let (all, reach) = (0..values.panels(), Reach::ElementsTo { offset });
-        multiply(kernel, (&p, 0..rows), (values, all), (p.words, h), target, reach);
+        multiply(kernel, (p, 0..rows), (values, all), (p.words, h), target, reach);
         for (r, &(inverse, _)) in normalisers.iter().enumerate() {
             for x in std::slice::from_raw_parts_mut(out.add(r * stride), h) {
                 *x *= inverse;
@@ -190,16 +175,16 @@ pub fn backward(
     let one = |task: usize| {
         let (b, kv) = (task / shape.num_kv_heads, task % shape.num_kv_heads);
         let (all_keys, all_values) = (head_of(k, shape, b, kv), head_of(v, shape, b, kv));
-        let keys = right_of(kernel, Along::Lines, all_keys);
-        let values = right_of(kernel, Along::Lines, all_values);
-        let keys_below = right_of(kernel, Along::Columns, all_keys);
+        let keys = Right::of(kernel, Along::Lines, all_keys);
+        let values = Right::of(kernel, Along::Lines, all_values);
+        let keys_below = Right::of(kernel, Along::Columns, all_keys);
         let room = block * row_length(&keys, t);
         let mut buffers = [Buffer::new(room), Buffer::new(room)];
         let mut is_first = true;
         for head in kv * group..(kv + 1) * group {
             let (all_queries, all_d_out) = (head_of(q, shape, b, head), head_of(d_out, shape, b, head));
-            let queries = left_of(kernel, Along::Lines, all_queries);
-            let d_results = left_of(kernel, Along::Lines, all_d_out);
+            let queries = Left::of(kernel, Along::Lines, all_queries);
+            let d_results = Left::of(kernel, Along::Lines, all_d_out);
             // From the last block on: it writes all keys' gradients, which the others add to.
             for i0 in (0..t).step_by(block).rev() {
                 let i1 = (i0 + block).min(t);
@@ -211,21 +196,33 @@ pub fn backward(
                 unsafe {
                     let width = scores_of(kernel, probabilities.as_mut_ptr(), (&queries, i0..i1), &keys);
                     scores_of(kernel, d_scores.as_mut_ptr(), (&d_results, i0..i1), &values);
-                    let scores = (&mut probabilities[..rows * width], &mut d_scores[..rows * width]);
-                    let of_rows = (b * t + i0, head);
-                    let of_model = (shape, alpha);
-                    attention::d_scores(of_model, scores, d_out, (out, log_sum_exp), of_rows, (i0, rows));
                     let source =
                         |x: &[f32]| Source { data: x.as_ptr(), stride: width, lines: rows, width: i1 };
                     let (p, ds) = (source(probabilities), source(d_scores));
-                    let left = left_of_scores(kernel, Along::Lines, ds);
+                    let mut left = room_for_scores(kernel, Along::Lines, ds);
+                    let packed = left.target();
+                    for few in few_rows(rows) {
+                        let part = few.start * width..few.end * width;
+                        let scores = (&mut probabilities[part.clone()], &mut d_scores[part]);
+                        let (of_rows, place) = ((b * t + i0 + few.start, head), (i0 + few.start, few.len()));
+                        attention::d_scores(
+                            (shape, alpha),
+                            scores,
+                            d_out,
+                            (out, log_sum_exp),
+                            of_rows,
+                            place,
+                        );
+                        left.pack_lines(packed, few);
+                    }
                     let data = Shared(d_q.get().add((b * t + i0) * q_cols + head * h));
                     let target = Target { data, stride: q_cols, accumulate: false };
                     let (all, reach) = (0..keys_below.panels(), Reach::ElementsTo { offset: i0 });
                     multiply(kernel, (&left, 0..rows), (&keys_below, all), (left.words, h), target, reach);
                     for (scores, operand, sums) in [(ds, all_queries, d_k), (p, all_d_out, d_v)] {
-                        let left = left_of_scores(kernel, Along::Columns, scores);
-                        let right = right_of(kernel, Along::Columns, lines_of(operand, i0..i1));
+                        let mut left = room_for_scores(kernel, Along::Columns, scores);
+                        left.fill();
+                        let right = Right::of(kernel, Along::Columns, operand.lines(i0..i1));
                         let data = Shared(sums.get().add(b * t * kv_cols + kv * h));
                         let target = Target { data, stride: kv_cols, accumulate: !is_first };
                         let (all, reach) = (0..right.panels(), Reach::ElementsFrom { offset: i0 });

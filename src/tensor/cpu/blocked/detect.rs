@@ -48,7 +48,7 @@ fn is_there_and_right(kind: Kind) -> bool {
 
 /// Several chains; several tiles and panels. Too little for other threads: what one of them might be handed while it waits
 /// could ask for the very answer that is being found.
-pub(super) const SHAPES: [(usize, usize, usize); 2] = [(13, 35, 549), (40, 83, 70)];
+pub(super) const SHAPES: [(usize, usize, usize); 3] = [(13, 35, 549), (40, 83, 70), (5, 15, 2070)];
 
 /// Whether two kernels give the same bits: products in every layout, with edges, two chains, and values of many sizes.
 pub(super) fn agrees(one: Kernel, other: Kernel) -> bool {

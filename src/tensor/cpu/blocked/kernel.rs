@@ -1,5 +1,5 @@
 //! The innermost piece of a product: a few rows of the left operand times one panel of the right one.
-use super::pack::{Left, LeftTile, SIX};
+use super::pack::{LeftTile, PANEL_ROWS, SIX};
 use super::{VECTOR, detect, emulated};
 use crate::base::precision::CpuBf16;
 
@@ -72,6 +72,12 @@ impl Kernel {
         Kernel { kind: kind.into(), is_hardware: true }
     }
 
+    /// Words of one chain of sums along k: a panel of them and the rows of a tile stay in the first cache. Those of tiles come
+    /// from the second one as fast as they are multiplied; they are long, since sums that are added cost more than these.
+    pub fn chain_words(self) -> usize {
+        if self.kind == Kind::Bf16(CpuBf16::AmxBf16) { 1024 } else { 256 }
+    }
+
     /// Words of `k` elements; with padding, where the instruction takes a fixed number.
     pub fn padded_words(self, k: usize) -> usize {
         match self.kind {
@@ -91,9 +97,9 @@ impl Kernel {
         self.kind != Kind::Bf16(CpuBf16::AmxBf16)
     }
 
-    /// Rows of a panel of a left operand: a divisor of [`Left::PIECE`], and a multiple of the rows of all tiles.
+    /// Rows of a panel of a left operand: a divisor of the largest, and a multiple of the rows of all tiles.
     pub fn left_panel_rows(self) -> usize {
-        if self.kind == Kind::F32 { SIX } else { Left::PIECE }
+        if self.kind == Kind::F32 { SIX } else { PANEL_ROWS }
     }
 
     /// Vectors of a panel of a right operand of `columns` columns.
@@ -184,7 +190,7 @@ impl Kernel {
         }
     }
 
-    /// `out ← out + A B`, the chain of [`Self::tile`] added; whether it was done, which not every kernel can.
+    /// `out ← out + A B`, the chain of [`Self::tile`] added; whether it was done, which an emulation does not.
     ///
     /// # Safety
     /// As [`Self::tile`].
@@ -200,7 +206,7 @@ impl Kernel {
     ) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.is_hardware {
-            use super::x86::{avx2, avx512};
+            use super::x86::{amx, avx2, avx512};
             // SAFETY: the caller's contract.
             unsafe {
                 match self.kind {
@@ -209,7 +215,7 @@ impl Kernel {
                     Kind::Bf16(CpuBf16::Avx512Bf16) => {
                         avx512::added_in_bf16::tile(words, left, right, vectors, out, stride);
                     }
-                    Kind::Bf16(CpuBf16::AmxBf16) => return false,
+                    Kind::Bf16(CpuBf16::AmxBf16) => amx::added_tile(words, left, right, out, stride),
                 }
             }
             return true;

@@ -141,6 +141,48 @@ pub(super) unsafe fn gather(out: *mut u32, words: usize, source: Source, columns
     }
 }
 
+/// `out[panel][p][c] ← (source[2p][columns₀ + width · panel + c], source[2p + 1][…])`, rounded, for whole panels: line by line
+/// through all of them, as the source stands in memory. Zeros where the source has no line.
+///
+/// # Safety
+/// `out` has room for the panels, each `words · width`; `width` is a multiple of [`VECTOR`], and the columns one of `width`.
+pub(super) unsafe fn gather_pairs(
+    kernel: Kernel,
+    out: *mut u32,
+    (width, words): (usize, usize),
+    source: Source,
+    columns: Range<usize>,
+) {
+    let panels = columns.len() / width;
+    #[cfg(target_arch = "x86_64")]
+    let mut done = 0;
+    #[cfg(target_arch = "x86_64")]
+    if kernel.is_hardware && panels > 0 {
+        let ahead = AHEAD * source.stride * size_of::<f32>();
+        while done < words.min(source.lines / 2) {
+            let line = |l: usize| source.piece(2 * done + l, columns.start, columns.len()).as_ptr();
+            // SAFETY: the instructions are there; the caller's contract.
+            unsafe {
+                let sizes = (panels, width / VECTOR);
+                convert::weave_panels(out.add(done * width), (line(0), line(1)), sizes, words * width, ahead);
+            }
+            done += 1;
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for panel in 0..panels {
+        let own = columns.start + panel * width..columns.start + (panel + 1) * width;
+        let lines = source.lines.saturating_sub(2 * done);
+        // SAFETY: the caller's contract.
+        unsafe {
+            let rest =
+                Source { data: source.data.add((source.lines - lines) * source.stride), lines, ..source };
+            interleave(kernel, out.add((panel * words + done) * width), (width, words - done), rest, own);
+        }
+    }
+}
+
 /// `out[panel][p][r] ← source[p][rows₀ + 6 panel + r]` in f32; rows beyond the source hold anything.
 ///
 /// # Safety
@@ -205,6 +247,26 @@ pub(super) unsafe fn transpose_lines(
                 continue;
             }
             let mut block: Block = [[0; TURNED]; TURNED];
+            #[cfg(target_arch = "x86_64")]
+            if kernel.kind.elements() == 2
+                && kernel.is_hardware
+                && lines.len() == TURNED
+                && first + TURNED <= words.end
+                && 2 * (first + TURNED) <= source.width
+            {
+                // SAFETY: a block of the source; the caller's contract for `out`; these kernels have AVX2, too.
+                unsafe {
+                    let from = source.data.add(lines.start * source.stride + 2 * first);
+                    convert::lines_block(block.as_mut_ptr().cast(), from, source.stride);
+                    write_turned(
+                        out.add((first - words.start) * width + vector * VECTOR),
+                        width,
+                        TURNED,
+                        &block,
+                    );
+                }
+                continue;
+            }
             vectorised(|| {
                 for (line, block) in lines.clone().zip(&mut block) {
                     let k = (kernel.kind.elements() * first).min(source.width);
@@ -233,17 +295,28 @@ pub(super) unsafe fn transpose_columns(
     source: Source,
     rows: Range<usize>,
 ) {
-    for first_row in rows.clone().step_by(TURNED) {
-        let columns = first_row..(first_row + TURNED).min(rows.end);
-        for first in (0..words).step_by(TURNED) {
+    // Block by block down the lines, each a few cache lines wide: what is beside stands in the same page.
+    for first in (0..words).step_by(TURNED) {
+        let k = (2 * first).min(source.lines);
+        let count = TURNED.min(words - first);
+        for first_row in rows.clone().step_by(TURNED) {
+            let columns = first_row..(first_row + TURNED).min(rows.end);
             let mut block: Block = [[0; TURNED]; TURNED];
-            let k = (kernel.kind.elements() * first).min(source.lines);
-            let count = TURNED.min(words - first);
             // SAFETY: by the contract; a block has room for all of its words.
             unsafe {
                 let from =
                     Source { data: source.data.add(k * source.stride), lines: source.lines - k, ..source };
-                interleave(kernel, block.as_mut_ptr().cast(), (TURNED, count), from, columns.clone());
+                let to = block.as_mut_ptr().cast();
+                #[cfg(target_arch = "x86_64")]
+                let is_whole = kernel.is_hardware && columns.len() == TURNED && from.lines >= 2 * TURNED;
+                #[cfg(not(target_arch = "x86_64"))]
+                let is_whole = false;
+                if is_whole {
+                    #[cfg(target_arch = "x86_64")]
+                    convert::weave_block(to, from.data.add(first_row), source.stride);
+                } else {
+                    interleave(kernel, to, (TURNED, count), from, columns);
+                }
                 let out = out.add((first_row - rows.start) * stride + first);
                 write_turned(out, stride, TURNED, &block);
             }

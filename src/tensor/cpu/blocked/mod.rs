@@ -11,12 +11,15 @@
 //! TDPBF16PS   e ← z(e + a₂ₚ b₂ₚ), o ← z(o + a₂ₚ₊₁ b₂ₚ₊₁) for 16 pairs from e = o = 0;  s ← z(s + z(e + o))
 //! ```
 //!
-//! (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.) A chain starts anew every `BLOCK_WORDS` words,
-//! and chains are added in order, in f32. So an element of a product depends on its row, its column and k alone: not on the
+//! (Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.) A chain starts anew every [`Kernel::chain_words`]
+//! words, and chains are added in order, in f32. So an element of a product depends on its row, its column and k alone: not on the
 //! number of threads, nor on the rows and columns beside it.
 pub mod attention;
+pub mod attention_inputs;
+mod by_rows;
 pub mod detect;
 mod emulated;
+pub mod feed_forward;
 pub mod held;
 mod kernel;
 mod layout;
@@ -36,7 +39,5 @@ mod traps;
 
 pub use kernel::{Kernel, Kind};
 
-/// Words of one chain of sums along k: a panel of them and the rows of a tile stay in the first cache.
-const BLOCK_WORDS: usize = 256;
 /// Columns of a vector of f32, in units of which panels are wide.
 const VECTOR: usize = 16;

@@ -7,15 +7,18 @@
 //! ```
 //!
 //! Words beyond k are zero, and so are columns beyond n; rows beyond m hold anything, and their results are dropped.
+use super::VECTOR;
 use super::kernel::{Kernel, Kind, MOST_TILE_ROWS};
-use super::layout::{gather, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines};
+use super::layout::{
+    gather, gather_pairs, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines,
+};
 use super::memory::Buffer;
-use super::{BLOCK_WORDS, VECTOR};
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
+use std::ops::Range;
 
 /// Rows of one panel of a left operand: a multiple of the rows of every kernel that reads panels.
-const PANEL_ROWS: usize = 48;
+pub(super) const PANEL_ROWS: usize = 48;
 /// Rows of the tiles in f32 for AVX2, which have panels of their own.
 pub(super) const SIX: usize = 6;
 /// Most rows of a tile in f32.
@@ -41,6 +44,22 @@ impl Source {
         debug_assert!(line < self.lines && column + len <= self.width);
         // SAFETY: within the matrix, as asserted.
         unsafe { std::slice::from_raw_parts(self.data.add(line * self.stride + column), len) }
+    }
+
+    /// Lines `lines` of it.
+    pub fn lines(self, lines: Range<usize>) -> Self {
+        assert!(lines.end <= self.lines);
+        // SAFETY: within the matrix.
+        let data = unsafe { self.data.add(lines.start * self.stride) };
+        Source { data, lines: lines.len(), ..self }
+    }
+
+    /// Columns `columns` of it.
+    pub fn columns(self, columns: Range<usize>) -> Self {
+        assert!(columns.end <= self.width);
+        // SAFETY: within the matrix.
+        let data = unsafe { self.data.add(columns.start) };
+        Source { data, width: columns.len(), ..self }
     }
 
     /// Rows or columns of an operand made of it, and k.
@@ -86,6 +105,13 @@ enum Form {
     Panels { rows: usize, stride: usize },
 }
 
+impl Form {
+    /// Whether columns of the source have become rows.
+    fn is_turned(self, along: Along) -> bool {
+        matches!(self, Form::Rows { .. }) && along == Along::Columns
+    }
+}
+
 /// A few rows of a left operand, from some word on.
 #[derive(Clone, Copy)]
 pub struct LeftTile {
@@ -121,6 +147,20 @@ impl Left {
         Left { kernel, source, along, form, buffer: Buffer::new(len), rows, words }
     }
 
+    /// The rows of `source`, or of its transpose, packed on this thread.
+    pub fn of(kernel: Kernel, along: Along, source: Source) -> Self {
+        let mut left = Left::new(kernel, along, source);
+        left.fill();
+        left
+    }
+
+    /// Packs all rows on this thread.
+    pub fn fill(&mut self) {
+        let target = self.target();
+        // SAFETY: every piece is packed once.
+        (0..self.pieces()).for_each(|piece| unsafe { self.pack(target, piece) });
+    }
+
     /// The rows of `source`, or of its transpose, read where they stand where the kernel takes them as they are; else `None`.
     ///
     /// # Safety
@@ -139,14 +179,16 @@ impl Left {
         })
     }
 
-    /// Rows of one piece of [`Self::pack`].
-    pub const PIECE: usize = PANEL_ROWS;
+    /// Rows of one piece of [`Self::pack`]; more where they are columns of the source, of which neighbours share cache lines.
+    fn piece_rows(&self) -> usize {
+        if self.form.is_turned(self.along) { 2 * PANEL_ROWS } else { PANEL_ROWS }
+    }
 
     pub fn pieces(&self) -> usize {
         match self.form {
             Form::Source { .. } => 1,
             Form::Whole => 0,
-            _ => self.rows.div_ceil(Self::PIECE),
+            _ => self.rows.div_ceil(self.piece_rows()),
         }
     }
 
@@ -155,13 +197,14 @@ impl Left {
         Shared(self.buffer.words_mut())
     }
 
-    /// Packs rows `piece · PIECE …`, or all that are not read from the source, into `target`.
+    /// Packs the rows of piece `piece`, or all that are not read from the source, into `target`.
     ///
     /// # Safety
     /// `target` is [`Self::target`], and no other thread packs this piece.
     pub unsafe fn pack(&self, target: Shared<u32>, piece: usize) {
         let (kernel, source) = (self.kernel, self.source);
-        let rows = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.rows);
+        let each = self.piece_rows();
+        let rows = piece * each..((piece + 1) * each).min(self.rows);
         // SAFETY: pieces are disjoint parts of the buffer, which has room for whole ones.
         unsafe {
             match self.form {
@@ -173,17 +216,11 @@ impl Left {
                         pack_line(kernel, out, source.piece(row, 0, source.width));
                     }
                 }
-                Form::Rows { stride } if self.along == Along::Columns => {
+                Form::Rows { stride } if self.form.is_turned(self.along) => {
                     let out = target.get().add(rows.start * stride);
                     transpose_columns(kernel, out, (stride, self.words), source, rows);
                 }
-                Form::Rows { stride } => {
-                    for row in rows {
-                        let out = target.get().add(row * stride);
-                        let out = std::slice::from_raw_parts_mut(out, self.words);
-                        vectorised(|| pack_line(kernel, out, source.piece(row, 0, source.width)));
-                    }
-                }
+                Form::Rows { .. } => self.pack_lines(target, rows),
                 Form::Panels { rows: width, stride } => {
                     let out = target.get().add(rows.start / width * stride);
                     match width {
@@ -192,6 +229,20 @@ impl Left {
                     }
                 }
             }
+        }
+    }
+
+    /// Packs rows `rows` of an operand of lines that is not read where it stands.
+    ///
+    /// # Safety
+    /// As [`Self::pack`], of these rows.
+    pub unsafe fn pack_lines(&self, target: Shared<u32>, rows: Range<usize>) {
+        let (kernel, source) = (self.kernel, self.source);
+        let Form::Rows { stride } = self.form else { return };
+        for row in rows {
+            // SAFETY: rows are disjoint parts of the buffer.
+            let out = unsafe { std::slice::from_raw_parts_mut(target.get().add(row * stride), self.words) };
+            vectorised(|| pack_line(kernel, out, source.piece(row, 0, source.width)));
         }
     }
 
@@ -245,6 +296,16 @@ pub struct Right {
 }
 
 impl Right {
+    /// `source` as a right operand, packed on this thread.
+    pub fn of(kernel: Kernel, along: Along, source: Source) -> Self {
+        let (columns, k) = source.sizes(along);
+        let mut right = Right::new(kernel, along, columns, k);
+        let target = right.target();
+        // SAFETY: every piece is packed once.
+        (0..right.pieces()).for_each(|piece| unsafe { right.pack(target, source, piece) });
+        right
+    }
+
     /// Room for `columns` columns of `k` elements.
     pub fn new(kernel: Kernel, along: Along, columns: usize, k: usize) -> Self {
         let words = kernel.padded_words(k);
@@ -292,8 +353,8 @@ impl Right {
         let panels = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.panels());
         if self.along == Along::Columns && self.kernel.kind == Kind::F32 {
             let columns = panels.start * VECTOR..(panels.end * VECTOR).min(self.columns);
-            for first in (0..self.words).step_by(BLOCK_WORDS) {
-                let words = BLOCK_WORDS.min(self.words - first);
+            for first in (0..self.words).step_by(self.kernel.chain_words()) {
+                let words = self.kernel.chain_words().min(self.words - first);
                 // SAFETY: panels of chains are disjoint parts of the buffer, those of a piece beside each other.
                 unsafe {
                     let out = target.get().add(self.offset(panels.start, first));
@@ -302,6 +363,25 @@ impl Right {
                 }
             }
             return;
+        }
+        let mut panels = panels;
+        if self.along == Along::Columns && self.kernel.kind.elements() == 2 {
+            let width = self.panel_columns();
+            // Those of which every column is there; only the last panel may be narrower.
+            let whole = panels.start..panels.end.min(self.columns / width).max(panels.start);
+            for first in (0..self.words).step_by(self.kernel.chain_words()) {
+                let words = self.kernel.chain_words().min(self.words - first);
+                let k = (2 * first).min(source.lines);
+                // SAFETY: panels of chains are disjoint parts of the buffer, those of a piece beside each other.
+                unsafe {
+                    let out = target.get().add(self.offset(whole.start, first));
+                    let lines = (source.lines - k).min(2 * words);
+                    let from = Source { data: source.data.add(k * source.stride), lines, ..source };
+                    let columns = whole.start * width..whole.end * width;
+                    gather_pairs(self.kernel, out, (width, words), from, columns);
+                }
+            }
+            panels.start = whole.end;
         }
         // SAFETY: the caller's contract.
         panels.for_each(|panel| unsafe { self.pack_panel(target, source, panel) });
@@ -315,8 +395,8 @@ impl Right {
         let start = panel * self.panel_columns();
         let columns = start..(start + self.panel_columns()).min(self.columns);
         let width = self.panel_vectors(panel) * VECTOR;
-        for first in (0..self.words).step_by(BLOCK_WORDS) {
-            let words = BLOCK_WORDS.min(self.words - first);
+        for first in (0..self.words).step_by(self.kernel.chain_words()) {
+            let words = self.kernel.chain_words().min(self.words - first);
             // SAFETY: panels of chains are disjoint parts of the buffer.
             unsafe {
                 let out = target.get().add(self.offset(panel, first));
@@ -343,11 +423,11 @@ impl Right {
 
     /// Where panel `panel` of the chain from word `first` on begins.
     fn offset(&self, panel: usize, first: usize) -> usize {
-        let words = BLOCK_WORDS.min(self.words - first);
+        let words = self.kernel.chain_words().min(self.words - first);
         VECTOR * (first * self.all_vectors + panel * self.vectors * words)
     }
 
-    /// Panel `panel` of the chain from word `first` on, a multiple of `BLOCK_WORDS`.
+    /// Panel `panel` of the chain from word `first` on, a multiple of the words of a chain.
     pub fn panel(&self, panel: usize, first: usize) -> *const u32 {
         // SAFETY: within the buffer.
         unsafe { self.buffer.words().add(self.offset(panel, first)) }

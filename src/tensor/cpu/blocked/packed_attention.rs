@@ -2,10 +2,10 @@
 //!
 //! A segment's scores of what it sees and of its own keys are two products, and so are their sums of values; each depends
 //! on the lengths of the two alone.
-use super::attention::{block_rows, left_of, lines_of, right_of};
+use super::attention::block_rows;
 use super::kernel::Kernel;
 use super::memory::Buffer;
-use super::pack::{Along, Right, Source};
+use super::pack::{Along, Left, Right, Source};
 use super::product::{Target, multiply};
 use super::reach::Reach;
 use crate::tensor::PackedShape;
@@ -41,15 +41,15 @@ pub fn forward(
     let out = Shared(out.data.as_mut_ptr());
     let head_of = |m: &Matrix<f32>, head: usize, rows: Range<usize>| {
         let all = Source { data: m.data.as_ptr(), stride: m.cols, lines: m.rows, width: m.cols };
-        let lines = lines_of(all, rows);
+        let lines = all.lines(rows);
         // SAFETY: within the first of its rows, of which there is one.
         Source { data: unsafe { lines.data.add(head * h) }, width: h, ..lines }
     };
     let one = |kv: usize| {
         let pack = |rows: &Range<usize>| Packed {
             rows: rows.clone(),
-            keys: right_of(kernel, Along::Lines, head_of(k, kv, rows.clone())),
-            values: right_of(kernel, Along::Columns, head_of(v, kv, rows.clone())),
+            keys: Right::of(kernel, Along::Lines, head_of(k, kv, rows.clone())),
+            values: Right::of(kernel, Along::Columns, head_of(v, kv, rows.clone())),
         };
         let mut buffer = Buffer::new(block * widest);
         // Neighbours see the same segment, or none.
@@ -64,7 +64,7 @@ pub fn forward(
             }
             let earlier = seen.as_ref().filter(|_| !seen_rows.is_empty());
             for head in kv * group..(kv + 1) * group {
-                let queries = left_of(kernel, Along::Lines, head_of(q, head, own_rows.clone()));
+                let queries = Left::of(kernel, Along::Lines, head_of(q, head, own_rows.clone()));
                 for i0 in (0..own_rows.len()).step_by(block) {
                     let i1 = (i0 + block).min(own_rows.len());
                     let (rows, width) = (i1 - i0, seen_rows.len() + i1);
@@ -100,7 +100,7 @@ pub fn forward(
                                 lines: rows,
                                 width: columns,
                             };
-                            let p = left_of(kernel, Along::Lines, p);
+                            let p = Left::of(kernel, Along::Lines, p);
                             let target =
                                 Target { data: Shared(target), stride: out_cols, accumulate: nth > 0 };
                             let all = 0..part.values.panels();

@@ -2,7 +2,7 @@
 use super::kernel::{Kernel, TILE};
 use super::pack::{Along, Left, Right, Source};
 use super::reach::Reach;
-use super::{BLOCK_WORDS, VECTOR, held};
+use super::{VECTOR, held};
 use crate::tensor::Product;
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
@@ -48,8 +48,8 @@ pub unsafe fn multiply(
     debug_assert!(rows.end <= left.rows && words <= left.words && words <= right.words);
     debug_assert!(columns <= right.padded_columns());
     let mut tile = Tile([const { MaybeUninit::uninit() }; TILE]);
-    for first in (0..words).step_by(BLOCK_WORDS) {
-        let chain = first..words.min(first + BLOCK_WORDS);
+    for first in (0..words).step_by(kernel.chain_words()) {
+        let chain = first..words.min(first + kernel.chain_words());
         let mut one = |panel: usize, row: usize| {
             let start = panel * right.panel_columns();
             let vectors = right.panel_vectors(panel);
@@ -156,6 +156,15 @@ impl Operand<'_> {
         }
     }
 
+    /// The rows or columns `part` of the product.
+    fn part(&self, part: Range<usize>) -> Source {
+        let source = self.source();
+        match self.along {
+            Along::Lines => source.lines(part),
+            Along::Columns => source.columns(part),
+        }
+    }
+
     /// The left operand of products.
     pub fn left(&self, kernel: Kernel) -> Left {
         let mut left = Left::new(kernel, self.along, self.source());
@@ -184,7 +193,7 @@ fn pieces(count: usize, elements: usize, pack: impl Fn(usize) + Sync + Send) {
 }
 
 /// `C ← A B`, or `C ← C + A B`, of packed operands, on all threads.
-pub fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Left, right: &Right) {
+fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Left, right: &Right) {
     let (m, n, words) = (left.rows, right.columns, left.words);
     assert!(c.rows == m && c.cols == n && words == right.words, "{m}×{n} into {}×{}", c.rows, c.cols);
     let target = Target { data: Shared(c.data.as_mut_ptr()), stride: n, accumulate };
@@ -216,6 +225,66 @@ pub fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left:
     }
 }
 
+/// Rows of a task that packs its own, the most first: beside them a panel of the right operand stays in the second cache.
+fn own_rows(kernel: Kernel) -> &'static [usize] {
+    if kernel.reads_panels() { &[96, 48] } else { &[128, 96, 64, 32] }
+}
+
+/// By how much the thread with the most rows may have more than its share.
+const UNEVEN: f64 = 1.12;
+/// Columns of a product per row from which on its right operand, which every task reads whole, is the larger one by too much.
+const WIDE: usize = 3;
+
+/// Rows of each task of `rows` in all, if they can be cut evenly.
+pub(super) fn even_rows(kernel: Kernel, rows: usize) -> Option<usize> {
+    let threads = rayon::current_num_threads();
+    let most = |each: usize| (rows.div_ceil(each).div_ceil(threads) * each * threads) as f64;
+    let is_even = |&each: &usize| threads == 1 || most(each) <= UNEVEN * rows as f64;
+    own_rows(kernel).iter().copied().find(is_even)
+}
+
+/// Rows of each task, where tasks that pack their own rows of the left operand are the better cut.
+fn rows_each(kernel: Kernel, a: &Operand<'_>, n: usize) -> Option<usize> {
+    let m = a.shape()[0];
+    let is_read_in_place = kernel.kind.elements() == 1 && a.along == Along::Lines;
+    if is_read_in_place || n > WIDE * m { None } else { even_rows(kernel, m) }
+}
+
+/// As [`multiply_all`] of `a`: packed by the thread that multiplies it where that is the better cut, so that no thread has to
+/// fetch what another has packed.
+pub fn multiply_operand(
+    kernel: Kernel,
+    c: &mut Matrix<f32>,
+    accumulate: bool,
+    a: Operand<'_>,
+    right: &Right,
+) {
+    let Some(each) = rows_each(kernel, &a, right.columns) else {
+        return multiply_all(kernel, c, accumulate, &a.left(kernel), right);
+    };
+    let ([m, k], n) = (a.shape(), right.columns);
+    assert!(
+        c.rows == m && c.cols == n && kernel.padded_words(k) == right.words,
+        "{m}×{n} into {}×{}",
+        c.rows,
+        c.cols
+    );
+    let data = Shared(c.data.as_mut_ptr());
+    let task = |task: usize| {
+        let rows = task * each..((task + 1) * each).min(m);
+        let left = Left::of(kernel, a.along, a.part(rows.clone()));
+        // SAFETY: tasks are disjoint rows of C.
+        unsafe {
+            let data = Shared(data.get().add(rows.start * n));
+            let target = Target { data, stride: n, accumulate };
+            let (rows, panels, shape) = (0..rows.len(), 0..right.panels(), (left.words, n));
+            kernel.with_tiles(|| multiply(kernel, (&left, rows), (right, panels), shape, target, Reach::All));
+        }
+    };
+    let tasks = m.div_ceil(each);
+    if 2 * m * n * right.words <= LITTLE { (0..tasks).for_each(task) } else { for_each_piece(tasks, task) }
+}
+
 /// As [`crate::tensor::Backend::matmul`].
 pub fn matmul(
     kernel: Kernel,
@@ -239,6 +308,5 @@ pub fn matmul(
         c.rows,
         c.cols
     );
-    let (left, right) = (a.left(kernel), held::right(kernel, b.matrix, b.along));
-    multiply_all(kernel, c, accumulate, &left, &right);
+    multiply_operand(kernel, c, accumulate, a, &held::right(kernel, b.matrix, b.along));
 }

@@ -1,4 +1,3 @@
-use super::BLOCK_WORDS;
 use super::kernel::{Kernel, Kind};
 use super::product::matmul;
 use super::round::round;
@@ -50,7 +49,7 @@ fn flushed(x: f32) -> f32 {
 /// One element of a product as the equations of the module have it, chain by chain.
 fn element(kind: Kind, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
     let mut total = before;
-    let chain = BLOCK_WORDS * kind.elements();
+    let chain = Kernel::emulated(kind).chain_words() * kind.elements();
     for (a, b) in a.chunks(chain).zip(b.chunks(chain)) {
         let at = |x: &[f32], i: usize| x.get(i).map_or(0.0, |x| exactly(*x));
         let mut sum = 0.0f32;
@@ -87,7 +86,7 @@ fn element(kind: Kind, a: &[f32], b: &[f32], before: Option<f32>) -> f32 {
 }
 
 /// m, n, k: odd ones, edges of tiles and panels, several chains, nothing at all along k.
-const SHAPES: [(usize, usize, usize); 13] = [
+const SHAPES: [(usize, usize, usize); 14] = [
     (13, 40, 1024),
     (1, 1, 1),
     (3, 5, 7),
@@ -99,6 +98,7 @@ const SHAPES: [(usize, usize, usize); 13] = [
     (96, 96, 512),
     (7, 49, 513),
     (100, 20, 1030),
+    (35, 33, 2085),
     (5, 300, 16),
     (4, 9, 0),
 ];
@@ -232,6 +232,90 @@ fn in_f32_an_element_depends_on_its_row_and_column_alone() {
                 whole.data[first * n..(first + rows) * n],
                 "{product:?}: {rows} rows from {first}"
             );
+        }
+    }
+}
+
+/// What is done by rows gives the bits of its parts: on one thread and more, with rows left over, and sequences that end within
+/// a task.
+#[test]
+fn layers_by_rows_are_their_parts() {
+    use crate::tensor::backend::{
+        attention_inputs_backward_by_parts, attention_inputs_by_parts, feed_forward_backward_by_parts,
+        feed_forward_by_parts,
+    };
+    use crate::tensor::{Positions, Product::NT};
+    let bits = |m: &Matrix<f32>| m.data.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+    let all = |matrices: &[Matrix<f32>]| matrices.iter().map(bits).collect::<Vec<_>>();
+    for kind in ALL {
+        let backend = CpuBackend::with_kernel(Kernel::new(kind));
+        for (threads, n, context) in [(1, 200, 50), (2, 250, 125), (2, 256, 37), (3, 290, 290), (2, 40, 8)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a pool").install(|| {
+                let place = format!("{kind:?}, {threads} threads, {n} rows");
+                let (d, f, h, wide, narrow) = (40, 70, 8, 48, 24);
+                let weights = [random(f, d, "gate"), random(f, d, "up"), random(d, f, "down")];
+                let weights = weights.each_ref();
+                let (x, residual) = (random(n, d, "x"), random(n, d, "residual"));
+                let fresh =
+                    || [(n, d), (n, f), (n, f), (n, f)].map(|(rows, cols)| random(rows, cols, "fresh"));
+                for residual in [Some(&residual), None] {
+                    let ([mut a, mut b], [whole, parts]) = ([fresh(), fresh()], [true, false]);
+                    for (of, is_whole) in [(&mut a, whole), (&mut b, parts)] {
+                        let [out, gate, up, hidden] = of.each_mut();
+                        match is_whole {
+                            true => backend.feed_forward(out, residual, &x, [gate, up, hidden], weights),
+                            false => {
+                                feed_forward_by_parts(
+                                    &backend,
+                                    out,
+                                    residual,
+                                    &x,
+                                    [gate, up, hidden],
+                                    weights,
+                                );
+                            }
+                        }
+                    }
+                    assert_eq!(all(&a), all(&b), "{place}, residual {}", residual.is_some());
+                }
+                for is_kept in [true, false] {
+                    let [mut a, mut b] = [fresh(), fresh()];
+                    let [d_x, d_hidden, gate, up] = a.each_mut();
+                    backend.feed_forward_backward(d_x, (d_hidden, is_kept), [gate, up], &x, weights);
+                    let [d_x, d_hidden, gate, up] = b.each_mut();
+                    feed_forward_backward_by_parts(&backend, d_x, d_hidden, [gate, up], &x, weights);
+                    let seen = |of: &[Matrix<f32>; 4]| {
+                        all(of)
+                            .into_iter()
+                            .enumerate()
+                            .filter(|(nth, _)| is_kept || *nth != 1)
+                            .collect::<Vec<_>>()
+                    };
+                    assert_eq!(seen(&a), seen(&b), "{place}, kept {is_kept}");
+                }
+                let weights = [random(wide, d, "q"), random(narrow, d, "k"), random(narrow, d, "v")];
+                let weights = weights.each_ref();
+                let table = backend.rope_table(context, h, 1e4);
+                let positions = Positions { table: &table, context_length: context, head_dim: h };
+                let fresh =
+                    || [(n, wide), (n, narrow), (n, narrow)].map(|(rows, cols)| random(rows, cols, "qkv"));
+                let [mut a, mut b] = [fresh(), fresh()];
+                backend.attention_inputs(a.each_mut(), &x, weights, positions);
+                attention_inputs_by_parts(&backend, b.each_mut(), &x, weights, positions);
+                assert_eq!(all(&a), all(&b), "{place}");
+                let [mut d_a, mut d_b] = [random(n, d, "d"), random(n, d, "d")];
+                backend.attention_inputs_backward(&mut d_a, a.each_mut(), weights, positions);
+                attention_inputs_backward_by_parts(&backend, &mut d_b, b.each_mut(), weights, positions);
+                assert_eq!((bits(&d_a), all(&a)), (bits(&d_b), all(&b)), "{place}");
+                // The product that packs its own rows, beside one that is cut by columns, too.
+                let b = random(33, d, "b");
+                let mut c = [Matrix { rows: n, cols: 33, data: vec![0.0; n * 33] }, random(7, 33, "c")];
+                backend.matmul(NT, &mut c[0], false, &x, &b);
+                let few = Matrix { rows: 7, cols: d, data: x.data[..7 * d].to_vec() };
+                matmul(Kernel::new(kind), NT, &mut c[1], false, &few, &b);
+                assert_eq!(c[0].data[..7 * 33], c[1].data, "{place}");
+            });
         }
     }
 }

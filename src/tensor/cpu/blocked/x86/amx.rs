@@ -3,6 +3,7 @@ use crate::tensor::cpu::blocked::pack::LeftTile;
 use std::arch::asm;
 #[cfg(target_os = "linux")]
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+use std::mem::MaybeUninit;
 use std::sync::LazyLock;
 
 /// Shapes of the eight tile registers: 16 rows of 64 bytes each (palette 1).
@@ -90,8 +91,60 @@ pub fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
 /// 32 columns.
 #[inline(always)]
 pub unsafe fn tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+    // SAFETY: the caller's contract.
+    unsafe { tile_to(pairs, left, right, (out, stride), (out, stride)) };
+}
+
+/// Sums of a tile on their way.
+#[repr(align(64))]
+struct Sums([MaybeUninit<f32>; SIDE * SIDE]);
+
+/// Rows and columns of the sums.
+const SIDE: usize = 32;
+
+/// As [`tile`], added to what stands there.
+#[inline(always)]
+pub unsafe fn added_tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+    let mut sums = Sums([const { MaybeUninit::uninit() }; SIDE * SIDE]);
+    let from = sums.0.as_mut_ptr().cast::<f32>();
+    // SAFETY: the caller's contract; every sum is written before it is read.
+    unsafe {
+        tile_to(pairs, left, right, (from, SIDE), (out, stride));
+        asm!(
+            "2:",
+            "vmovups zmm0, zmmword ptr [{from}]",
+            "vmovups zmm1, zmmword ptr [{from} + 64]",
+            "vaddps zmm0, zmm0, zmmword ptr [{out}]",
+            "vaddps zmm1, zmm1, zmmword ptr [{out} + 64]",
+            "vmovups zmmword ptr [{out}], zmm0",
+            "vmovups zmmword ptr [{out} + 64], zmm1",
+            "add {from}, 128",
+            "add {out}, {stride}",
+            "dec {rows}",
+            "jnz 2b",
+            "vzeroupper",
+            from = inout(reg) from => _,
+            out = inout(reg) out => _,
+            rows = inout(reg) SIDE => _,
+            stride = in(reg) stride * 4,
+            out("zmm0") _, out("zmm1") _,
+            options(nostack),
+        );
+    }
+}
+
+/// [`tile`] to rows of `out`. Two rows a step of where the sums go in the end, `soon`, are asked for meanwhile: lines that
+/// come from afar would hold up the stores.
+#[inline(always)]
+unsafe fn tile_to(
+    pairs: usize,
+    left: LeftTile,
+    right: *const u32,
+    (out, stride): (*mut f32, usize),
+    (soon, soon_stride): (*mut f32, usize),
+) {
     let row = left.row_stride * 4;
-    // SAFETY: the caller's contract: 32 rows and 32 columns lie within the operands.
+    // SAFETY: the caller's contract: 32 rows and 32 columns lie within the operands; what is asked for is a hint.
     unsafe {
         asm!(
             "tilezero tmm0",
@@ -102,11 +155,17 @@ pub unsafe fn tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f3
             "tileloadd tmm4, [{upper} + {row}*1]",
             "tileloadd tmm6, [{b} + {line}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
+            "prefetchw byte ptr [{soon}]",
+            "prefetchw byte ptr [{soon} + 64]",
             "tileloadd tmm7, [{b} + {line}*1 + 64]",
             "tdpbf16ps tmm1, tmm4, tmm7",
+            "add {soon}, {soon_stride}",
             "tileloadd tmm5, [{lower} + {row}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
+            "prefetchw byte ptr [{soon}]",
+            "prefetchw byte ptr [{soon} + 64]",
             "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {soon}, {soon_stride}",
             "add {upper}, 64",
             "add {lower}, 64",
             "add {b}, 2048",
@@ -125,6 +184,8 @@ pub unsafe fn tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f3
             out = in(reg) out,
             below = in(reg) out.add(16 * stride),
             stride = in(reg) stride * 4,
+            soon = inout(reg) soon => _,
+            soon_stride = in(reg) soon_stride * 4,
             options(nostack),
         );
     }
