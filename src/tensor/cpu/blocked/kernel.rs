@@ -130,6 +130,16 @@ impl Kernel {
         }
     }
 
+    /// Words that a tile over `words` words asks for, see [`Self::tile`].
+    pub fn words_wanted(self, words: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if self.kind == Kind::Bf16(CpuBf16::AmxBf16) {
+            return words / self.word_step() * super::x86::amx::STEP_WANTED;
+        }
+        let _ = words;
+        0
+    }
+
     /// Does `work`, which calls [`Self::tile`] on this thread alone.
     pub fn with_tiles<R>(self, work: impl FnOnce() -> R) -> R {
         #[cfg(target_arch = "x86_64")]
@@ -140,7 +150,7 @@ impl Kernel {
     }
 
     /// `out ← A B` of [`Self::tile_rows`] rows and one panel over `words` words, a chain that starts at 0; `out` has rows
-    /// `stride` elements apart.
+    /// `stride` elements apart. What stands from `wanted` on is asked for meanwhile, where that helps: any address will do.
     ///
     /// # Safety
     /// Within [`Self::with_tiles`]; operands and `out` are valid for those shapes, `vectors` is one to four, and the words
@@ -154,7 +164,10 @@ impl Kernel {
         vectors: usize,
         out: *mut f32,
         stride: usize,
+        wanted: *const u32,
     ) {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = wanted;
         // SAFETY: the caller's contract.
         unsafe {
             #[cfg(target_arch = "x86_64")]
@@ -166,7 +179,7 @@ impl Kernel {
                     Kind::Bf16(CpuBf16::Avx512Bf16) => {
                         avx512::in_bf16::tile(words, left, right, vectors, out, stride);
                     }
-                    Kind::Bf16(CpuBf16::AmxBf16) => amx::tile(words, left, right, out, stride),
+                    Kind::Bf16(CpuBf16::AmxBf16) => amx::tile(words, left, right, out, stride, wanted),
                 }
                 return;
             }
@@ -203,7 +216,10 @@ impl Kernel {
         vectors: usize,
         out: *mut f32,
         stride: usize,
+        wanted: *const u32,
     ) -> bool {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = wanted;
         #[cfg(target_arch = "x86_64")]
         if self.is_hardware {
             use super::x86::{amx, avx2, avx512};
@@ -215,7 +231,7 @@ impl Kernel {
                     Kind::Bf16(CpuBf16::Avx512Bf16) => {
                         avx512::added_in_bf16::tile(words, left, right, vectors, out, stride);
                     }
-                    Kind::Bf16(CpuBf16::AmxBf16) => amx::added_tile(words, left, right, out, stride),
+                    Kind::Bf16(CpuBf16::AmxBf16) => amx::added_tile(words, left, right, out, stride, wanted),
                 }
             }
             return true;

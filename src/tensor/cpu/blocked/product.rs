@@ -77,14 +77,18 @@ pub unsafe fn multiply(
                 }
                 let from = left.tile(row, read.start);
                 let data = right.panel(panel, first).add((read.start - first) * width);
+                // Each tile of the panel asks for its part of the next one.
+                let wanted = right
+                    .panel(panel, first)
+                    .wrapping_add(chain.len() * width + place / step * kernel.words_wanted(read.len()));
                 let is_whole = used == width && height == step;
                 if is_whole && !adds {
-                    kernel.tile(read.len(), from, data, vectors, out, target.stride);
+                    kernel.tile(read.len(), from, data, vectors, out, target.stride, wanted);
                 } else if !(is_whole
-                    && kernel.added_tile(read.len(), from, data, vectors, out, target.stride))
+                    && kernel.added_tile(read.len(), from, data, vectors, out, target.stride, wanted))
                 {
                     let sums = tile.0.as_mut_ptr().cast::<f32>();
-                    kernel.tile(read.len(), from, data, vectors, sums, width);
+                    kernel.tile(read.len(), from, data, vectors, sums, width, wanted);
                     let sums = std::slice::from_raw_parts(sums, height * width);
                     vectorised(|| {
                         for (r, line) in sums.chunks_exact(width).enumerate() {
@@ -225,9 +229,9 @@ fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Le
     }
 }
 
-/// Rows of a task that packs its own, the most first: beside them a panel of the right operand stays in the second cache.
+/// Rows of a task that packs its own, the best first: beside them panels of the right operand stay in the second cache.
 fn own_rows(kernel: Kernel) -> &'static [usize] {
-    if kernel.reads_panels() { &[96, 48] } else { &[128, 96, 64, 32] }
+    if kernel.reads_panels() { &[96, 48] } else { &[64, 96, 32] }
 }
 
 /// By how much the thread with the most rows may have more than its share.

@@ -90,10 +90,20 @@ pub fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
 /// See [`crate::tensor::cpu::blocked::kernel::Kernel::tile`]; at least 16 pairs, rows of the left operand one by one, a panel of
 /// 32 columns.
 #[inline(always)]
-pub unsafe fn tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+pub unsafe fn tile(
+    pairs: usize,
+    left: LeftTile,
+    right: *const u32,
+    out: *mut f32,
+    stride: usize,
+    wanted: *const u32,
+) {
     // SAFETY: the caller's contract.
-    unsafe { tile_to(pairs, left, right, (out, stride), (out, stride)) };
+    unsafe { tile_to(pairs, left, right, (out, stride), (out, stride), wanted) };
 }
+
+/// Words of what is wanted next that a step asks for: a quarter of those of the right operand that it takes.
+pub const STEP_WANTED: usize = 128;
 
 /// Sums of a tile on their way.
 #[repr(align(64))]
@@ -104,12 +114,19 @@ const SIDE: usize = 32;
 
 /// As [`tile`], added to what stands there.
 #[inline(always)]
-pub unsafe fn added_tile(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+pub unsafe fn added_tile(
+    pairs: usize,
+    left: LeftTile,
+    right: *const u32,
+    out: *mut f32,
+    stride: usize,
+    wanted: *const u32,
+) {
     let mut sums = Sums([const { MaybeUninit::uninit() }; SIDE * SIDE]);
     let from = sums.0.as_mut_ptr().cast::<f32>();
     // SAFETY: the caller's contract; every sum is written before it is read.
     unsafe {
-        tile_to(pairs, left, right, (from, SIDE), (out, stride));
+        tile_to(pairs, left, right, (from, SIDE), (out, stride), wanted);
         asm!(
             "2:",
             "vmovups zmm0, zmmword ptr [{from}]",
@@ -134,7 +151,7 @@ pub unsafe fn added_tile(pairs: usize, left: LeftTile, right: *const u32, out: *
 }
 
 /// [`tile`] to rows of `out`. Two rows a step of where the sums go in the end, `soon`, are asked for meanwhile: lines that
-/// come from afar would hold up the stores.
+/// come from afar would hold up the stores. So are [`STEP_WANTED`] words a step from `wanted` on, for the second cache.
 #[inline(always)]
 unsafe fn tile_to(
     pairs: usize,
@@ -142,6 +159,7 @@ unsafe fn tile_to(
     right: *const u32,
     (out, stride): (*mut f32, usize),
     (soon, soon_stride): (*mut f32, usize),
+    wanted: *const u32,
 ) {
     let row = left.row_stride * 4;
     // SAFETY: the caller's contract: 32 rows and 32 columns lie within the operands; what is asked for is a hint.
@@ -160,12 +178,21 @@ unsafe fn tile_to(
             "tileloadd tmm7, [{b} + {line}*1 + 64]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "add {soon}, {soon_stride}",
+            "prefetcht1 byte ptr [{wanted}]",
+            "prefetcht1 byte ptr [{wanted} + 64]",
+            "prefetcht1 byte ptr [{wanted} + 128]",
+            "prefetcht1 byte ptr [{wanted} + 192]",
             "tileloadd tmm5, [{lower} + {row}*1]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "prefetchw byte ptr [{soon}]",
             "prefetchw byte ptr [{soon} + 64]",
+            "prefetcht1 byte ptr [{wanted} + 256]",
+            "prefetcht1 byte ptr [{wanted} + 320]",
+            "prefetcht1 byte ptr [{wanted} + 384]",
+            "prefetcht1 byte ptr [{wanted} + 448]",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "add {soon}, {soon_stride}",
+            "add {wanted}, 512",
             "add {upper}, 64",
             "add {lower}, 64",
             "add {b}, 2048",
@@ -186,6 +213,7 @@ unsafe fn tile_to(
             stride = in(reg) stride * 4,
             soon = inout(reg) soon => _,
             soon_stride = in(reg) soon_stride * 4,
+            wanted = inout(reg) wanted => _,
             options(nostack),
         );
     }
