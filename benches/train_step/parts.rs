@@ -223,7 +223,7 @@ impl<B: Backend> Backend for Timed<B> {
         between: [&mut B::Tensor; 3],
         weights: [&B::Tensor; 3],
     ) {
-        let flops = 3.0 * self.product_flops(&between[0], self.inner.shape(x)[1]);
+        let flops = 3.0 * self.product_flops(between[0], self.inner.shape(x)[1]);
         self.note(Part::Products, flops, |inner| inner.feed_forward(out, residual, x, between, weights));
     }
 

@@ -162,8 +162,7 @@ impl Kernel {
         left: LeftTile,
         right: *const u32,
         vectors: usize,
-        out: *mut f32,
-        stride: usize,
+        (out, stride): (*mut f32, usize),
         wanted: *const u32,
     ) {
         #[cfg(not(target_arch = "x86_64"))]
@@ -214,8 +213,7 @@ impl Kernel {
         left: LeftTile,
         right: *const u32,
         vectors: usize,
-        out: *mut f32,
-        stride: usize,
+        (out, stride): (*mut f32, usize),
         wanted: *const u32,
     ) -> bool {
         #[cfg(not(target_arch = "x86_64"))]

@@ -83,12 +83,12 @@ pub unsafe fn multiply(
                     .wrapping_add(chain.len() * width + place / step * kernel.words_wanted(read.len()));
                 let is_whole = used == width && height == step;
                 if is_whole && !adds {
-                    kernel.tile(read.len(), from, data, vectors, out, target.stride, wanted);
+                    kernel.tile(read.len(), from, data, vectors, (out, target.stride), wanted);
                 } else if !(is_whole
-                    && kernel.added_tile(read.len(), from, data, vectors, out, target.stride, wanted))
+                    && kernel.added_tile(read.len(), from, data, vectors, (out, target.stride), wanted))
                 {
                     let sums = tile.0.as_mut_ptr().cast::<f32>();
-                    kernel.tile(read.len(), from, data, vectors, sums, width, wanted);
+                    kernel.tile(read.len(), from, data, vectors, (sums, width), wanted);
                     let sums = std::slice::from_raw_parts(sums, height * width);
                     vectorised(|| {
                         for (r, line) in sums.chunks_exact(width).enumerate() {
