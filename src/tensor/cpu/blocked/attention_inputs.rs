@@ -1,4 +1,4 @@
-//! The projections that attention begins with, [by rows](super::by_rows).
+//! The projections that attention begins with, by rows (`super::by_rows`).
 //!
 //! ```text
 //! q, k, v ← R(x Wqᵀ), R(x Wkᵀ), x Wvᵀ

@@ -1,4 +1,4 @@
-//! The feed-forward block, [by rows](super::by_rows).
+//! The feed-forward block, by rows (`super::by_rows`).
 //!
 //! ```text
 //! gate, up ← x Wgᵀ, x Wuᵀ    h ← silu(gate) ∘ up    out ← residual + h Wdᵀ

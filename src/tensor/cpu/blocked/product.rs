@@ -254,8 +254,8 @@ fn rows_each(kernel: Kernel, a: &Operand<'_>, n: usize) -> Option<usize> {
     if is_read_in_place || n > WIDE * m { None } else { even_rows(kernel, m) }
 }
 
-/// As [`multiply_all`] of `a`: packed by the thread that multiplies it where that is the better cut, so that no thread has to
-/// fetch what another has packed.
+/// `C ← A B`, or `C ← C + A B`, on all threads: rows of A are packed by the thread that multiplies them where that is the better
+/// cut, so that none has to fetch what another has packed.
 pub fn multiply_operand(
     kernel: Kernel,
     c: &mut Matrix<f32>,
