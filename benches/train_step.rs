@@ -6,6 +6,7 @@
 //! cargo bench --bench train_step -- --shape S --pruned       CSV: cost of a step as the model is pruned
 //! cargo bench --bench train_step -- --shape S --rates        CSV: against the machine's products, saliency, memory
 //! cargo bench --bench train_step -- --shape S --parts        CSV: the parts of a step, each against the products' rate
+//!     … --parts --pruned                                     the same as the model is pruned
 //!     … --precision bf16                                     products in bf16
 //! cargo bench --bench train_step -- --shape S --rules        CSV: steps that prune, by rule, against plain ones
 //!     … --engine cuda --precision bf16 --device 0            on a GPU
@@ -21,7 +22,7 @@
 //! square product on the same engine, the ratio of the two, the share of a step that saliency adds (running means of the
 //! gradient and of its square over all parameters, timed in turns with plain steps), and the peak of device memory.
 //! `--parts` prints the median milliseconds of each part of a step on the processor, its share, the FLOP/s that it reaches
-//! and their ratio to those of one large square product, the machine's ceiling: `shape,precision,part,ms,share,flops_per_s,
+//! and their ratio to those of one large square product, the machine's ceiling: `shape,params,precision,part,ms,share,flops_per_s,
 //! of_ceiling`. The row `packing` is that of the layers' operands in bf16, timed by itself; it is part of the products above.
 //! What is left over of the step's time is the row `rest`.
 //! `--rules` trains by the training loop itself, with an event (one `ffn` channel of every layer) after every step, and prints
@@ -90,7 +91,7 @@ struct Args {
     #[arg(long, conflicts_with_all = ["pruned", "rates", "parts"])]
     serve: bool,
     /// Time the shape at 100, 75, 50 and 25 % of its parameters.
-    #[arg(long, conflicts_with_all = ["rates", "parts"])]
+    #[arg(long, conflicts_with = "rates")]
     pruned: bool,
     /// Where the time of a step goes, on the processor.
     #[arg(long, conflicts_with = "rates")]
@@ -340,7 +341,24 @@ fn rates<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, training: &mut Tr
 fn parts(args: &Args, shape: &Shape, backend: CpuBackend<f32>) -> Result<()> {
     let ceiling = product_flops_per_second(args, &backend);
     let timed = parts::Timed::new(backend);
-    let mut training = Training::new(&timed, shape.config(), shape, args.warmup)?;
+    println!("shape,params,precision,part,ms,share,flops_per_s,of_ceiling");
+    let configs = if args.pruned { pruned_configs(args, shape)? } else { vec![shape.config()] };
+    for config in configs {
+        parts_of(args, shape, &timed, config, ceiling)?;
+    }
+    Ok(())
+}
+
+fn parts_of(
+    args: &Args,
+    shape: &Shape,
+    timed: &parts::Timed<CpuBackend<f32>>,
+    config: ModelConfig,
+    ceiling: f64,
+) -> Result<()> {
+    let packing = packing_seconds(args, shape, &config);
+    let params = config.num_params();
+    let mut training = Training::new(timed, config, shape, args.warmup)?;
     timed.take();
     let mut times: BTreeMap<parts::Part, Vec<f64>> = BTreeMap::new();
     let (mut flops, mut steps) = (BTreeMap::new(), Vec::new());
@@ -355,11 +373,11 @@ fn parts(args: &Args, shape: &Shape, backend: CpuBackend<f32>) -> Result<()> {
     }
     let step = median(&mut steps);
     let precision = if args.precision == Arithmetic::Bf16 { "bf16" } else { "f32" };
-    println!("shape,precision,part,ms,share,flops_per_s,of_ceiling");
+    let place = format!("{},{params},{precision}", args.shape);
     let row = |part: &str, seconds: f64, flops: f64| {
         let rate = flops / seconds;
         let rates = if flops > 0.0 { format!("{rate:.4e},{:.3}", rate / ceiling) } else { ",".to_string() };
-        println!("{},{precision},{part},{:.3},{:.4},{rates}", args.shape, 1e3 * seconds, seconds / step);
+        println!("{place},{part},{:.3},{:.4},{rates}", 1e3 * seconds, seconds / step);
     };
     let mut told = 0.0;
     for (part, seconds) in &mut times {
@@ -368,20 +386,21 @@ fn parts(args: &Args, shape: &Shape, backend: CpuBackend<f32>) -> Result<()> {
         row(&part.name().replace(',', ";"), seconds, flops[part]);
     }
     row("rest", (step - told).max(0.0), 0.0);
-    if let Some(seconds) = packing_seconds(args, shape) {
+    if let Some(seconds) = packing {
         row("packing", seconds, 0.0);
     }
     row("step", step, flops.values().sum());
-    println!("{},{precision},ceiling: one product of 1024 × 1024 × 1024,,,{ceiling:.4e},1.000", args.shape);
+    println!("{place},ceiling: one product of 1024 × 1024 × 1024,,,{ceiling:.4e},1.000");
     Ok(())
 }
 
-/// Time that a step's products in bf16 take to pack their operands, head and attention aside.
-fn packing_seconds(args: &Args, shape: &Shape) -> Option<f64> {
+/// Time that a step's products in bf16 take to pack their operands, head and attention aside; all layers are as the first.
+fn packing_seconds(args: &Args, shape: &Shape, config: &ModelConfig) -> Option<f64> {
     let kind = bf16_kind(args).ok()?;
     let kernel = Kernel::new(kind);
-    let (n, d, f) = (shape.batch * shape.context_length, shape.hidden_size, shape.intermediate_size);
-    let (wide, narrow) = (shape.num_heads * shape.head_dim, shape.num_kv_heads * shape.head_dim);
+    let layer = config.layers.first()?;
+    let (n, d, f) = (shape.batch * shape.context_length, config.hidden_size, layer.intermediate_size);
+    let (wide, narrow) = (layer.num_heads * config.head_dim, layer.num_kv_heads * config.head_dim);
     let mut rng = stream(0, "bench packing");
     let mut random = |rows: usize, cols: usize| {
         let data = (0..rows * cols).map(|_| rng.random::<f32>() - 0.5).collect();
@@ -403,7 +422,7 @@ fn packing_seconds(args: &Args, shape: &Shape) -> Option<f64> {
                     std::hint::black_box((left.left(kernel), right.right(kernel)));
                 }
             }
-            start.elapsed().as_secs_f64() * shape.num_layers as f64
+            start.elapsed().as_secs_f64() * config.layers.len() as f64
         })
         .collect();
     Some(median(&mut seconds))
@@ -434,15 +453,20 @@ fn product_flops_per_second<B: Backend<Scalar = f32>>(args: &Args, backend: &B) 
     2.0 * (size as f64).powi(3) / median(&mut seconds)
 }
 
-fn pruned<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
+/// The shape with 100, 75, 50 and 25 % of its parameters.
+fn pruned_configs(args: &Args, shape: &Shape) -> Result<Vec<ModelConfig>> {
     let full = shape.config();
-    let mut trainings = Vec::new();
-    for percent in [100, 75, 50, 25] {
+    let cut = |percent: u64| {
         let target = full.num_params() * percent / 100;
-        let config = proportional(&full, Goal { limit: target, counts_embedding: true })
-            .with_context(|| format!("shape {} cannot be cut to {target} parameters", args.shape))?;
-        trainings.push(Training::new(backend, config, shape, args.warmup)?);
-    }
+        proportional(&full, Goal { limit: target, counts_embedding: true })
+            .with_context(|| format!("shape {} cannot be cut to {target} parameters", args.shape))
+    };
+    [100, 75, 50, 25].into_iter().map(cut).collect()
+}
+
+fn pruned<B: Backend<Scalar = f32>>(args: &Args, shape: &Shape, backend: &B) -> Result<()> {
+    let train = |config| Training::new(backend, config, shape, args.warmup);
+    let mut trainings = pruned_configs(args, shape)?.into_iter().map(train).collect::<Result<Vec<_>>>()?;
     let mut seconds = vec![Vec::new(); trainings.len()];
     for _ in 0..args.rounds {
         for (training, seconds) in trainings.iter_mut().zip(&mut seconds) {
