@@ -45,8 +45,6 @@ pub trait HeadProducts<T>: Sync {
     fn logits(&self, z: &mut Matrix<T>, rows: &Matrix<T>);
     /// `d_rows ← dz head`, `d_head ← d_head + dzᵀ rows`
     fn gradients(&self, d_rows: &mut Matrix<T>, d_head: &mut Matrix<T>, dz: &Matrix<T>, rows: &Matrix<T>);
-    /// See [`product::independent_rows`].
-    fn independent_rows(&self, rows: usize) -> usize;
 }
 
 /// In the working type, where it has no kernel.
@@ -65,9 +63,6 @@ impl<T: Real> HeadProducts<T> for Plain<'_, T> {
     fn gradients(&self, d_rows: &mut Matrix<T>, d_head: &mut Matrix<T>, dz: &Matrix<T>, rows: &Matrix<T>) {
         product::matmul(Product::NN, d_rows, false, dz, self.0);
         product::matmul(Product::TN, d_head, true, dz, rows);
-    }
-    fn independent_rows(&self, rows: usize) -> usize {
-        product::independent_rows(rows, self.0.rows)
     }
 }
 
@@ -114,14 +109,11 @@ impl HeadProducts<f32> for Packed {
         let right = Operand { matrix: rows, along: Along::Columns }.right(self.kernel);
         multiply_operand(self.kernel, d_head, true, left, &right);
     }
-    fn independent_rows(&self, rows: usize) -> usize {
-        rows
-    }
 }
 
 /// `(largest logit, log Σ exp)` of one row, and the exponentials left in it.
 #[inline(always)]
-fn softmax_row<T: Real>(row: &mut [T]) -> (T, T) {
+pub(super) fn softmax_row<T: Real>(row: &mut [T]) -> (T, T) {
     let largest = max(row);
     for z in row.iter_mut() {
         *z = (*z - largest).exp();
@@ -284,11 +276,8 @@ kernel! {
     }
 }
 
-pub fn log_probabilities<T: Real>(
-    hidden: &Matrix<T>,
-    head: &impl HeadProducts<T>,
-    targets: &[u32],
-) -> Vec<f64> {
+/// Where there is a kernel: `super::blocked::head_scores`.
+pub fn log_probabilities<T: Real>(hidden: &Matrix<T>, head: &Plain<'_, T>, targets: &[u32]) -> Vec<f64> {
     let vocab = head.vocab_size();
     assert!(hidden.rows == targets.len() && hidden.cols == head.width());
     let mut all = Vec::with_capacity(targets.len());
@@ -297,7 +286,7 @@ pub fn log_probabilities<T: Real>(
         let end = (start + chunk_rows(SCORED_LOGITS, vocab)).min(hidden.rows);
         let mut chunk = rows_of(hidden, start, end);
         // A last chunk of few rows gets rows of zeros, so that no result depends on how many there are.
-        chunk.rows = head.independent_rows(chunk.rows);
+        chunk.rows = product::independent_rows(chunk.rows, vocab);
         chunk.data.resize(chunk.rows * chunk.cols, T::ZERO);
         logits.rows = chunk.rows;
         logits.data.resize(chunk.rows * vocab, T::ZERO);

@@ -609,8 +609,7 @@ impl<T: Real> Backend for CpuBackend<T> {
         match self.kernel() {
             None => cross_entropy::log_probabilities(hidden, &cross_entropy::Plain(head), targets),
             Some(kernel) => {
-                let head = cross_entropy::Packed::new(kernel, f32s(head), false);
-                cross_entropy::log_probabilities(f32s(hidden), &head, targets)
+                blocked::head_scores::log_probabilities(kernel, f32s(hidden), f32s(head), targets)
             }
         }
     }

@@ -20,6 +20,7 @@ mod by_rows;
 pub mod detect;
 mod emulated;
 pub mod feed_forward;
+pub mod head_scores;
 pub mod held;
 mod kernel;
 mod layout;

@@ -18,7 +18,8 @@ const ENOUGH: usize = 12;
 /// Multiplications below which a product is not worth handing to other threads.
 pub(super) const LITTLE: usize = 1 << 19;
 
-/// Where a product goes: rows `stride` elements apart.
+/// Where a product goes: rows `stride` elements apart. Some panels alone may have a target that begins with their columns, and whose
+/// `data` stands before it by the columns before these.
 #[derive(Clone, Copy)]
 pub struct Target {
     pub data: Shared<f32>,
@@ -70,7 +71,7 @@ pub unsafe fn multiply(
             let used = width.min(columns.saturating_sub(start));
             // SAFETY: the caller's contract.
             unsafe {
-                let out = target.data.get().add(place * target.stride + start);
+                let out = target.data.get().wrapping_add(place * target.stride + start);
                 if read.is_empty() {
                     (0..height).for_each(|r| out.add(r * target.stride).write_bytes(0, used));
                     return;
@@ -117,7 +118,7 @@ pub unsafe fn multiply(
             let start = panels.start * right.panel_columns();
             let len = (panels.end * right.panel_columns()).min(columns).saturating_sub(start);
             // SAFETY: the caller's contract.
-            unsafe { target.data.get().add(r * target.stride + start).write_bytes(0, len) };
+            unsafe { target.data.get().wrapping_add(r * target.stride + start).write_bytes(0, len) };
         }
     }
 }
@@ -230,7 +231,7 @@ fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Le
 }
 
 /// Rows of a task that packs its own, the best first: beside them panels of the right operand stay in the second cache.
-fn own_rows(kernel: Kernel) -> &'static [usize] {
+pub(super) fn own_rows(kernel: Kernel) -> &'static [usize] {
     if kernel.reads_panels() { &[96, 48] } else { &[64, 96, 32] }
 }
 
