@@ -1,7 +1,7 @@
 //! A backend that passes everything on and notes how long each part of a step takes.
 use efficientllm::tensor::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, Distillation, ElementScore,
-    Held, Margins, PackedShape, Pointwise, Positions, Product, RopeTable, ScoreLeaf, TeacherHead,
+    Held, Margins, Norm, PackedShape, Pointwise, Positions, Product, RopeTable, ScoreLeaf, TeacherHead,
 };
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +21,10 @@ pub enum Part {
 impl Part {
     pub fn name(self) -> &'static str {
         match self {
-            Part::Products => "products of layers, with RoPE and SwiGLU",
+            Part::Products => "products of layers, with RoPE, SwiGLU and the norms that follow",
             Part::Attention => "attention",
             Part::Head => "head and cross-entropy",
-            Part::ElementWise => "norms, embedding",
+            Part::ElementWise => "other norms, embedding",
             Part::Optimiser => "clipping and AdamW",
             Part::Statistics => "zeroing and statistics",
         }
@@ -222,9 +222,24 @@ impl<B: Backend> Backend for Timed<B> {
         x: &B::Tensor,
         between: [&mut B::Tensor; 3],
         weights: [&B::Tensor; 3],
+        norm: Option<Norm<'_, B::Tensor>>,
     ) {
         let flops = 3.0 * self.product_flops(between[0], self.inner.shape(x)[1]);
-        self.note(Part::Products, flops, |inner| inner.feed_forward(out, residual, x, between, weights));
+        self.note(Part::Products, flops, |inner| {
+            inner.feed_forward(out, residual, x, between, weights, norm)
+        });
+    }
+
+    fn residual_norm(
+        &self,
+        out: &mut B::Tensor,
+        residual: Option<&B::Tensor>,
+        x: &B::Tensor,
+        weight: &B::Tensor,
+        norm: Norm<'_, B::Tensor>,
+    ) {
+        let flops = self.product_flops(out, self.inner.shape(x)[1]);
+        self.note(Part::Products, flops, |inner| inner.residual_norm(out, residual, x, weight, norm));
     }
 
     fn feed_forward_backward(

@@ -165,7 +165,7 @@ impl<B: Backend> Decoder<B> {
 
             backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &w.ffn_norm, eps);
             let weights = [&w.gate, &w.up, &w.down];
-            feed_forward(backend, &mut self.x, None, &self.normed, [gate, up, activated], weights);
+            feed_forward(backend, &mut self.x, None, &self.normed, [gate, up, activated], weights, None);
         }
         self.past += n;
         backend.rmsnorm(&mut self.normed, &mut self.inv_rms, &self.x, &weights.norm, eps);

@@ -13,12 +13,14 @@
 //! `b`, SwiGLU output) and the gradients there exist anyway: statistics tap them ([`Observation`]).
 use super::config::ModelConfig;
 use super::project::{
-    add_gradient, attention_inputs, feed_forward, residual_linear, rotary_gradient, rotary_places,
+    add_gradient, attention_inputs, feed_forward, residual_norm, rotary_gradient, rotary_places,
 };
 use super::taps::{NormSite, Observation, Site, Tap};
 use super::weights::Weights;
 use crate::schema::{Dim, Projection};
-use crate::tensor::{AttentionShape, Backend, Distillation, Positions, Product, RopeTable, TeacherHead};
+use crate::tensor::{
+    AttentionShape, Backend, Distillation, Norm, Positions, Product, RopeTable, TeacherHead,
+};
 
 /// Activations of one layer that the backward pass reads.
 struct LayerActivations<T> {
@@ -180,22 +182,27 @@ fn forward<B: Backend>(
         let (done, rest) = layers.split_at_mut(i);
         let (a, next) = rest.split_first_mut().expect("the index is in range");
         let w = &weights.layers[i];
+        // Those of later layers are made with the stream that they read.
         if done.is_empty() {
             backend.embed(&mut a.x_in, &weights.embed, tokens);
+            backend.rmsnorm(&mut a.attn_in, &mut a.inv_rms1, &a.x_in, &w.attn_norm, eps);
         }
-        backend.rmsnorm(&mut a.attn_in, &mut a.inv_rms1, &a.x_in, &w.attn_norm, eps);
         let places = a.places.each_ref().map(Option::as_deref);
         let positions = Positions { table: rope, context_length, head_dim: config.head_dim };
         let parts = [&mut a.q, &mut a.k, &mut a.v];
         attention_inputs(backend, parts, rotary, &a.attn_in, [&w.q, &w.k, &w.v], places, positions);
         let shape = attention_shape(config, i, sequences, context_length);
         backend.attention(shape, &mut a.o_in, &mut a.log_sum_exp, &a.q, &a.k, &a.v);
-        residual_linear(backend, &mut a.x_mid, &a.x_in, &a.o_in, &w.o);
+        let norm = Norm { out: &mut a.ffn_in, inv_rms: &mut a.inv_rms2, weight: &w.ffn_norm, epsilon: eps };
+        residual_norm(backend, &mut a.x_mid, Some(&a.x_in), &a.o_in, &w.o, norm);
 
-        backend.rmsnorm(&mut a.ffn_in, &mut a.inv_rms2, &a.x_mid, &w.ffn_norm, eps);
-        let out = next.first_mut().map_or(&mut *x_out, |next| &mut next.x_in);
+        let (out, normed, inv_rms, weight) = match next.first_mut() {
+            Some(b) => (&mut b.x_in, &mut b.attn_in, &mut b.inv_rms1, &weights.layers[i + 1].attn_norm),
+            None => (&mut *x_out, &mut *final_in, &mut *inv_rms, &weights.norm),
+        };
+        let norm = Some(Norm { out: normed, inv_rms, weight, epsilon: eps });
         let between = [&mut a.gate, &mut a.up, &mut a.down_in];
-        feed_forward(backend, out, Some(&a.x_mid), &a.ffn_in, between, [&w.gate, &w.up, &w.down]);
+        feed_forward(backend, out, Some(&a.x_mid), &a.ffn_in, between, [&w.gate, &w.up, &w.down], norm);
         if let Some(tap) = tap {
             for (site, x) in [
                 (Site::AttnIn(i), &a.attn_in),
@@ -209,8 +216,8 @@ fn forward<B: Backend>(
     }
     if layers.is_empty() {
         backend.embed(x_out, &weights.embed, tokens);
+        backend.rmsnorm(final_in, inv_rms, x_out, &weights.norm, eps);
     }
-    backend.rmsnorm(final_in, inv_rms, x_out, &weights.norm, eps);
     if let Some(tap) = tap {
         tap(Observation::Input { site: Site::HeadIn, x: final_in, sequences });
     }

@@ -9,7 +9,7 @@
 use super::config::ModelConfig;
 use super::weights::Linear;
 use crate::schema::Dim;
-use crate::tensor::{Backend, Positions, Product};
+use crate::tensor::{Backend, Norm, Positions, Product};
 
 /// `out ← x Wᵀ + b`
 pub(super) fn linear<B: Backend>(
@@ -34,17 +34,35 @@ pub(super) fn add_linear<B: Backend>(
     }
 }
 
-/// `out ← residual + x Wᵀ + b`
-pub(super) fn residual_linear<B: Backend>(
+/// `out ← residual + x Wᵀ + b`, or without a residual `out ← out + x Wᵀ + b`
+fn add_to_stream<B: Backend>(
     backend: &B,
     out: &mut B::Tensor,
-    residual: &B::Tensor,
+    residual: Option<&B::Tensor>,
     x: &B::Tensor,
     linear: &Linear<B::Tensor>,
 ) {
+    let Some(residual) = residual else { return add_linear(backend, out, x, linear) };
     backend.residual_linear(out, residual, x, &linear.weight);
     if let Some(bias) = &linear.bias {
         backend.add_row(out, bias);
+    }
+}
+
+/// A residual stream and the norm that reads it, see [`Backend::residual_norm`], with a bias where there is one.
+pub(super) fn residual_norm<B: Backend>(
+    backend: &B,
+    out: &mut B::Tensor,
+    residual: Option<&B::Tensor>,
+    x: &B::Tensor,
+    linear: &Linear<B::Tensor>,
+    norm: Norm<'_, B::Tensor>,
+) {
+    if linear.bias.is_none() {
+        backend.residual_norm(out, residual, x, &linear.weight, norm);
+    } else {
+        add_to_stream(backend, out, residual, x, linear);
+        norm.of(backend, out);
     }
 }
 
@@ -81,18 +99,19 @@ pub(super) fn feed_forward<B: Backend>(
     x: &B::Tensor,
     [gate, up, hidden]: [&mut B::Tensor; 3],
     [w_gate, w_up, w_down]: [&Linear<B::Tensor>; 3],
+    norm: Option<Norm<'_, B::Tensor>>,
 ) {
     if [w_gate, w_up, w_down].iter().all(|linear| linear.bias.is_none()) {
         let weights = [w_gate, w_up, w_down].map(|linear| &linear.weight);
-        backend.feed_forward(out, residual, x, [gate, up, hidden], weights);
+        backend.feed_forward(out, residual, x, [gate, up, hidden], weights, norm);
         return;
     }
     linear(backend, gate, x, w_gate);
     linear(backend, up, x, w_up);
     backend.swiglu(hidden, gate, up);
-    match residual {
-        Some(residual) => residual_linear(backend, out, residual, hidden, w_down),
-        None => add_linear(backend, out, hidden, w_down),
+    add_to_stream(backend, out, residual, hidden, w_down);
+    if let Some(norm) = norm {
+        norm.of(backend, out);
     }
 }
 

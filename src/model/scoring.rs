@@ -12,10 +12,10 @@
 //! small matrix product may depend on its number of rows: such a pass is filled up to
 //! [`Backend::independent_rows`], so that no item's result depends, to the bit, on what is scored beside it.
 use super::config::ModelConfig;
-use super::project::{add_linear, attention_inputs, feed_forward, rotary_places};
+use super::project::{attention_inputs, feed_forward, residual_norm, rotary_places};
 use super::weights::Weights;
 use crate::schema::{Dim, Projection};
-use crate::tensor::{Backend, PackedSegment, PackedShape, Positions, RopeTable};
+use crate::tensor::{Backend, Norm, PackedSegment, PackedShape, Positions, RopeTable};
 use std::mem::swap;
 use std::ops::Range;
 
@@ -127,6 +127,8 @@ fn narrowest_product(config: &ModelConfig) -> usize {
 pub struct ScoringWorkspace<B: Backend> {
     x: B::Tensor,
     normed: B::Tensor,
+    /// As `normed`, of the feed-forward block.
+    ffn_in: B::Tensor,
     inv_rms: B::Tensor,
     q: B::Tensor,
     k: B::Tensor,
@@ -151,6 +153,7 @@ impl<B: Backend> ScoringWorkspace<B> {
         ScoringWorkspace {
             x: empty(),
             normed: empty(),
+            ffn_in: empty(),
             inv_rms: backend.zeros(0, 0),
             q: empty(),
             k: empty(),
@@ -237,6 +240,7 @@ fn forward<B: Backend>(
     let ScoringWorkspace {
         x,
         normed,
+        ffn_in,
         inv_rms,
         q,
         k,
@@ -263,7 +267,10 @@ fn forward<B: Backend>(
             backend.reshape(buffer, n, width);
         }
         backend.reshape(inv_rms, 1, n);
-        backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
+        // Those of later layers are made with the stream that they read.
+        if index == 0 {
+            backend.rmsnorm(normed, inv_rms, x, &w.attn_norm, eps);
+        }
         let places = [Dim::QueryHead(index), Dim::KvHead(index)].map(|dim| rotary_places(config, dim, index));
         let places = places.each_ref().map(Option::as_deref);
         // The table's row n holds the angle of packed token n: one sequence of n tokens to the backend.
@@ -290,23 +297,26 @@ fn forward<B: Backend>(
             gather(backend, x, gathered, &scored);
             gather(backend, attended, gathered, &scored);
         }
-        add_linear(backend, x, attended, &w.o);
+        backend.reshape(ffn_in, n, d);
+        backend.reshape(inv_rms, 1, n);
+        let norm = Norm { out: &mut *ffn_in, inv_rms: &mut *inv_rms, weight: &w.ffn_norm, epsilon: eps };
+        residual_norm(backend, x, None, attended, &w.o, norm);
 
         backend.reshape(normed, n, d);
-        backend.reshape(inv_rms, 1, n);
         for buffer in [&mut *gate, &mut *up, &mut *activated] {
             backend.reshape(buffer, n, shape.intermediate_size);
         }
-        backend.rmsnorm(normed, inv_rms, x, &w.ffn_norm, eps);
-        feed_forward(backend, x, None, normed, [gate, up, activated], [&w.gate, &w.up, &w.down]);
+        let weight = weights.layers.get(index + 1).map_or(&weights.norm, |next| &next.attn_norm);
+        let norm = Some(Norm { out: &mut *normed, inv_rms: &mut *inv_rms, weight, epsilon: eps });
+        feed_forward(backend, x, None, ffn_in, [gate, up, activated], [&w.gate, &w.up, &w.down], norm);
     }
     if weights.layers.is_empty() {
         n = scored.len();
         gather(backend, x, gathered, &scored);
+        backend.reshape(normed, n, d);
+        backend.reshape(inv_rms, 1, n);
+        backend.rmsnorm(normed, inv_rms, x, &weights.norm, eps);
     }
-    backend.reshape(normed, n, d);
-    backend.reshape(inv_rms, 1, n);
-    backend.rmsnorm(normed, inv_rms, x, &weights.norm, eps);
 }
 
 #[cfg(test)]

@@ -123,6 +123,15 @@ pub struct RopeTable<T> {
     pub sin: T,
 }
 
+/// The RMSNorm that reads what a method has written: see [`Backend::rmsnorm`].
+#[derive(Debug)]
+pub struct Norm<'a, T> {
+    pub out: &'a mut T,
+    pub inv_rms: &'a mut T,
+    pub weight: &'a T,
+    pub epsilon: f64,
+}
+
 /// Which angle of a table each row of q or k turns by: row n stands at position n mod T of its sequence.
 #[derive(Debug)]
 pub struct Positions<'a, T> {
@@ -396,6 +405,19 @@ pub trait Backend: Send + Sync + 'static {
         inv_rms: &Self::Tensor,
     );
 
+    /// A residual stream and the norm that reads it: `out ← residual + x Wᵀ`, or `out ← out + x Wᵀ` where `residual` is `None`, and
+    /// then `norm` of `out`. `residual`, `out` N × d, `x` N × k, `weight` d × k.
+    fn residual_norm(
+        &self,
+        out: &mut Self::Tensor,
+        residual: Option<&Self::Tensor>,
+        x: &Self::Tensor,
+        weight: &Self::Tensor,
+        norm: Norm<'_, Self::Tensor>,
+    ) {
+        residual_norm_by_parts(self, out, residual, x, weight, norm);
+    }
+
     fn rope_table(&self, context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Self::Tensor>;
     /// Rotary embedding (Su et al. 2021, arXiv:2104.09864) in place on N × (heads·h), halves convention of
     /// Hugging Face: pair (p, p + h/2) of every head turns by angle(t, p), or back where `inverse`.
@@ -497,7 +519,8 @@ pub trait Backend: Send + Sync + 'static {
     );
 
     /// The feed-forward block of a layer: `gate ← x Wgᵀ`, `up ← x Wuᵀ`, `hidden ← silu(gate) ∘ up`, `out ← residual + hidden Wdᵀ`;
-    /// without a residual stream, `out` is one, to which it is added. N × d and N × f; weights f × d, f × d, d × f.
+    /// without a residual stream, `out` is one, to which it is added. Then `norm` of `out`, where there is one. N × d and N × f; weights
+    /// f × d, f × d, d × f.
     fn feed_forward(
         &self,
         out: &mut Self::Tensor,
@@ -505,8 +528,9 @@ pub trait Backend: Send + Sync + 'static {
         x: &Self::Tensor,
         [gate, up, hidden]: [&mut Self::Tensor; 3],
         weights: [&Self::Tensor; 3],
+        norm: Option<Norm<'_, Self::Tensor>>,
     ) {
-        feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights);
+        feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights, norm);
     }
     /// Its reverse: `d_hidden ← d_out Wd`; gate and up are replaced by their gradients; `d_x ← d_gate Wg + d_up Wu`. Unless it
     /// `is_kept`, `d_hidden` may hold anything afterwards.
@@ -606,13 +630,48 @@ pub(crate) fn feed_forward_by_parts<B: Backend + ?Sized>(
     x: &B::Tensor,
     [gate, up, hidden]: [&mut B::Tensor; 3],
     [w_gate, w_up, w_down]: [&B::Tensor; 3],
+    norm: Option<Norm<'_, B::Tensor>>,
 ) {
     backend.linear(gate, x, w_gate, None);
     backend.linear(up, x, w_up, None);
     backend.swiglu(hidden, gate, up);
+    add_to_stream(backend, out, residual, hidden, w_down);
+    if let Some(norm) = norm {
+        norm.of(backend, out);
+    }
+}
+
+/// [`Backend::residual_norm`], line by line.
+pub(crate) fn residual_norm_by_parts<B: Backend + ?Sized>(
+    backend: &B,
+    out: &mut B::Tensor,
+    residual: Option<&B::Tensor>,
+    x: &B::Tensor,
+    weight: &B::Tensor,
+    norm: Norm<'_, B::Tensor>,
+) {
+    add_to_stream(backend, out, residual, x, weight);
+    norm.of(backend, out);
+}
+
+/// `out ← residual + x Wᵀ`, or `out ← out + x Wᵀ`.
+fn add_to_stream<B: Backend + ?Sized>(
+    backend: &B,
+    out: &mut B::Tensor,
+    residual: Option<&B::Tensor>,
+    x: &B::Tensor,
+    weight: &B::Tensor,
+) {
     match residual {
-        Some(residual) => backend.residual_linear(out, residual, hidden, w_down),
-        None => backend.matmul(Product::NT, out, true, hidden, w_down),
+        Some(residual) => backend.residual_linear(out, residual, x, weight),
+        None => backend.matmul(Product::NT, out, true, x, weight),
+    }
+}
+
+impl<T> Norm<'_, T> {
+    /// That of `x`.
+    pub(crate) fn of<B: Backend<Tensor = T> + ?Sized>(self, backend: &B, x: &T) {
+        backend.rmsnorm(self.out, self.inv_rms, x, self.weight, self.epsilon);
     }
 }
 

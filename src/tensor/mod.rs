@@ -22,7 +22,7 @@ pub mod unwind;
 pub use crate::base::precision::CpuBf16;
 pub use backend::{
     Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
-    PackedSegment, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, SCORING_PASS_ROWS,
+    Norm, PackedSegment, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, SCORING_PASS_ROWS,
     Scalar, ScoreLeaf,
 };
 pub use cpu::{CpuBackend, Matrix};

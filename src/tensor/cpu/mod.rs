@@ -21,7 +21,7 @@ mod tests;
 
 use super::backend::{
     self, Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held,
-    Margins, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, ScoreLeaf,
+    Margins, Norm, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, ScoreLeaf,
 };
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
@@ -85,6 +85,12 @@ fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
 fn f32s_mut<T: Real>(matrix: &mut Matrix<T>) -> &mut Matrix<f32> {
     let matrix: &mut dyn Any = matrix;
     matrix.downcast_mut().unwrap_or_else(|| unreachable!("kernels are of f32 alone"))
+}
+
+/// As [`f32s`].
+fn f32s_of<'a, T: Real>(norm: &'a mut Norm<'_, Matrix<T>>) -> Norm<'a, Matrix<f32>> {
+    let (out, inv_rms) = (f32s_mut(norm.out), f32s_mut(norm.inv_rms));
+    Norm { out, inv_rms, weight: f32s(norm.weight), epsilon: norm.epsilon }
 }
 
 /// A table of f32; `None` where it is of another type.
@@ -321,6 +327,23 @@ impl<T: Real> Backend for CpuBackend<T> {
         norm::backward(d_x, d_weight, d_out, x, weight, inv_rms);
     }
 
+    fn residual_norm(
+        &self,
+        out: &mut Matrix<T>,
+        residual: Option<&Matrix<T>>,
+        x: &Matrix<T>,
+        weight: &Matrix<T>,
+        mut norm: Norm<'_, Matrix<T>>,
+    ) {
+        let done = self.kernel().filter(|_| x.rows >= LEAST_ROWS).is_some_and(|kernel| {
+            let (out, residual, norm) = (f32s_mut(&mut *out), residual.map(f32s), f32s_of(&mut norm));
+            blocked::residual_norm::forward(kernel, out, residual, f32s(x), f32s(weight), norm)
+        });
+        if !done {
+            backend::residual_norm_by_parts(self, out, residual, x, weight, norm);
+        }
+    }
+
     fn rope_table(&self, context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Matrix<T>> {
         rope::table(context_length, head_dim, theta)
     }
@@ -491,14 +514,16 @@ impl<T: Real> Backend for CpuBackend<T> {
         x: &Matrix<T>,
         [gate, up, hidden]: [&mut Matrix<T>; 3],
         weights: [&Matrix<T>; 3],
+        mut norm: Option<Norm<'_, Matrix<T>>>,
     ) {
         let done = self.kernel().filter(|_| x.rows >= LEAST_ROWS).is_some_and(|kernel| {
             let between = [&mut *gate, &mut *up, &mut *hidden].map(f32s_mut);
             let (residual, weights) = (residual.map(f32s), weights.map(f32s));
-            blocked::feed_forward::forward(kernel, f32s_mut(out), residual, f32s(x), between, weights)
+            let (out, norm) = (f32s_mut(&mut *out), norm.as_mut().map(f32s_of));
+            blocked::feed_forward::forward(kernel, out, residual, f32s(x), between, weights, norm)
         });
         if !done {
-            backend::feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights);
+            backend::feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights, norm);
         }
     }
 

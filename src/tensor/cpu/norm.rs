@@ -24,10 +24,7 @@ pub fn forward<T: Real>(
 ) {
     let d = x.cols;
     assert!(w.data.len() == d && out.data.len() == x.data.len() && inv_rms.data.len() == x.rows);
-    let (inv_d, eps) = (T::from_f64(1.0 / d as f64), T::from_f64(eps));
-    let weight = &w.data[..];
-    let piece =
-        |((out, x), inv_rms): ((&mut [T], &[T]), &mut [T])| forward_rows(out, x, inv_rms, weight, inv_d, eps);
+    let piece = |((out, x), inv_rms): ((&mut [T], &[T]), &mut [T])| rows(out, x, inv_rms, &w.data, eps);
     let (out, x, inv_rms) = (&mut out.data, &x.data, &mut inv_rms.data);
     if parallel(x.len()) {
         let rows = out.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d));
@@ -36,6 +33,11 @@ pub fn forward<T: Real>(
         let rows = out.chunks_mut(ROWS * d).zip(x.chunks(ROWS * d));
         rows.zip(inv_rms.chunks_mut(ROWS)).for_each(piece);
     }
+}
+
+/// [`forward`] of a few rows, on the calling thread; each has the bits of any other cut.
+pub(super) fn rows<T: Real>(out: &mut [T], x: &[T], inv_rms: &mut [T], weight: &[T], eps: f64) {
+    forward_rows(out, x, inv_rms, weight, T::from_f64(1.0 / weight.len() as f64), T::from_f64(eps));
 }
 
 kernel! {

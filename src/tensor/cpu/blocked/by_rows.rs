@@ -5,8 +5,9 @@ use super::memory::Buffer;
 use super::pack::{Along, Left, Right, Source};
 use super::product::{Target, even_rows, multiply};
 use super::reach::Reach;
+use crate::tensor::Norm;
 use crate::tensor::cpu::product::Shared;
-use crate::tensor::cpu::{Matrix, for_each_piece};
+use crate::tensor::cpu::{Matrix, for_each_piece, norm};
 use std::ops::Range;
 
 /// A matrix of which each task has rows of its own.
@@ -53,6 +54,37 @@ impl Rows {
         let data = self.data.get().wrapping_add(rows.start * self.cols);
         let source = Source { data, stride: self.cols, lines: rows.len(), width: self.cols };
         Left::of(kernel, Along::Lines, source)
+    }
+}
+
+/// A norm of which each task writes rows of its own.
+pub(super) struct NormRows<'a> {
+    out: Rows,
+    inv_rms: Rows,
+    weight: &'a [f32],
+    epsilon: f64,
+}
+
+impl<'a> NormRows<'a> {
+    /// Of a stream of `n` rows.
+    pub fn of(norm: Norm<'a, Matrix<f32>>, n: usize) -> Self {
+        let Norm { out, inv_rms, weight, epsilon } = norm;
+        let d = weight.data.len();
+        assert!((out.rows, out.cols) == (n, d) && inv_rms.data.len() == n, "a norm of {n} rows of {d}");
+        let inv_rms = Rows { data: Shared(inv_rms.data.as_mut_ptr()), cols: 1 };
+        NormRows { out: Rows::of(out), inv_rms, weight: &weight.data, epsilon }
+    }
+
+    /// Writes that of these rows of `stream`.
+    ///
+    /// # Safety
+    /// As [`Rows::slice`], of the stream, too.
+    pub unsafe fn write(&self, stream: Rows, rows: &Range<usize>) {
+        // SAFETY: the caller's contract.
+        unsafe {
+            let (out, inv_rms) = (self.out.slice(rows), self.inv_rms.slice(rows));
+            norm::rows(out, stream.slice(rows), inv_rms, self.weight, self.epsilon);
+        }
     }
 }
 

@@ -1,17 +1,18 @@
 //! The feed-forward block, by rows (`super::by_rows`).
 //!
 //! ```text
-//! gate, up ← x Wgᵀ, x Wuᵀ    h ← silu(gate) ∘ up    out ← residual + h Wdᵀ
+//! gate, up ← x Wgᵀ, x Wuᵀ    h ← silu(gate) ∘ up    out ← residual + h Wdᵀ    norm(out)
 //! dh ← d_out Wd              d_gate, d_up           d_x ← d_gate Wg + d_up Wu
 //! ```
 //!
 //! Each line is what it is by itself, to the bit.
-use super::by_rows::{Rows, by_rows, product};
+use super::by_rows::{NormRows, Rows, by_rows, product};
 use super::held;
 use super::kernel::Kernel;
 use super::memory::Buffer;
 use super::pack::{Along, Left, Source};
 use super::product::even_rows;
+use crate::tensor::Norm;
 use crate::tensor::cpu::Matrix;
 use crate::tensor::cpu::elementwise::{swiglu_backward_rows, swiglu_rows};
 
@@ -23,6 +24,7 @@ pub fn forward(
     x: &Matrix<f32>,
     [gate, up, hidden]: [&mut Matrix<f32>; 3],
     weights: [&Matrix<f32>; 3],
+    norm: Option<Norm<'_, Matrix<f32>>>,
 ) -> bool {
     let ((n, d), f) = ((x.rows, x.cols), hidden.cols);
     assert!([&*gate, &*up, &*hidden].iter().all(|m| (m.rows, m.cols) == (n, f)), "{n} rows of {f}");
@@ -31,6 +33,7 @@ pub fn forward(
     if even_rows(kernel, n).is_none() {
         return false;
     }
+    let norm = norm.map(|norm| NormRows::of(norm, n));
     let [w_gate, w_up, w_down] = weights.map(|weight| held::right(kernel, weight, Along::Lines));
     let inputs = Source { data: x.data.as_ptr(), stride: d, lines: n, width: d };
     let [gate, up, hidden, out] = [gate, up, hidden, out].map(Rows::of);
@@ -45,6 +48,9 @@ pub fn forward(
                 out.slice(&rows).copy_from_slice(&residual.data[rows.start * d..rows.end * d]);
             }
             product(kernel, &hidden.left(kernel, &rows), &w_down, out.target(&rows, true));
+            if let Some(norm) = &norm {
+                norm.write(out, &rows);
+            }
         }
     })
 }

@@ -55,8 +55,7 @@ fn weave(kernel: Kernel, out: &mut [u32], first: &[f32], second: &[f32]) {
     }
 }
 
-/// `out[p][c] ← (source[2p][columns₀ + c], source[2p + 1][…])`, in f32 `source[p][columns₀ + c]`, for all `words`; zeros where
-/// the source has nothing.
+/// `out[p][c] ← (source[2p][columns₀ + c], source[2p + 1][…])`, rounded, for all `words`; zeros where the source has nothing.
 ///
 /// # Safety
 /// `out` has room for `words · width`.
@@ -70,19 +69,6 @@ pub(super) unsafe fn interleave(
     let present = columns.len();
     // SAFETY: by the contract.
     let out = unsafe { std::slice::from_raw_parts_mut(out, words * width) };
-    if kernel.kind.elements() == 1 {
-        for (line, out) in out.chunks_exact_mut(width).enumerate() {
-            let (values, padding) = out.split_at_mut(present);
-            padding.fill(0);
-            match line < source.lines {
-                true => {
-                    values.copy_from_slice(bytemuck::cast_slice(source.piece(line, columns.start, present)))
-                }
-                false => values.fill(0),
-            }
-        }
-        return;
-    }
     vectorised(|| {
         for (p, out) in out.chunks_exact_mut(width).enumerate() {
             let (values, padding) = out.split_at_mut(present);
@@ -117,28 +103,39 @@ fn ask_ahead(piece: &[u32], stride: usize) {
     }
 }
 
-/// `out[panel][p][c] ← source[p][columns₀ + 16 panel + c]` in f32, zeros beyond the columns.
+/// `out[panel][p][c] ← source[p][columns₀ + 16 v panel + c]` in f32 for panels of v vectors, the last of what is left of `all`;
+/// zeros beyond the columns in their last vector, and anything in vectors of which they have none. Line by line through all panels,
+/// as the source stands in memory.
 ///
 /// # Safety
-/// `out` has room for whole panels of `words` words; the source has as many lines.
-pub(super) unsafe fn gather(out: *mut u32, words: usize, source: Source, columns: Range<usize>) {
-    for line in 0..words {
-        let piece: &[u32] = bytemuck::cast_slice(source.piece(line, columns.start, columns.len()));
-        ask_ahead(piece, source.stride);
-        // SAFETY: by the contract.
-        let out = |panel: usize| unsafe { out.add((panel * words + line) * VECTOR).cast::<[u32; VECTOR]>() };
-        let (whole, rest) = piece.as_chunks();
-        for (panel, piece) in whole.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { out(panel).write(*piece) };
-        }
-        if !rest.is_empty() {
+/// `out` has room for the panels of `words` words; the source has as many lines; `all` vectors hold the columns.
+pub(super) unsafe fn gather(
+    out: *mut u32,
+    (vectors, all): (usize, usize),
+    words: usize,
+    source: Source,
+    columns: Range<usize>,
+) {
+    vectorised(|| {
+        for line in 0..words {
+            let piece: &[u32] = bytemuck::cast_slice(source.piece(line, columns.start, columns.len()));
+            ask_ahead(piece, source.stride);
+            let (whole, rest) = piece.as_chunks();
             let mut padded = [0; VECTOR];
             padded[..rest.len()].copy_from_slice(rest);
-            // SAFETY: as above.
-            unsafe { out(whole.len()).write(padded) };
+            for first in (0..all).step_by(vectors) {
+                let own = vectors.min(all - first);
+                for vector in 0..own {
+                    let values = whole.get(first + vector).unwrap_or(&padded);
+                    // SAFETY: by the contract.
+                    unsafe {
+                        let to = out.add(VECTOR * (first * words + line * own + vector));
+                        to.cast::<[u32; VECTOR]>().write(*values);
+                    }
+                }
+            }
         }
-    }
+    });
 }
 
 /// `out[panel][p][c] ← (source[2p][columns₀ + width · panel + c], source[2p + 1][…])`, rounded, for whole panels: line by line

@@ -29,6 +29,7 @@ pub mod pack;
 pub mod packed_attention;
 pub mod product;
 mod reach;
+pub mod residual_norm;
 mod round;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -8,7 +8,7 @@
 //!
 //! Words beyond k are zero, and so are columns beyond n; rows beyond m hold anything, and their results are dropped.
 use super::VECTOR;
-use super::kernel::{Kernel, Kind, MOST_TILE_ROWS};
+use super::kernel::{Kernel, MOST_TILE_ROWS};
 use super::layout::{
     gather, gather_pairs, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines,
 };
@@ -181,7 +181,8 @@ impl Left {
 
     /// Rows of one piece of [`Self::pack`]; more where they are columns of the source, of which neighbours share cache lines.
     fn piece_rows(&self) -> usize {
-        if self.form.is_turned(self.along) { 2 * PANEL_ROWS } else { PANEL_ROWS }
+        let is_wide = matches!(self.form, Form::Panels { rows: PANEL_ROWS, .. });
+        if is_wide || self.form.is_turned(self.along) { 2 * PANEL_ROWS } else { PANEL_ROWS }
     }
 
     pub fn pieces(&self) -> usize {
@@ -223,9 +224,18 @@ impl Left {
                 Form::Rows { .. } => self.pack_lines(target, rows),
                 Form::Panels { rows: width, stride } => {
                     let out = target.get().add(rows.start / width * stride);
+                    let vectors = width / VECTOR;
                     match width {
                         SIX => gather_sixes(out, (stride, self.words), source, rows),
-                        _ => interleave(kernel, out, (width, self.words), source, rows),
+                        _ if kernel.kind.elements() == 1 => {
+                            let all = rows.len().div_ceil(width) * vectors;
+                            gather(out, (vectors, all), self.words, source, rows);
+                        }
+                        _ => rows.clone().step_by(width).for_each(|row| {
+                            let out = out.add((row - rows.start) / width * stride);
+                            let rows = row..(row + width).min(rows.end);
+                            interleave(kernel, out, (width, self.words), source, rows);
+                        }),
                     }
                 }
             }
@@ -351,15 +361,18 @@ impl Right {
     /// As [`Left::pack`]; the source has the shape that `new` was told.
     pub unsafe fn pack(&self, target: Shared<u32>, source: Source, piece: usize) {
         let panels = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.panels());
-        if self.along == Along::Columns && self.kernel.kind == Kind::F32 {
-            let columns = panels.start * VECTOR..(panels.end * VECTOR).min(self.columns);
+        if self.along == Along::Columns && self.kernel.kind.elements() == 1 {
+            let width = self.panel_columns();
+            let columns = panels.start * width..(panels.end * width).min(self.columns);
+            let all = (panels.end * self.vectors).min(self.all_vectors) - panels.start * self.vectors;
             for first in (0..self.words).step_by(self.kernel.chain_words()) {
                 let words = self.kernel.chain_words().min(self.words - first);
                 // SAFETY: panels of chains are disjoint parts of the buffer, those of a piece beside each other.
                 unsafe {
                     let out = target.get().add(self.offset(panels.start, first));
                     let data = source.data.add(first * source.stride);
-                    gather(out, words, Source { data, lines: words, ..source }, columns.clone());
+                    let lines = Source { data, lines: words, ..source };
+                    gather(out, (self.vectors, all), words, lines, columns.clone());
                 }
             }
             return;

@@ -242,9 +242,9 @@ fn in_f32_an_element_depends_on_its_row_and_column_alone() {
 fn layers_by_rows_are_their_parts() {
     use crate::tensor::backend::{
         attention_inputs_backward_by_parts, attention_inputs_by_parts, feed_forward_backward_by_parts,
-        feed_forward_by_parts,
+        feed_forward_by_parts, residual_norm_by_parts,
     };
-    use crate::tensor::{Positions, Product::NT};
+    use crate::tensor::{Norm, Positions, Product::NT};
     let bits = |m: &Matrix<f32>| m.data.iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
     let all = |matrices: &[Matrix<f32>]| matrices.iter().map(bits).collect::<Vec<_>>();
     for kind in ALL {
@@ -259,25 +259,37 @@ fn layers_by_rows_are_their_parts() {
                 let (x, residual) = (random(n, d, "x"), random(n, d, "residual"));
                 let fresh =
                     || [(n, d), (n, f), (n, f), (n, f)].map(|(rows, cols)| random(rows, cols, "fresh"));
+                let (norm_weight, w_o) = (random(1, d, "norm"), random(d, d, "o"));
+                // What is normed of the stream, and its roots.
+                let normed = || [random(n, d, "normed"), random(1, n, "roots")];
+                fn norm_of<'a>(
+                    into: &'a mut [Matrix<f32>; 2],
+                    weight: &'a Matrix<f32>,
+                ) -> Norm<'a, Matrix<f32>> {
+                    let [out, inv_rms] = into;
+                    Norm { out, inv_rms, weight, epsilon: 1e-5 }
+                }
                 for residual in [Some(&residual), None] {
-                    let ([mut a, mut b], [whole, parts]) = ([fresh(), fresh()], [true, false]);
-                    for (of, is_whole) in [(&mut a, whole), (&mut b, parts)] {
-                        let [out, gate, up, hidden] = of.each_mut();
-                        match is_whole {
-                            true => backend.feed_forward(out, residual, &x, [gate, up, hidden], weights),
-                            false => {
-                                feed_forward_by_parts(
-                                    &backend,
-                                    out,
-                                    residual,
-                                    &x,
-                                    [gate, up, hidden],
-                                    weights,
-                                );
-                            }
-                        }
+                    for is_normed in [true, false] {
+                        let place = format!("{place}, {} residual, {is_normed}", residual.is_some());
+                        let [mut a, mut b] = [fresh(), fresh()];
+                        let [mut a_normed, mut b_normed] = [normed(), normed()];
+                        let [out, gate, up, hidden] = a.each_mut();
+                        let norm = is_normed.then(|| norm_of(&mut a_normed, &norm_weight));
+                        backend.feed_forward(out, residual, &x, [gate, up, hidden], weights, norm);
+                        let [out, gate, up, hidden] = b.each_mut();
+                        let between = [gate, up, hidden];
+                        let norm = is_normed.then(|| norm_of(&mut b_normed, &norm_weight));
+                        feed_forward_by_parts(&backend, out, residual, &x, between, weights, norm);
+                        assert_eq!((all(&a), all(&a_normed)), (all(&b), all(&b_normed)), "{place}");
                     }
-                    assert_eq!(all(&a), all(&b), "{place}, residual {}", residual.is_some());
+                    let [mut a, mut b] = [random(n, d, "stream"), random(n, d, "stream")];
+                    let [mut a_normed, mut b_normed] = [normed(), normed()];
+                    let norm = norm_of(&mut a_normed, &norm_weight);
+                    backend.residual_norm(&mut a, residual, &x, &w_o, norm);
+                    let norm = norm_of(&mut b_normed, &norm_weight);
+                    residual_norm_by_parts(&backend, &mut b, residual, &x, &w_o, norm);
+                    assert_eq!((bits(&a), all(&a_normed)), (bits(&b), all(&b_normed)), "{place}, stream");
                 }
                 for is_kept in [true, false] {
                     let [mut a, mut b] = [fresh(), fresh()];
