@@ -6,12 +6,10 @@
 //! log p(target) = (z_target − M) − ln S
 //! ```
 //!
-//! (Milakov and Gimelshein 2018, arXiv:1805.02867.) Blocks have [`COLUMNS`] tokens, whatever the rows or the threads, and S is
+//! (Milakov and Gimelshein 2018, arXiv:1805.02867.) Blocks have 1152 tokens, whatever the rows or the threads, and S is
 //! the interleaved sums of `sum_by`, which go on from block to block: a vocabulary of one block has the bits of
-//! [`softmax_row`], a larger one its error, some 1e-5 of S for 49,152 tokens. Many small terms are lost beside large ones there, as
+//! `softmax_row`, a larger one its error, some 1e-5 of S for 49,152 tokens. Many small terms are lost beside large ones there, as
 //! in PyTorch's sum; one sum for each block is nearer to the exact one, and 1e-3 nats from the peer over an item of a hundred tokens.
-//!
-//! [`softmax_row`]: crate::tensor::cpu::cross_entropy
 use super::kernel::Kernel;
 use super::memory::Buffer;
 use super::pack::Along;
@@ -72,7 +70,7 @@ kernel! {
     }
 }
 
-/// ln softmax(hidden headᵀ)[n, targets[n]] of each row.
+/// The natural logarithm of softmax(hidden headᵀ) at the target of each row.
 pub fn log_probabilities(
     kernel: Kernel,
     hidden: &Matrix<f32>,
