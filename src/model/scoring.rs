@@ -127,9 +127,8 @@ fn narrowest_product(config: &ModelConfig) -> usize {
 pub struct ScoringWorkspace<B: Backend> {
     x: B::Tensor,
     normed: B::Tensor,
-    /// As `normed`, of the feed-forward block.
-    ffn_in: B::Tensor,
     inv_rms: B::Tensor,
+    /// And, after attention, what the feed-forward block reads: a buffer of its own would be memory that a device may lack.
     q: B::Tensor,
     k: B::Tensor,
     v: B::Tensor,
@@ -153,7 +152,6 @@ impl<B: Backend> ScoringWorkspace<B> {
         ScoringWorkspace {
             x: empty(),
             normed: empty(),
-            ffn_in: empty(),
             inv_rms: backend.zeros(0, 0),
             q: empty(),
             k: empty(),
@@ -240,7 +238,6 @@ fn forward<B: Backend>(
     let ScoringWorkspace {
         x,
         normed,
-        ffn_in,
         inv_rms,
         q,
         k,
@@ -297,6 +294,7 @@ fn forward<B: Backend>(
             gather(backend, x, gathered, &scored);
             gather(backend, attended, gathered, &scored);
         }
+        let ffn_in = &mut *q;
         backend.reshape(ffn_in, n, d);
         backend.reshape(inv_rms, 1, n);
         let norm = Norm { out: &mut *ffn_in, inv_rms: &mut *inv_rms, weight: &w.ffn_norm, epsilon: eps };

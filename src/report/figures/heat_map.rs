@@ -76,6 +76,8 @@ pub fn contrast(a: RGBColor, b: RGBColor) -> f64 {
 /// The most rows and columns that stay readable.
 const MAX_LEVELS: usize = 24;
 const MIN_CELL: f64 = 46.0;
+/// Before the figures of a cell: the best, or one that was decided.
+pub const STAR: &str = "★ ";
 
 /// Draws `map`; `None` where it has nothing measured or more rows or columns than can be read.
 pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String>> {
@@ -140,10 +142,19 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
                 };
                 canvas.band((x + 1.0, y + 1.0), (x + wide - 1.0, y + tall - 1.0), shade)?;
                 let ink = ink_on(shade);
-                let mark = if map.shading == Shading::Better && value == best { "★ " } else { "" };
-                let text = fitted(&format!("{mark}{}", cell.text), SMALL, wide - 4.0);
+                let mark = if map.shading == Shading::Better && value == best { STAR } else { "" };
+                let text = format!("{mark}{}", cell.text);
                 let off = if with_interval && !cell.interval.is_empty() { 8.0 } else { 0.0 };
-                canvas.text(&text, (centre.0, centre.1 - off), SMALL, ink, Anchor::Centre)?;
+                // A star that would cost digits stands above them.
+                let (text, down) = match text.strip_prefix(STAR) {
+                    Some(figures) if width(&text, SMALL) > wide - 4.0 => {
+                        canvas.text(STAR.trim(), (centre.0, y + 8.0), 10.0, ink, Anchor::Centre)?;
+                        (figures, 5.0)
+                    }
+                    _ => (&*text, 0.0),
+                };
+                let text = fitted(text, SMALL, wide - 4.0);
+                canvas.text(&text, (centre.0, centre.1 - off + down), SMALL, ink, Anchor::Centre)?;
                 if off > 0.0 {
                     let interval = fitted(&cell.interval, 10.0, wide - 4.0);
                     canvas.text(&interval, (centre.0, centre.1 + off), 10.0, ink, Anchor::Centre)?;
@@ -158,6 +169,31 @@ pub fn heat_map(sheet: Sheet, name: &str, map: &HeatMap) -> Result<Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Fifteen columns leave no room for a star beside the figures.
+    #[test]
+    fn a_star_costs_no_digits() {
+        for columns in [3, 15, 16] {
+            let cell = |column: usize| {
+                let value = 1.062 + column as f64;
+                HeatCell { value: Some(value), text: format!("{value:.3}"), interval: String::new() }
+            };
+            let map = HeatMap {
+                row_name: "prune.target".into(),
+                column_name: "prune.saliency".into(),
+                rows: vec!["non_embedding_ratio=0.9".into()],
+                columns: (0..columns).map(|column| format!("rule {column}")).collect(),
+                cells: vec![(0..columns).map(cell).collect()],
+                lower_is_better: true,
+                shading: Shading::Better,
+            };
+            let drawn = heat_map(Sheet::WIDE, "heat", &map).unwrap().unwrap();
+            assert!(
+                drawn.contains("1.062") && drawn.contains('★') && !drawn.contains('…'),
+                "{columns}: {drawn}"
+            );
+        }
+    }
 
     /// WCAG 2.2 asks for 4.5 of text.
     #[test]

@@ -6,7 +6,7 @@ use crate::questions::At;
 use crate::report::Result;
 use crate::report::comparisons::{Compared, Outcome};
 use crate::report::document::Block;
-use crate::report::figures::heat_map::{HeatCell, HeatMap, Shading, heat_map};
+use crate::report::figures::heat_map::{HeatCell, HeatMap, STAR, Shading, heat_map};
 use crate::report::format;
 use crate::report::grid::ALPHA;
 
@@ -188,7 +188,7 @@ impl Context<'_> {
                 value: c.difference,
                 text: c
                     .difference
-                    .map_or(String::new(), |d| format!("{}{}", if decided { "★ " } else { "" }, show(d))),
+                    .map_or(String::new(), |d| format!("{}{}", if decided { STAR } else { "" }, show(d))),
                 interval: c
                     .interval
                     .map_or(String::new(), |i| format!("{} to {}", show(i.low), show(i.high))),
