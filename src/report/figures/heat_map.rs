@@ -175,7 +175,7 @@ mod tests {
     fn a_star_costs_no_digits() {
         for columns in [3, 15, 16] {
             let cell = |column: usize| {
-                let value = 1.062 + column as f64;
+                let value = 1.062 + 0.5 * column as f64;
                 HeatCell { value: Some(value), text: format!("{value:.3}"), interval: String::new() }
             };
             let map = HeatMap {
