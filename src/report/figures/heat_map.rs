@@ -181,7 +181,7 @@ mod tests {
             let map = HeatMap {
                 row_name: "prune.target".into(),
                 column_name: "prune.saliency".into(),
-                rows: vec!["non_embedding_ratio=0.9".into()],
+                rows: vec!["0.9".into()],
                 columns: (0..columns).map(|column| format!("rule {column}")).collect(),
                 cells: vec![(0..columns).map(cell).collect()],
                 lower_is_better: true,
