@@ -11,6 +11,7 @@
 //! Every tensor is a dense row-major matrix to its users, however its backend holds it; a vector is a matrix with one row.
 //! Activations are N × width.
 pub mod backend;
+pub(crate) mod by_parts;
 #[cfg(test)]
 pub mod conformance;
 pub mod cpu;

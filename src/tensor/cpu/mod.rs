@@ -20,9 +20,10 @@ mod score;
 mod tests;
 
 use super::backend::{
-    self, Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held,
-    Margins, Norm, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, ScoreLeaf,
+    Accumulation, AdamwLeaf, AdamwStep, AttentionShape, Backend, CachedShape, ElementScore, Held, Margins,
+    Norm, PackedShape, Pointwise, Positions, Product, Retained, RopeTable, ScoreLeaf,
 };
+use super::by_parts;
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
 use blocked::Kernel;
@@ -340,7 +341,7 @@ impl<T: Real> Backend for CpuBackend<T> {
             blocked::residual_norm::forward(kernel, out, residual, f32s(x), f32s(weight), norm)
         });
         if !done {
-            backend::residual_norm_by_parts(self, out, residual, x, weight, norm);
+            by_parts::residual_norm_by_parts(self, out, residual, x, weight, norm);
         }
     }
 
@@ -375,7 +376,7 @@ impl<T: Real> Backend for CpuBackend<T> {
                 blocked::attention_inputs::forward(kernel, parts, f32s(x), weights.map(f32s), positions)
             });
         if !done {
-            backend::attention_inputs_by_parts(self, [q, k, v], x, weights, positions);
+            by_parts::attention_inputs_by_parts(self, [q, k, v], x, weights, positions);
         }
     }
 
@@ -401,7 +402,7 @@ impl<T: Real> Backend for CpuBackend<T> {
                 )
             });
         if !done {
-            backend::attention_inputs_backward_by_parts(self, d_x, [d_q, d_k, d_v], weights, positions);
+            by_parts::attention_inputs_backward_by_parts(self, d_x, [d_q, d_k, d_v], weights, positions);
         }
     }
 
@@ -523,7 +524,7 @@ impl<T: Real> Backend for CpuBackend<T> {
             blocked::feed_forward::forward(kernel, out, residual, f32s(x), between, weights, norm)
         });
         if !done {
-            backend::feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights, norm);
+            by_parts::feed_forward_by_parts(self, out, residual, x, [gate, up, hidden], weights, norm);
         }
     }
 
@@ -541,7 +542,7 @@ impl<T: Real> Backend for CpuBackend<T> {
             blocked::feed_forward::backward(kernel, d_x, (d_hidden, is_kept), [gate, up], d_out, weights)
         });
         if !done {
-            backend::feed_forward_backward_by_parts(self, d_x, d_hidden, [gate, up], d_out, weights);
+            by_parts::feed_forward_backward_by_parts(self, d_x, d_hidden, [gate, up], d_out, weights);
         }
     }
 

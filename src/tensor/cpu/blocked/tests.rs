@@ -240,7 +240,7 @@ fn in_f32_an_element_depends_on_its_row_and_column_alone() {
 /// a task.
 #[test]
 fn layers_by_rows_are_their_parts() {
-    use crate::tensor::backend::{
+    use crate::tensor::by_parts::{
         attention_inputs_backward_by_parts, attention_inputs_by_parts, feed_forward_backward_by_parts,
         feed_forward_by_parts, residual_norm_by_parts,
     };
