@@ -132,12 +132,17 @@ impl Kernel {
 
     /// Words that a tile over `words` words asks for, see [`Self::tile`].
     pub fn words_wanted(self, words: usize) -> usize {
+        #[cfg(not(target_arch = "x86_64"))]
+        const EACH: [usize; 3] = [0; 3];
         #[cfg(target_arch = "x86_64")]
-        if self.kind == Kind::Bf16(CpuBf16::AmxBf16) {
-            return words / self.word_step() * super::x86::amx::STEP_WANTED;
-        }
-        let _ = words;
-        0
+        const EACH: [usize; 3] =
+            [super::x86::avx2::STEP_WANTED, super::x86::avx512::STEP_WANTED, super::x86::amx::STEP_WANTED];
+        let each = match self.kind {
+            Kind::F32 => EACH[0],
+            Kind::F32Wide | Kind::Bf16(CpuBf16::Avx512Bf16) => EACH[1],
+            Kind::Bf16(CpuBf16::AmxBf16) => EACH[2],
+        };
+        words / self.word_step() * each
     }
 
     /// Does `work`, which calls [`Self::tile`] on this thread alone.
@@ -173,10 +178,10 @@ impl Kernel {
             if self.is_hardware {
                 use super::x86::{amx, avx2, avx512};
                 match self.kind {
-                    Kind::F32 => avx2::tile(words, left, right, out, stride),
-                    Kind::F32Wide => avx512::in_f32::tile(words, left, right, vectors, out, stride),
+                    Kind::F32 => avx2::tile(words, left, right, (out, stride), wanted),
+                    Kind::F32Wide => avx512::in_f32::tile(words, left, right, vectors, (out, stride), wanted),
                     Kind::Bf16(CpuBf16::Avx512Bf16) => {
-                        avx512::in_bf16::tile(words, left, right, vectors, out, stride);
+                        avx512::in_bf16::tile(words, left, right, vectors, (out, stride), wanted);
                     }
                     Kind::Bf16(CpuBf16::AmxBf16) => amx::tile(words, left, right, out, stride, wanted),
                 }
@@ -224,10 +229,12 @@ impl Kernel {
             // SAFETY: the caller's contract.
             unsafe {
                 match self.kind {
-                    Kind::F32 => avx2::added_tile(words, left, right, out, stride),
-                    Kind::F32Wide => avx512::added_in_f32::tile(words, left, right, vectors, out, stride),
+                    Kind::F32 => avx2::added_tile(words, left, right, (out, stride), wanted),
+                    Kind::F32Wide => {
+                        avx512::added_in_f32::tile(words, left, right, vectors, (out, stride), wanted)
+                    }
                     Kind::Bf16(CpuBf16::Avx512Bf16) => {
-                        avx512::added_in_bf16::tile(words, left, right, vectors, out, stride);
+                        avx512::added_in_bf16::tile(words, left, right, vectors, (out, stride), wanted);
                     }
                     Kind::Bf16(CpuBf16::AmxBf16) => amx::added_tile(words, left, right, out, stride, wanted),
                 }

@@ -13,6 +13,7 @@ use super::layout::{
     gather, gather_pairs, gather_sixes, interleave, pack_line, transpose_columns, transpose_lines,
 };
 use super::memory::Buffer;
+use super::product::is_even;
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::vectorised;
 use std::ops::Range;
@@ -292,6 +293,11 @@ impl Left {
     }
 }
 
+/// The most panels of a piece, whose lines are a few cache lines, that threads share evenly.
+fn even_panels(panels: usize) -> usize {
+    [4, 2].into_iter().find(|each| is_even(panels, *each)).unwrap_or(1)
+}
+
 /// The B of C = A B.
 pub struct Right {
     kernel: Kernel,
@@ -303,6 +309,8 @@ pub struct Right {
     along: Along,
     /// Vectors of all panels together
     all_vectors: usize,
+    /// Panels of one piece of [`Self::pack`]
+    piece_panels: usize,
 }
 
 impl Right {
@@ -322,7 +330,8 @@ impl Right {
         let vectors = kernel.panel_vectors(columns);
         let all_vectors = kernel.padded_vectors(columns);
         let buffer = Buffer::new(all_vectors * VECTOR * words);
-        Right { kernel, buffer, columns, words, vectors, along, all_vectors }
+        let piece_panels = even_panels(columns.div_ceil(vectors * VECTOR));
+        Right { kernel, buffer, columns, words, vectors, along, all_vectors, piece_panels }
     }
 
     pub fn panels(&self) -> usize {
@@ -348,11 +357,8 @@ impl Right {
         Shared(self.buffer.words_mut())
     }
 
-    /// Panels of one piece of [`Self::pack`]: lines of a piece are a few cache lines.
-    const PIECE: usize = 4;
-
     pub fn pieces(&self) -> usize {
-        self.panels().div_ceil(Self::PIECE)
+        self.panels().div_ceil(self.piece_panels)
     }
 
     /// Packs the panels of piece `piece` of `source` into `target`.
@@ -360,7 +366,8 @@ impl Right {
     /// # Safety
     /// As [`Left::pack`]; the source has the shape that `new` was told.
     pub unsafe fn pack(&self, target: Shared<u32>, source: Source, piece: usize) {
-        let panels = piece * Self::PIECE..((piece + 1) * Self::PIECE).min(self.panels());
+        let first = piece * self.piece_panels;
+        let panels = first..(first + self.piece_panels).min(self.panels());
         if self.along == Along::Columns && self.kernel.kind.elements() == 1 {
             let width = self.panel_columns();
             let columns = panels.start * width..(panels.end * width).min(self.columns);

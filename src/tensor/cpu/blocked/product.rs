@@ -235,17 +235,21 @@ pub(super) fn own_rows(kernel: Kernel) -> &'static [usize] {
     if kernel.reads_panels() { &[96, 48] } else { &[64, 96, 32] }
 }
 
-/// By how much the thread with the most rows may have more than its share.
+/// By how much the thread with the most may have more than its share.
 const UNEVEN: f64 = 1.12;
 /// Columns of a product per row from which on its right operand, which every task reads whole, is the larger one by too much.
 const WIDE: usize = 3;
 
+/// Whether threads have about as much as each other of `all`, handed out by `each`.
+pub(super) fn is_even(all: usize, each: usize) -> bool {
+    let threads = rayon::current_num_threads();
+    let most = all.div_ceil(each).div_ceil(threads) * each;
+    threads == 1 || (most * threads) as f64 <= UNEVEN * all as f64
+}
+
 /// Rows of each task of `rows` in all, if they can be cut evenly.
 pub(super) fn even_rows(kernel: Kernel, rows: usize) -> Option<usize> {
-    let threads = rayon::current_num_threads();
-    let most = |each: usize| (rows.div_ceil(each).div_ceil(threads) * each * threads) as f64;
-    let is_even = |&each: &usize| threads == 1 || most(each) <= UNEVEN * rows as f64;
-    own_rows(kernel).iter().copied().find(is_even)
+    own_rows(kernel).iter().copied().find(|each| is_even(rows, *each))
 }
 
 /// Rows of each task, where tasks that pack their own rows of the left operand are the better cut.

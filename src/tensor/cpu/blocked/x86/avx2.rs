@@ -2,6 +2,9 @@
 use crate::tensor::cpu::blocked::pack::LeftTile;
 use std::arch::asm;
 
+/// Words that each step over k asks the second cache for: the tiles of a panel ask for the next one within 48 rows.
+pub const STEP_WANTED: usize = 2;
+
 /// Whether the processor has the instructions.
 pub fn is_there() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
@@ -52,12 +55,19 @@ macro_rules! kernel {
         /// See [`crate::tensor::cpu::blocked::kernel::Kernel::tile`]; at least one word. Rows 0 to 2 and 4 are addressed from
         /// the left operand's pointer, rows 3 and 5 from another three rows on.
         #[inline(always)]
-        pub unsafe fn $name(words: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+        pub unsafe fn $name(
+            words: usize,
+            left: LeftTile,
+            right: *const u32,
+            (out, stride): (*mut f32, usize),
+            wanted: *const u32,
+        ) {
             // SAFETY: the caller's contract: all of these lie within the operands; registers are named as clobbered.
             unsafe {
                 asm!(
                     clear!(0 1 2 3 4 5 6 7 8 9 10 11),
                     "2:",
+                    "prefetcht1 byte ptr [{wanted}]",
                     "vmovups ymm12, ymmword ptr [{b}]",
                     "vmovups ymm13, ymmword ptr [{b} + 32]",
                     row!("{a}", 14: 0 1),
@@ -69,6 +79,7 @@ macro_rules! kernel {
                     "add {a}, {word}",
                     "add {three}, {word}",
                     "add {b}, 64",
+                    "add {wanted}, {step}",
                     "dec {words}",
                     "jnz 2b",
                     store!($ends, 0 1),
@@ -83,6 +94,8 @@ macro_rules! kernel {
                     three = inout(reg) left.data.add(3 * left.row_stride) => _,
                     b = inout(reg) right => _,
                     out = inout(reg) out => _,
+                    wanted = inout(reg) wanted => _,
+                    step = const 4 * STEP_WANTED,
                     words = inout(reg) words => _,
                     row = in(reg) left.row_stride * 4,
                     word = in(reg) left.word_stride * 4,

@@ -3,6 +3,10 @@
 use crate::tensor::cpu::blocked::pack::LeftTile;
 use std::arch::asm;
 
+/// Words that each step over k asks the second cache for: half a cache line, so that the tiles of a panel ask for the next one
+/// within 48 rows.
+pub const STEP_WANTED: usize = 8;
+
 /// One row of a step: its pair into register `$a`, then every sum of the row.
 macro_rules! row {
     ($add:literal, $at:literal, $a:literal: $($sum:literal $b:literal),*) => {
@@ -32,18 +36,26 @@ macro_rules! store {
 macro_rules! kernel {
     ($name:ident, $width:literal, [$($clear:expr),*], [$($load:expr),*], [$($row:expr),*], [$($store:expr),*]) => {
         #[inline(always)]
-        unsafe fn $name(pairs: usize, left: LeftTile, right: *const u32, out: *mut f32, stride: usize) {
+        unsafe fn $name(
+            pairs: usize,
+            left: LeftTile,
+            right: *const u32,
+            (out, stride): (*mut f32, usize),
+            wanted: *const u32,
+        ) {
             let row = left.row_stride * 4;
             // SAFETY: the contract of `tile`: all of these lie within the operands; registers are named as clobbered.
             unsafe {
                 asm!(
                     $($clear,)*
                     "2:",
+                    "prefetcht1 byte ptr [{wanted}]",
                     $($load,)*
                     $($row,)*
                     "add {a}, {pair}",
                     "add {five}, {pair}",
                     concat!("add {b}, ", $width),
+                    "add {wanted}, {step}",
                     "dec {pairs}",
                     "jnz 2b",
                     $($store,)*
@@ -53,6 +65,8 @@ macro_rules! kernel {
                     five = inout(reg) left.data.add(5 * left.row_stride) => _,
                     b = inout(reg) right => _,
                     out = inout(reg) out => _,
+                    wanted = inout(reg) wanted => _,
+                    step = const 4 * STEP_WANTED,
                     pairs = inout(reg) pairs => _,
                     row = in(reg) row,
                     three = in(reg) 3 * row,
@@ -199,16 +213,16 @@ pub unsafe fn tile(
     left: LeftTile,
     right: *const u32,
     vectors: usize,
-    out: *mut f32,
-    stride: usize,
+    (out, stride): (*mut f32, usize),
+    wanted: *const u32,
 ) {
     // SAFETY: the caller's contract.
     unsafe {
         match vectors {
-            1 => one(pairs, left, right, out, stride),
-            2 => two(pairs, left, right, out, stride),
-            3 => three(pairs, left, right, out, stride),
-            _ => four(pairs, left, right, out, stride),
+            1 => one(pairs, left, right, (out, stride), wanted),
+            2 => two(pairs, left, right, (out, stride), wanted),
+            3 => three(pairs, left, right, (out, stride), wanted),
+            _ => four(pairs, left, right, (out, stride), wanted),
         }
     }
 }
