@@ -61,7 +61,7 @@ mod tests {
     /// Large pieces begin at a line, zeroed ones hold zeros, and what grows or shrinks past the border keeps what it held.
     #[test]
     fn large_pieces_begin_at_a_line_and_keep_their_content() {
-        let is_aligned = |values: &[u32]| values.as_ptr() as usize % LINE == 0;
+        let is_aligned = |values: &[u32]| (values.as_ptr() as usize).is_multiple_of(LINE);
         let words = LARGE / size_of::<u32>();
         for len in [words, words + 1, 5 * words + 3] {
             let zeros = vec![0u32; len];
