@@ -1,7 +1,11 @@
 //! The `efficientllm` program: see `efficientllm::cli`.
+use efficientllm::base::allocator::LineAllocator;
 use efficientllm::base::output::LossyStderr;
 use std::io::IsTerminal;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: LineAllocator = LineAllocator;
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()

@@ -1,5 +1,6 @@
 //! What the benches of training and pruning share: named shapes, random tokens, and how models are trained and pruned there.
 use anyhow::{Context, Result};
+use efficientllm::base::allocator::LineAllocator;
 use efficientllm::base::random::stream;
 use efficientllm::model::{Biases, LayerShape, ModelConfig};
 use efficientllm::spec::{
@@ -9,6 +10,10 @@ use efficientllm::spec::{
 use rand::RngExt;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: LineAllocator = LineAllocator;
 
 /// A name in `benches/shapes.json`, which the PyTorch side reads too.
 #[derive(Deserialize)]

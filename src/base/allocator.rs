@@ -9,11 +9,9 @@ const LINE: usize = 64;
 /// Bytes from which on a piece is large.
 const LARGE: usize = 1 << 14;
 
-/// The allocator of the operating system, with large pieces aligned.
+/// The allocator of the operating system, with large pieces aligned. Programs choose it (`main.rs`, the benches), not this library: a
+/// crate that uses it may have chosen another.
 pub struct LineAllocator;
-
-#[global_allocator]
-static ALLOCATOR: LineAllocator = LineAllocator;
 
 /// What the system is asked for: the same for the same layout, so that a piece is given back as it was taken.
 fn asked(layout: Layout) -> Layout {
@@ -57,6 +55,9 @@ unsafe impl GlobalAlloc for LineAllocator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[global_allocator]
+    static ALLOCATOR: LineAllocator = LineAllocator;
 
     /// Large pieces begin at a line, zeroed ones hold zeros, and what grows or shrinks past the border keeps what it held.
     #[test]

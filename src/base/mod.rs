@@ -1,6 +1,6 @@
 //! Ground floor: the allocator, named random streams, canonical hashes, atomic and sealed files, files of users, locks, output, units for people,
 //! nearest names, and plain values that rooms share which do not know each other.
-mod allocator;
+pub mod allocator;
 pub mod element_score;
 pub mod files;
 #[cfg(test)]
