@@ -42,6 +42,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use efficientllm::base::random::stream;
+use efficientllm::base::team::with_team;
 use efficientllm::data::Batches;
 use efficientllm::model::network::{ExplicitNetwork, Network};
 use efficientllm::model::{ModelConfig, Rank, Weights, flops, init};
@@ -231,7 +232,10 @@ impl<'a, B: Backend<Scalar = f32>> Training<'a, B> {
 fn main() -> Result<()> {
     let args = Args::parse();
     // As a run is: on one of the threads, and not outside of them, from where each product would have to wake them.
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads.into()).build()?.install(|| run(&args))
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(args.threads.into())
+        .build()?
+        .install(|| with_team(|| run(&args)))
 }
 
 fn run(args: &Args) -> Result<()> {

@@ -17,6 +17,7 @@ pub mod random;
 pub mod requirement;
 pub mod seal;
 pub mod suggest;
+pub mod team;
 pub mod terminal;
 pub mod units;
 pub mod vocabulary;

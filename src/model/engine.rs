@@ -5,6 +5,7 @@
 use super::network::{ExplicitNetwork, Network};
 use super::rank::Rank;
 use super::reference::ReferenceNetwork;
+use crate::base::team::with_team;
 use crate::spec::{CpuBf16, EngineKind, EngineSpec, Precision};
 use crate::tensor::cpu::blocked::detect;
 use crate::tensor::cuda::nccl::{self, GroupId, NcclRanks};
@@ -119,12 +120,13 @@ impl Engine {
 
     fn first<B: Backend, W: OnRank>(&self, backend: B, network: MakeNetwork<B>, work: W) -> W::Output {
         let mut network = network(&backend);
-        work.on(Rank {
+        let rank = Rank {
             backend: &backend,
             network: network.as_mut(),
             communicator: &Alone,
             at_once: self.at_once,
-        })
+        };
+        with_team(|| work.on(rank))
     }
 
     fn ranks<B: Backend, W: OnRank + Send>(
@@ -151,7 +153,7 @@ impl Engine {
                 at_once: self.at_once,
             };
             match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-                Ok(pool) => pool.install(|| work.on(rank)),
+                Ok(pool) => pool.install(|| with_team(|| work.on(rank))),
                 // Without threads of its own a rank shares everyone's: slower, and the same numbers.
                 Err(_) => work.on(rank),
             }

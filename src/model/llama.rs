@@ -55,7 +55,8 @@ pub struct Workspace<B: Backend> {
     d_q: B::Tensor,
     d_k: B::Tensor,
     d_v: B::Tensor,
-    d_wide: B::Tensor,
+    d_down_in: B::Tensor,
+    d_o_in: B::Tensor,
     /// q or k of a layer that has lost RoPE pairs, or its gradient.
     rotary: B::Tensor,
     rope: Option<(usize, usize, f64, RopeTable<B::Tensor>)>,
@@ -76,7 +77,8 @@ impl<B: Backend> Workspace<B> {
             d_q: empty(),
             d_k: empty(),
             d_v: empty(),
-            d_wide: empty(),
+            d_down_in: empty(),
+            d_o_in: empty(),
             rotary: empty(),
             rope: None,
             taught: None,
@@ -306,7 +308,8 @@ pub fn loss_and_gradients<B: Backend>(
         d_q,
         d_k,
         d_v,
-        d_wide,
+        d_down_in,
+        d_o_in,
         rotary,
         rope,
         taught,
@@ -337,18 +340,18 @@ pub fn loss_and_gradients<B: Backend>(
         let (a, w, g) = (&mut layers[i], &weights.layers[i], &mut grads.layers[i]);
         // Feed-forward block.
         let [tokens, f] = backend.shape(&a.down_in);
-        backend.reshape(d_wide, tokens, f);
+        backend.reshape(d_down_in, tokens, f);
         let weights_below = [&w.gate, &w.up, &w.down].map(|linear| &linear.weight);
         backend.feed_forward_backward(
             d_normed,
-            (d_wide, is_tapped),
+            (d_down_in, is_tapped),
             [&mut a.gate, &mut a.up],
             d_x,
             weights_below,
         );
         add_gradient(backend, &mut g.down, d_x, &a.down_in);
         see(Observation::Linear { layer: i, projection: Projection::Down, x: &a.down_in, dy: d_x });
-        see(Observation::InputGradient { site: Site::DownIn(i), x: &a.down_in, dx: d_wide });
+        see(Observation::InputGradient { site: Site::DownIn(i), x: &a.down_in, dx: d_down_in });
         let (d_gate, d_up) = (&a.gate, &a.up);
         {
             let _held = backend.hold(&[&a.ffn_in]);
@@ -364,16 +367,16 @@ pub fn loss_and_gradients<B: Backend>(
         // Attention block.
         let [_, wide] = backend.shape(&a.q);
         let [_, narrow] = backend.shape(&a.k);
-        backend.reshape(d_wide, tokens, wide);
+        backend.reshape(d_o_in, tokens, wide);
         backend.reshape(d_q, tokens, wide);
         backend.reshape(d_k, tokens, narrow);
         backend.reshape(d_v, tokens, narrow);
-        backend.matmul(Product::NN, d_wide, false, d_x, &w.o.weight);
+        backend.matmul(Product::NN, d_o_in, false, d_x, &w.o.weight);
         add_gradient(backend, &mut g.o, d_x, &a.o_in);
         see(Observation::Linear { layer: i, projection: Projection::O, x: &a.o_in, dy: d_x });
-        see(Observation::InputGradient { site: Site::OIn(i), x: &a.o_in, dx: d_wide });
+        see(Observation::InputGradient { site: Site::OIn(i), x: &a.o_in, dx: d_o_in });
         let shape = attention_shape(config, i, sequences, context_length);
-        backend.attention_backward(shape, d_q, d_k, d_v, d_wide, &a.o_in, &a.log_sum_exp, &a.q, &a.k, &a.v);
+        backend.attention_backward(shape, d_q, d_k, d_v, d_o_in, &a.o_in, &a.log_sum_exp, &a.q, &a.k, &a.v);
         let [query, key] = &a.places;
         // Without places, what follows one by one is done at once.
         let is_whole = query.is_none() && key.is_none();

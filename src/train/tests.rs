@@ -2,6 +2,7 @@
 use super::optimizer::zeros_like;
 use super::pretrain::{Observer, Silent, StepReport, TrainError, TrainPlan, pretrain};
 use super::{Part, TrainState, calibrate};
+use crate::base::team::with_team;
 use crate::data::Batches;
 use crate::model::network::{ExplicitNetwork, Network};
 use crate::model::{Biases, LayerShape, ModelConfig, Rank, init};
@@ -237,7 +238,9 @@ fn threads_do_not_change_a_bit() {
     let prune = prune_spec(Saliency::TAYLOR_MIX, Update::LAYERWISE, 0.5);
     let with = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.install(|| run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains"))
+        pool.install(|| {
+            with_team(|| run(&train_spec(), Some(&prune), 14, None, &mut Silent).expect("it trains"))
+        })
     };
     assert_same(&with(1), &with(2));
 }
@@ -252,7 +255,7 @@ fn bf16_is_as_repeatable_as_f32_and_trains_as_well() {
         let with = |threads, resume, stop| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let run = || run_on(&backend, &train_spec(), Some(&prune), 14, resume, &mut StopAt(stop, 0));
-            pool.install(run)
+            pool.install(|| with_team(run))
         };
         let whole = with(1, None, u64::MAX).expect("it trains");
         assert_same(&whole, &with(3, None, u64::MAX).expect("it trains"));

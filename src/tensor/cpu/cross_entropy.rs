@@ -12,8 +12,8 @@ use super::blocked::product::{Operand, multiply_operand};
 use super::blocked::{Kernel, held};
 use super::real::{Real, kernel, max, sum_by, vectorised};
 use super::{product, product_in};
+use crate::base::team::map_items;
 use crate::tensor::Product;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Elements of the logits held at once, in training and in scoring: there nothing else needs the caches, and a chunk of
@@ -201,9 +201,8 @@ fn for_each_chunk<T: Real>(
 
 /// Σ of what `task` makes of a few rows at a time, from row `at` of the chunk on.
 fn by_rows<T: Real>(logits: &mut Matrix<T>, task: impl Fn(usize, &mut [T]) -> f64 + Sync) -> f64 {
-    let pieces = logits.data.par_chunks_mut(ROWS * logits.cols).enumerate();
-    let sums: Vec<f64> = pieces.map(|(i, rows)| task(i * ROWS, rows)).collect();
-    sums.iter().sum()
+    let pieces = logits.data.chunks_mut(ROWS * logits.cols).enumerate();
+    map_items(pieces, |(i, rows)| task(i * ROWS, rows)).iter().sum()
 }
 
 /// `d_hidden = dz head`, `d_head += dzᵀ x` of one chunk.
@@ -291,8 +290,8 @@ pub fn log_probabilities<T: Real>(hidden: &Matrix<T>, head: &Plain<'_, T>, targe
         logits.rows = chunk.rows;
         logits.data.resize(chunk.rows * vocab, T::ZERO);
         head.logits(&mut logits, &chunk);
-        let rows = logits.data.par_chunks_mut(vocab).zip(&targets[start..end]);
-        all.par_extend(rows.map(|(row, &target)| log_probability(row, target)));
+        let rows = logits.data.chunks_mut(vocab).zip(&targets[start..end]);
+        all.extend(map_items(rows, |(row, &target)| log_probability(row, target)));
     }
     all
 }

@@ -4,8 +4,8 @@ use super::Matrix;
 use super::cross_entropy::{LOGITS, chunk_rows, rows_of};
 use super::product_in;
 use super::real::Real;
+use crate::base::team::map_items;
 use crate::tensor::{Distillation, Product, TeacherHead};
-use rayon::prelude::*;
 
 #[allow(clippy::too_many_arguments)]
 pub fn loss_and_gradients<T: Real>(
@@ -30,11 +30,9 @@ pub fn loss_and_gradients<T: Real>(
         let (mut logits, mut taught, mut d_rows) = (zeros(vocab), zeros(vocab), zeros(d));
         product_in(Product::NT, &mut logits, false, &ours, head);
         product_in(Product::NT, &mut taught, false, &theirs, teacher.head);
-        let rows = logits.data.par_chunks_mut(vocab).zip(taught.data.par_chunks(vocab));
-        let losses: Vec<f64> = rows
-            .zip(&targets[start..end])
-            .map(|((row, taught), &target)| loss_row(row, taught, target as usize, scale, of))
-            .collect();
+        let rows = logits.data.chunks_mut(vocab).zip(taught.data.chunks(vocab)).zip(&targets[start..end]);
+        let losses =
+            map_items(rows, |((row, taught), &target)| loss_row(row, taught, target as usize, scale, of));
         loss += losses.iter().sum::<f64>();
         product_in(Product::NN, &mut d_rows, false, &logits, head);
         d_hidden.data[start * d..end * d].copy_from_slice(&d_rows.data);

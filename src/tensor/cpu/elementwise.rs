@@ -1,26 +1,31 @@
 //! Element-wise passes: each reads and writes its operands once.
 use super::Matrix;
 use super::real::{Real, sum_by, vectorised};
+use crate::base::team::map_items;
 use crate::tensor::AdamwStep;
-use rayon::prelude::*;
 
 /// Elements of one piece of work: a few cache-resident kilobytes, many pieces for large tensors.
 const PIECE: usize = 1 << 15;
 
-/// Whether work on `len` elements is worth handing to other threads.
-pub(super) fn parallel(len: usize) -> bool {
-    len > PIECE && rayon::current_num_threads() > 1
+/// As [`map_items`], on this thread alone where there are too few elements, `len`, in all of them.
+pub(super) fn map_pieces<I: Send, R: Send>(
+    len: usize,
+    pieces: impl Iterator<Item = I>,
+    work: impl Fn(I) -> R + Sync + Send,
+) -> Vec<R> {
+    if len > PIECE { map_items(pieces, work) } else { pieces.map(work).collect() }
+}
+
+/// As [`map_pieces`], of work that has no result.
+pub(super) fn for_each<I: Send>(len: usize, pieces: impl Iterator<Item = I>, work: impl Fn(I) + Sync + Send) {
+    map_pieces(len, pieces, work);
 }
 
 /// Runs `body` on matching pieces of `y` and `x`.
 fn zip1<T: Real>(y: &mut [T], x: &[T], body: impl Fn(&mut [T], &[T]) + Sync + Send) {
     assert_eq!(y.len(), x.len());
     let run = |(y, x): (&mut [T], &[T])| vectorised(|| body(y, x));
-    if parallel(y.len()) {
-        y.par_chunks_mut(PIECE).zip(x.par_chunks(PIECE)).for_each(run);
-    } else {
-        y.chunks_mut(PIECE).zip(x.chunks(PIECE)).for_each(run);
-    }
+    for_each(x.len(), y.chunks_mut(PIECE).zip(x.chunks(PIECE)), run);
 }
 
 /// `y ← x`
@@ -30,11 +35,7 @@ pub fn copy<T: Real>(y: &mut [T], x: &[T]) {
 
 /// `x ← 0`
 pub fn fill_zero<T: Real>(x: &mut [T]) {
-    if parallel(x.len()) {
-        x.par_chunks_mut(PIECE).for_each(|x| x.fill(T::ZERO));
-    } else {
-        x.fill(T::ZERO);
-    }
+    for_each(x.len(), x.chunks_mut(PIECE), |x| x.fill(T::ZERO));
 }
 
 pub fn axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
@@ -56,12 +57,7 @@ pub fn square_axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
 /// `Σ x²`: each piece in the working type, pieces added in f64 in order.
 pub fn sum_of_squares<T: Real>(x: &[T]) -> f64 {
     let piece = |x: &[T]| vectorised(|| sum_by(x.len(), |i| x[i] * x[i])).to_f64();
-    if parallel(x.len()) {
-        let partial: Vec<f64> = x.par_chunks(PIECE).map(piece).collect();
-        partial.iter().sum()
-    } else {
-        x.chunks(PIECE).map(piece).sum()
-    }
+    map_pieces(x.len(), x.chunks(PIECE), piece).iter().sum()
 }
 
 /// Rows of one piece of [`add_column_sums`]; fixes the order of its sums.
@@ -137,12 +133,7 @@ pub fn add_row<T: Real>(x: &mut Matrix<T>, row: &Matrix<T>) {
             }
         })
     };
-    let (whole_rows, parallel) = (ROWS * x.cols, parallel(x.data.len()));
-    if parallel {
-        x.data.par_chunks_mut(whole_rows).for_each(run);
-    } else {
-        x.data.chunks_mut(whole_rows).for_each(run);
-    }
+    for_each(x.data.len(), x.data.chunks_mut(ROWS * x.cols), run);
 }
 
 /// Each piece of rows by itself, pieces in order.
@@ -162,12 +153,7 @@ pub fn add_column_sums<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>) {
             sums
         })
     };
-    let partial: Vec<Vec<T>> = if parallel(x.data.len()) {
-        x.data.par_chunks(ROWS * x.cols).map(piece).collect()
-    } else {
-        x.data.chunks(ROWS * x.cols).map(piece).collect()
-    };
-    for sums in partial {
+    for sums in map_pieces(x.data.len(), x.data.chunks(ROWS * x.cols), piece) {
         for (out, sum) in out.data.iter_mut().zip(sums) {
             *out += sum;
         }
@@ -191,11 +177,7 @@ pub fn swiglu_rows<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
 pub fn swiglu<T: Real>(out: &mut [T], gate: &[T], up: &[T]) {
     assert!(out.len() == gate.len() && out.len() == up.len());
     let run = |((out, gate), up): ((&mut [T], &[T]), &[T])| swiglu_rows(out, gate, up);
-    if parallel(out.len()) {
-        out.par_chunks_mut(PIECE).zip(gate.par_chunks(PIECE)).zip(up.par_chunks(PIECE)).for_each(run);
-    } else {
-        out.chunks_mut(PIECE).zip(gate.chunks(PIECE)).zip(up.chunks(PIECE)).for_each(run);
-    }
+    for_each(gate.len(), out.chunks_mut(PIECE).zip(gate.chunks(PIECE)).zip(up.chunks(PIECE)), run);
 }
 
 /// [`swiglu_backward`] on this thread.
@@ -212,11 +194,7 @@ pub fn swiglu_backward_rows<T: Real>(gate: &mut [T], up: &mut [T], d_out: &[T]) 
 pub fn swiglu_backward<T: Real>(gate: &mut [T], up: &mut [T], d_out: &[T]) {
     assert!(d_out.len() == gate.len() && d_out.len() == up.len());
     let run = |((gate, up), d_out): ((&mut [T], &mut [T]), &[T])| swiglu_backward_rows(gate, up, d_out);
-    if parallel(d_out.len()) {
-        gate.par_chunks_mut(PIECE).zip(up.par_chunks_mut(PIECE)).zip(d_out.par_chunks(PIECE)).for_each(run);
-    } else {
-        gate.chunks_mut(PIECE).zip(up.chunks_mut(PIECE)).zip(d_out.chunks(PIECE)).for_each(run);
-    }
+    for_each(d_out.len(), gate.chunks_mut(PIECE).zip(up.chunks_mut(PIECE)).zip(d_out.chunks(PIECE)), run);
 }
 
 /// Rows are added in token order on one thread: a token may occur often.
@@ -243,7 +221,7 @@ pub fn adamw<T: Real>(step: AdamwStep, weight: &mut [T], grad: &[T], m: &mut [T]
     let rate = real(step.learning_rate / step.bias_correction1);
     let root = real(1.0 / step.bias_correction2.sqrt());
     let epsilon = real(step.epsilon);
-    let run = |w: &mut [T], g: &[T], m: &mut [T], v: &mut [T]| {
+    let run = |(((w, g), m), v): (((&mut [T], &[T]), &mut [T]), &mut [T])| {
         vectorised(|| {
             for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
                 let g = g * scale;
@@ -253,19 +231,7 @@ pub fn adamw<T: Real>(step: AdamwStep, weight: &mut [T], grad: &[T], m: &mut [T]
             }
         })
     };
-    if parallel(weight.len()) {
-        weight
-            .par_chunks_mut(PIECE)
-            .zip(grad.par_chunks(PIECE))
-            .zip(m.par_chunks_mut(PIECE))
-            .zip(v.par_chunks_mut(PIECE))
-            .for_each(|(((w, g), m), v)| run(w, g, m, v));
-    } else {
-        weight
-            .chunks_mut(PIECE)
-            .zip(grad.chunks(PIECE))
-            .zip(m.chunks_mut(PIECE))
-            .zip(v.chunks_mut(PIECE))
-            .for_each(|(((w, g), m), v)| run(w, g, m, v));
-    }
+    let pieces =
+        weight.chunks_mut(PIECE).zip(grad.chunks(PIECE)).zip(m.chunks_mut(PIECE)).zip(v.chunks_mut(PIECE));
+    for_each(grad.len(), pieces, run);
 }

@@ -1,8 +1,9 @@
 //! The CPU backend: the readable specification that every other engine is proved against.
 //!
-//! Work is cut into pieces by shape alone and handed to rayon; every sum has one order. So results do not
-//! depend on the number of threads, to the bit. Products in f32 and bf16 are those of [`blocked`], in one order of sums on every
-//! processor that has AVX2 or more; those in f64, of few rows, and on other processors, are those of the `gemm` crates.
+//! Work is cut into pieces by shape alone and handed to the threads of a pool ([`crate::base::team`]); every sum has one
+//! order. So results do not depend on the number of threads, to the bit. Products in f32 and bf16 are those of [`blocked`], in one
+//! order of sums on every processor that has AVX2 or more; those in f64, of few rows, and on other processors, are those of the
+//! `gemm` crates.
 mod attention;
 pub mod blocked;
 mod cached_attention;
@@ -26,8 +27,8 @@ use super::backend::{
 use super::by_parts;
 use super::distillation::{Distillation, TeacherHead};
 use crate::base::precision::CpuBf16;
+use crate::base::team::{for_each_item, for_each_piece, map_items};
 use blocked::Kernel;
-use rayon::prelude::*;
 use real::Real;
 use std::any::{Any, TypeId};
 
@@ -137,15 +138,6 @@ impl<T: Real> CpuBackend<T> {
     }
 }
 
-/// Runs `f(0) … f(pieces − 1)`, in parallel where the current thread pool has more than one thread.
-fn for_each_piece(pieces: usize, f: impl Fn(usize) + Sync + Send) {
-    if pieces <= 1 || rayon::current_num_threads() == 1 {
-        (0..pieces).for_each(f);
-    } else {
-        (0..pieces).into_par_iter().with_max_len(1).for_each(f);
-    }
-}
-
 impl<T: Real> Backend for CpuBackend<T> {
     type Scalar = T;
     type Tensor = Matrix<T>;
@@ -239,7 +231,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn retain_all(&self, all: &mut [Retained<'_, Matrix<T>>]) {
-        all.par_iter_mut().for_each(|of| elementwise::retain(of.tensor, of.rows, of.cols));
+        for_each_item(all.iter_mut(), |of| elementwise::retain(of.tensor, of.rows, of.cols));
     }
 
     fn add_row(&self, x: &mut Matrix<T>, row: &Matrix<T>) {
@@ -267,7 +259,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn score_margins(&self, score: ElementScore, leaves: &[ScoreLeaf<'_, Matrix<T>>]) -> Vec<Margins> {
-        leaves.par_iter().map(|leaf| score::margins(score, leaf)).collect()
+        map_items(leaves.iter(), |leaf| score::margins(score, leaf))
     }
 
     fn matmul(&self, product: Product, out: &mut Matrix<T>, accumulate: bool, a: &Matrix<T>, b: &Matrix<T>) {

@@ -8,9 +8,8 @@
 //!
 //! The mean divides by the logical width d.
 use super::Matrix;
-use super::elementwise::parallel;
+use super::elementwise::{for_each, map_pieces};
 use super::real::{Real, kernel, sum_by};
-use rayon::prelude::*;
 
 /// Rows of one piece; fixes the order in which `dw` is summed.
 const ROWS: usize = 128;
@@ -26,12 +25,9 @@ pub fn forward<T: Real>(
     assert!(w.data.len() == d && out.data.len() == x.data.len() && inv_rms.data.len() == x.rows);
     let piece = |((out, x), inv_rms): ((&mut [T], &[T]), &mut [T])| rows(out, x, inv_rms, &w.data, eps);
     let (out, x, inv_rms) = (&mut out.data, &x.data, &mut inv_rms.data);
-    if parallel(x.len()) {
-        let rows = out.par_chunks_mut(ROWS * d).zip(x.par_chunks(ROWS * d));
-        rows.zip(inv_rms.par_chunks_mut(ROWS)).for_each(piece);
-    } else if d > 0 {
+    if d > 0 {
         let rows = out.chunks_mut(ROWS * d).zip(x.chunks(ROWS * d));
-        rows.zip(inv_rms.chunks_mut(ROWS)).for_each(piece);
+        for_each(x.len(), rows.zip(inv_rms.chunks_mut(ROWS)), piece);
     }
 }
 
@@ -78,18 +74,12 @@ pub fn backward<T: Real>(
         d_w
     };
     let (d_x, d_out, x, inv_rms) = (&mut d_x.data, &d_out.data, &x.data, &inv_rms.data);
-    let partial: Vec<Vec<T>> = if parallel(x.len()) {
-        let rows = d_x.par_chunks_mut(ROWS * d).zip(d_out.par_chunks(ROWS * d)).zip(x.par_chunks(ROWS * d));
-        let rows = rows.zip(inv_rms.par_chunks(ROWS));
-        rows.map(|(((d_x, d_out), x), inv_rms)| piece(d_x, d_out, x, inv_rms)).collect()
-    } else if d > 0 {
-        let rows = d_x.chunks_mut(ROWS * d).zip(d_out.chunks(ROWS * d)).zip(x.chunks(ROWS * d));
-        let rows = rows.zip(inv_rms.chunks(ROWS));
-        rows.map(|(((d_x, d_out), x), inv_rms)| piece(d_x, d_out, x, inv_rms)).collect()
-    } else {
-        Vec::new()
-    };
-    for piece in partial {
+    if d == 0 {
+        return;
+    }
+    let rows = d_x.chunks_mut(ROWS * d).zip(d_out.chunks(ROWS * d)).zip(x.chunks(ROWS * d));
+    let rows = rows.zip(inv_rms.chunks(ROWS));
+    for piece in map_pieces(x.len(), rows, |(((d_x, d_out), x), inv_rms)| piece(d_x, d_out, x, inv_rms)) {
         for (sum, x) in d_w.data.iter_mut().zip(piece) {
             *sum += x;
         }

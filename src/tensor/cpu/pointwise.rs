@@ -1,8 +1,8 @@
 //! Element-wise maps and sums over blocks, of which statistics are made.
 use super::Matrix;
 use super::real::{Real, vectorised};
+use crate::base::team::for_each_item;
 use crate::tensor::Pointwise;
-use rayon::prelude::*;
 
 /// Rows of one piece of work.
 const ROWS: usize = 64;
@@ -25,7 +25,7 @@ pub fn pointwise<T: Real>(operation: Pointwise, out: &mut Matrix<T>, a: &Matrix<
             }
         }
     };
-    out.data.par_chunks_mut(piece).enumerate().for_each(run);
+    for_each_item(out.data.chunks_mut(piece).enumerate(), run);
 }
 
 pub fn fold<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>, rows: usize, cols: usize) {
@@ -45,5 +45,5 @@ pub fn fold<T: Real>(out: &mut Matrix<T>, x: &Matrix<T>, rows: usize, cols: usiz
             }
         });
     };
-    out.data.par_chunks_mut(out.cols).enumerate().for_each(run);
+    for_each_item(out.data.chunks_mut(out.cols).enumerate(), run);
 }

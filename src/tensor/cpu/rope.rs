@@ -6,10 +6,9 @@
 //! x_{p+h/2} ← x_{p+h/2} cos + x_p sin
 //! ```
 use super::Matrix;
-use super::elementwise::parallel;
+use super::elementwise::for_each;
 use super::real::{Real, kernel};
 use crate::tensor::{Positions, RopeTable};
-use rayon::prelude::*;
 
 pub fn table<T: Real>(context_length: usize, head_dim: usize, theta: f64) -> RopeTable<Matrix<T>> {
     let half = head_dim / 2;
@@ -33,10 +32,8 @@ pub fn rotate<T: Real>(
     let turn = |sequence: &mut [T]| {
         rotate_sequence(sequence, &table.cos.data, &table.sin.data, width, half, inverse);
     };
-    if parallel(x.data.len()) {
-        x.data.par_chunks_mut(context_length * width).for_each(turn);
-    } else if !x.data.is_empty() {
-        x.data.chunks_mut(context_length * width).for_each(turn);
+    if !x.data.is_empty() {
+        for_each(x.data.len(), x.data.chunks_mut(context_length * width), turn);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The backend against the conformance of all, and equal bits for any number of threads.
 use super::*;
+use crate::base::team::with_team;
 use crate::tensor::conformance::{Tolerance, check_all};
 
 #[test]
@@ -19,7 +20,7 @@ fn threads_do_not_change_a_bit() {
     let compute = || everything(&CpuBackend::new());
     let with_threads = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-        pool.install(compute)
+        pool.install(|| with_team(compute))
     };
     let one = with_threads(1);
     for threads in [2, 3] {

@@ -16,10 +16,10 @@ use super::pack::Along;
 use super::product::{Operand, Target, multiply, own_rows};
 use super::reach::Reach;
 use super::{VECTOR, held};
+use crate::base::team::map_items;
 use crate::tensor::cpu::Matrix;
 use crate::tensor::cpu::product::Shared;
 use crate::tensor::cpu::real::{LANES, Real, kernel, max};
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Tokens of one block: a multiple of the columns of every panel, which has one to four vectors.
@@ -112,9 +112,8 @@ pub fn log_probabilities(
         }
         running
     };
-    let starts = (0..n).into_par_iter().step_by(each).with_max_len(1);
-    let running = starts.flat_map_iter(|start| task(start..(start + each).min(n)));
-    running.map(|row| row.log_probability()).collect()
+    let running = map_items((0..n).step_by(each), |start| task(start..(start + each).min(n)));
+    running.iter().flatten().map(Running::log_probability).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From lines of f32 to lines of words: copied, rounded, woven from two lines, or turned in blocks of 16 × 16.
 use super::VECTOR;
-use super::kernel::{Kernel, Kind};
+use super::kernel::Kernel;
 use super::pack::{SIX, Source};
 use super::round::{pair, round};
 #[cfg(target_arch = "x86_64")]
@@ -230,7 +230,7 @@ pub(super) unsafe fn transpose_lines(
         let lines = columns.start + vector * VECTOR..(columns.start + (vector + 1) * VECTOR).min(columns.end);
         for first in words.clone().step_by(TURNED) {
             #[cfg(target_arch = "x86_64")]
-            if kernel.kind == Kind::F32
+            if kernel.kind.elements() == 1
                 && kernel.is_hardware
                 && lines.len() == TURNED
                 && first + TURNED <= words.end.min(source.width)

@@ -3,6 +3,7 @@ use super::product::matmul;
 use super::round::round;
 use crate::base::precision::CpuBf16;
 use crate::base::random::stream;
+use crate::base::team::with_team;
 use crate::tensor::conformance::{Tolerance, check_all};
 use crate::tensor::{AttentionShape, Backend, CpuBackend, Matrix, PackedSegment, PackedShape, Product};
 use rand::RngExt;
@@ -451,7 +452,7 @@ fn threads_do_not_change_a_bit() {
         };
         let with_threads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
-            pool.install(compute)
+            pool.install(|| with_team(compute))
         };
         let one = with_threads(1);
         for threads in [2, 3] {

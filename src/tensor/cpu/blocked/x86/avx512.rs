@@ -15,6 +15,13 @@ macro_rules! row {
     };
 }
 
+/// The vectors of the right operand of the step that begins `$step` bytes on.
+macro_rules! load {
+    ($step:literal: $($b:literal $at:literal),*) => {
+        concat!($("vmovups zmm", $b, ", zmmword ptr [{b} + ", $step, $at, "]\n",)*)
+    };
+}
+
 /// Sums to zero.
 macro_rules! clear {
     ($($sum:literal)*) => { concat!($("vpxord zmm", $sum, ", zmm", $sum, ", zmm", $sum, "\n",)*) };
@@ -31,10 +38,20 @@ macro_rules! store {
     };
 }
 
-/// A kernel: `$clear`, then for every pair the vectors of the right operand, the rows, and on; then the stores. Rows 0 to 4
-/// and 6 are addressed from the left operand's pointer, rows 5 and 7 from another five rows on.
+/// Asks for one row of the target, and on to the next: it comes while the sums are made.
+macro_rules! ask {
+    ($($sum:literal $at:literal),*) => {
+        concat!($("prefetchw byte ptr [{ahead}", $at, "]\n",)* "add {ahead}, {stride}\n")
+    };
+}
+
+/// A kernel: `$clear`, and the target asked for, then for every pair the vectors of the right operand, the rows, and on; two pairs a turn, an odd one before
+/// them; then the stores. Rows 0 to 4 and 6 are addressed from the left operand's pointer, rows 5 and 7 from another five rows on.
 macro_rules! kernel {
-    ($name:ident, $width:literal, [$($clear:expr),*], [$($load:expr),*], [$($row:expr),*], [$($store:expr),*]) => {
+    (
+        $name:ident, $width:literal, [$($clear:expr),*], [$($load:tt)*], [$($row:expr),*],
+        [$(($($store:tt)*)),*], $ends:ident
+    ) => {
         #[inline(always)]
         unsafe fn $name(
             pairs: usize,
@@ -48,23 +65,44 @@ macro_rules! kernel {
             unsafe {
                 asm!(
                     $($clear,)*
-                    "2:",
+                    "mov {ahead}, {out}",
+                    $(ask!($($store)*),)*
+                    "shr {pairs}, 1",
+                    "jnc 2f",
                     "prefetcht1 byte ptr [{wanted}]",
-                    $($load,)*
+                    load!(0: $($load)*),
                     $($row,)*
                     "add {a}, {pair}",
                     "add {five}, {pair}",
                     concat!("add {b}, ", $width),
                     "add {wanted}, {step}",
+                    "test {pairs}, {pairs}",
+                    "2:",
+                    "jz 4f",
+                    "3:",
+                    // The cache line that both steps ask for.
+                    "prefetcht1 byte ptr [{wanted}]",
+                    load!(0: $($load)*),
+                    $($row,)*
+                    "add {a}, {pair}",
+                    "add {five}, {pair}",
+                    load!($width: $($load)*),
+                    $($row,)*
+                    "add {a}, {pair}",
+                    "add {five}, {pair}",
+                    concat!("add {b}, 2*", $width),
+                    "add {wanted}, 2*{step}",
                     "dec {pairs}",
-                    "jnz 2b",
-                    $($store,)*
+                    "jnz 3b",
+                    "4:",
+                    $(store!($ends, $($store)*),)*
                     // Code for SSE is slow while upper halves are in use.
                     "vzeroupper",
                     a = inout(reg) left.data => _,
                     five = inout(reg) left.data.add(5 * left.row_stride) => _,
                     b = inout(reg) right => _,
                     out = inout(reg) out => _,
+                    ahead = out(reg) _,
                     wanted = inout(reg) wanted => _,
                     step = const 4 * STEP_WANTED,
                     pairs = inout(reg) pairs => _,
@@ -97,7 +135,7 @@ kernel!(
     one,
     64,
     [clear!(0 1 2 3 4 5 6 7)],
-    ["vmovups zmm24, zmmword ptr [{b}]"],
+    [24 ""],
     [
         row!($add, "{a}", 28: 0 24),
         row!($add, "{a} + {row}", 29: 1 24),
@@ -109,22 +147,23 @@ kernel!(
         row!($add, "{five} + 2*{row}", 31: 7 24)
     ],
     [
-        store!($ends, 0 ""),
-        store!($ends, 1 ""),
-        store!($ends, 2 ""),
-        store!($ends, 3 ""),
-        store!($ends, 4 ""),
-        store!($ends, 5 ""),
-        store!($ends, 6 ""),
-        store!($ends, 7 "")
-    ]
+        (0 ""),
+        (1 ""),
+        (2 ""),
+        (3 ""),
+        (4 ""),
+        (5 ""),
+        (6 ""),
+        (7 "")
+    ],
+    $ends
 );
 
 kernel!(
     two,
     128,
     [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)],
-    ["vmovups zmm24, zmmword ptr [{b}]", "vmovups zmm25, zmmword ptr [{b} + 64]"],
+    [24 "", 25 " + 64"],
     [
         row!($add, "{a}", 28: 0 24, 1 25),
         row!($add, "{a} + {row}", 29: 2 24, 3 25),
@@ -136,26 +175,23 @@ kernel!(
         row!($add, "{five} + 2*{row}", 31: 14 24, 15 25)
     ],
     [
-        store!($ends, 0 "", 1 "+64"),
-        store!($ends, 2 "", 3 "+64"),
-        store!($ends, 4 "", 5 "+64"),
-        store!($ends, 6 "", 7 "+64"),
-        store!($ends, 8 "", 9 "+64"),
-        store!($ends, 10 "", 11 "+64"),
-        store!($ends, 12 "", 13 "+64"),
-        store!($ends, 14 "", 15 "+64")
-    ]
+        (0 "", 1 "+64"),
+        (2 "", 3 "+64"),
+        (4 "", 5 "+64"),
+        (6 "", 7 "+64"),
+        (8 "", 9 "+64"),
+        (10 "", 11 "+64"),
+        (12 "", 13 "+64"),
+        (14 "", 15 "+64")
+    ],
+    $ends
 );
 
 kernel!(
     three,
     192,
     [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)],
-    [
-        "vmovups zmm24, zmmword ptr [{b}]",
-        "vmovups zmm25, zmmword ptr [{b} + 64]",
-        "vmovups zmm26, zmmword ptr [{b} + 128]"
-    ],
+    [24 "", 25 " + 64", 26 " + 128"],
     [
         row!($add, "{a}", 28: 0 24, 1 25, 2 26),
         row!($add, "{a} + {row}", 29: 3 24, 4 25, 5 26),
@@ -167,27 +203,23 @@ kernel!(
         row!($add, "{five} + 2*{row}", 31: 21 24, 22 25, 23 26)
     ],
     [
-        store!($ends, 0 "", 1 "+64", 2 "+128"),
-        store!($ends, 3 "", 4 "+64", 5 "+128"),
-        store!($ends, 6 "", 7 "+64", 8 "+128"),
-        store!($ends, 9 "", 10 "+64", 11 "+128"),
-        store!($ends, 12 "", 13 "+64", 14 "+128"),
-        store!($ends, 15 "", 16 "+64", 17 "+128"),
-        store!($ends, 18 "", 19 "+64", 20 "+128"),
-        store!($ends, 21 "", 22 "+64", 23 "+128")
-    ]
+        (0 "", 1 "+64", 2 "+128"),
+        (3 "", 4 "+64", 5 "+128"),
+        (6 "", 7 "+64", 8 "+128"),
+        (9 "", 10 "+64", 11 "+128"),
+        (12 "", 13 "+64", 14 "+128"),
+        (15 "", 16 "+64", 17 "+128"),
+        (18 "", 19 "+64", 20 "+128"),
+        (21 "", 22 "+64", 23 "+128")
+    ],
+    $ends
 );
 
 kernel!(
     four,
     256,
     [clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23)],
-    [
-        "vmovups zmm24, zmmword ptr [{b}]",
-        "vmovups zmm25, zmmword ptr [{b} + 64]",
-        "vmovups zmm26, zmmword ptr [{b} + 128]",
-        "vmovups zmm27, zmmword ptr [{b} + 192]"
-    ],
+    [24 "", 25 " + 64", 26 " + 128", 27 " + 192"],
     [
         row!($add, "{a}", 28: 0 24, 1 25, 2 26, 3 27),
         row!($add, "{a} + {row}", 29: 4 24, 5 25, 6 26, 7 27),
@@ -197,13 +229,14 @@ kernel!(
         row!($add, "{five}", 29: 20 24, 21 25, 22 26, 23 27)
     ],
     [
-        store!($ends, 0 "", 1 "+64", 2 "+128", 3 "+192"),
-        store!($ends, 4 "", 5 "+64", 6 "+128", 7 "+192"),
-        store!($ends, 8 "", 9 "+64", 10 "+128", 11 "+192"),
-        store!($ends, 12 "", 13 "+64", 14 "+128", 15 "+192"),
-        store!($ends, 16 "", 17 "+64", 18 "+128", 19 "+192"),
-        store!($ends, 20 "", 21 "+64", 22 "+128", 23 "+192")
-    ]
+        (0 "", 1 "+64", 2 "+128", 3 "+192"),
+        (4 "", 5 "+64", 6 "+128", 7 "+192"),
+        (8 "", 9 "+64", 10 "+128", 11 "+192"),
+        (12 "", 13 "+64", 14 "+128", 15 "+192"),
+        (16 "", 17 "+64", 18 "+128", 19 "+192"),
+        (20 "", 21 "+64", 22 "+128", 23 "+192")
+    ],
+    $ends
 );
 
 /// See [`crate::tensor::cpu::blocked::kernel::Kernel::tile`]; at least one pair.
