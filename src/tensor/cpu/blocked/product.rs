@@ -230,21 +230,24 @@ fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Le
     }
 }
 
-/// Rows of a task that packs its own, the best first: beside them panels of the right operand stay in the second cache.
+/// Rows of a task that packs its own, the best first: beside them panels of the right operand stay in the second cache. Tiles
+/// have 6 or 8 rows, those of AMX 32.
 pub(super) fn own_rows(kernel: Kernel) -> &'static [usize] {
-    if kernel.reads_panels() { &[96, 48] } else { &[64, 96, 32] }
+    if kernel.reads_panels() { &[72, 64, 48] } else { &[64, 96, 32] }
 }
 
 /// By how much the thread with the most may have more than its share.
-const UNEVEN: f64 = 1.12;
+const UNEVEN: f64 = 1.06;
 /// Columns of a product per row from which on its right operand, which every task reads whole, is the larger one by too much.
 const WIDE: usize = 3;
 
-/// Whether threads have about as much as each other of `all`, handed out by `each`.
+/// Whether threads have about as much as each other of `all`, handed out by `each`, neighbours to the same thread.
 pub(super) fn is_even(all: usize, each: usize) -> bool {
     let threads = rayon::current_num_threads();
-    let most = all.div_ceil(each).div_ceil(threads) * each;
-    threads == 1 || (most * threads) as f64 <= UNEVEN * all as f64
+    let tasks = all.div_ceil(each);
+    let before = |thread: usize| (thread * tasks / threads * each).min(all);
+    let most = (0..threads).map(|thread| before(thread + 1) - before(thread)).max().unwrap_or(all);
+    (most * threads) as f64 <= UNEVEN * all as f64
 }
 
 /// Rows of each task of `rows` in all, if they can be cut evenly.
