@@ -51,9 +51,11 @@ struct Loop<'a> {
 }
 
 impl Loop<'_> {
-    /// Runs what is left to thread `own`, then what is left to others.
-    fn take_part(&self, own: usize) {
-        let run = |piece| {
+    /// Runs what is left to thread `own`, then what is left to others; whether that was anything.
+    fn take_part(&self, own: usize) -> bool {
+        let mut has_worked = false;
+        let mut run = |piece| {
+            has_worked = true;
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (self.piece)(piece))) {
                 let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
                 first.get_or_insert(payload);
@@ -66,6 +68,7 @@ impl Loop<'_> {
                 run(piece);
             }
         }
+        has_worked
     }
 }
 
@@ -94,28 +97,28 @@ impl Team {
         }
         let mut since = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) && since.elapsed() < AWAKE {
-            if !self.current.load(Ordering::Relaxed).is_null() {
-                self.join(own);
+            let is_on = !self.current.load(Ordering::Relaxed).is_null();
+            let has_worked = is_on && self.join(own) || rayon::yield_now() == Some(rayon::Yield::Executed);
+            if is_on || has_worked {
                 since = Instant::now();
-            } else if rayon::yield_now() == Some(rayon::Yield::Executed) {
-                since = Instant::now();
-            } else {
-                std::hint::spin_loop();
+            }
+            if !has_worked {
+                // Whoever has more threads than cores needs this one for those that work.
+                std::thread::yield_now();
             }
         }
         self.states[own].store(ASLEEP, Ordering::Release);
     }
 
-    /// Takes part in the loop that is being run.
-    fn join(&self, own: usize) {
+    /// Takes part in the loop that is being run; whether there was a piece left.
+    fn join(&self, own: usize) -> bool {
         // Whoever leads takes the loop away first and then waits until nobody is inside; all in one order.
         self.inside.fetch_add(1, Ordering::SeqCst);
         let current = self.current.load(Ordering::SeqCst);
-        if !current.is_null() {
-            // SAFETY: it is not taken back while somebody is inside.
-            unsafe { (*current).take_part(own) };
-        }
+        // SAFETY: it is not taken back while somebody is inside.
+        let has_worked = !current.is_null() && unsafe { (*current).take_part(own) };
         self.inside.fetch_sub(1, Ordering::SeqCst);
+        has_worked
     }
 
     /// Calls those that sleep.
@@ -189,7 +192,7 @@ pub fn with_team<R>(work: impl FnOnce() -> R) -> R {
 /// Runs `piece(0) … piece(pieces − 1)`, in parallel where the current thread pool has more than one thread.
 ///
 /// # Panics
-/// As `piece` does, once all that was begun has ended.
+/// As `piece` does, once all pieces have been run.
 pub fn for_each_piece(pieces: usize, piece: impl Fn(usize) + Sync + Send) {
     if pieces <= 1 || rayon::current_num_threads() == 1 {
         return (0..pieces).for_each(piece);

@@ -1,6 +1,6 @@
 //! Element-wise passes: each reads and writes its operands once.
 use super::Matrix;
-use super::real::{Real, sum_by, vectorised};
+use super::real::{Real, kernel, sum_by, vectorised};
 use crate::base::team::map_items;
 use crate::tensor::AdamwStep;
 
@@ -56,8 +56,13 @@ pub fn square_axpby<T: Real>(alpha: T, x: &[T], beta: T, y: &mut [T]) {
 
 /// `Σ x²`: each piece in the working type, pieces added in f64 in order.
 pub fn sum_of_squares<T: Real>(x: &[T]) -> f64 {
-    let piece = |x: &[T]| vectorised(|| sum_by(x.len(), |i| x[i] * x[i])).to_f64();
-    map_pieces(x.len(), x.chunks(PIECE), piece).iter().sum()
+    map_pieces(x.len(), x.chunks(PIECE), |x| squares(x).to_f64()).iter().sum()
+}
+
+kernel! {
+    fn squares<'a, T>(x: &'a [T]) -> T {
+        sum_by(x.len(), |i| x[i] * x[i])
+    }
 }
 
 /// Rows of one piece of [`add_column_sums`]; fixes the order of its sums.

@@ -35,7 +35,7 @@ pub fn forward(
 ) -> bool {
     let (n, d) = (x.rows, x.cols);
     check(n, d, &[&*parts[0], &*parts[1], &*parts[2]], &weights);
-    if even_rows(kernel, n).is_none() {
+    if even_rows(kernel, Along::Lines, n).is_none() {
         return false;
     }
     let weights = weights.map(|weight| held::right(kernel, weight, Along::Lines));
@@ -65,7 +65,7 @@ pub fn backward(
 ) -> bool {
     let (n, d) = (d_x.rows, d_x.cols);
     check(n, d, &[&*parts[0], &*parts[1], &*parts[2]], &weights);
-    if even_rows(kernel, n).is_none() {
+    if even_rows(kernel, Along::Lines, n).is_none() {
         return false;
     }
     let weights = weights.map(|weight| held::right(kernel, weight, Along::Columns));

@@ -100,7 +100,7 @@ pub(super) unsafe fn product(kernel: Kernel, left: &Left, right: &Right, target:
 
 /// Runs `task` for some rows after others, on all threads; whether they could be cut so that it is worth it.
 pub(super) fn by_rows(kernel: Kernel, rows: usize, task: impl Fn(Range<usize>) + Sync + Send) -> bool {
-    let Some(each) = even_rows(kernel, rows) else { return false };
+    let Some(each) = even_rows(kernel, Along::Lines, rows) else { return false };
     let one = |index: usize| task(index * each..((index + 1) * each).min(rows));
     for_each_piece(rows.div_ceil(each), |index| kernel.with_tiles(|| one(index)));
     true

@@ -30,7 +30,7 @@ pub fn forward(
     assert!([&*gate, &*up, &*hidden].iter().all(|m| (m.rows, m.cols) == (n, f)), "{n} rows of {f}");
     assert!((out.rows, out.cols) == (n, d) && residual.is_none_or(|r| (r.rows, r.cols) == (n, d)));
     assert!([(f, d), (f, d), (d, f)] == weights.map(|w| (w.rows, w.cols)), "weights of {d} and {f}");
-    if even_rows(kernel, n).is_none() {
+    if even_rows(kernel, Along::Lines, n).is_none() {
         return false;
     }
     let norm = norm.map(|norm| NormRows::of(norm, n));
@@ -68,7 +68,7 @@ pub fn backward(
     assert!([&*gate, &*up, &*d_hidden].iter().all(|m| (m.rows, m.cols) == (n, f)), "{n} rows of {f}");
     assert!((d_x.rows, d_x.cols) == (n, d), "{n} rows of {d}");
     assert!([(f, d), (f, d), (d, f)] == weights.map(|w| (w.rows, w.cols)), "weights of {d} and {f}");
-    if even_rows(kernel, n).is_none() {
+    if even_rows(kernel, Along::Lines, n).is_none() {
         return false;
     }
     let [w_gate, w_up, w_down] = weights.map(|weight| held::right(kernel, weight, Along::Columns));

@@ -82,7 +82,7 @@ pub fn log_probabilities(
     let head = held::right(kernel, head, Along::Lines);
     let left = Operand { matrix: hidden, along: Along::Lines }.left(kernel);
     let tasks = n.div_ceil(ROWS).next_multiple_of(rayon::current_num_threads()).max(1);
-    let least = own_rows(kernel).iter().copied().min().unwrap_or(1);
+    let least = own_rows(kernel, Along::Lines).iter().copied().min().unwrap_or(1);
     let each = n.div_ceil(tasks).next_multiple_of(least).max(least);
     let width = head.panel_columns();
     let task = |rows: Range<usize>| {

@@ -116,7 +116,25 @@ pub(super) unsafe fn gather(
     source: Source,
     columns: Range<usize>,
 ) {
-    vectorised(|| {
+    pulp::Arch::new().dispatch(Gather { out, vectors, all, words, source, columns });
+}
+
+/// The arguments of [`gather`], whose body is compiled for the widest vectors as a whole.
+struct Gather {
+    out: *mut u32,
+    vectors: usize,
+    all: usize,
+    words: usize,
+    source: Source,
+    columns: Range<usize>,
+}
+
+impl pulp::NullaryFnOnce for Gather {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Gather { out, vectors, all, words, source, columns } = self;
         for line in 0..words {
             let piece: &[u32] = bytemuck::cast_slice(source.piece(line, columns.start, columns.len()));
             ask_ahead(piece, source.stride);
@@ -127,7 +145,7 @@ pub(super) unsafe fn gather(
                 let own = vectors.min(all - first);
                 for vector in 0..own {
                     let values = whole.get(first + vector).unwrap_or(&padded);
-                    // SAFETY: by the contract.
+                    // SAFETY: by the contract of `gather`.
                     unsafe {
                         let to = out.add(VECTOR * (first * words + line * own + vector));
                         to.cast::<[u32; VECTOR]>().write(*values);
@@ -135,7 +153,7 @@ pub(super) unsafe fn gather(
                 }
             }
         }
-    });
+    }
 }
 
 /// `out[panel][p][c] ← (source[2p][columns₀ + width · panel + c], source[2p + 1][…])`, rounded, for whole panels: line by line

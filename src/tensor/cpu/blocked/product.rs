@@ -231,9 +231,13 @@ fn multiply_all(kernel: Kernel, c: &mut Matrix<f32>, accumulate: bool, left: &Le
 }
 
 /// Rows of a task that packs its own, the best first: beside them panels of the right operand stay in the second cache. Tiles
-/// have 6 or 8 rows, those of AMX 32.
-pub(super) fn own_rows(kernel: Kernel) -> &'static [usize] {
-    if kernel.reads_panels() { &[72, 64, 48] } else { &[64, 96, 32] }
+/// have 6 or 8 rows, those of AMX 32; where the rows are columns of the source, tasks share no cache line of it.
+pub(super) fn own_rows(kernel: Kernel, along: Along) -> &'static [usize] {
+    match along {
+        _ if !kernel.reads_panels() => &[64, 96, 32],
+        Along::Lines => &[72, 64, 48],
+        Along::Columns => &[96, 64, 48],
+    }
 }
 
 /// By how much the thread with the most may have more than its share.
@@ -251,15 +255,15 @@ pub(super) fn is_even(all: usize, each: usize) -> bool {
 }
 
 /// Rows of each task of `rows` in all, if they can be cut evenly.
-pub(super) fn even_rows(kernel: Kernel, rows: usize) -> Option<usize> {
-    own_rows(kernel).iter().copied().find(|each| is_even(rows, *each))
+pub(super) fn even_rows(kernel: Kernel, along: Along, rows: usize) -> Option<usize> {
+    own_rows(kernel, along).iter().copied().find(|each| is_even(rows, *each))
 }
 
 /// Rows of each task, where tasks that pack their own rows of the left operand are the better cut.
 fn rows_each(kernel: Kernel, a: &Operand<'_>, n: usize) -> Option<usize> {
     let m = a.shape()[0];
     let is_read_in_place = kernel.kind.elements() == 1 && a.along == Along::Lines;
-    if is_read_in_place || n > WIDE * m { None } else { even_rows(kernel, m) }
+    if is_read_in_place || n > WIDE * m { None } else { even_rows(kernel, a.along, m) }
 }
 
 /// `C ← A B`, or `C ← C + A B`, on all threads: rows of A are packed by the thread that multiplies them where that is the better

@@ -25,7 +25,7 @@ pub fn forward(
     let (n, d, k) = (x.rows, out.cols, x.cols);
     assert!(out.rows == n && residual.is_none_or(|r| (r.rows, r.cols) == (n, d)), "{n} rows of {d}");
     assert!((weight.rows, weight.cols) == (d, k), "weights of {d} and {k}");
-    if even_rows(kernel, n).is_none() {
+    if even_rows(kernel, Along::Lines, n).is_none() {
         return false;
     }
     let norm = NormRows::of(norm, n);
