@@ -226,7 +226,9 @@ pub fn adamw<T: Real>(step: AdamwStep, weight: &mut [T], grad: &[T], m: &mut [T]
     let rate = real(step.learning_rate / step.bias_correction1);
     let root = real(1.0 / step.bias_correction2.sqrt());
     let epsilon = real(step.epsilon);
-    let run = |(((w, g), m), v): (((&mut [T], &[T]), &mut [T]), &mut [T])| {
+    let pieces =
+        weight.chunks_mut(PIECE).zip(grad.chunks(PIECE)).zip(m.chunks_mut(PIECE)).zip(v.chunks_mut(PIECE));
+    for_each(grad.len(), pieces, |(((w, g), m), v)| {
         vectorised(|| {
             for (((w, &g), m), v) in w.iter_mut().zip(g).zip(m.iter_mut()).zip(v.iter_mut()) {
                 let g = g * scale;
@@ -235,8 +237,5 @@ pub fn adamw<T: Real>(step: AdamwStep, weight: &mut [T], grad: &[T], m: &mut [T]
                 *w = keep * *w - rate * *m / (v.sqrt() * root + epsilon);
             }
         })
-    };
-    let pieces =
-        weight.chunks_mut(PIECE).zip(grad.chunks(PIECE)).zip(m.chunks_mut(PIECE)).zip(v.chunks_mut(PIECE));
-    for_each(grad.len(), pieces, run);
+    });
 }
