@@ -91,10 +91,20 @@ struct Team {
 impl Team {
     /// Does pieces of loops, and rayon's jobs, until there are none for a while.
     fn watch(&self, own: usize) {
-        let asked = self.states[own].compare_exchange(CALLED, AWAKE_NOW, Ordering::AcqRel, Ordering::Relaxed);
-        if asked.is_err() {
-            return;
+        let state = &self.states[own];
+        let mut asked = CALLED;
+        while state.compare_exchange(asked, AWAKE_NOW, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+            self.stay_awake(own);
+            state.store(ASLEEP, Ordering::SeqCst);
+            // A loop that has just begun has found this thread awake, and did not call it.
+            if self.is_over.load(Ordering::Relaxed) || self.current.load(Ordering::SeqCst).is_null() {
+                return;
+            }
+            asked = ASLEEP;
         }
+    }
+
+    fn stay_awake(&self, own: usize) {
         let mut since = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) && since.elapsed() < AWAKE {
             let is_on = !self.current.load(Ordering::Relaxed).is_null();
@@ -107,7 +117,6 @@ impl Team {
                 std::thread::yield_now();
             }
         }
-        self.states[own].store(ASLEEP, Ordering::Release);
     }
 
     /// Takes part in the loop that is being run; whether there was a piece left.
@@ -126,8 +135,7 @@ impl Team {
         let mut is_missing = false;
         for (thread, state) in self.states.iter().enumerate() {
             is_missing |= thread != leader
-                && state.load(Ordering::Relaxed) == ASLEEP
-                && state.compare_exchange(ASLEEP, CALLED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+                && state.compare_exchange(ASLEEP, CALLED, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         }
         if is_missing {
             let team = self.clone();
@@ -274,18 +282,26 @@ mod tests {
         }
     }
 
-    /// A piece that takes until all threads have one is only possible with all of them.
+    /// A piece that takes until all threads have one is only possible with all of them, also where they are just falling asleep.
     #[test]
     fn threads_of_a_team_work_at_the_same_time() {
-        in_pool(3, || {
-            for _ in 0..5 {
-                let barrier = std::sync::Barrier::new(3);
+        let all_met = in_pool(3, || {
+            (0..400).all(|turn| {
+                let (met, begun) = (AtomicUsize::new(0), Instant::now());
                 for_each_piece(3, |_| {
-                    barrier.wait();
+                    add_one(&met);
+                    while met.load(Ordering::Relaxed) < 3 && begun.elapsed() < Duration::from_secs(20) {
+                        std::thread::yield_now();
+                    }
                 });
-                sleep(2 * AWAKE);
-            }
+                let pause = Instant::now();
+                while pause.elapsed() < AWAKE * (turn % 40) / 20 {
+                    std::hint::spin_loop();
+                }
+                begun.elapsed() < Duration::from_secs(20)
+            })
         });
+        assert!(all_met);
     }
 
     #[test]

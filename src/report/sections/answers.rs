@@ -63,7 +63,8 @@ impl Context<'_> {
             }
             _ => self.with_interval(compared[0].metric, "95 % intervals"),
         };
-        let caption = format!("{asked}, variant minus baseline,{with}.{grey}");
+        let comma = if with.is_empty() { "" } else { "," };
+        let caption = format!("{asked}, variant minus baseline{comma}{with}.{grey}");
         let mut in_rows: Vec<&Compared> = Vec::new();
         let mut maps = Vec::new();
         for (number, told) in told.iter().enumerate() {
