@@ -1,4 +1,4 @@
-//! Ground floor: the allocator, named random streams, canonical hashes, atomic and sealed files, files of users, locks, output, units for people,
+//! Ground floor: the allocator, teams of threads, named random streams, canonical hashes, atomic and sealed files, files of users, locks, output, units for people,
 //! nearest names, and plain values that rooms share which do not know each other.
 pub mod allocator;
 pub mod element_score;

@@ -171,7 +171,6 @@ fn one_seed_says_so() {
     std::fs::remove_file(folder.path().join("items.csv")).unwrap();
     let page = of(folder.path()).unwrap().markdown;
     assert!(page.contains("and there is a single seed: no score has an interval."), "{page}");
-    assert!(!page.contains("baseline,."), "{page}");
     assert!(
         !page.contains("over items alone, and no claim") && !page.contains("are over seeds alone"),
         "{page}"

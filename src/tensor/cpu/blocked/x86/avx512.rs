@@ -45,8 +45,9 @@ macro_rules! ask {
     };
 }
 
-/// A kernel: `$clear`, and the target asked for, then for every pair the vectors of the right operand, the rows, and on; two pairs a turn, an odd one before
-/// them; then the stores. Rows 0 to 4 and 6 are addressed from the left operand's pointer, rows 5 and 7 from another five rows on.
+/// A kernel: `$clear`, and the target asked for, then for every pair the vectors of the right operand, the rows, and on; two pairs
+/// a turn, an odd one before them; then the stores. Rows 0 to 4 and 6 are addressed from the left operand's pointer, rows 5 and 7
+/// from another five rows on.
 macro_rules! kernel {
     (
         $name:ident, $width:literal, [$($clear:expr),*], [$($load:tt)*], [$($row:expr),*],
