@@ -101,7 +101,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options, mode: 
     summary(&outcome, &plan, &results, started);
     // Always: what a killed process left, a title that was edited or a comparison that was added must not stand there.
     match report::write(&results) {
-        Ok(written) if written.changed.is_empty() => {}
+        // Whoever ran something is told, also where its pages came out as they were: times of two runs may be the same.
+        Ok(written) if written.changed.is_empty() && outcome.done == 0 => {}
         Ok(_) => say!("report in {}", results.join(derived::REPORT).display()),
         // It does not undo the runs: they are done, and told in the tables.
         Err(error) if error.is_full() => tell!(
