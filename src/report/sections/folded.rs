@@ -58,10 +58,15 @@ fn varying(points: &[Compared], axes: &[usize]) -> Vec<usize> {
 fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
     let first = &points[0];
     let number = |outcome: Outcome| points.iter().filter(|c| c.outcome == outcome).count();
+    let unit = first.metric.unit();
+    let equivalent = match points.iter().find_map(|c| c.equivalence) {
+        Some(e) => format!("equivalent within {} {unit}", format::magnitude(first.metric, e.margin)),
+        None => "equivalent".to_string(),
+    };
     let named = [
         (Outcome::Better, "the variant is better", ""),
         (Outcome::Worse, "the variant is worse", ""),
-        (Outcome::Equivalent, "equivalent", ""),
+        (Outcome::Equivalent, equivalent.as_str(), ""),
         (Outcome::Inconclusive, "inconclusive", ""),
         (Outcome::Exploratory, "exploratory, without a verdict,", " (asked after there were results)"),
         (Outcome::OneSeed, "no verdict", " (one seed says nothing of another)"),
@@ -81,7 +86,6 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
     let tests = points.iter().map(|c| c.tests).max().unwrap_or(0);
     let corrected = if tests > 1 { format!(" (corrected for {tests} tests)") } else { String::new() };
     let show = |x: f64| format::difference(first.metric, x);
-    let unit = first.metric.unit();
     let at = |c: &Compared| -> String {
         let of = |axis: &usize| format!("`{}` = {}", axes[*axis], c.point[*axis]);
         varying(points, leading).iter().map(of).collect::<Vec<_>>().join(", ")
@@ -107,10 +111,10 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
                 Some((low, high)) => Some((low.min(d), high.max(d))),
             });
             ends.map_or(String::new(), |(low, high)| {
-                format!(" Differences go from {} to {} {unit}.", show(low), show(high))
+                format!(" Differences are {} {unit}.", range(show(low), show(high)))
             })
         }
-        decided => format!(" The largest: {}.", decided.join("; ")),
+        decided => format!(" The largest that is told: {}.", decided.join("; ")),
     };
     let found = points.iter().filter(|c| c.outcome == Outcome::Inconclusive).filter_map(|c| c.detectable);
     let found: Vec<f64> = found.collect();
@@ -121,10 +125,9 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
     };
     let could = match (found.iter().copied().reduce(f64::min), found.iter().copied().reduce(f64::max)) {
         (Some(low), Some(high)) => format!(
-            " Where it is inconclusive, these seeds find a true difference of {} to {} {unit} with 80 % probability (level \
+            " Where it is inconclusive, these seeds find a true difference of {} {unit} with 80 % probability (level \
              {ALPHA}/{tests}).",
-            size(low),
-            size(high)
+            range(size(low), size(high))
         ),
         _ => String::new(),
     };
@@ -134,6 +137,11 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
         points.len(),
         counts.join(", ")
     )
+}
+
+/// From one number to another, or the one that both are.
+fn range(low: String, high: String) -> String {
+    if low == high { low } else { format!("{low} to {high}") }
 }
 
 /// Which comparison it is.
@@ -218,5 +226,16 @@ impl Context<'_> {
         );
         let name = format!("differences-{number}");
         figure(&name, &caption, |sheet| heat_map(sheet, &name, &map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn a_range_of_one_number_is_that_number() {
+        assert_eq!(range("0.471".into(), "0.471".into()), "0.471");
+        assert_eq!(range("1.3".into(), "6.2".into()), "1.3 to 6.2");
     }
 }

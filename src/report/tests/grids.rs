@@ -200,7 +200,7 @@ fn a_comparison_at_many_points_is_one_sentence() {
     assert_eq!(told.len(), 1, "{}", report.markdown);
     let told = told[0].strip_prefix(head).unwrap();
     assert!(told.starts_with(" at each of 12 points: the variant is better at "), "{told}");
-    let (counts, rest) = told.split_once(" (corrected for 13 tests). The largest: ").unwrap();
+    let (counts, rest) = told.split_once(" (corrected for 13 tests). The largest that is told: ").unwrap();
     let number = |part: &str| part.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
     assert_eq!(counts.split(": ").nth(1).unwrap().split(", ").map(number).sum::<usize>(), 12, "{counts}");
     assert!(rest.contains(" at `prune.saliency` = taylor1, `prune.update` = layerwise."), "{rest}");
@@ -235,6 +235,7 @@ fn many_answers_are_summed_up_and_their_points_are_folded() {
         variant: ARMS[1].name.into(),
         baseline: ARMS[baseline].name.into(),
         metric: metric.into(),
+        margin: (metric == "bits_per_byte").then_some(0.5),
         ..Comparison::default()
     };
     let comparisons = [3, 5].iter().flat_map(|arm| ["acc", "bits_per_byte"].map(|m| comparison(*arm, m)));
@@ -245,6 +246,7 @@ fn many_answers_are_summed_up_and_their_points_are_folded() {
     let (first, rest) = answers.split_once("</ul>").unwrap();
     assert_eq!(first.matches("<li>").count(), 4, "{first}");
     assert_eq!(first.matches(" at each of 3 points: ").count(), 4, "{first}");
+    assert!(first.contains(", equivalent within 0.500 bits per byte at 2 (corrected"), "{first}");
     assert!(first.contains(" to more than 100 points with 80&nbsp;% probability"), "{first}");
     assert_eq!((rest.matches("<details>").count(), rest.matches("<li>").count()), (4, 12), "{rest}");
     assert_eq!(
