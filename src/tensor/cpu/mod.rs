@@ -77,6 +77,9 @@ impl CpuBackend<f32> {
 /// generation is below it, and scoring pads its passes to it. Products in bf16 are in f32 below it.
 const LEAST_ROWS: usize = 16;
 
+/// Elements that are held in f32, at most: 1 GiB. A larger model's weights are packed for each product.
+const MOST_HELD: usize = 1 << 28;
+
 /// A matrix of an engine with a kernel, which is one of f32.
 fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
     let matrix: &dyn Any = matrix;
@@ -158,8 +161,10 @@ impl<T: Real> Backend for CpuBackend<T> {
     }
 
     fn hold<'w>(&self, leaves: &[&'w Matrix<T>]) -> Held<'w> {
-        // In f32 what is held would take twice the memory of the weights, and packing a weight costs little of its product.
-        Held::new(self.asked.map(|kernel| -> Box<dyn Any + Send> {
+        let elements: usize = leaves.iter().map(|leaf| leaf.data.len()).sum();
+        // In f32 each side that products take a weight from needs its memory once more.
+        let in_f32 = || f32_kernel::<T>().filter(|_| elements <= MOST_HELD);
+        Held::new(self.asked.or_else(in_f32).map(|kernel| -> Box<dyn Any + Send> {
             let leaves: Vec<&Matrix<f32>> = leaves.iter().map(|leaf| f32s(*leaf)).collect();
             Box::new(blocked::held::hold(kernel, &leaves))
         }))

@@ -88,8 +88,10 @@ mod tests {
             Matrix { rows, cols, data }
         };
         let (x, mut weight, dy) = (random(40, 50), random(30, 50), random(40, 30));
-        for kind in [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16] {
-            let backend = CpuBackend::in_bf16(kind);
+        let in_bf16 = [CpuBf16::Avx512Bf16, CpuBf16::AmxBf16]
+            .map(|kind| (CpuBackend::in_bf16(kind), Kernel::new(kind)));
+        let in_f32 = Kernel::f32().map(|kernel| (CpuBackend::<f32>::new(), kernel));
+        for (backend, kernel) in in_bf16.into_iter().chain(in_f32) {
             let products = |weight: &Matrix<f32>| {
                 let (mut y, mut dx) = (backend.zeros(40, 30), backend.zeros(40, 50));
                 backend.linear(&mut y, &x, weight, None);
@@ -99,16 +101,28 @@ mod tests {
             let before = products(&weight);
             {
                 let _held = backend.hold(&[&weight]);
-                assert!(products(&weight) == before && products(&weight) == before, "{kind:?}");
-                let place = key(Kernel::new(kind), &weight);
+                assert!(products(&weight) == before && products(&weight) == before, "{kernel:?}");
+                let place = key(kernel, &weight);
                 let held = HELD.read().unwrap();
                 let forms = &held.as_ref().unwrap()[&place];
                 assert!(forms.lines.get().is_some() && forms.columns.get().is_some());
             }
             weight.data[7] += 1.0;
             let changed = products(&weight);
-            assert!(changed.0 != before.0 && changed.1 != before.1, "{kind:?}");
+            assert!(changed.0 != before.0 && changed.1 != before.1, "{kernel:?}");
             weight.data[7] -= 1.0;
         }
+    }
+
+    /// In f32 a model beyond the limit is not held: its memory is not taken twice.
+    #[test]
+    fn large_models_are_not_held_in_f32() {
+        let Some(kernel) = Kernel::f32() else { return };
+        let weight = Matrix { rows: 1, cols: 1 << 20, data: vec![0.0f32; 1 << 20] };
+        let is_held = |times: usize| {
+            let _held = CpuBackend::<f32>::new().hold(&vec![&weight; times]);
+            HELD.read().unwrap().as_ref().is_some_and(|held| held.contains_key(&key(kernel, &weight)))
+        };
+        assert_eq!([1, 256, 257].map(is_held), [true, true, false]);
     }
 }
