@@ -40,3 +40,7 @@ impl CpuBf16 {
         }
     }
 }
+
+/// Elements of a model that the engine on the processor keeps as its products in f32 read them, at most: 1 GiB for each of the two
+/// sides that products take a weight from. The weights of a larger model are packed for each product.
+pub const MOST_HELD_IN_F32: usize = 1 << 28;

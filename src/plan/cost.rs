@@ -2,6 +2,7 @@
 //!
 //! Training is exact where the shape is known beforehand; a pruning run is integrated along the line that parameters
 //! follow in tokens, FLOPs taken in proportion to parameters, and what evaluation reads is a rule of thumb.
+use crate::base::precision::MOST_HELD_IN_F32;
 use crate::rules::saliency::{Pass, Statistic};
 use crate::schema::ModelConfig;
 use crate::schema::flops::forward_flops_per_token;
@@ -166,6 +167,11 @@ fn trained_tokens(arm: &ArmSpec, tokens: Tokens, start: f64, spec: &RunSpec, r: 
 /// Bytes of an f32.
 const F32: u64 = 4;
 
+/// Parameters once more, as products of the processor read them in f32: all of a model's, or none of a large one's.
+fn packed(params: u64) -> u64 {
+    if params <= MOST_HELD_IN_F32 as u64 { params } else { 0 }
+}
+
 /// Memory of making the model of `arm`: copies of the parameters, activations of a micro-batch, Gram matrices.
 fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u64 {
     let (m, prune) = (&spec.model, &spec.prune);
@@ -213,8 +219,11 @@ fn memory(arm: &ArmSpec, spec: &RunSpec, vocab_size: usize, rates: &Rates) -> u6
         GroupType::HeadDim | GroupType::Layer => 0,
     });
     let gram = if grams && reads_gram { squares.sum() } else { 0 };
+    // Weights as products of the pass forwards read them, and those of the one backwards.
+    let is_read = !(arm.is_source() && spec.source.model.is_some());
+    let held = if is_read { 2 * packed(params) } else { 0 };
     // One tensor at a time is copied where a checkpoint is written.
-    F32 * (params * copies + teacher + activations + gram + vocab_size as u64 * d)
+    F32 * (params * copies + held + teacher + activations + gram + vocab_size as u64 * d)
 }
 
 /// FLOPs of pruning-aware pretraining: the mean of source and target while it prunes, the source before and the target after that.
@@ -266,7 +275,8 @@ pub(super) fn evaluation(known: &KnownRates, arm: &ArmSpec, spec: &RunSpec, voca
         flops: rate * (tokens + again) as f64 + r.source * again as f64,
         params: 0,
         disk_bytes: items * BYTES_PER_ITEM,
-        memory_bytes: F32 * (params + other) + spec.data.context_length as u64 * ACTIVATION_BYTES_PER_TOKEN,
+        memory_bytes: F32 * (params + other + packed(params) + packed(other))
+            + spec.data.context_length as u64 * ACTIVATION_BYTES_PER_TOKEN,
     }
 }
 

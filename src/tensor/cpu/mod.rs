@@ -26,7 +26,7 @@ use super::backend::{
 };
 use super::by_parts;
 use super::distillation::{Distillation, TeacherHead};
-use crate::base::precision::CpuBf16;
+use crate::base::precision::{CpuBf16, MOST_HELD_IN_F32};
 use crate::base::team::{for_each_item, for_each_piece, map_items};
 use blocked::Kernel;
 use real::Real;
@@ -76,9 +76,6 @@ impl CpuBackend<f32> {
 /// Rows of a product from which on its operands are packed: for fewer it costs less to read a weight where it stands. A step of
 /// generation is below it, and scoring pads its passes to it. Products in bf16 are in f32 below it.
 const LEAST_ROWS: usize = 16;
-
-/// Elements that are held in f32, at most: 1 GiB. A larger model's weights are packed for each product.
-const MOST_HELD: usize = 1 << 28;
 
 /// A matrix of an engine with a kernel, which is one of f32.
 fn f32s<T: Real>(matrix: &Matrix<T>) -> &Matrix<f32> {
@@ -163,7 +160,7 @@ impl<T: Real> Backend for CpuBackend<T> {
     fn hold<'w>(&self, leaves: &[&'w Matrix<T>]) -> Held<'w> {
         let elements: usize = leaves.iter().map(|leaf| leaf.data.len()).sum();
         // In f32 each side that products take a weight from needs its memory once more.
-        let in_f32 = || f32_kernel::<T>().filter(|_| elements <= MOST_HELD);
+        let in_f32 = || f32_kernel::<T>().filter(|_| elements <= MOST_HELD_IN_F32);
         Held::new(self.asked.or_else(in_f32).map(|kernel| -> Box<dyn Any + Send> {
             let leaves: Vec<&Matrix<f32>> = leaves.iter().map(|leaf| f32s(*leaf)).collect();
             Box::new(blocked::held::hold(kernel, &leaves))
