@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How well the order of an axis's values carries over between the values of another: Kendall's tau; needs Python alone.
 
-    experiments/scale/transfer.py results/scale prune.saliency model.hidden_size
+    experiments/scale/transfer.py results/scale prune.saliency model.hidden_size [value left out ...]
 
 For each arm and each pair of values of the second axis: tau-b between the means over seeds of the first axis's values, with the
 percentiles 2.5 and 97.5 of 10,000 bootstrap draws of seeds (all values of a seed share its source, so seeds are drawn whole), and
@@ -55,12 +55,12 @@ def read(folder, ranked, sizes):
     return table
 
 
-def main(folder, ranked, sizes):
+def main(folder, ranked, sizes, *left_out):
     draw = random.Random(1)
     for score, cells in read(folder, ranked, sizes).items():
         for arm in sorted({arm for arm, _ in cells}):
             of = sorted((size for a, size in cells if a == arm), key=lambda x: (len(x), x))
-            values = sorted(set.intersection(*(set(cells[arm, size]) for size in of)))
+            values = sorted(set.intersection(*(set(cells[arm, size]) for size in of)) - set(left_out))
             seeds = sorted(set.intersection(*(set(cells[arm, size][v]) for size in of for v in values)))
             means = lambda size, chosen: [mean([cells[arm, size][v][s] for s in chosen]) for v in values]
             print(f"{score}, {arm}: {len(values)} values of {ranked}, {len(seeds)} seeds")
@@ -79,6 +79,6 @@ def main(folder, ranked, sizes):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
     main(*sys.argv[1:])
