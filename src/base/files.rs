@@ -69,6 +69,17 @@ pub fn temporary_folder(parent: &Path) -> io::Result<tempfile::TempDir> {
     builder.tempdir_in(parent)
 }
 
+/// Bytes that are free where `path` is, or would be.
+///
+/// # Errors
+/// The file system does not tell.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let nearest = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
+    let stat = rustix::fs::statvfs(nearest)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
 /// Creates a folder, or finds it. Its parent must be there: where a results folder was moved away while a process is at work,
 /// another must not appear in its old place.
 ///

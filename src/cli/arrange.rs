@@ -186,7 +186,7 @@ impl OnRank for Steps<'_> {
 mod tests {
     use super::*;
     use crate::plan;
-    use crate::run::{Store, keys, stage_states};
+    use crate::run::{Need, Store, keys, stage_states};
     use crate::spec::{self, no_model};
     use std::path::Path;
 
@@ -224,7 +224,7 @@ mod tests {
         let plan = planned();
         let folder = tempfile::tempdir().unwrap();
         let states =
-            stage_states(&plan, &keys(&plan), &Store::at(folder.path()), &vec![true; plan.runs.len()]);
+            stage_states(&plan, &keys(&plan), &Store::at(folder.path()), &Need::Results.of_all(&plan));
         let mut sample = Sample::of(&plan, &states).expect("a model is left to make");
         sample.sequences = 1;
         sample.config.layers.truncate(1);

@@ -1,5 +1,6 @@
 //! `efficientllm doctor`: what this machine has, and what to do about what is missing.
 use super::engine;
+use crate::base::files::free_bytes;
 use crate::base::output::write_out;
 use crate::base::units::si;
 use crate::spec::{CpuBf16, EngineKind};
@@ -39,9 +40,6 @@ struct Machine {
 impl Machine {
     fn look(results: &Path) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).ok();
-        let nearest = results.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
-        let nearest = if nearest.as_os_str().is_empty() { Path::new(".") } else { nearest };
-        let disk = rustix::fs::statvfs(nearest).map(|stat| stat.f_bavail * stat.f_frsize);
         let cuda = CudaProbe::new();
         let devices = cuda.devices.as_ref().map_or(0, Vec::len);
         Machine {
@@ -50,7 +48,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             f32: Kernel::f32().map(|kernel| kernel.kind),
             bf16: detect::best(),
-            disk: disk.map_err(|error| error.to_string()),
+            disk: free_bytes(results).map_err(|error| error.to_string()),
             results: results.display().to_string(),
             nvidia: read("/proc/driver/nvidia/version")
                 .and_then(|text| Some(text.lines().next()?.to_string())),

@@ -1,10 +1,10 @@
-//! `efficientllm gc`: deletes what the experiment does not name any more, after asking.
+//! `efficientllm gc`: deletes what the experiment does not name any more, or models that were scored, after asking.
 use super::{Place, Settings, engine};
 use crate::base::files::size_of_tree;
 use crate::base::output::write_out;
 use crate::base::units::si;
 use crate::plan::plan;
-use crate::run::{Store, keys, plan_hash, refuse_other_plans};
+use crate::run::{FinalModels, Store, keys, plan_hash, refuse_other_plans};
 use anyhow::Result;
 use clap::Args;
 use std::io::{BufRead, IsTerminal};
@@ -12,6 +12,9 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub(super) struct Options {
+    /// Delete models, too, that were scored and that no other stage needs; what needs them later makes them again
+    #[arg(long)]
+    models: bool,
     /// Delete without asking
     #[arg(long)]
     yes: bool,
@@ -22,24 +25,20 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let kind = engine::planned(&mut experiment.engine, &results)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
-    let unnamed: Vec<(PathBuf, u64)> = store
-        .unnamed(&keys(&plan))?
-        .into_iter()
-        .map(|path| {
-            let size = size_of_tree(&path);
-            (path, size)
-        })
-        .collect();
-    if unnamed.is_empty() {
-        say!("nothing to delete: the experiment names everything in {}", store.root().display());
+    let keys = keys(&plan);
+    let unnamed = store.unnamed(&keys)?;
+    let models =
+        if options.models { FinalModels::of(&plan, &keys, &store).discardable() } else { Vec::new() };
+    if unnamed.is_empty() && models.is_empty() {
+        let why = match options.models {
+            true => "the experiment needs everything",
+            false => "the experiment names everything",
+        };
+        say!("nothing to delete: {why} in {}", store.root().display());
         return Ok(0);
     }
-    for (path, size) in &unnamed {
-        let name = path.strip_prefix(store.root()).unwrap_or(path);
-        say!("{:>10}  {}", si(*size as f64, "B"), name.display());
-    }
-    let total: u64 = unnamed.iter().map(|(_, size)| size).sum();
-    say!("{:>10}  in {} folders that the experiment does not name", si(total as f64, "B"), unnamed.len());
+    list(&store, &unnamed, "that the experiment does not name");
+    list(&store, &models, "of models that were scored and that no other stage needs");
     if !options.yes {
         if !std::io::stdin().is_terminal() {
             say!("nothing is deleted\nhint: `--yes` deletes without asking");
@@ -57,9 +56,25 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let hash = plan_hash(&plan)?;
     let claims = store.enter(&hash)?;
     refuse_other_plans(&claims, &results, &hash)?;
-    for (path, _) in &unnamed {
+    for path in unnamed.iter().chain(&models) {
         store.delete(path)?;
     }
     say!("deleted");
     Ok(0)
+}
+
+/// Folders with their sizes, and the sum; nothing where there are none.
+fn list(store: &Store, folders: &[PathBuf], what: &str) {
+    if folders.is_empty() {
+        return;
+    }
+    let mut total = 0;
+    for path in folders {
+        let size = size_of_tree(path);
+        total += size;
+        say!("{:>10}  {}", si(size as f64, "B"), path.strip_prefix(store.root()).unwrap_or(path).display());
+    }
+    let count = folders.len();
+    let noun = if count == 1 { "folder" } else { "folders" };
+    say!("{:>10}  in {count} {noun} {what}", si(total as f64, "B"));
 }

@@ -5,6 +5,7 @@ mod arrange;
 mod compare;
 mod contamination;
 mod corpora;
+mod disk;
 mod doctor;
 mod engine;
 mod eval;
@@ -112,7 +113,7 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Delete what the experiment does not name any more, after asking
+    /// Delete what the experiment does not name any more, and models that were scored, after asking
     Gc {
         #[command(flatten)]
         place: Place,

@@ -1,5 +1,6 @@
 //! `efficientllm plan`: everything that will be run and spent, before it is.
-use super::{Place, Settings, corpora, engine, items, speed};
+use super::{Place, Settings, corpora, disk, engine, items, speed};
+use crate::base::files::free_bytes;
 use crate::base::output::{columns, write_out};
 use crate::base::units::{self, grouped, si};
 use crate::base::wrap::fitted;
@@ -9,7 +10,7 @@ use crate::record::Results;
 use crate::record::dictionary::RUNS;
 use crate::report::ReportRequest;
 use crate::report::pilot::expectations;
-use crate::run::{StageKey, StageState, Store, keys, stage_states, write_plan};
+use crate::run::{Need, StageKey, StageState, Store, keys, stage_states, write_plan};
 use anyhow::{Result, bail};
 use clap::Args;
 use rayon::prelude::*;
@@ -38,7 +39,7 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options) -> Res
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
     let keys = keys(&plan);
-    let states = stage_states(&plan, &keys, &store, &vec![true; plan.runs.len()]);
+    let states = stage_states(&plan, &keys, &store, &Need::Results.of_all(&plan));
     let engine = &experiment.engine;
     let workers = engine::workers(engine.workers, kind, &groups, engine.threads_per_worker, &plan);
     write_out(&fitted(&describe(&plan, &states, columns())));
@@ -198,16 +199,16 @@ fn spending(
     // Every rank of a run holds the whole model.
     let ranks = workers * groups.first().map_or(1, Vec::len);
     let memory = ranks as u64 * left.iter().map(|stage| stage.cost.memory_bytes).max().unwrap_or(0);
-    let disk: u64 = left.iter().map(|stage| stage.cost.disk_bytes).sum();
+    let disk = disk::Disk::of(plan, states, keys, store, workers).describe(free_bytes(store.root()).ok());
     format!(
-        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {}, {basis}\n  memory  about {}\n  disk    about {}",
+        "\nleft to spend, in {} stages\n  tokens  {}\n  FLOPs   {}\n  time    about {} with {}, {basis}\n  memory  about {}\n  disk    {}",
         left.len(),
         si(tokens as f64, ""),
         si(flops, ""),
         units::seconds(time),
         workers_of(workers, threads),
         si(memory as f64, "B"),
-        si(disk as f64, "B"),
+        disk,
     )
 }
 

@@ -20,12 +20,18 @@ pub(super) struct Options {
     /// Threads of each run; results do not depend on it [default: engine.threads_per_worker of the file]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Carry out the runs of one arm only, or of one arm and seed
-    #[arg(long, value_name = "ARM[/SEED]")]
+    /// Carry out the runs of one arm only, or of one arm and seed, or one run by its name
+    #[arg(long, value_name = "ARM[/SEED]|RUN")]
     only: Option<String>,
     /// Stop after so many hours, with the state of what is under way saved
     #[arg(long, value_name = "H")]
     max_hours: Option<f64>,
+    /// Delete each model once it is scored and no other stage needs it; what needs it later makes it again
+    #[arg(long)]
+    discard_models: bool,
+    /// Make models again that were deleted, of all runs or of those of `--only`
+    #[arg(long, conflicts_with = "discard_models")]
+    restore_models: bool,
     /// Refuse to carry out any other plan than the one with this SHA-256
     #[arg(long, value_name = "SHA256", hide = true)]
     expect_plan: Option<String>,
@@ -82,6 +88,8 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options, mode: 
         style: Style::detect(options.quiet),
         wanted,
         retry: mode != Mode::Worker,
+        discard_models: options.discard_models,
+        restore_models: options.restore_models,
         interrupted,
     };
     let started = Instant::now();
@@ -120,6 +128,9 @@ pub(super) fn main(place: &Place, settings: &Settings, options: &Options, mode: 
 
 /// The runs that `--only` names.
 fn only(plan: &Plan, name: &str) -> Result<Wanted> {
+    if plan.runs.iter().any(|run| run.id == name) {
+        return Ok(Wanted::Run(name.to_string()));
+    }
     let (arm, seed) = match name.rsplit_once('/') {
         Some((arm, seed)) => match seed.parse() {
             Ok(seed) => (arm, Some(seed)),

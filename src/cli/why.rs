@@ -49,6 +49,11 @@ fn told(plan: &Plan, place: usize, keys: &[StageKey], store: &Store, records: &[
         Err(error) => return error.to_string(),
         Ok(None) => {}
     }
+    let users =
+        || plan.stages.iter().zip(keys).filter(|(stage, _)| stage.inputs.iter().any(|input| input == place));
+    if users().next().is_some() && users().all(|(_, user)| store.is_done(user)) {
+        return "was deleted, and is not needed: what was made from it is done".to_string();
+    }
     if let Some(reason) = store.failure(key) {
         return format!("failed: {}", reason.replace('\n', "; "));
     }

@@ -49,6 +49,16 @@ impl Provenance {
         }
     }
 
+    /// With the commit that `known`, written by the same program earlier, tells, where the tree has changed since and says nothing.
+    pub fn or_commit_of(self, known: Option<&Provenance>) -> Provenance {
+        match known.filter(|known| self.git_commit.is_none() && known.source_sha256 == self.source_sha256) {
+            Some(known) => {
+                Provenance { git_commit: known.git_commit.clone(), git_dirty: known.git_dirty, ..self }
+            }
+            None => self,
+        }
+    }
+
     /// The text of `environment.json`.
     ///
     /// # Errors
@@ -129,6 +139,21 @@ mod tests {
         let is_unchanged = sources::digest(own).is_ok_and(|digest| digest == SOURCES);
         let commit = super::git(own, &["rev-parse", "HEAD"]).filter(|_| is_unchanged);
         assert_eq!(gathered.git_commit, commit);
+    }
+
+    /// The tree is edited while an experiment is interrupted: its program is still that of the commit.
+    #[test]
+    fn the_same_program_keeps_its_commit_when_it_goes_on() {
+        let nowhere = tempfile::tempdir().unwrap();
+        let now = || Provenance::gather(nowhere.path(), "cpu", 2);
+        let commit = |of: Provenance| (of.git_commit, of.git_dirty);
+        let known = Provenance { git_commit: Some("3a0f77b".into()), git_dirty: Some(false), ..now() };
+        assert_eq!(commit(now().or_commit_of(Some(&known))), (Some("3a0f77b".into()), Some(false)));
+        let other = Provenance { source_sha256: Some("0".repeat(64)), ..known.clone() };
+        assert_eq!(commit(now().or_commit_of(Some(&other))), (None, None));
+        let newer = Provenance { git_commit: Some("d396f33".into()), ..now() };
+        assert_eq!(newer.or_commit_of(Some(&known)).git_commit.as_deref(), Some("d396f33"));
+        assert_eq!(commit(now().or_commit_of(None)), (None, None));
     }
 
     /// A process that is killed while git holds a lock would leave it in the user's checkout.

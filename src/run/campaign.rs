@@ -1,13 +1,14 @@
 //! One `run` of an experiment: takes the results folder, sweeps, and leaves result tables that agree with the plan.
+use super::discard::FinalModels;
 use super::error::RunError;
 use super::executor::{Executor, Progress, StageFailure};
 use super::progress::{Display, Style};
 use super::store::{Claims, StageKey, Store, keys};
-use super::sweep::{Job, Listener, Outcome, StageState, is_done, stage_states, sweep};
+use super::sweep::{Job, Listener, Need, Outcome, StageState, is_done, stage_states, sweep};
 use super::tables::{Merger, belongs_to, make_room, plan_text};
 use crate::base::files::remove_leftovers;
 use crate::base::hash::sha256_hex;
-use crate::plan::{Plan, Run, Stage};
+use crate::plan::{Plan, Run, Stage, StageKind};
 use crate::record::provenance::ENVIRONMENT_FILE;
 use crate::record::{Provenance, Snapshot};
 use rayon::prelude::*;
@@ -31,6 +32,10 @@ pub struct Options<'a> {
     pub wanted: Wanted,
     /// Whether what failed in earlier attempts is tried again.
     pub retry: bool,
+    /// Whether models are deleted that were scored and that no other stage needs.
+    pub discard_models: bool,
+    /// Whether models that were discarded are made again.
+    pub restore_models: bool,
     /// Set from outside to stop: stages under way save their state.
     pub interrupted: Arc<AtomicBool>,
 }
@@ -44,6 +49,8 @@ pub enum Wanted {
     Failed,
     /// One arm, or the run of one arm and seed.
     Only { arm: String, seed: Option<u64> },
+    /// One run, by its name.
+    Run(String),
 }
 
 /// Carries out what `results` does not hold of `plan` yet, beside whoever else is at work on it. What it holds is checked
@@ -88,31 +95,42 @@ pub fn carry_out(
         let RunError::Damaged { .. } = fault else { return Err(fault) };
         set_aside(&store, &fault)?;
     }
-    let wanted = wanted_runs(plan, &keys, &store, &options.wanted);
+    let needs = needs(plan, &keys, &store, options);
     let mut merger = Merger::new(plan, &hash, &keys, &store, &claims);
     merger.provenance = known_provenance(results);
-    merger.check(&stage_states(plan, &keys, &store, &wanted))?.iter().for_each(tell_damage);
-    let states = stage_states(plan, &keys, &store, &wanted);
+    merger.check(&stage_states(plan, &keys, &store, &needs))?.iter().for_each(tell_damage);
+    let states = stage_states(plan, &keys, &store, &needs);
     let to_do = || plan.stages.iter().zip(&states).filter(|(_, state)| **state == StageState::Waiting);
     let mut arrangement = Arrangement { workers: 1, threads: 1 };
     let is_work = to_do().next().is_some();
     if is_work {
         arrangement = (options.arrange)(&states);
     }
-    if is_work || merger.provenance.is_none() {
+    // Where models alone are made again, the tables tell of those who made them first.
+    let is_measured = |stage: &Stage| matches!(stage.kind, StageKind::Evaluation(_) | StageKind::Latency(_));
+    if to_do().any(|(stage, _)| is_measured(stage)) || merger.provenance.is_none() {
         let ranks = plan.experiment.engine.data_parallel;
         let threads = arrangement.workers * arrangement.threads * ranks;
         let engine = serde_json::to_value(plan.engine).ok();
         let engine = engine.as_ref().and_then(|name| name.as_str()).unwrap_or_default();
         let source_tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-        merger.provenance = Some(Provenance::gather(source_tree, engine, threads).to_json()?);
+        let known = merger.provenance.as_deref().and_then(|json| serde_json::from_slice(json).ok());
+        let provenance = Provenance::gather(source_tree, engine, threads).or_commit_of(known.as_ref());
+        merger.provenance = Some(provenance.to_json()?);
     }
     merger.merge()?;
-    let done = plan.runs.iter().filter(|run| is_done(run, &states)).count();
+    let wanted: Vec<_> = plan.runs.iter().zip(&needs).filter(|(_, need)| **need != Need::Nothing).collect();
+    let done = wanted.iter().filter(|(run, need)| is_done(run, **need, &states)).count();
     let stages = to_do().map(|(stage, _)| stage);
-    let num_runs = wanted.iter().filter(|wanted| **wanted).count();
+    let num_runs = wanted.len();
     let display = Display::new(options.style, stages, num_runs, done, options.interrupted.clone());
+    let final_models = options.discard_models.then(|| FinalModels::of(plan, &keys, &store));
+    if let Some(models) = &final_models {
+        tell_kept(models.discard_all());
+    }
     let watch = Watch {
+        plan,
+        final_models,
         display: &display,
         merger: Mutex::new(merger),
         interrupted: &options.interrupted,
@@ -124,7 +142,7 @@ pub fn carry_out(
         keys: &keys,
         store: &store,
         claims: &claims,
-        wanted: &wanted,
+        needs: &needs,
         retry: options.retry,
         workers: arrangement.workers,
         threads: arrangement.threads,
@@ -162,16 +180,22 @@ pub fn refuse_other_plans(claims: &Claims, results: &Path, plan: &str) -> Result
     }
 }
 
-fn wanted_runs(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &Wanted) -> Vec<bool> {
-    let is_wanted = |run: &Run| match wanted {
+fn needs(plan: &Plan, keys: &[StageKey], store: &Store, options: &Options<'_>) -> Vec<Need> {
+    let is_wanted = |run: &Run| match &options.wanted {
         Wanted::All => true,
         Wanted::Failed => {
             let stages = [Some(run.evaluation), Some(run.model), run.latency];
             stages.into_iter().flatten().any(|place| store.failure(&keys[place]).is_some())
         }
         Wanted::Only { arm, seed } => run.arm.label() == *arm && seed.is_none_or(|seed| run.seed == seed),
+        Wanted::Run(name) => run.id == *name,
     };
-    plan.runs.iter().map(is_wanted).collect()
+    let of = |run: &Run| match (is_wanted(run), options.restore_models) {
+        (false, _) => Need::Nothing,
+        (true, false) => Need::Results,
+        (true, true) => Need::Model,
+    };
+    plan.runs.iter().map(of).collect()
 }
 
 /// `environment.json` as it was written; `None` where there is none or where it was changed since.
@@ -197,8 +221,18 @@ fn tell_damage(damage: &RunError) {
     tell!("warning: {damage}; the stage is set aside in `store/damaged` and made again where it is needed");
 }
 
+/// A model that cannot be deleted takes room and is no reason to stop.
+fn tell_kept(deleted: std::io::Result<()>) {
+    if let Err(error) = deleted {
+        tracing::warn!("a model that is not needed any more stays in the store: {error}");
+    }
+}
+
 /// Shows the sweep and keeps its results.
 struct Watch<'a> {
+    plan: &'a Plan,
+    /// Where they are to be discarded.
+    final_models: Option<FinalModels<'a>>,
     display: &'a Display,
     merger: Mutex<Merger<'a>>,
     interrupted: &'a AtomicBool,
@@ -243,7 +277,10 @@ impl Listener for Watch<'_> {
         self.merge()
     }
 
-    fn run_decided(&self, _: usize, _: Option<&str>) -> Result<(), RunError> {
+    fn run_decided(&self, run: usize, _: Option<&str>) -> Result<(), RunError> {
+        if let Some(models) = &self.final_models {
+            tell_kept(models.discard(self.plan.runs[run].model));
+        }
         self.merge()?;
         self.display.decided();
         Ok(())

@@ -9,6 +9,7 @@
 //! stages and checkpoints from which stages under way go on, bit for bit.
 pub mod activity;
 pub mod campaign;
+pub mod discard;
 pub mod error;
 pub mod execute;
 pub mod executor;
@@ -24,12 +25,13 @@ mod tables;
 
 pub use activity::{Activity, AtWork, UnderWay};
 pub use campaign::{Arrangement, Options, Wanted, carry_out, plan_hash, refuse_other_plans};
+pub use discard::FinalModels;
 pub use error::RunError;
 pub use executor::{Executor, InputFolders, Progress, StageFailure, Task};
 pub use origin::Origin;
 pub use progress::Style;
 pub use store::{Claims, Finished, StageKey, StageRecord, Store, keys};
-pub use sweep::{Job, Listener, Outcome, StageState, stage_states, sweep};
+pub use sweep::{Job, Listener, Need, Outcome, StageState, stage_states, sweep};
 pub use tables::write_plan;
 
 #[cfg(test)]

@@ -107,9 +107,34 @@ struct State {
     error: Option<RunError>,
 }
 
-/// Which stages have to be carried out: those that a wanted run without results needs and that are not in the store. A stage whose
-/// header is damaged is not in the store.
-pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &[bool]) -> Vec<StageState> {
+/// What is to be there of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    /// Its scores and its latency: a model that was discarded once it was scored is not missed.
+    Results,
+    /// Its model as well.
+    Model,
+}
+
+impl Need {
+    /// The same of every run of `plan`.
+    pub fn of_all(self, plan: &Plan) -> Vec<Need> {
+        vec![self; plan.runs.len()]
+    }
+
+    /// Places of the stages of `run` that are to be there.
+    fn stages(self, run: &Run) -> impl Iterator<Item = usize> {
+        let results = (self != Need::Nothing).then_some(run.evaluation);
+        let latency = run.latency.filter(|_| self != Need::Nothing);
+        let model = (self == Need::Model).then_some(run.model);
+        [model, results, latency].into_iter().flatten()
+    }
+}
+
+/// Which stages have to be carried out: those that a run needs for what is to be there of it (`needs`, one for each run) and that are
+/// not in the store. A stage whose header is damaged is not in the store.
+pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, needs: &[Need]) -> Vec<StageState> {
     let mut states = vec![StageState::NotNeeded; plan.stages.len()];
     let mut looked_at: Vec<usize> = Vec::new();
     let need = |place: usize, states: &mut [StageState], next: &mut Vec<usize>| {
@@ -118,9 +143,8 @@ pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &[boo
             next.push(place);
         }
     };
-    for (run, _) in plan.runs.iter().zip(wanted).filter(|(_, wanted)| **wanted) {
-        need(run.evaluation, &mut states, &mut looked_at);
-        run.latency.into_iter().for_each(|latency| need(latency, &mut states, &mut looked_at));
+    for (run, of_run) in plan.runs.iter().zip(needs) {
+        of_run.stages(run).for_each(|place| need(place, &mut states, &mut looked_at));
     }
     let names = store.names();
     // Of what is not there its inputs are looked at next. Thousands of small files: reading them waits more than it computes.
@@ -141,10 +165,9 @@ pub fn stage_states(plan: &Plan, keys: &[StageKey], store: &Store, wanted: &[boo
     states
 }
 
-/// Whether nothing of `run` is left to do.
-pub fn is_done(run: &Run, states: &[StageState]) -> bool {
-    let done = |place: usize| states[place] == StageState::Done;
-    done(run.evaluation) && run.latency.is_none_or(done)
+/// Whether all is there of `run` that is to be there.
+pub fn is_done(run: &Run, need: Need, states: &[StageState]) -> bool {
+    need.stages(run).all(|place| states[place] == StageState::Done)
 }
 
 /// What is swept, and how.
@@ -154,8 +177,8 @@ pub struct Job<'a> {
     pub keys: &'a [StageKey],
     pub store: &'a Store,
     pub claims: &'a Claims,
-    /// For every run of the plan, whether it is to be carried out.
-    pub wanted: &'a [bool],
+    /// Of every run of the plan.
+    pub needs: &'a [Need],
     /// Whether what failed in earlier attempts is tried again.
     pub retry: bool,
     pub workers: usize,
@@ -168,13 +191,12 @@ pub struct Job<'a> {
 /// # Errors
 /// Results cannot be written, or threads not be made. Failing runs are no error: see [`Outcome::failed`].
 pub fn sweep(job: &Job<'_>, executor: &dyn Executor, listener: &dyn Listener) -> Result<Outcome, RunError> {
-    let Job { plan, keys, store, claims, wanted, workers, threads, .. } = *job;
-    let stages = stage_states(plan, keys, store, wanted);
-    let is_kept = |(run, wanted): (&Run, &bool)| *wanted && is_done(run, &stages);
-    let kept = plan.runs.iter().zip(wanted).filter(|(run, wanted)| is_kept((run, wanted))).count();
-    // What is not wanted is nothing to wait for.
+    let Job { plan, keys, store, claims, needs, workers, threads, .. } = *job;
+    let stages = stage_states(plan, keys, store, needs);
+    // What nothing is needed of is nothing to wait for.
     let decided: Vec<bool> =
-        plan.runs.iter().zip(wanted).map(|(run, wanted)| !wanted || is_kept((run, wanted))).collect();
+        plan.runs.iter().zip(needs).map(|(run, need)| is_done(run, *need, &stages)).collect();
+    let kept = decided.iter().zip(needs).filter(|(done, need)| **done && **need != Need::Nothing).count();
     let noted = |place: usize| match stages[place] {
         StageState::Waiting if job.retry => store.noted_failure(&keys[place]),
         _ => None,
@@ -193,7 +215,7 @@ pub fn sweep(job: &Job<'_>, executor: &dyn Executor, listener: &dyn Listener) ->
         error: None,
     };
     (0..plan.stages.len()).for_each(|place| state.settle(plan, place));
-    let graph = Graph::new(plan);
+    let graph = Graph::new(plan, needs);
     let (state, changed) = (Mutex::new(state), Condvar::new());
     let shared = Shared { plan, keys, store, claims, forgiven, graph, state, changed };
     let failed_threads = |error: String| RunError::Threads { threads, reason: error };

@@ -85,7 +85,9 @@ impl Executor for Mock {
 type Decided = Vec<(usize, Option<String>)>;
 
 #[derive(Default)]
-struct Log {
+struct Log<'a> {
+    /// To be discarded once they are scored, and the plan that they are of.
+    models: Option<(&'a Plan, FinalModels<'a>)>,
     scored: Mutex<Vec<usize>>,
     decided: Mutex<Decided>,
     damaged: Mutex<Vec<String>>,
@@ -103,7 +105,7 @@ impl Progress for Quiet {
     }
 }
 
-impl Listener for Log {
+impl Listener for Log<'_> {
     fn stage_started<'s>(&'s self, _: usize, _: &'s Stage) -> Box<dyn Progress + 's> {
         Box::new(Quiet)
     }
@@ -119,6 +121,9 @@ impl Listener for Log {
         Ok(())
     }
     fn run_decided(&self, run: usize, failure: Option<&str>) -> Result<(), RunError> {
+        if let Some((plan, models)) = &self.models {
+            models.discard(plan.runs[run].model).unwrap();
+        }
         self.decided.lock().unwrap().push((run, failure.map(str::to_string)));
         match self.full_disk.load(Ordering::Relaxed) {
             true => Err(RunError::Panicked("no space left on device".into())),
@@ -154,20 +159,14 @@ impl Bench {
         (outcome, log.decided.into_inner().unwrap())
     }
 
-    fn swept(&self, mock: &Mock, log: &Log, workers: usize) -> Result<Outcome, RunError> {
+    fn swept(&self, mock: &Mock, log: &Log<'_>, workers: usize) -> Result<Outcome, RunError> {
         let claims = self.store.enter("plan").unwrap();
-        let wanted = vec![true; self.plan.runs.len()];
-        let job = Job {
-            plan: &self.plan,
-            keys: &self.keys,
-            store: &self.store,
-            claims: &claims,
-            wanted: &wanted,
-            retry: true,
-            workers,
-            threads: 1,
-        };
-        sweep(&job, mock, log)
+        sweep(&self.job(&claims, &Need::Results.of_all(&self.plan), workers), mock, log)
+    }
+
+    fn job<'a>(&'a self, claims: &'a Claims, needs: &'a [Need], workers: usize) -> Job<'a> {
+        let Bench { plan, keys, store, .. } = self;
+        Job { plan, keys, store, claims, needs, retry: true, workers, threads: 1 }
     }
 }
 
@@ -436,3 +435,5 @@ fn what_nobody_names_or_works_on_is_found_and_deleted() {
         !root.join("workers/00000000-7-7.json").exists() && root.join("workers/00000000-8-8.json").exists()
     );
 }
+
+mod discard;

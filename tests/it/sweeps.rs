@@ -115,7 +115,7 @@ fn what_nothing_names_is_deleted_once_somebody_says_so() {
     };
     let (code, text) = told(&desk, "gc", &other);
     assert!(code == 0 && text.contains("kB  eval-source-s1-"), "{text}");
-    assert!(text.contains("in 1 folders that the experiment does not name"), "{text}");
+    assert!(text.contains("in 1 folder that the experiment does not name"), "{text}");
     assert!(text.contains("nothing is deleted\nhint: `--yes`") && evaluations() == 1, "{text}");
     // On a terminal it is asked.
     let program = env!("CARGO_BIN_EXE_efficientllm");
@@ -173,4 +173,51 @@ fn workers_on_devices_are_submitted_from_a_machine_without_one() {
     let (code, text) = submitted(&["--set", "engine.kind=\"auto\""]);
     assert!(code == 2 && text.contains("give `--engine cuda` or `--engine cpu`"), "{text}");
     assert!(!desk.path().join("r").exists());
+}
+
+#[test]
+fn scored_models_are_discarded_and_restored_and_no_table_changes() {
+    let (desk, kept) = (desk(), desk());
+    let models = |desk: &Desk, arm: &str| {
+        let entries = fs::read_dir(desk.path().join("r/store")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(arm)).count()
+    };
+    let (code, text) = told(&desk, "run", &["--discard-models"]);
+    assert_eq!((code, models(&desk, "source-"), models(&desk, "one_shot-")), (0, 2, 0), "{text}");
+    let (code, text) = told(&kept, "run", &[]);
+    assert_eq!((code, models(&kept, "one_shot-")), (0, 2), "{text}");
+    let table = |desk: &Desk, name: &str| fs::read(desk.path().join("r").join(name)).unwrap();
+    let tables = ["evals.csv", "tidy.csv", "comparisons.csv", "widths.csv"];
+    assert!(tables.iter().all(|name| table(&desk, name) == table(&kept, name)));
+    let (code, text) = told(&desk, "run", &["--discard-models"]);
+    assert!(code == 0 && text.contains("nothing to do: all 4 runs are done"), "{text}");
+    let (code, text) = told(&desk, "why one_shot/1", &[]);
+    assert!(code == 0 && text.contains("was deleted, and is not needed"), "{text}");
+    // What was done before is deleted as well, by either.
+    let (code, text) = told(&kept, "gc", &["--models"]);
+    assert!(code == 0 && text.contains("in 2 folders of models that were scored"), "{text}");
+    assert_eq!(models(&kept, "one_shot-"), 2);
+    let (code, text) = told(&kept, "gc", &["--models", "--yes"]);
+    assert!(code == 0 && text.contains("deleted") && models(&kept, "one_shot-") == 0, "{text}");
+    let (code, text) = told(&kept, "gc", &["--models"]);
+    assert!(code == 0 && text.contains("nothing to delete: the experiment needs everything"), "{text}");
+    // One that is wanted after all.
+    let exported = |desk: &Desk| {
+        let words = ["export", "experiments/small", "one_shot/1", "--results", "r", "--out", "out"];
+        let output = desk.command(&words).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = exported(&desk);
+    assert!(code == 2 && text.contains("the model of `one_shot/1` is not in "), "{text}");
+    let hint = text.split_once("hint: `efficientllm ").unwrap().1.split_once('`').unwrap().0;
+    let environment = table(&desk, "environment.json");
+    let words: Vec<&str> = hint.split(' ').collect();
+    let output = desk.command(&words).output().unwrap();
+    assert!(output.status.success(), "{hint}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((models(&desk, "one_shot-"), table(&desk, "environment.json")), (1, environment));
+    let (code, text) = exported(&desk);
+    assert_eq!(code, 0, "{text}");
+    assert!(tables.iter().all(|name| table(&desk, name) == table(&kept, name)));
+    let (code, text) = told(&desk, "run", &["--discard-models", "--restore-models"]);
+    assert!(code == 2 && text.contains("cannot be used with"), "{text}");
 }

@@ -46,7 +46,11 @@ pub(super) fn find(place: &Place, name: &str) -> Result<Finished> {
         None => None,
     };
     let Some(made) = made else {
-        bail!("the model of `{name}` is not in `{}`\n{again}", folder.join("store").display());
+        let restore = format!("{} --only {} --restore-models", place.command("run"), run.identity.run);
+        bail!(
+            "the model of `{name}` is not in `{}`\nhint: `{restore}` makes it again",
+            folder.join("store").display()
+        );
     };
     let record = made.record;
     let named = |key: &str| record.identity.get(key).and_then(Value::as_str);

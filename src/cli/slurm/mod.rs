@@ -9,7 +9,7 @@ pub(super) use jobs::{Job, jobs};
 use super::{Place, Settings, engine};
 use crate::base::files::write_atomic;
 use crate::plan::{Plan, plan};
-use crate::run::{StageState, Store, keys, plan_hash, stage_states, write_plan};
+use crate::run::{Need, StageState, Store, keys, plan_hash, stage_states, write_plan};
 use crate::spec::EngineKind;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -39,6 +39,9 @@ pub(super) struct Options {
     /// Engine of the workers, where the file leaves it to the machine
     #[arg(long, value_enum)]
     engine: Option<Engine>,
+    /// Have the workers delete each model once it is scored and no other stage needs it
+    #[arg(long)]
+    discard_models: bool,
     /// Print the scripts and submit nothing
     #[arg(long)]
     dry_run: bool,
@@ -74,7 +77,7 @@ pub(super) fn submit(place: &Place, settings: &Settings, options: &Options) -> R
     let kind = engine::planned(&mut experiment.engine, &results)?;
     let plan = plan(&experiment, kind)?;
     let store = Store::at(&results);
-    let states = stage_states(&plan, &keys(&plan), &store, &vec![true; plan.runs.len()]);
+    let states = stage_states(&plan, &keys(&plan), &store, &Need::Results.of_all(&plan));
     if !states.contains(&StageState::Waiting) {
         say!("nothing to do: all {} runs are done in {}", plan.runs.len(), results.display());
         return Ok(0);
@@ -88,6 +91,7 @@ pub(super) fn submit(place: &Place, settings: &Settings, options: &Options) -> R
         vec![told(&program), "worker".into(), told(&std::path::absolute(&place.experiment)?)],
         vec!["--results".into(), told(&results), "--quiet".into()],
         vec!["--expect-plan".into(), plan_hash(&plan)?],
+        options.discard_models.then(|| "--discard-models".to_string()).into_iter().collect(),
         settings.set.iter().flat_map(|set| ["--set".to_string(), set.clone()]).collect(),
     ]
     .concat();

@@ -476,7 +476,7 @@ impl Store {
         Ok(unnamed)
     }
 
-    /// Deletes one of the folders of [`Store::unnamed`].
+    /// Deletes the folder of a stage, or one of [`Store::unnamed`].
     ///
     /// # Errors
     /// Any failure of the file system.

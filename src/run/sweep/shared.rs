@@ -54,7 +54,7 @@ impl Shared<'_> {
             self.claims.take(&key.long_name(), alone)
         };
         let decided = || -> Option<Attempt> {
-            if self.store.is_done(key) {
+            if self.store.is_done(key) || self.is_needless(place) {
                 return Some(Attempt::Decided(Ok(())));
             }
             let failure =
@@ -71,6 +71,14 @@ impl Shared<'_> {
             // It may have been decided between the last look and now.
             Ok(Some(claim)) => decided().map_or(Ok(claim), Err),
         }
+    }
+
+    /// Whether others have made everything from the stage at `place` already, and may have discarded it since.
+    fn is_needless(&self, place: usize) -> bool {
+        let made = &self.graph.dependents[place];
+        self.graph.runs[place].is_empty()
+            && !made.is_empty()
+            && made.iter().all(|place| self.store.is_done(&self.keys[*place]))
     }
 
     /// Another process holds the stage at `place`.
@@ -190,12 +198,19 @@ impl Shared<'_> {
     fn decide(&self, state: &mut State, index: usize, place: usize, listener: &dyn Listener) {
         let run = &self.plan.runs[index];
         let latency = run.latency.map(|place| &state.stages[place]);
+        let to_be_there = self.graph.runs[run.model].contains(&index);
+        let model = Some(&state.stages[run.model]).filter(|_| to_be_there);
         // Without its latency a run still has its scores: its row says so, the outcome says what is missing.
         let (of_row, of_run) = match (&state.stages[run.evaluation], latency) {
             (StageState::Failed { reason, .. }, _) => (Some(reason.clone()), Some(reason.clone())),
             (StageState::Done, Some(StageState::Failed { reason, .. })) => {
                 (None, Some(format!("latency: {reason}")))
             }
+            // Its scores are there from before, and its model was to be made again.
+            (StageState::Done, _) if let Some(StageState::Failed { reason, .. }) = model => {
+                (None, Some(format!("model: {reason}")))
+            }
+            (StageState::Done, _) if model.is_some_and(|model| *model != StageState::Done) => return,
             (StageState::Done, None | Some(StageState::Done)) => (None, None),
             (StageState::Done, _) if place == run.evaluation => {
                 if let Err(error) = heard(|| listener.run_scored(index)) {
