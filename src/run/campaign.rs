@@ -126,7 +126,7 @@ pub fn carry_out(
     let display = Display::new(options.style, stages, num_runs, done, options.interrupted.clone());
     let final_models = options.discard_models.then(|| FinalModels::of(plan, &keys, &store));
     if let Some(models) = &final_models {
-        tell_kept(models.discard_all());
+        tell_undeleted(models.discard_all());
     }
     let watch = Watch {
         plan,
@@ -222,7 +222,7 @@ fn tell_damage(damage: &RunError) {
 }
 
 /// A model that cannot be deleted takes room and is no reason to stop.
-fn tell_kept(deleted: std::io::Result<()>) {
+fn tell_undeleted(deleted: std::io::Result<()>) {
     if let Err(error) = deleted {
         tracing::warn!("a model that is not needed any more stays in the store: {error}");
     }
@@ -279,7 +279,7 @@ impl Listener for Watch<'_> {
 
     fn run_decided(&self, run: usize, _: Option<&str>) -> Result<(), RunError> {
         if let Some(models) = &self.final_models {
-            tell_kept(models.discard(self.plan.runs[run].model));
+            tell_undeleted(models.discard(self.plan.runs[run].model));
         }
         self.merge()?;
         self.display.decided();

@@ -114,7 +114,8 @@ fn sentence(points: &[Compared], leading: &[usize], axes: &[String]) -> String {
                 format!(" Differences are {} {unit}.", range(show(low), show(high)))
             })
         }
-        decided => format!(" The largest that is told: {}.", decided.join("; ")),
+        [only] => format!(" The largest significant difference: {only}."),
+        each_way => format!(" The largest significant differences, one each way: {}.", each_way.join("; ")),
     };
     let found = points.iter().filter(|c| c.outcome == Outcome::Inconclusive).filter_map(|c| c.detectable);
     let found: Vec<f64> = found.collect();
@@ -218,7 +219,7 @@ impl Context<'_> {
         };
         let caption = format!(
             "`{}` minus `{}` on `{}` ({}) at every point, with 95 % intervals. Blue: the variant is better, orange: the baseline; ★: \
-             told apart after correction.",
+             significant after correction.",
             first.names[0],
             first.names[1],
             first.metric.name(),

@@ -200,7 +200,8 @@ fn a_comparison_at_many_points_is_one_sentence() {
     assert_eq!(told.len(), 1, "{}", report.markdown);
     let told = told[0].strip_prefix(head).unwrap();
     assert!(told.starts_with(" at each of 12 points: the variant is better at "), "{told}");
-    let (counts, rest) = told.split_once(" (corrected for 13 tests). The largest that is told: ").unwrap();
+    let (counts, rest) =
+        told.split_once(" (corrected for 13 tests). The largest significant difference: ").unwrap();
     let number = |part: &str| part.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
     assert_eq!(counts.split(": ").nth(1).unwrap().split(", ").map(number).sum::<usize>(), 12, "{counts}");
     assert!(rest.contains(" at `prune.saliency` = taylor1, `prune.update` = layerwise."), "{rest}");
