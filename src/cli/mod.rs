@@ -113,7 +113,7 @@ enum Command {
         #[command(flatten)]
         settings: Settings,
     },
-    /// Delete what the experiment does not name any more, and models that were scored, after asking
+    /// Delete what the experiment does not name any more, or scored models, after asking
     Gc {
         #[command(flatten)]
         place: Place,
