@@ -1,5 +1,6 @@
 //! One `run` of an experiment: takes the results folder, sweeps, and leaves result tables that agree with the plan.
 use super::discard::FinalModels;
+use super::earlier;
 use super::error::RunError;
 use super::executor::{Executor, Progress, StageFailure};
 use super::progress::{Display, Style};
@@ -117,6 +118,13 @@ pub fn carry_out(
         let known = merger.provenance.as_deref().and_then(|json| serde_json::from_slice(json).ok());
         let provenance = Provenance::gather(source_tree, engine, threads).or_commit_of(known.as_ref());
         merger.provenance = Some(provenance.to_json()?);
+    }
+    if let Some(earlier) = earlier::keep(results, &store, &claims)? {
+        tell!(
+            "note: `{}` holds results and not the store that they came from; they are kept in `{}`",
+            results.display(),
+            earlier.display()
+        );
     }
     merger.merge()?;
     let wanted: Vec<_> = plan.runs.iter().zip(&needs).filter(|(_, need)| **need != Need::Nothing).collect();

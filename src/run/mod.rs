@@ -10,6 +10,7 @@
 pub mod activity;
 pub mod campaign;
 pub mod discard;
+mod earlier;
 pub mod error;
 pub mod execute;
 pub mod executor;

@@ -26,7 +26,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Claim of whoever writes the tables.
-const TABLES_CLAIM: &str = "tables";
+pub(super) const TABLES_CLAIM: &str = "tables";
 /// Between two looks whether another process has written them.
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often tables are written again because somebody else wrote at the same time.

@@ -221,3 +221,26 @@ fn scored_models_are_discarded_and_restored_and_no_table_changes() {
     let (code, text) = told(&desk, "run", &["--discard-models", "--restore-models"]);
     assert!(code == 2 && text.contains("cannot be used with"), "{text}");
 }
+
+/// As results of a repository are: a new store has none of their rows.
+#[test]
+fn results_whose_store_is_not_there_are_kept_before_others_take_their_place() {
+    let desk = desk();
+    let rows = |folder: &str| {
+        let text = fs::read_to_string(desk.path().join(folder).join("runs.csv")).unwrap();
+        text.lines().count() - 1
+    };
+    assert_eq!((told(&desk, "run", &[]).0, rows("r")), (0, 4));
+    fs::remove_dir_all(desk.path().join("r/store")).unwrap();
+    let (code, text) = told(&desk, "run", &["--only", "source/1"]);
+    assert_eq!((code, rows("r"), rows("r/earlier")), (0, 1, 4), "{text}");
+    assert!(text.contains("they are kept in `r/earlier`"), "{text}");
+    let (code, text) = told(&desk, "run", &[]);
+    assert_eq!((code, rows("r"), rows("r/earlier")), (0, 4, 4), "{text}");
+    assert!(!text.contains("are kept in") && !desk.path().join("r/earlier.2").exists(), "{text}");
+    let same = |name: &str| {
+        let read = |folder: &str| fs::read(desk.path().join(folder).join(name)).unwrap();
+        read("r") == read("r/earlier")
+    };
+    assert!(same("evals.csv") && same("tidy.csv"));
+}
