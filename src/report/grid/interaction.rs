@@ -9,6 +9,7 @@
 use super::contrast::{Estimate, Weights};
 use super::factor::Factor;
 use super::{ALPHA, Grid};
+use crate::questions::POINT;
 use crate::stats::multiplicity::holm;
 use rayon::prelude::*;
 
@@ -40,11 +41,23 @@ type Columns<'a> = Vec<Option<&'a Vec<usize>>>;
 
 /// `None` where the two have no complete table of cells, or nothing was measured.
 pub fn interaction(grid: &Grid, a: &Factor, b: &Factor) -> Option<Interaction> {
+    if a.moving.contains(&b.name) || b.moving.contains(&a.name) {
+        return None;
+    }
     let [rows, cols] = [a.levels.len(), b.levels.len()];
-    // Tables of all levels of both, one for each setting of the remaining axes: rows of a block of A share the level of B.
+    // Tables of all levels of both, one for each setting of the remaining axes: rows of a block of A share the level of B. An axis
+    // that moves with one of the two is no other setting.
+    let axes = &grid.results.axes;
+    let is_held = |i: usize| {
+        i != a.axis
+            && i != b.axis
+            && axes[i] != POINT
+            && !a.moving.contains(&axes[i])
+            && !b.moving.contains(&axes[i])
+    };
     let key = |group: usize| -> Vec<&str> {
         let point = grid.groups[group].point.iter().enumerate();
-        point.filter(|(i, _)| *i != a.axis && *i != b.axis).map(|(_, value)| value.as_str()).collect()
+        point.filter(|(i, _)| is_held(*i)).map(|(_, value)| value.as_str()).collect()
     };
     let level_of_b =
         |group: usize| b.levels.iter().position(|level| *level == grid.groups[group].point[b.axis]);

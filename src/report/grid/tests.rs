@@ -100,6 +100,29 @@ fn interactions_are_those_of_scipy_and_statsmodels() {
     });
 }
 
+/// Keys that move with a factor (`[[zip]]`), each value with one of its own or not, are no settings of their own.
+#[test]
+fn an_interaction_is_the_same_where_other_keys_move_with_a_factor() {
+    let alone = on(&grid_of_runs(4), Metric::BitsPerByte, |grid, factors| {
+        interaction(grid, &factors[0], &factors[1]).unwrap()
+    });
+    let mut records = grid_of_runs(4);
+    for record in &mut records {
+        let [saliency, update] = [0, 1].map(|at| record.axes[at].1.clone());
+        let tokens = if update == "none" { "0" } else { "1024" };
+        let block = if saliency == "third" { "2" } else { "1" };
+        record.axes.push(("prune.calibration_tokens".into(), tokens.into()));
+        record.axes.push(("prune.block".into(), block.into()));
+    }
+    on(&records, Metric::BitsPerByte, |grid, factors| {
+        let of = |name: &str| factors.iter().find(|factor| factor.name == name).unwrap();
+        let found = interaction(grid, of("prune.saliency"), of("prune.update")).unwrap();
+        assert_eq!((&found.tetrads, found.tests), (&alone.tetrads, alone.tests));
+        assert_eq!(interaction(grid, of("prune.update"), of("prune.calibration_tokens")), None);
+        assert_eq!(interaction(grid, of("prune.saliency"), of("prune.block")), None);
+    });
+}
+
 #[test]
 fn one_seed_tells_nothing_apart_and_a_missing_cell_leaves_its_block_out() {
     on(&grid_of_runs(1), Metric::BitsPerByte, |grid, factors| {
