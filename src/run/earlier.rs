@@ -15,17 +15,21 @@ use std::path::{Path, PathBuf};
 
 /// Name of the folder.
 const EARLIER: &str = "earlier";
+/// Column of the table of runs, and its value for one that has scores.
+const STATUS: &str = "status";
+const FINISHED: &str = "ok";
 /// What of a results folder is copied with its files.
 const FIGURES: &str = "figures";
 
-/// Keeps the results of `results` if they have rows and `store` has nothing that they could be merged from. Returns where.
+/// Keeps the results of `results` if runs have finished there and `store` has nothing that their rows could be merged from. Returns
+/// where.
 ///
 /// # Errors
 /// They cannot be copied; nothing has changed then.
 pub(super) fn keep(results: &Path, store: &Store, claims: &Claims) -> Result<Option<PathBuf>, RunError> {
     // Whoever writes the tables has been here before.
     let Some(_claim) = claims.take(TABLES_CLAIM, false)? else { return Ok(None) };
-    if store.has_evaluations() || !has_rows(&results.join(RUNS)) {
+    if store.has_evaluations() || !has_finished(&results.join(RUNS)) {
         return Ok(None);
     }
     let sums = fs::read(results.join(SUMS_FILE)).ok();
@@ -51,9 +55,12 @@ pub(super) fn keep(results: &Path, store: &Store, claims: &Claims) -> Result<Opt
     Ok(Some(to))
 }
 
-/// Whether the table has a row beside its head; one that cannot be read is told of by who reads it.
-fn has_rows(table: &Path) -> bool {
-    input::read_text(table, u64::MAX).is_ok_and(|text| text.lines().nth(1).is_some())
+/// Whether a run of the table has finished; one that cannot be read is told of by who reads it.
+fn has_finished(table: &Path) -> bool {
+    let Ok(text) = input::read_text(table, u64::MAX) else { return false };
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let at = reader.headers().ok().and_then(|names| names.iter().position(|name| name == STATUS));
+    at.is_some_and(|at| reader.records().flatten().any(|row| row.get(at) == Some(FINISHED)))
 }
 
 /// Copies the files of `from` that are no hidden ones.
@@ -82,9 +89,11 @@ mod tests {
         let kept = || keep(results, &store, &claims).unwrap();
         assert_eq!(kept(), None);
         let write = |name: &str, text: &str| fs::write(results.join(name), text).unwrap();
-        write(RUNS, "run,arm\n");
+        write(RUNS, "run,arm,status\n");
         assert_eq!(kept(), None, "it has no rows");
-        write(RUNS, "run,arm\nsource-s1-0,source\n");
+        write(RUNS, "run,arm,status\nsource-s1-0,source,failed\n");
+        assert_eq!(kept(), None, "nothing has finished");
+        write(RUNS, "run,arm,status\nsource-s1-0,source,failed\nsource-s2-0,source,ok\n");
         write(SUMS_FILE, "one");
         fs::create_dir(results.join(FIGURES)).unwrap();
         write("figures/pareto.svg", "figure");
